@@ -1,0 +1,30 @@
+// Bundles every src/actions/<name>/index.ts into dist/<name>/index.js. The output is reproducible, so that CI can
+// rebuild it and compare. Types are checked by `npm run check`, not here.
+import { readdirSync, rmSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import process from 'node:process'
+
+const root = join(import.meta.dirname, '..')
+const ncc = createRequire(import.meta.url)('@vercel/ncc')
+const only = process.argv.slice(2)
+const names = readdirSync(join(root, 'src', 'actions'), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && (only.length === 0 || only.includes(entry.name)))
+  .map((entry) => entry.name)
+
+for (const name of names) {
+  const output = join(root, 'dist', name)
+  rmSync(output, { recursive: true, force: true })
+  const { code, assets } = await ncc(join(root, 'src', 'actions', name, 'index.ts'), {
+    cache: false,
+    license: 'licenses.txt',
+    quiet: true,
+    transpileOnly: true,
+  })
+  await mkdir(output, { recursive: true })
+  await writeFile(join(output, 'index.js'), code)
+  await writeFile(join(output, 'licenses.txt'), assets['licenses.txt'].source)
+  // Anything else that ncc emits is a native or Windows helper of ssh2 (pagent.exe) that no Linux runner can use.
+  console.log(`dist/${name}/index.js ${(code.length / 1e6).toFixed(2)} MB`)
+}

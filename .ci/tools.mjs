@@ -1,0 +1,48 @@
+// Runs a command with the project's own tools: `node .ci/tools.mjs vitest run`.
+// A clean clone needs nothing but some Node and npm: the pinned packages are installed first (without their
+// scripts, so that no native addon is compiled into the bundles), among them a current Node as a plain binary.
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { delimiter, join } from 'node:path'
+import process from 'node:process'
+
+const root = join(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '..')
+const stamp = join(root, 'node_modules', '.installed-from')
+const wanted = createHash('sha256')
+  .update(readFileSync(join(root, 'package-lock.json')))
+  .digest('hex')
+
+if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
+  console.log('Installing the pinned packages (npm ci) ...')
+  const installed = spawnSync('npm', ['ci', '--ignore-scripts', '--loglevel=error'], {
+    cwd: root,
+    stdio: 'inherit',
+  })
+  if (installed.status !== 0) {
+    console.error(
+      'npm ci failed (its messages are above): the project cannot be built or tested without its packages.',
+    )
+    process.exit(1)
+  }
+  writeFileSync(stamp, wanted)
+}
+
+const bundledNode = join(root, 'node_modules', `node24-linux-${process.arch}`, 'bin')
+const path = [join(root, 'node_modules', '.bin'), process.env.PATH]
+if (existsSync(bundledNode)) path.unshift(bundledNode)
+
+const [command, ...args] = process.argv.slice(2)
+const child = spawn(command, args, {
+  cwd: root,
+  stdio: 'inherit',
+  env: { ...process.env, PATH: path.join(delimiter) },
+})
+// A Ctrl-C reaches the child too (same terminal): stay until it has cleaned up.
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal))
+child.on('error', (error) => {
+  console.error(`Cannot run ${command}: ${error.message}`)
+  process.exit(1)
+})
+child.on('exit', (code, signal) => process.exit(signal ? 128 + constants.signals[signal] : code))
