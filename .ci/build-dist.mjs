@@ -16,11 +16,16 @@ const names = readdirSync(join(root, 'src', 'actions'), { withFileTypes: true })
 for (const name of names) {
   const output = join(root, 'dist', name)
   rmSync(output, { recursive: true, force: true })
-  const { code, assets } = await ncc(join(root, 'src', 'actions', name, 'index.ts'), {
+  const bundled = ncc(join(root, 'src', 'actions', name, 'index.ts'), {
     cache: false,
     license: 'licenses.txt',
     quiet: true,
     transpileOnly: true,
+  })
+  // Uncaught, Node would print the bundler's own minified source before the message.
+  const { code, assets } = await bundled.catch((error) => {
+    console.error(`${name}: ${error.message}`)
+    process.exit(1)
   })
   await mkdir(output, { recursive: true })
   await writeFile(join(output, 'index.js'), code)

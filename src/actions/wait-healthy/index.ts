@@ -1,0 +1,4 @@
+import { runAction } from '../../runner/action.ts'
+import { waitHealthy } from './main.ts'
+
+void runAction(waitHealthy)

@@ -1,0 +1,166 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import * as core from '@actions/core'
+import { type Context, systemClock } from '../context.ts'
+import { Cancelled, describeError, Failure } from '../failure.ts'
+import { consoleLog, inert } from './console-log.ts'
+import { type GitHubContext, readGitHubContext } from './github-context.ts'
+import { InputReader } from './input-reader.ts'
+
+/** What an action's phases are given. */
+export interface Run {
+  readonly context: Context
+  readonly github: GitHubContext
+  /** Reads and checks the inputs; throws one `Failure` that names all that are wrong. */
+  inputs<T>(define: (read: InputReader) => T): T
+  output(name: string, value: string | number | boolean): void
+  /** Notes where things stand, for the settle phase. JSON; replaces what was noted before; never a secret. */
+  saveState(state: unknown): void
+}
+
+export interface Action {
+  /** The work. */
+  main(run: Run): Promise<void>
+  /**
+   * Puts right what a cancelled or crashed `main` left behind. Gets the last saved state; is not called when none
+   * was saved or when `main` came to its end by itself. Its failure is a warning: main's own is what counts.
+   */
+  settle?(run: Run, state: unknown): Promise<void>
+}
+
+/** Entry of every bundle: `index.js main` or `index.js settle`. Ends the process. */
+export async function runAction(action: Action): Promise<never> {
+  const abort = new AbortController()
+  const run = makeRun(abort.signal, new StateFile(process.env['STATE']))
+  const phase = process.argv[2] === 'settle' ? settlePhase : mainPhase
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (!abort.signal.aborted) core.info(`${signal}: stopping as soon as it is safe ...`)
+      abort.abort(new Cancelled('cancelled'))
+    })
+  }
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error) => {
+      report(error)
+      process.exit(1)
+    })
+  }
+  await phase(action, run)
+  // Sockets that a server keeps open must not keep the step running.
+  process.exit(process.exitCode ?? 0)
+}
+
+interface RunWithState extends Run {
+  readonly state: StateFile
+}
+
+async function mainPhase(action: Action, run: RunWithState): Promise<void> {
+  if (action.settle) {
+    run.state.create()
+    core.setOutput('state', run.state.path)
+  }
+  try {
+    await action.main(run)
+    run.state.finish()
+  } catch (error) {
+    report(error)
+    process.exitCode = 1
+    // A failure of our own has left things as its text says; anything else is for the settle phase to look at.
+    if (error instanceof Failure && !(error instanceof Cancelled)) run.state.finish()
+  }
+}
+
+async function settlePhase(action: Action, run: RunWithState): Promise<void> {
+  const unsettled = run.state.unsettled()
+  if (unsettled === undefined || action.settle === undefined) return
+  try {
+    await action.settle(run, unsettled)
+  } catch (error) {
+    core.warning(inertText(describeError(error)), { title: 'Could not be put right' })
+  }
+}
+
+function report(error: unknown): void {
+  if (error instanceof Failure) {
+    const title = error instanceof Cancelled ? 'Cancelled' : error.message
+    core.error(inertText(error.describe()), { title: inert(title) })
+  } else {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    core.error(inertText(`unexpected error, a defect of this action:\n${stack}`))
+  }
+}
+
+function inertText(text: string): string {
+  return text.split('\n').map(inert).join('\n')
+}
+
+function makeRun(signal: AbortSignal, state: StateFile): RunWithState {
+  const github = readGitHubContext(process.env)
+  return {
+    context: { log: consoleLog, clock: systemClock, signal },
+    github,
+    state,
+    inputs(define) {
+      const reader = new InputReader(readInputs(), core.setSecret)
+      const inputs = define(reader)
+      reader.finish()
+      return inputs
+    },
+    output: (name, value) => core.setOutput(name, value),
+    saveState: (value) => state.save(value),
+  }
+}
+
+function readInputs(): Record<string, string> {
+  const json = process.env['INPUTS']
+  if (json === undefined) {
+    throw new Failure('the variable INPUTS is not set', {
+      hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
+    })
+  }
+  const parsed: unknown = JSON.parse(json)
+  return Object.fromEntries(
+    Object.entries(parsed as Record<string, unknown>).map(([name, value]) => [name, String(value ?? '')]),
+  )
+}
+
+/** The file by which main tells the settle step where things stand. It outlives a killed process. */
+class StateFile {
+  readonly path: string
+  readonly #given: boolean
+
+  constructor(given: string | undefined) {
+    this.#given = given !== undefined && given !== ''
+    const folder = process.env['RUNNER_TEMP'] || tmpdir()
+    this.path = this.#given ? (given as string) : join(folder, `evenkeel-${randomUUID()}.json`)
+  }
+
+  create(): void {
+    this.#write({ finished: false })
+  }
+
+  save(state: unknown): void {
+    this.#write({ finished: false, state })
+  }
+
+  finish(): void {
+    this.#write({ finished: true })
+  }
+
+  /** The last state of a main that did not come to its end; undefined when there is nothing to settle. */
+  unsettled(): unknown {
+    if (!this.#given) return undefined
+    const { finished, state } = JSON.parse(readFileSync(this.path, 'utf8')) as {
+      finished: boolean
+      state?: unknown
+    }
+    return finished ? undefined : state
+  }
+
+  #write(content: { finished: boolean; state?: unknown }): void {
+    writeFileSync(`${this.path}.new`, JSON.stringify(content), { mode: 0o600 })
+    renameSync(`${this.path}.new`, this.path)
+  }
+}

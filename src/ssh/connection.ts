@@ -1,0 +1,199 @@
+import { Buffer } from 'node:buffer'
+import { finished } from 'node:stream/promises'
+import { StringDecoder } from 'node:string_decoder'
+import type { Client, ClientChannel } from 'ssh2'
+import { cancelled } from '../context.ts'
+import { describeError, Failure } from '../failure.ts'
+import { remoteScript, type ScriptOptions } from './remote-script.ts'
+import { formatAddress, formatTarget, type Target } from './target.ts'
+
+/** What a remote process ended with. Exactly one of `code` and `signal` is set. */
+export interface ExecResult {
+  readonly code: number | undefined
+  /** Name without SIG, for example `KILL`. */
+  readonly signal: string | undefined
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface ExecOptions {
+  /** Text for standard input, which is closed after it. */
+  readonly stdin?: string | Buffer
+  /** Called with each whole line of output as it comes, without its newline. */
+  readonly onLine?: (line: string, stream: 'stdout' | 'stderr') => void
+  /** Ends the channel (the remote process gets SIGHUP at best: remote work that must end needs a unit). */
+  readonly signal?: AbortSignal
+  /** Bytes of each stream that are kept for the result (the last ones); default 1 MiB. */
+  readonly keepBytes?: number
+}
+
+const KEEP_BYTES = 1024 * 1024
+/** Output without newlines (a progress bar, a binary) is cut into lines of this many characters. */
+const LONGEST_LINE = 65_536
+
+/** A logged-in connection to one server, its host key verified. */
+export class Connection {
+  readonly target: Target
+  readonly #client: Client
+  #lost: Error | undefined
+  #closed = false
+
+  constructor(target: Target, client: Client) {
+    this.target = target
+    this.#client = client
+    client.on('error', (error: Error) => {
+      this.#lost = error
+    })
+    client.on('close', () => {
+      this.#closed = true
+    })
+  }
+
+  /** Name for messages: user@host, with the port where it is not 22. */
+  get name(): string {
+    return formatTarget(this.target)
+  }
+
+  /** Called once when the connection has gone, for whatever reason. */
+  onClose(listener: () => void): void {
+    this.#client.once('close', listener)
+  }
+
+  close(): void {
+    this.#client.end()
+  }
+
+  /**
+   * Runs one command line by the login shell. Everything variable in it must have gone through `quote`; prefer
+   * `script`, which keeps values out of the process list. Resolves whatever the exit status is; rejects with a
+   * `Failure` when the connection breaks before the status is known, since the command may then still run.
+   */
+  async exec(command: string, options: ExecOptions = {}): Promise<ExecResult> {
+    const channel = await this.openChannel(command)
+    return collect(channel, options, () => this.#connectionLost())
+  }
+
+  /**
+   * Runs a POSIX shell script that travels over standard input: neither it nor its environment shows up in an
+   * argument, a process list or a file. It runs with `set -e` in `cwd`, its own standard input is /dev/null.
+   */
+  script(text: string, options: ScriptOptions & Omit<ExecOptions, 'stdin'> = {}): Promise<ExecResult> {
+    const { command, stdin } = remoteScript(text, options)
+    return this.exec(command, { ...options, stdin })
+  }
+
+  /** A channel for a command, for callers that stream. */
+  openChannel(command: string): Promise<ClientChannel> {
+    return this.#open((done) => this.#client.exec(command, done), 'the server runs no commands for this user')
+  }
+
+  /** A TCP connection from the server to an address as the server sees it. */
+  openTcp(host: string, port: number): Promise<ClientChannel> {
+    return this.#open(
+      (done) => this.#client.forwardOut('127.0.0.1', 0, host, port, done),
+      `the server opens no connection to ${formatAddress(host, port)}`,
+    )
+  }
+
+  #open(
+    start: (done: (error: Error | undefined, channel: ClientChannel) => void) => void,
+    what: string,
+  ): Promise<ClientChannel> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(this.#connectionLost())
+      const gone = () => reject(this.#connectionLost())
+      this.#client.once('close', gone)
+      start((error, channel) => {
+        this.#client.removeListener('close', gone)
+        if (error) reject(new Failure(what, { host: this.name, seen: describeError(error), cause: error }))
+        else resolve(channel)
+      })
+    })
+  }
+
+  #connectionLost(): Failure {
+    return new Failure('the SSH connection broke', {
+      host: this.name,
+      seen: this.#lost ? describeError(this.#lost) : 'the server closed it',
+      state: 'whether the last command still runs there is not known.',
+      hint: 'run the job again: it looks at the state of the server first',
+      cause: this.#lost,
+    })
+  }
+}
+
+async function collect(
+  channel: ClientChannel,
+  options: ExecOptions,
+  lost: () => Failure,
+): Promise<ExecResult> {
+  const { signal, onLine, keepBytes = KEEP_BYTES } = options
+  const stdout = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stdout')))
+  const stderr = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stderr')))
+  channel.on('data', (chunk: Buffer) => stdout.push(chunk))
+  channel.stderr.on('data', (chunk: Buffer) => stderr.push(chunk))
+  let code: number | undefined
+  let killedBy: string | undefined
+  channel.once('exit', (status: number | null, signalName?: string) => {
+    code = status ?? undefined
+    killedBy = signalName?.replace(/^SIG/, '')
+  })
+  const abort = () => channel.close()
+  if (signal?.aborted) abort()
+  signal?.addEventListener('abort', abort, { once: true })
+  // A process that ends before it has read its input closes the pipe: its exit status tells more than EPIPE.
+  finished(channel, { readable: false, cleanup: true }).catch(() => {})
+  channel.end(options.stdin ?? '')
+  try {
+    await new Promise<void>((resolve) => channel.once('close', resolve))
+  } finally {
+    signal?.removeEventListener('abort', abort)
+  }
+  stdout.end()
+  stderr.end()
+  // Anything but a status is a failure: a lost connection also closes the channel, without one.
+  if (code === undefined && killedBy === undefined) {
+    throw signal?.aborted ? cancelled(signal) : lost()
+  }
+  return { code, signal: killedBy, stdout: stdout.text, stderr: stderr.text }
+}
+
+/** Splits output into lines as it comes and keeps the last bytes of it. */
+class OutputTail {
+  readonly #limit: number
+  readonly #onLine: ((line: string) => void) | undefined
+  readonly #decoder = new StringDecoder('utf8')
+  #chunks: Buffer[] = []
+  #bytes = 0
+  #partial = ''
+
+  constructor(limit: number, onLine: ((line: string) => void) | undefined) {
+    this.#limit = limit
+    this.#onLine = onLine
+  }
+
+  push(chunk: Buffer): void {
+    this.#chunks.push(chunk)
+    this.#bytes += chunk.length
+    while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#limit && this.#chunks.length > 1) {
+      this.#bytes -= this.#chunks.shift()?.length ?? 0
+    }
+    if (this.#onLine === undefined) return
+    const lines = (this.#partial + this.#decoder.write(chunk)).split('\n')
+    this.#partial = lines.pop() ?? ''
+    if (this.#partial.length > LONGEST_LINE) {
+      lines.push(this.#partial)
+      this.#partial = ''
+    }
+    for (const line of lines) this.#onLine(line)
+  }
+
+  end(): void {
+    if (this.#onLine !== undefined && this.#partial !== '') this.#onLine(this.#partial)
+    this.#partial = ''
+  }
+
+  get text(): string {
+    return Buffer.concat(this.#chunks).subarray(-this.#limit).toString('utf8')
+  }
+}

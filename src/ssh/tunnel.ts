@@ -1,0 +1,26 @@
+import type { Socket } from 'node:net'
+import { Agent, buildConnector, type Dispatcher } from 'undici'
+import type { Connection } from './connection.ts'
+
+/**
+ * An HTTP dispatcher whose connections are opened by the server at the other end of an SSH connection: names are
+ * resolved there and loopback means that server. TLS is checked here, end to end.
+ */
+export function tunnelDispatcher(connection: Connection, tls: { ca?: string } = {}): Dispatcher {
+  const secure = buildConnector({ ...tls })
+  return new Agent({
+    connect: (options, done) => {
+      const https = options.protocol === 'https:'
+      const port = options.port === '' ? (https ? 443 : 80) : Number(options.port)
+      connection.openTcp(options.hostname.replace(/^\[|\]$/g, ''), port).then(
+        (channel) => {
+          // undici asks nothing of a plain connection but to be a duplex stream.
+          const socket = channel as unknown as Socket
+          if (https) secure({ ...options, httpSocket: socket } as buildConnector.Options, done)
+          else done(null, socket)
+        },
+        (error: Error) => done(error, null),
+      )
+    },
+  })
+}
