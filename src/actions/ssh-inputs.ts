@@ -4,7 +4,7 @@ import type { Credentials } from '../ssh/connect.ts'
 import type { TrustedFingerprint } from '../ssh/host-keys.ts'
 import { parseKnownHosts } from '../ssh/known-hosts.ts'
 import { readPrivateKey } from '../ssh/private-key.ts'
-import { formatTarget, parsePort, parseTarget, type Target } from '../ssh/target.ts'
+import { formatTarget, isUserName, parsePort, parseTarget, type Target } from '../ssh/target.ts'
 
 /** The SSH inputs of an action that works on `host`. */
 export interface SshInputs {
@@ -23,6 +23,8 @@ export function readHosts(
   read: InputReader,
   { required, login = true }: { required: boolean; login?: boolean },
 ): Target[] {
+  const user = read.text('user')
+  if (user !== '' && !isUserName(user)) read.problem('user', `is '${user}', not a user name`)
   const texts = read.lines('host').flatMap((line) =>
     line
       .split(',')

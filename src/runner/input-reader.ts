@@ -13,7 +13,8 @@ export class InputReader {
   readonly #problems: string[] = []
 
   constructor(values: Readonly<Record<string, string>>, mask: (secret: string) => void) {
-    this.#values = new Map(Object.entries(values))
+    // The runner takes names in any case and hands them over as the caller wrote them.
+    this.#values = new Map(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value]))
     this.#mask = mask
   }
 

@@ -1,5 +1,4 @@
 import { Buffer } from 'node:buffer'
-import { finished } from 'node:stream/promises'
 import { StringDecoder } from 'node:string_decoder'
 import type { Client, ClientChannel } from 'ssh2'
 import { cancelled } from '../context.ts'
@@ -7,11 +6,22 @@ import { describeError, Failure } from '../failure.ts'
 import { remoteScript, type ScriptOptions } from './remote-script.ts'
 import { formatAddress, formatTarget, type Target } from './target.ts'
 
-/** What a remote process ended with. Exactly one of `code` and `signal` is set. */
-export interface ExecResult {
+/** How a remote process ended. Exactly one of `code` and `signal` is set. */
+export interface ExitStatus {
   readonly code: number | undefined
   /** Name without SIG, for example `KILL`. */
   readonly signal: string | undefined
+}
+
+/** A remote command that runs. */
+export interface RemoteProcess {
+  /** Its standard input and output; `channel.stderr` is its standard error. Both outputs must be read. */
+  readonly channel: ClientChannel
+  /** Rejects with a `Failure` when the connection broke before the command is known to have ended. */
+  readonly ended: Promise<ExitStatus>
+}
+
+export interface ExecResult extends ExitStatus {
   readonly stdout: string
   readonly stderr: string
 }
@@ -69,8 +79,7 @@ export class Connection {
    * `Failure` when the connection breaks before the status is known, since the command may then still run.
    */
   async exec(command: string, options: ExecOptions = {}): Promise<ExecResult> {
-    const channel = await this.openChannel(command)
-    return collect(channel, options, () => this.#connectionLost())
+    return collect(await this.start(command), options)
   }
 
   /**
@@ -82,9 +91,30 @@ export class Connection {
     return this.exec(command, { ...options, stdin })
   }
 
-  /** A channel for a command, for callers that stream. */
-  openChannel(command: string): Promise<ClientChannel> {
-    return this.#open((done) => this.#client.exec(command, done), 'the server runs no commands for this user')
+  /** Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. */
+  async start(command: string): Promise<RemoteProcess> {
+    let ended: Promise<ExitStatus> | undefined
+    const channel = await this.#open((done) => {
+      this.#client.exec(command, (error, opened) => {
+        // At once: a short command's exit status can come in the same packet as the channel.
+        if (!error) ended = this.#exitOf(opened)
+        done(error, opened)
+      })
+    }, 'the server runs no commands for this user')
+    if (ended === undefined) throw new TypeError('a channel was opened without its exit being awaited')
+    ended.catch(() => {})
+    return { channel, ended }
+  }
+
+  #exitOf(channel: ClientChannel): Promise<ExitStatus> {
+    return new Promise((resolve, reject) => {
+      let status: ExitStatus | undefined
+      channel.once('exit', (code: number | null, signal?: string) => {
+        status = { code: code ?? undefined, signal: signal?.replace(/^SIG/, '') }
+      })
+      // A lost connection closes the channel too: only a status says that the command has ended.
+      channel.once('close', () => (status ? resolve(status) : reject(this.#connectionLost())))
+    })
   }
 
   /** A TCP connection from the server to an address as the server sees it. */
@@ -122,40 +152,33 @@ export class Connection {
   }
 }
 
-async function collect(
-  channel: ClientChannel,
-  options: ExecOptions,
-  lost: () => Failure,
-): Promise<ExecResult> {
+async function collect({ channel, ended }: RemoteProcess, options: ExecOptions): Promise<ExecResult> {
   const { signal, onLine, keepBytes = KEEP_BYTES } = options
   const stdout = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stdout')))
   const stderr = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stderr')))
   channel.on('data', (chunk: Buffer) => stdout.push(chunk))
   channel.stderr.on('data', (chunk: Buffer) => stderr.push(chunk))
-  let code: number | undefined
-  let killedBy: string | undefined
-  channel.once('exit', (status: number | null, signalName?: string) => {
-    code = status ?? undefined
-    killedBy = signalName?.replace(/^SIG/, '')
+  // A process that ends before it has read its input breaks the pipe: its exit status tells more.
+  channel.on('error', () => {})
+  let abort = () => {}
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => {
+      // The server answers a close only once the process has gone, which may be never.
+      channel.close()
+      if (signal) reject(cancelled(signal))
+    }
   })
-  const abort = () => channel.close()
   if (signal?.aborted) abort()
   signal?.addEventListener('abort', abort, { once: true })
-  // A process that ends before it has read its input closes the pipe: its exit status tells more than EPIPE.
-  finished(channel, { readable: false, cleanup: true }).catch(() => {})
   channel.end(options.stdin ?? '')
   try {
-    await new Promise<void>((resolve) => channel.once('close', resolve))
+    const status = await Promise.race([ended, aborted])
+    stdout.end()
+    stderr.end()
+    return { ...status, stdout: stdout.text, stderr: stderr.text }
   } finally {
     signal?.removeEventListener('abort', abort)
   }
-  stdout.end()
-  stderr.end()
-  // Anything but a status is a failure: a lost connection also closes the channel, without one.
-  if (code === undefined && killedBy === undefined) {
-    throw signal?.aborted ? cancelled(signal) : lost()
-  }
-  return { code, signal: killedBy, stdout: stdout.text, stderr: stderr.text }
 }
 
 /** Splits output into lines as it comes and keeps the last bytes of it. */

@@ -73,9 +73,26 @@ function matchesHashed(names: string, name: string): boolean {
   return wanted.length === actual.length && timingSafeEqual(wanted, actual)
 }
 
+/** `*` and `?` as in ssh_config(5), without backtracking into earlier stars, so that no pattern takes long. */
 function globMatches(pattern: string, name: string): boolean {
-  const source = pattern.replace(/[\\^$.*+?()[\]{}|]/g, (char) =>
-    char === '*' ? '.*' : char === '?' ? '.' : `\\${char}`,
-  )
-  return new RegExp(`^${source}$`).test(name)
+  let at = 0
+  let inPattern = 0
+  let star = -1
+  let resume = 0
+  while (at < name.length) {
+    const wanted = pattern[inPattern]
+    if (wanted === '*') {
+      star = inPattern++
+      resume = at
+    } else if (wanted === '?' || wanted === name[at]) {
+      inPattern++
+      at++
+    } else if (star >= 0) {
+      inPattern = star + 1
+      at = ++resume
+    } else {
+      return false
+    }
+  }
+  return /^\**$/.test(pattern.slice(inPattern))
 }

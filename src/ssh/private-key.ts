@@ -15,7 +15,7 @@ export function readPrivateKey(text: string, passphrase: string): ParsedKey {
     throw new Failure(`the private key is ${what}`, { hint: KEEP })
   }
   if (repaired.startsWith('-----BEGIN ENCRYPTED PRIVATE KEY') && passphrase === '') throw needsPassphrase()
-  const parsed = ssh2.utils.parseKey(fromPkcs8(repaired, passphrase), passphrase)
+  const parsed = ssh2.utils.parseKey(fromPkcs8(repaired, passphrase), passphrase || undefined)
   if (!(parsed instanceof Error)) {
     const key = Array.isArray(parsed) ? parsed[0] : parsed
     if (key?.isPrivateKey()) return key

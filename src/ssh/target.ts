@@ -27,7 +27,7 @@ export function parseTarget(text: string, defaults: { user: string; port: number
   const user = at < 0 ? defaults.user : text.slice(0, at)
   const address = at < 0 ? text : text.slice(at + 1)
   if (user === '') return `'${text}' names no user: write user@${address} or set the input 'user'`
-  if (!USER_NAME.test(user)) return `'${text}': '${user}' is not a user name`
+  if (!isUserName(user)) return `'${text}': '${user}' is not a user name`
 
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^[\]:]+))(?::(.*))?$/.exec(address)
   if (!match) {
@@ -41,6 +41,11 @@ export function parseTarget(text: string, defaults: { user: string; port: number
   const port = match[3] === undefined ? defaults.port : parsePort(match[3])
   if (port === undefined) return `'${text}': '${match[3]}' is not a port (1-65535)`
   return { host, port, user }
+}
+
+/** Whether a text can be a login name (never an option, never shell syntax). */
+export function isUserName(text: string): boolean {
+  return USER_NAME.test(text)
 }
 
 function isHostName(text: string): boolean {
