@@ -154,9 +154,9 @@ describe('files and commands', { timeout: 30_000 }, () => {
   })
 
   test('annotations carry level, text and properties; groups and debug lines show as in GitHub', async () => {
-    const text = `
+    const text = `exec >&2 # commands count on either stream
       echo '::error file=a.ts,line=3,title=Oh%2C no::it broke%0Abadly 100%25'
-      echo '::warning::careful' >&2
+      echo '::warning::careful'
       echo '::notice title=x::fyi'
       echo '::group::Details'; echo inside; echo '::endgroup::'; echo '::debug::hidden'
       echo 'not ::error::in the middle'; echo '::unknown::thing'`
