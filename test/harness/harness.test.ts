@@ -64,7 +64,7 @@ describe('inputs', { timeout: 30_000 }, () => {
   })
 
   test('text in inputs that looks like an expression stays text', async () => {
-    const expression = '\u0024{{ github.token }} \'"\n$(id)'
+    const expression = '${{ github.token }} \'"\n$(id)'
     const result = await runAction({
       action: fixture('inputs'),
       inputs: { 'host-name': expression },
