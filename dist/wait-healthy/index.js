@@ -68603,7 +68603,8 @@ class InputReader {
     #read = new Set();
     #problems = [];
     constructor(values, mask) {
-        this.#values = new Map(Object.entries(values));
+        // The runner takes names in any case and hands them over as the caller wrote them.
+        this.#values = new Map(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value]));
         this.#mask = mask;
     }
     /** Text without surrounding white space; '' when the input is empty. */
@@ -69969,8 +69970,6 @@ class NodeSSH {
 
 // EXTERNAL MODULE: external "node:buffer"
 var external_node_buffer_ = __nccwpck_require__(4573);
-;// CONCATENATED MODULE: external "node:stream/promises"
-const external_node_stream_promises_namespaceObject = require("node:stream/promises");
 ;// CONCATENATED MODULE: external "node:string_decoder"
 const external_node_string_decoder_namespaceObject = require("node:string_decoder");
 ;// CONCATENATED MODULE: ./src/ssh/quote.ts
@@ -70029,7 +70028,7 @@ function parseTarget(text, defaults) {
     const address = at < 0 ? text : text.slice(at + 1);
     if (user === '')
         return `'${text}' names no user: write user@${address} or set the input 'user'`;
-    if (!USER_NAME.test(user))
+    if (!isUserName(user))
         return `'${text}': '${user}' is not a user name`;
     const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^[\]:]+))(?::(.*))?$/.exec(address);
     if (!match) {
@@ -70044,6 +70043,10 @@ function parseTarget(text, defaults) {
     if (port === undefined)
         return `'${text}': '${match[3]}' is not a port (1-65535)`;
     return { host, port, user };
+}
+/** Whether a text can be a login name (never an option, never shell syntax). */
+function isUserName(text) {
+    return USER_NAME.test(text);
 }
 function isHostName(text) {
     // Digits and dots alone must be a whole IPv4 address: `10.0.0` would be resolved to 10.0.0.0's neighbour.
@@ -70060,7 +70063,6 @@ function formatAddress(host, port) {
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/connection.ts
-
 
 
 
@@ -70103,8 +70105,7 @@ class Connection {
      * `Failure` when the connection breaks before the status is known, since the command may then still run.
      */
     async exec(command, options = {}) {
-        const channel = await this.openChannel(command);
-        return collect(channel, options, () => this.#connectionLost());
+        return collect(await this.start(command), options);
     }
     /**
      * Runs a POSIX shell script that travels over standard input: neither it nor its environment shows up in an
@@ -70114,9 +70115,31 @@ class Connection {
         const { command, stdin } = remoteScript(text, options);
         return this.exec(command, { ...options, stdin });
     }
-    /** A channel for a command, for callers that stream. */
-    openChannel(command) {
-        return this.#open((done) => this.#client.exec(command, done), 'the server runs no commands for this user');
+    /** Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. */
+    async start(command) {
+        let ended;
+        const channel = await this.#open((done) => {
+            this.#client.exec(command, (error, opened) => {
+                // At once: a short command's exit status can come in the same packet as the channel.
+                if (!error)
+                    ended = this.#exitOf(opened);
+                done(error, opened);
+            });
+        }, 'the server runs no commands for this user');
+        if (ended === undefined)
+            throw new TypeError('a channel was opened without its exit being awaited');
+        ended.catch(() => { });
+        return { channel, ended };
+    }
+    #exitOf(channel) {
+        return new Promise((resolve, reject) => {
+            let status;
+            channel.once('exit', (code, signal) => {
+                status = { code: code ?? undefined, signal: signal?.replace(/^SIG/, '') };
+            });
+            // A lost connection closes the channel too: only a status says that the command has ended.
+            channel.once('close', () => (status ? resolve(status) : reject(this.#connectionLost())));
+        });
     }
     /** A TCP connection from the server to an address as the server sees it. */
     openTcp(host, port) {
@@ -70147,38 +70170,36 @@ class Connection {
         });
     }
 }
-async function collect(channel, options, lost) {
+async function collect({ channel, ended }, options) {
     const { signal, onLine, keepBytes = KEEP_BYTES } = options;
     const stdout = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stdout')));
     const stderr = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stderr')));
     channel.on('data', (chunk) => stdout.push(chunk));
     channel.stderr.on('data', (chunk) => stderr.push(chunk));
-    let code;
-    let killedBy;
-    channel.once('exit', (status, signalName) => {
-        code = status ?? undefined;
-        killedBy = signalName?.replace(/^SIG/, '');
+    // A process that ends before it has read its input breaks the pipe: its exit status tells more.
+    channel.on('error', () => { });
+    let abort = () => { };
+    const aborted = new Promise((_resolve, reject) => {
+        abort = () => {
+            // The server answers a close only once the process has gone, which may be never.
+            channel.close();
+            if (signal)
+                reject(cancelled(signal));
+        };
     });
-    const abort = () => channel.close();
     if (signal?.aborted)
         abort();
     signal?.addEventListener('abort', abort, { once: true });
-    // A process that ends before it has read its input closes the pipe: its exit status tells more than EPIPE.
-    (0,external_node_stream_promises_namespaceObject.finished)(channel, { readable: false, cleanup: true }).catch(() => { });
     channel.end(options.stdin ?? '');
     try {
-        await new Promise((resolve) => channel.once('close', resolve));
+        const status = await Promise.race([ended, aborted]);
+        stdout.end();
+        stderr.end();
+        return { ...status, stdout: stdout.text, stderr: stderr.text };
     }
     finally {
         signal?.removeEventListener('abort', abort);
     }
-    stdout.end();
-    stderr.end();
-    // Anything but a status is a failure: a lost connection also closes the channel, without one.
-    if (code === undefined && killedBy === undefined) {
-        throw signal?.aborted ? cancelled(signal) : lost();
-    }
-    return { code, signal: killedBy, stdout: stdout.text, stderr: stderr.text };
 }
 /** Splits output into lines as it comes and keeps the last bytes of it. */
 class OutputTail {
@@ -70289,9 +70310,31 @@ function matchesHashed(names, name) {
     const actual = (0,external_node_crypto_.createHmac)('sha1', Buffer.from(salt, 'base64')).update(name).digest();
     return wanted.length === actual.length && (0,external_node_crypto_.timingSafeEqual)(wanted, actual);
 }
+/** `*` and `?` as in ssh_config(5), without backtracking into earlier stars, so that no pattern takes long. */
 function globMatches(pattern, name) {
-    const source = pattern.replace(/[\\^$.*+?()[\]{}|]/g, (char) => char === '*' ? '.*' : char === '?' ? '.' : `\\${char}`);
-    return new RegExp(`^${source}$`).test(name);
+    let at = 0;
+    let inPattern = 0;
+    let star = -1;
+    let resume = 0;
+    while (at < name.length) {
+        const wanted = pattern[inPattern];
+        if (wanted === '*') {
+            star = inPattern++;
+            resume = at;
+        }
+        else if (wanted === '?' || wanted === name[at]) {
+            inPattern++;
+            at++;
+        }
+        else if (star >= 0) {
+            inPattern = star + 1;
+            at = ++resume;
+        }
+        else {
+            return false;
+        }
+    }
+    return /^\**$/.test(pattern.slice(inPattern));
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/host-keys.ts
@@ -70591,7 +70634,7 @@ function readPrivateKey(text, passphrase) {
     }
     if (repaired.startsWith('-----BEGIN ENCRYPTED PRIVATE KEY') && passphrase === '')
         throw needsPassphrase();
-    const parsed = lib_default().utils.parseKey(fromPkcs8(repaired, passphrase), passphrase);
+    const parsed = lib_default().utils.parseKey(fromPkcs8(repaired, passphrase), passphrase || undefined);
     if (!(parsed instanceof Error)) {
         const key = Array.isArray(parsed) ? parsed[0] : parsed;
         if (key?.isPrivateKey())
@@ -70651,6 +70694,9 @@ function readSshInputs(read) {
 }
 /** Reads `host`: a line or a comma each. Where nobody logs in, no user need be named. */
 function readHosts(read, { required, login = true }) {
+    const user = read.text('user');
+    if (user !== '' && !isUserName(user))
+        read.problem('user', `is '${user}', not a user name`);
     const texts = read.lines('host').flatMap((line) => line
         .split(',')
         .map((item) => item.trim())
