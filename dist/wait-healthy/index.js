@@ -68862,6 +68862,7 @@ class StateFile {
 }
 
 ;// CONCATENATED MODULE: ./src/health/poll.ts
+
 /** The first pause: a service that is back at once is found at once. */
 const FIRST_PAUSE_MS = 50;
 /** The pause after the n-th attempt (counted from 1): doubles from 50 ms up to the interval. */
@@ -68874,17 +68875,20 @@ async function pollHealth(probe, policy, context) {
     const start = clock.monotonic();
     const elapsed = () => clock.monotonic() - start;
     let inARow = 0;
-    let shown = '';
+    let last;
     for (let attempts = 1;; attempts++) {
         // No probe may outlast the deadline, however long the server keeps the connection open.
-        const left = Math.max(1, Math.ceil(policy.timeoutMs - elapsed()));
-        const last = await probe(AbortSignal.any([signal, AbortSignal.timeout(left)]));
-        signal.throwIfAborted();
-        inARow = last.ok ? inARow + 1 : 0;
-        const line = describeAnswer(last);
-        if (line !== shown)
-            log.info(`health: ${line}`);
-        shown = line;
+        const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(policy.timeoutMs - elapsed())));
+        const answer = await probe(AbortSignal.any([signal, deadline]));
+        throwIfCancelled(signal);
+        // A probe that the deadline cut short says less than the answer before it.
+        if (last === undefined || answer.ok || !deadline.aborted) {
+            if (last === undefined || describeAnswer(last) !== describeAnswer(answer)) {
+                log.info(`health: ${describeAnswer(answer)}`);
+            }
+            last = answer;
+        }
+        inARow = answer.ok ? inARow + 1 : 0;
         if (inARow >= policy.threshold)
             return { healthy: true, attempts, durationMs: elapsed(), last };
         const pause = pauseAfter(attempts, policy.intervalMs);
@@ -68982,8 +68986,11 @@ function makeProbe(check, from, subject) {
             return await ask(bounded);
         }
         catch (error) {
-            const late = bounded.aborted && !signal.aborted;
-            return { ok: false, error: late ? `no answer within ${ANSWER_TIMEOUT_MS} ms` : describeError(error) };
+            if (signal.aborted)
+                return { ok: false, error: 'no answer before the time was over' };
+            if (bounded.aborted)
+                return { ok: false, error: `no answer within ${ANSWER_TIMEOUT_MS} ms` };
+            return { ok: false, error: describeError(error) };
         }
     };
 }

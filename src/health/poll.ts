@@ -1,4 +1,4 @@
-import type { Context } from '../context.ts'
+import { type Context, throwIfCancelled } from '../context.ts'
 
 /** One answer to a health probe. */
 export interface Answer {
@@ -44,16 +44,20 @@ export async function pollHealth(probe: Probe, policy: PollPolicy, context: Cont
   const start = clock.monotonic()
   const elapsed = () => clock.monotonic() - start
   let inARow = 0
-  let shown = ''
+  let last: Answer | undefined
   for (let attempts = 1; ; attempts++) {
     // No probe may outlast the deadline, however long the server keeps the connection open.
-    const left = Math.max(1, Math.ceil(policy.timeoutMs - elapsed()))
-    const last = await probe(AbortSignal.any([signal, AbortSignal.timeout(left)]))
-    signal.throwIfAborted()
-    inARow = last.ok ? inARow + 1 : 0
-    const line = describeAnswer(last)
-    if (line !== shown) log.info(`health: ${line}`)
-    shown = line
+    const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(policy.timeoutMs - elapsed())))
+    const answer = await probe(AbortSignal.any([signal, deadline]))
+    throwIfCancelled(signal)
+    // A probe that the deadline cut short says less than the answer before it.
+    if (last === undefined || answer.ok || !deadline.aborted) {
+      if (last === undefined || describeAnswer(last) !== describeAnswer(answer)) {
+        log.info(`health: ${describeAnswer(answer)}`)
+      }
+      last = answer
+    }
+    inARow = answer.ok ? inARow + 1 : 0
     if (inARow >= policy.threshold) return { healthy: true, attempts, durationMs: elapsed(), last }
     const pause = pauseAfter(attempts, policy.intervalMs)
     if (elapsed() + pause >= policy.timeoutMs)

@@ -30,8 +30,9 @@ export function makeProbe(check: HealthCheck, from: Vantage, subject: ProbeSubje
     try {
       return await ask(bounded)
     } catch (error) {
-      const late = bounded.aborted && !signal.aborted
-      return { ok: false, error: late ? `no answer within ${ANSWER_TIMEOUT_MS} ms` : describeError(error) }
+      if (signal.aborted) return { ok: false, error: 'no answer before the time was over' }
+      if (bounded.aborted) return { ok: false, error: `no answer within ${ANSWER_TIMEOUT_MS} ms` }
+      return { ok: false, error: describeError(error) }
     }
   }
 }
