@@ -1,12 +1,20 @@
-import { execFile } from 'node:child_process'
+import { execFile, fork } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
-import { startConsul, startConsulCluster } from './consul.ts'
+import { type App, startApp } from './app.ts'
+import { type Consul, startConsul, startConsulCluster } from './consul.ts'
+import { startLoad } from './load.ts'
 import { startNginx } from './nginx.ts'
 import { findProgram } from './packages.ts'
+import { freePorts } from './ports.ts'
+import { startPowerDns } from './powerdns.ts'
+import { until } from './process.ts'
 import { type Sshd, startSshd } from './sshd.ts'
+import { startUpsync, type Upsync } from './upsync.ts'
+import { peersOf } from './upsync-format.ts'
 
 const run = promisify(execFile)
 
@@ -71,6 +79,171 @@ test('three Consul servers share one store under one leader', async () => {
   ])
   expect([0, 1, 2]).toContain(await cluster.leader())
 })
+
+test('a node restarts by a command over SSH and then serves its next version', async () => {
+  const sshd = await startSshd()
+  onTestFinished(() => sshd.stop())
+  const app = await startApp({ name: 'one', version: '1' })
+  onTestFinished(() => app.stop())
+  const ping = async () => await fetch(`${app.url}/ping`, { headers: { connection: 'close' } })
+  const before = app.pid()
+  app.setVersion('2')
+  await ssh(sshd, app.commands.restart)
+  await until('version 2 serves', async () => (await (await ping()).text()) === 'pong from one version 2\n')
+  expect(app.pid()).not.toBe(before)
+  app.setHealthy(false)
+  expect((await ping()).status).toBe(503)
+  app.setBroken(true)
+  await ssh(sshd, app.commands.restart)
+  await expect(ping()).rejects.toThrow()
+  expect(app.pid()).toBeUndefined()
+})
+
+test('both workers follow a drain, and none of the requests under load fails', async () => {
+  const { consul, apps, upsync } = await startPool()
+  const load = await startLoad({ url: upsync.url, rate: 500 })
+  onTestFinished(() => load.stop().then(() => {}))
+  const key = (app: App) => `upstreams/app/${app.address}`
+  const down = () => upsync.workers.map((worker) => worker.peers().map((peer) => peer.down))
+  expect(down()).toEqual([
+    [false, false],
+    [false, false],
+  ])
+  await consul.put(key(apps[0]!), '{"weight":1,"down":1}')
+  await until('both workers have drained it', () => down().every((peers) => peers[0] && !peers[1]))
+  const drainedAt = await load.report()
+  await load.more(200)
+  const during = await load.report()
+  expect(during.byNode['node-1']! - drainedAt.byNode['node-1']!).toBeLessThanOrEqual(drainedAt.inFlight)
+  await consul.put(key(apps[0]!), '{"weight":1,"down":0}')
+  await until('both workers have it back', () => down().every((peers) => !peers[0]))
+  await load.more(200)
+  const report = await load.stop()
+  expect(report.byReason).toEqual({})
+  expect(report).toMatchObject({ failed: 0, ok: report.sent })
+  expect(report.byNode['node-1']).toBeGreaterThan(during.byNode['node-1']!)
+  expect(report.series.reduce((sum, bucket) => sum + bucket.sent, 0)).toBe(report.sent)
+})
+
+test('a frozen worker keeps on sending to a drained node, and its status page says so', async () => {
+  const { consul, apps, upsync } = await startPool()
+  upsync.workers[1]!.freeze()
+  await consul.put(`upstreams/app/${apps[0]!.address}`, '{"down":1}')
+  await until('the other worker has drained it', () => upsync.workers[0]!.peers()[0]!.down)
+  const pages = new Set<string>()
+  await until('pages of both workers are seen', async () => {
+    pages.add(await (await fetch(upsync.statusUrl, { headers: { connection: 'close' } })).text())
+    return pages.size === 2
+  })
+  const line = `server ${apps[0]!.address} weight=1 max_fails=2 fail_timeout=10s`
+  const texts = [...pages].sort()
+  expect(texts.every((text) => text.startsWith('Upstream name: app; Backend server count: 2\n'))).toBe(true)
+  expect(texts.map((text) => text.includes(`        ${line} down;\n`)).sort()).toEqual([false, true])
+  expect(texts.map((text) => text.includes(`        ${line};\n`)).sort()).toEqual([false, true])
+  upsync.workers[1]!.thaw()
+  await until('the frozen one has drained it too', () => upsync.workers[1]!.peers()[0]!.down)
+})
+
+test('a restart without a drain drops requests, and the load generator says which', async () => {
+  const { apps, upsync } = await startPool()
+  const load = await startLoad({ url: upsync.url, rate: 500, method: 'POST' })
+  onTestFinished(() => load.stop().then(() => {}))
+  apps[0]!.setStartDelay(300)
+  await run('sh', ['-c', apps[0]!.commands.restart])
+  await load.more(300)
+  const report = await load.stop()
+  expect(report.byReason['status 502']).toBeGreaterThan(0)
+  expect(report.failed + report.ok).toBe(report.sent)
+})
+
+test('PowerDNS answers queries and takes changes through its API', async () => {
+  const dns = await startPowerDns({
+    zones: { 'example.test': [{ name: 'www', type: 'A', ttl: 60, values: ['127.0.0.2'] }] },
+  })
+  onTestFinished(() => dns.stop())
+  expect(await dns.query('www.example.test')).toEqual([{ address: '127.0.0.2', ttl: 60 }])
+  expect(await dns.query('missing.example.test')).toEqual([])
+  const serial = await dns.serial('example.test')
+  await dns.replace('example.test', { name: 'www', type: 'A', ttl: 5, values: ['127.0.0.3'] })
+  expect(await dns.query('www.example.test')).toEqual([{ address: '127.0.0.3', ttl: 5 }])
+  expect(await dns.recordSet('example.test', 'www', 'A')).toEqual({ ttl: 5, values: ['127.0.0.3'] })
+  expect(await dns.serial('example.test')).toBeGreaterThan(serial)
+})
+
+test('load follows a name from one address to another when its TTL has passed', async () => {
+  const [port] = await freePorts(1)
+  const apps = await Promise.all(
+    ['127.0.0.2', '127.0.0.3'].map((host) => startApp({ name: host, host, port: port! })),
+  )
+  onTestFinished(() => Promise.all(apps.map((app) => app.stop())).then(() => {}))
+  const dns = await startPowerDns({
+    zones: { 'example.test': [{ name: 'www', type: 'A', ttl: 1, values: ['127.0.0.2'] }] },
+  })
+  onTestFinished(() => dns.stop())
+  const load = await startLoad({
+    url: `http://www.example.test:${port}/`,
+    rate: 200,
+    nameServer: `${dns.address}:${dns.port}`,
+  })
+  onTestFinished(() => load.stop().then(() => {}))
+  await dns.replace('example.test', { name: 'www', type: 'A', ttl: 1, values: ['127.0.0.3'] })
+  await until('the new address is used', async () => ((await load.report()).byNode['127.0.0.3'] ?? 0) > 50)
+  const report = await load.stop()
+  expect(report.failed).toBe(0)
+  expect(Object.keys(report.byNode)).toEqual(['127.0.0.2', '127.0.0.3'])
+})
+
+test('servers, detached programs and folders are gone after the process that started them was killed', async () => {
+  const child = fork(join(import.meta.dirname, 'killed-process.ts'), { execArgv: [], stdio: 'inherit' })
+  const [{ pids, folders }] = (await once(child, 'message')) as [{ pids: number[]; folders: string[] }]
+  expect(pids.length).toBeGreaterThanOrEqual(3)
+  expect([...pids.map((pid) => `/proc/${pid}`), ...folders].every((path) => existsSync(path))).toBe(true)
+  child.kill('SIGKILL')
+  await until(
+    'all is gone',
+    () => !pids.some((pid) => existsSync(`/proc/${pid}`)) && !folders.some(existsSync),
+  )
+})
+
+test.each([
+  ['{"down":1}', true],
+  ['{"down":true}', true],
+  ['{"down":"1"}', true],
+  ['{"down":1.5}', true],
+  ['{"down":01}', true],
+  ['{"down":"true"}', false],
+  ['{"down":2}', false],
+  ['{"down":-1}', false],
+  ['{"down":0.5}', false],
+  ['{"down":null}', false],
+  ['{"down":false}', false],
+  ['{}', false],
+  ['{"down":1', false],
+  ['', false],
+])('the stand-in for nginx-upsync reads %s as down: %s', (value, down) => {
+  const row = { Key: 'upstreams/app/127.0.0.1:9001', Value: Buffer.from(value).toString('base64') }
+  expect(peersOf('upstreams/app/', [row]).peers).toMatchObject([{ address: '127.0.0.1:9001', down }])
+})
+
+test('the stand-in for nginx-upsync skips what is no address', () => {
+  const keys = ['localhost:80', '[::1]:80', 'folder/', '127.0.0.1:70000', '127.0.0.1:9001', '127.0.0.1:09001']
+  const rows = keys.map((key) => ({ Key: `upstreams/app/${key}`, Value: null }))
+  const { peers, complaints } = peersOf('upstreams/app/', rows)
+  expect(peers.map((peer) => peer.address)).toEqual(['127.0.0.1:9001'])
+  expect(complaints).toHaveLength(5)
+})
+
+async function startPool(): Promise<{ consul: Consul; apps: App[]; upsync: Upsync }> {
+  const consul = await startConsul()
+  onTestFinished(() => consul.stop())
+  const ports = (await freePorts(2)).sort() // the order in which Consul lists them
+  const apps = await Promise.all(ports.map((port, index) => startApp({ name: `node-${index + 1}`, port })))
+  onTestFinished(() => Promise.all(apps.map((app) => app.stop())).then(() => {}))
+  for (const app of apps) await consul.put(`upstreams/app/${app.address}`, '{"weight":1}')
+  const upsync = await startUpsync({ consulUrl: consul.url, app: 'app' })
+  onTestFinished(() => upsync.stop())
+  return { consul, apps, upsync }
+}
 
 async function ssh(sshd: Sshd, command: string): Promise<string> {
   const known = join(sshd.home, 'known_hosts')
