@@ -196,7 +196,6 @@ test('load follows a name from one address to another when its TTL has passed', 
 test('servers, detached programs and folders are gone after the process that started them was killed', async () => {
   const child = fork(join(import.meta.dirname, 'killed-process.ts'), { execArgv: [], stdio: 'inherit' })
   const [{ pids, folders }] = (await once(child, 'message')) as [{ pids: number[]; folders: string[] }]
-  expect(pids.length).toBeGreaterThanOrEqual(3)
   expect([...pids.map((pid) => `/proc/${pid}`), ...folders].every((path) => existsSync(path))).toBe(true)
   child.kill('SIGKILL')
   await until(

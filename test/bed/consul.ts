@@ -31,6 +31,8 @@ export interface Consul extends ConsulClient {
   token: string | undefined
   /** A token with these rules, such as `key_prefix "upstreams/" { policy = "write" }`. */
   tokenFor(rules: string): Promise<string>
+  /** Of the server, for signals. */
+  pid: number
   log(): string
   stop(): Promise<void>
 }
@@ -49,13 +51,13 @@ interface Ports {
   wan: number
 }
 
-/** Starts one server with an empty store. With `acl` everything is denied but to tokens. */
-export async function startConsul(options: { acl?: boolean } = {}): Promise<Consul> {
+/** Starts one server with an empty store. With `acl` everything is denied but to tokens;
+ * `port` is the HTTP port (default: a free one), as for a Consul that comes back empty. */
+export async function startConsul(options: { acl?: boolean; port?: number } = {}): Promise<Consul> {
   return await onFreePorts(async () => {
     const token = options.acl ? randomUUID() : undefined
     const ports = await choosePorts()
-    const consul = await startAgent(ports, ['-dev', '-node', 'test'], token)
-    return consul
+    return await startAgent({ ...ports, http: options.port ?? ports.http }, ['-dev', '-node', 'test'], token)
   })
 }
 
@@ -157,7 +159,7 @@ async function startAgent(ports: Ports, args: string[], token?: string): Promise
     )
     return (JSON.parse(made) as { SecretID: string }).SecretID
   }
-  return { ...client, token, tokenFor, log: running.log, stop: running.stop }
+  return { ...client, token, tokenFor, pid: running.pid, log: running.log, stop: running.stop }
 }
 
 /** The key-value part of Consul's HTTP API; keys are sent with their slashes as they are. */

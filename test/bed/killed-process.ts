@@ -9,7 +9,7 @@ import { startNginx } from './nginx.ts'
 import { findProgram } from './packages.ts'
 import { startSshd } from './sshd.ts'
 
-const [sshd, nginx, app] = await Promise.all([
+const [sshd, nginx, app, consul] = await Promise.all([
   startSshd(),
   startNginx({ http: (port) => `server { listen 127.0.0.1:${port}; }` }),
   startApp(),
@@ -23,7 +23,7 @@ const detached = execFileSync(findProgram('ssh').path, [
   'setsid sleep 600 >/dev/null 2>&1 </dev/null & echo $!',
 ])
 process.send!({
-  pids: [Number(detached), app.pid()!, Number(execFileSync('cat', [join(nginx.folder, 'nginx.pid')]))],
+  pids: [Number(detached), app.pid()!, sshd.pid, nginx.pid, consul.pid],
   folders: [dirname(sshd.home), nginx.folder, app.folder],
 })
 setInterval(() => {}, 1000)

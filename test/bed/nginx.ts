@@ -32,6 +32,8 @@ export interface Nginx {
   folder: string
   /** Takes a new `http { }` body if one is given; resolves once workers of the new generation serve. */
   reload(http?: string): Promise<void>
+  /** Of the server, for signals. */
+  pid: number
   log(): string
   stop(): Promise<void>
 }
@@ -89,6 +91,7 @@ async function start(options: NginxOptions): Promise<Nginx> {
       reloading = reloading.catch(() => {}).then(() => reload(http))
       return reloading
     },
+    pid: running.pid,
     log: running.log,
     stop: running.stop,
   }

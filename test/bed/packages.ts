@@ -103,17 +103,17 @@ export async function ensureServers(names: ProgramName[] = defaultPrograms): Pro
   await mkdir(work, { recursive: true, mode: 0o700 })
   try {
     const own = new Apt(join(work, 'own'))
-    let older: Apt | undefined
+    const older = new Apt(join(work, 'older'))
     for (const name of missing) {
       if (fromCache(name)) continue // came with another program of the same packages
       try {
-        await own.prepare(await ownSources())
+        const sources = await machineSources(join(work, 'no-lists'))
+        await own.prepare(
+          sources.map(({ uri, suite, component }) => sourceEntry(uri, suite, component)).join('\n'),
+        )
         const available = await own.has(programs[name].packages)
-        if (!available && !older) {
-          older = new Apt(join(work, 'older'))
-          await older.prepare(await olderSources())
-        }
-        await unpack(name, available ? own : older!, work)
+        if (!available) await older.prepare(olderSources(sources))
+        await unpack(name, available ? own : older, work)
       } catch (error) {
         throw howToGet(name, `Fetching it failed: ${reason(error)}`)
       }
@@ -211,37 +211,37 @@ interface Source {
   component: string
 }
 
-/** The machine's package sources that belong to its release, whatever their format and host. */
-async function machineSources(): Promise<Source[]> {
-  const { stdout } = await run('apt-get', [
-    'indextargets',
-    '--format',
-    '$(REPO_URI) $(RELEASE) $(COMPONENT)',
-    'Identifier: Packages',
-  ])
+/**
+ * The machine's package sources that belong to its release, whatever their format and host. They are read from
+ * what apt would fetch, since without fetched lists (as in a container image) apt names no other target.
+ */
+async function machineSources(folder: string): Promise<Source[]> {
+  await mkdir(join(folder, 'partial'), { recursive: true })
+  const own = ['-o', `Dir::State::Lists=${folder}`, '-o', 'Debug::NoLocking=true']
+  const { stdout } = await run('apt-get', [...own, 'update', '--print-uris'], { maxBuffer: 1 << 26 })
+  const found = stdout.matchAll(/^'([^']+\/)dists\/([^']+)\/([^/']+)\/binary-[^/']+\/Packages[^/']*'/gm)
+  const all = new Map(
+    [...found].map(([, uri, suite, component]) => [
+      `${uri} ${suite} ${component}`,
+      { uri: uri!, suite: suite!, component: component! },
+    ]),
+  )
   const codename = osRelease('VERSION_CODENAME')
-  const all = stdout
-    .split('\n')
-    .map((line) => line.trim().split(' '))
-    .flatMap(([uri, suite, component]) => (uri && suite && component ? [{ uri, suite, component }] : []))
-  const own = all.filter(({ suite }) => suite === codename || suite.startsWith(`${codename}-`))
-  return own.length > 0 ? own : all
-}
-
-async function ownSources(): Promise<string> {
-  const sources = await machineSources()
-  if (sources.length === 0) throw new Error('apt has no package sources on this machine (/etc/apt)')
-  return sources.map(({ uri, suite, component }) => sourceEntry(uri, suite, component)).join('\n')
+  const sources = [...all.values()]
+  const ofRelease = sources.filter(({ suite }) => suite === codename || suite.startsWith(`${codename}-`))
+  const chosen = ofRelease.length > 0 ? ofRelease : sources
+  if (chosen.length === 0) throw new Error('apt has no package sources on this machine (see /etc/apt)')
+  return chosen
 }
 
 /** The last release that had Consul, from the same place as the machine's own packages. */
-async function olderSources(): Promise<string> {
-  const ubuntu = osRelease('ID') === 'ubuntu'
+function olderSources(sources: Source[]): string {
   const codename = osRelease('VERSION_CODENAME')
-  const sources = await machineSources()
   const base =
     sources.find(({ suite, component }) => suite === codename && component === 'main') ?? sources[0]!
-  return ubuntu ? sourceEntry(base.uri, 'jammy', 'main universe') : sourceEntry(base.uri, 'bullseye', 'main')
+  return osRelease('ID') === 'ubuntu'
+    ? sourceEntry(base.uri, 'jammy', 'main universe')
+    : sourceEntry(base.uri, 'bullseye', 'main')
 }
 
 function sourceEntry(uri: string, suite: string, components: string): string {

@@ -39,6 +39,8 @@ export interface PowerDns {
   recordSet(zone: string, name: string, type: string): Promise<{ ttl: number; values: string[] } | undefined>
   /** Writes a record set through the API, as somebody else would. */
   replace(zone: string, set: RecordSet): Promise<void>
+  /** Of the server, for signals. */
+  pid: number
   log(): string
   stop(): Promise<void>
 }
@@ -149,6 +151,7 @@ async function start(options: PowerDnsOptions): Promise<PowerDns> {
     replace: async (zone, set) => {
       await api('PATCH', `/zones/${zone}.`, { rrsets: [rrset(zone, set)] })
     },
+    pid: running.pid,
     log: running.log,
     stop: running.stop,
   }

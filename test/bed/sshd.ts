@@ -63,6 +63,8 @@ export interface Sshd {
   addClientKey(publicKey: string, options?: string): void
   /** Takes a key's right to log in. */
   removeClientKey(publicKey: string): void
+  /** Of the server, for signals. */
+  pid: number
   log(): string
   /** Ends the server, its sessions and everything they started, and removes its folder. */
   stop(): Promise<void>
@@ -153,6 +155,7 @@ async function start(options: SshdOptions): Promise<Sshd> {
         .filter((line) => line && !line.includes(publicKey.trim()))
       writeFileSync(authorized, `${kept.join('\n')}\n`)
     },
+    pid: running.pid,
     log: running.log,
     stop: running.stop,
   }

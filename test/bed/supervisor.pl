@@ -70,6 +70,7 @@ while (!defined $status) {
 
 if (!defined $status) {
     kill $signal, $server;
+    kill 'CONT', $server; # a test may have stopped it
     wait_until($grace, sub { defined $status });
 }
 kill 'TERM', descendants();
