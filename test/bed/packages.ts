@@ -1,12 +1,13 @@
 // Finds the programs of the test bed: an override, the machine's own, or Debian's packages in a cache.
-import { type ExecFileException, execFile } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { accessSync, constants, existsSync, globSync, readFileSync } from 'node:fs'
-import { chmod, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { accessSync, constants, existsSync, globSync } from 'node:fs'
+import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { arch, homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
+import { Apt, machineSources, olderSources, osRelease, reason, type Source, sourcesText } from './apt.ts'
 
 const run = promisify(execFile)
 
@@ -104,15 +105,17 @@ export async function ensureServers(names: ProgramName[] = defaultPrograms): Pro
   try {
     const own = new Apt(join(work, 'own'))
     const older = new Apt(join(work, 'older'))
+    let sources: Source[] | undefined
     for (const name of missing) {
       if (fromCache(name)) continue // came with another program of the same packages
       try {
-        const sources = await machineSources(join(work, 'no-lists'))
-        await own.prepare(
-          sources.map(({ uri, suite, component }) => sourceEntry(uri, suite, component)).join('\n'),
-        )
-        const available = await own.has(programs[name].packages)
+        sources ??= await machineSources(join(work, 'no-lists'))
+        await own.prepare(sourcesText(sources))
+        const { packages } = programs[name]
+        const available = await own.has(packages)
         if (!available) await older.prepare(olderSources(sources))
+        if (!available && !(await older.has(packages)))
+          throw new Error(`no package source has ${packages.join(', ')}. ${own.trouble}`)
         await unpack(name, available ? own : older, work)
       } catch (error) {
         throw howToGet(name, `Fetching it failed: ${reason(error)}`)
@@ -122,134 +125,6 @@ export async function ensureServers(names: ProgramName[] = defaultPrograms): Pro
     await rm(work, { recursive: true, force: true })
   }
   console.log(`The test bed has its servers (${((Date.now() - began) / 1000).toFixed(1)} s).`)
-}
-
-/** An own world for apt: its sources, lists, archives and configuration; only dpkg's status is the machine's. */
-class Apt {
-  readonly folder: string
-  private ready = false
-
-  constructor(folder: string) {
-    this.folder = folder
-  }
-
-  async prepare(sources: string): Promise<void> {
-    if (this.ready) return
-    for (const folder of ['lists/partial', 'archives/partial', 'empty'])
-      await mkdir(join(this.folder, folder), { recursive: true })
-    // Proxies and the like are kept, hooks are not: those would run on the machine's own folders.
-    const { stdout } = await run('apt-config', ['dump'])
-    const kept = stdout.split('\n').filter((line) => /^(Acquire|Dir::Etc::netrc)/.test(line))
-    await writeFile(join(this.folder, 'own.sources'), sources)
-    await writeFile(
-      join(this.folder, 'apt.conf'),
-      [
-        ...kept,
-        `Dir::Etc::main "/dev/null";`,
-        `Dir::Etc::parts "${this.folder}/empty";`,
-        `Dir::Etc::sourcelist "${this.folder}/own.sources";`,
-        `Dir::Etc::sourceparts "${this.folder}/empty";`,
-        `Dir::Etc::preferences "/dev/null";`,
-        `Dir::Etc::preferencesparts "${this.folder}/empty";`,
-        `Dir::State::lists "${this.folder}/lists";`,
-        `Dir::Cache "${this.folder}";`,
-        `Dir::Cache::archives "${this.folder}/archives";`,
-        `Debug::NoLocking "true";`,
-        `APT::Sandbox::User "root";`,
-        `APT::Get::List-Cleanup "false";`,
-        `Acquire::Languages "none";`,
-        `Acquire::Retries "3";`,
-      ].join('\n'),
-      { mode: 0o600 },
-    )
-    await this.get(['-qq', 'update'])
-    this.ready = true
-  }
-
-  async has(packages: string[]): Promise<boolean> {
-    const { stdout } = await run('apt-cache', ['policy', ...packages], { env: this.env() })
-    const candidates = stdout.match(/^ {2}Candidate: .*/gm) ?? []
-    return candidates.length === packages.length && !candidates.some((line) => line.includes('(none)'))
-  }
-
-  /** Downloads the packages and whatever of their dependencies the machine has not installed. */
-  async download(packages: string[]): Promise<string[]> {
-    const archives = join(this.folder, 'archives')
-    await rm(archives, { recursive: true })
-    await mkdir(join(archives, 'partial'), { recursive: true })
-    await this.get([
-      '-qq',
-      '-y',
-      '--reinstall',
-      '--no-install-recommends',
-      '--download-only',
-      'install',
-      ...packages,
-    ])
-    return (await readdir(archives))
-      .filter((name) => name.endsWith('.deb'))
-      .map((name) => join(archives, name))
-  }
-
-  private async get(args: string[]): Promise<void> {
-    await run('apt-get', args, { env: this.env(), maxBuffer: 1 << 26 })
-  }
-
-  private env(): NodeJS.ProcessEnv {
-    return {
-      ...process.env,
-      LC_ALL: 'C',
-      DEBIAN_FRONTEND: 'noninteractive',
-      APT_CONFIG: join(this.folder, 'apt.conf'),
-    }
-  }
-}
-
-interface Source {
-  uri: string
-  suite: string
-  component: string
-}
-
-/**
- * The machine's package sources that belong to its release, whatever their format and host. They are read from
- * what apt would fetch, since without fetched lists (as in a container image) apt names no other target.
- */
-async function machineSources(folder: string): Promise<Source[]> {
-  await mkdir(join(folder, 'partial'), { recursive: true })
-  const own = ['-o', `Dir::State::Lists=${folder}`, '-o', 'Debug::NoLocking=true']
-  const { stdout } = await run('apt-get', [...own, 'update', '--print-uris'], { maxBuffer: 1 << 26 })
-  const found = stdout.matchAll(/^'([^']+\/)dists\/([^']+)\/([^/']+)\/binary-[^/']+\/Packages[^/']*'/gm)
-  const all = new Map(
-    [...found].map(([, uri, suite, component]) => [
-      `${uri} ${suite} ${component}`,
-      { uri: uri!, suite: suite!, component: component! },
-    ]),
-  )
-  const codename = osRelease('VERSION_CODENAME')
-  const sources = [...all.values()]
-  const ofRelease = sources.filter(({ suite }) => suite === codename || suite.startsWith(`${codename}-`))
-  const chosen = ofRelease.length > 0 ? ofRelease : sources
-  if (chosen.length === 0) throw new Error('apt has no package sources on this machine (see /etc/apt)')
-  return chosen
-}
-
-/** The last release that had Consul, from the same place as the machine's own packages. */
-function olderSources(sources: Source[]): string {
-  const codename = osRelease('VERSION_CODENAME')
-  const base =
-    sources.find(({ suite, component }) => suite === codename && component === 'main') ?? sources[0]!
-  return osRelease('ID') === 'ubuntu'
-    ? sourceEntry(base.uri, 'jammy', 'main universe')
-    : sourceEntry(base.uri, 'bullseye', 'main')
-}
-
-function sourceEntry(uri: string, suite: string, components: string): string {
-  const distribution = osRelease('ID') === 'ubuntu' ? 'ubuntu' : 'debian'
-  const keyring = `/usr/share/keyrings/${distribution}-archive-keyring.gpg`
-  // Without the keyring apt falls back on the keys that the machine trusts; it never goes unverified.
-  const signed = existsSync(keyring) ? `Signed-By: ${keyring}\n` : ''
-  return `Types: deb\nURIs: ${uri}\nSuites: ${suite}\nComponents: ${components}\n${signed}`
 }
 
 /** Unpacks aside and renames, so that nobody ever sees half a program and the first of several wins. */
@@ -326,24 +201,14 @@ function packageRoot(name: ProgramName): string {
   return join(cache(), programs[name].packages[0]!)
 }
 
-function osRelease(key: string): string {
-  const text = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : ''
-  return new RegExp(`^${key}="?([^"\n]*)"?$`, 'm').exec(text)?.[1] || 'unknown'
-}
-
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
 const overrideOf = (name: ProgramName): string =>
   `EVENKEEL_${name.replace('.so', '').replaceAll('-', '_').toUpperCase()}`
 
-function reason(error: unknown): string {
-  const { stderr, message } = error as ExecFileException & Error
-  return (stderr ? String(stderr).trim().split('\n').slice(-3).join(' / ') : '') || message
-}
-
 function howToGet(name: ProgramName, why: string): Error {
   const install = `sudo apt-get install ${programs[name].packages.join(' ')}`
   return new Error(
-    `The test bed needs ${name}. ${why} Install it (${install}), or set ${overrideOf(name)} to its path.`,
+    `The test bed needs ${name}. ${why}\nInstall it (${install}), or set ${overrideOf(name)} to its path.`,
   )
 }
