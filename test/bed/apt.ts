@@ -58,27 +58,20 @@ export class Apt {
     return candidates.length === packages.length && !candidates.some((line) => line.includes('(none)'))
   }
 
-  /** Downloads the packages and whatever of their dependencies the machine has not installed. */
-  async download(packages: string[]): Promise<string[]> {
+  /** Downloads the packages, and with `dependencies` whatever of those the machine has not installed. */
+  async download(packages: string[], dependencies: boolean): Promise<string[]> {
     const archives = join(this.folder, 'archives')
     await rm(archives, { recursive: true })
     await mkdir(join(archives, 'partial'), { recursive: true })
-    await this.get([
-      '-qq',
-      '-y',
-      '--reinstall',
-      '--no-install-recommends',
-      '--download-only',
-      'install',
-      ...packages,
-    ])
+    const options = ['-y', '--reinstall', '--no-install-recommends', '--download-only']
+    await this.get(['-qq', ...(dependencies ? [...options, 'install'] : ['download']), ...packages], archives)
     return (await readdir(archives))
       .filter((name) => name.endsWith('.deb'))
       .map((name) => join(archives, name))
   }
 
-  private async get(args: string[]): Promise<string> {
-    return (await run('apt-get', args, { env: this.env(), maxBuffer: 1 << 26 })).stderr
+  private async get(args: string[], cwd = this.folder): Promise<string> {
+    return (await run('apt-get', args, { cwd, env: this.env(), maxBuffer: 1 << 26 })).stderr
   }
 
   private env(): NodeJS.ProcessEnv {

@@ -116,7 +116,7 @@ export async function ensureServers(names: ProgramName[] = defaultPrograms): Pro
         if (!available) await older.prepare(olderSources(sources))
         if (!available && !(await older.has(packages)))
           throw new Error(`no package source has ${packages.join(', ')}. ${own.trouble}`)
-        await unpack(name, available ? own : older, work)
+        await unpack(name, available ? own : older, work, available)
       } catch (error) {
         throw howToGet(name, `Fetching it failed: ${reason(error)}`)
       }
@@ -127,24 +127,27 @@ export async function ensureServers(names: ProgramName[] = defaultPrograms): Pro
   console.log(`The test bed has its servers (${((Date.now() - began) / 1000).toFixed(1)} s).`)
 }
 
-/** Unpacks aside and renames, so that nobody ever sees half a program and the first of several wins. */
-async function unpack(name: ProgramName, apt: Apt, work: string): Promise<void> {
+/**
+ * Unpacks aside and renames, so that nobody ever sees half a program and the first of several wins. An older
+ * release's libraries are left out: they do not fit a newer machine's packages, and Consul needs none.
+ */
+async function unpack(name: ProgramName, apt: Apt, work: string, libraries: boolean): Promise<void> {
   const { packages } = programs[name]
   const aside = join(work, packages[0]!)
   const final = packageRoot(name)
   await rm(aside, { recursive: true, force: true })
   await mkdir(aside)
-  for (const archive of await apt.download(packages)) await run('dpkg', ['-x', archive, aside])
+  for (const archive of await apt.download(packages, libraries)) await run('dpkg', ['-x', archive, aside])
   await chmod(aside, 0o755)
   await mkdir(join(aside, 'wrapped'))
-  const libraries = ['usr/lib', 'lib', 'usr/lib/*-linux-gnu*', 'lib/*-linux-gnu*']
+  const libraryFolders = ['usr/lib', 'lib', 'usr/lib/*-linux-gnu*', 'lib/*-linux-gnu*']
     .flatMap((pattern) => globSync(join(aside, pattern)))
     .map((folder) => folder.replace(aside, final))
   for (const program of Object.keys(programs) as ProgramName[]) {
     const real = lookIn(aside, program)
     if (!real || program.endsWith('.so')) continue
     const extra = program === 'git' ? `export GIT_EXEC_PATH=${quoted(join(final, 'usr/lib/git-core'))}\n` : ''
-    const text = `#!/bin/sh\nexport LD_LIBRARY_PATH=${quoted(libraries.join(':'))}\n${extra}exec ${quoted(real.replace(aside, final))} "$@"\n`
+    const text = `#!/bin/sh\nexport LD_LIBRARY_PATH=${quoted(libraryFolders.join(':'))}\n${extra}exec ${quoted(real.replace(aside, final))} "$@"\n`
     await writeFile(join(aside, 'wrapped', program), text, { mode: 0o755 })
   }
   await rename(aside, final).catch((error: NodeJS.ErrnoException) => {
