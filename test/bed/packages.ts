@@ -1,10 +1,10 @@
 // Finds the programs of the test bed: an override, the machine's own, or Debian's packages in a cache.
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { accessSync, constants, existsSync, globSync } from 'node:fs'
+import { accessSync, constants, existsSync, globSync, statSync } from 'node:fs'
 import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { arch, homedir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { basename, delimiter, join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
 import { Apt, machineSources, olderSources, osRelease, reason, type Source, sourcesText } from './apt.ts'
@@ -143,17 +143,27 @@ async function unpack(name: ProgramName, apt: Apt, work: string, libraries: bool
   const libraryFolders = ['usr/lib', 'lib', 'usr/lib/*-linux-gnu*', 'lib/*-linux-gnu*']
     .flatMap((pattern) => globSync(join(aside, pattern)))
     .map((folder) => folder.replace(aside, final))
-  for (const program of Object.keys(programs) as ProgramName[]) {
-    const real = lookIn(aside, program)
-    if (!real || program.endsWith('.so')) continue
-    const extra = program === 'git' ? `export GIT_EXEC_PATH=${quoted(join(final, 'usr/lib/git-core'))}\n` : ''
-    const text = `#!/bin/sh\nexport LD_LIBRARY_PATH=${quoted(libraryFolders.join(':'))}\n${extra}exec ${quoted(real.replace(aside, final))} "$@"\n`
-    await writeFile(join(aside, 'wrapped', program), text, { mode: 0o755 })
+  const environment = { LD_LIBRARY_PATH: libraryFolders.join(':'), ...gitEnvironment(aside, final) }
+  const exports = Object.entries(environment).map(([key, value]) => `export ${key}=${quoted(value)}\n`)
+  const folders = [...binFolders, ...((programs[name] as Program).folders ?? [])]
+  for (const real of folders.flatMap((folder) => globSync(join(aside, folder, '*')))) {
+    if (real.endsWith('.so') || !runnable(real) || statSync(real).isDirectory()) continue
+    const text = `#!/bin/sh\n${exports.join('')}exec ${quoted(real.replace(aside, final))} "$@"\n`
+    await writeFile(join(aside, 'wrapped', basename(real)), text, { mode: 0o755 })
   }
   await rename(aside, final).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
   })
   if (!fromCache(name)) throw new Error(`the packages ${packages.join(', ')} came without ${name}`)
+}
+
+/** Git's other files are looked for where the package would have put them. */
+function gitEnvironment(aside: string, final: string): Record<string, string> {
+  if (!existsSync(join(aside, 'usr/lib/git-core'))) return {}
+  return {
+    GIT_EXEC_PATH: join(final, 'usr/lib/git-core'),
+    GIT_TEMPLATE_DIR: join(final, 'usr/share/git-core/templates'),
+  }
 }
 
 function fromOverride(name: ProgramName): Found | undefined {

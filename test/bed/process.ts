@@ -14,9 +14,9 @@ export interface StartOptions {
   ready: () => boolean | Promise<boolean>
   /** Milliseconds; default 15,000. */
   deadline?: number
-  /** A folder of the server's own, removed after its end. */
+  /** A folder of the server's own, removed after its end; default: a new one. */
   folder?: string
-  /** Added to a clean environment (PATH, HOME, LANG and TMPDIR alone are handed on). */
+  /** Added to a clean environment (PATH, HOME and LANG alone are handed on; TMPDIR is the folder). */
   env?: Record<string, string>
   /** What asks it to end; default SIGTERM. */
   stopSignal?: 'TERM' | 'QUIT' | 'INT' | 'KILL'
@@ -47,16 +47,17 @@ export function serverFolder(name: string): string {
  * @throws Error with the server's log, when it ends early or is not ready within the deadline.
  */
 export async function startProcess(options: StartOptions): Promise<Running> {
-  const { name, command, ready, deadline = 15_000, grace = 5, stopSignal = 'TERM', folder = '' } = options
-  const file = join(folder || serverFolder(name), '.log')
+  const { name, command, ready, deadline = 15_000, grace = 5, stopSignal = 'TERM' } = options
+  const own = options.folder ?? serverFolder(name)
+  const file = join(own, '.log')
   const out = openSync(file, 'a+', 0o600)
   const supervisor = spawn(
     'perl',
-    [join(import.meta.dirname, 'supervisor.pl'), stopSignal, String(grace), join(file, '..'), ...command],
+    [join(import.meta.dirname, 'supervisor.pl'), stopSignal, String(grace), own, ...command],
     {
       cwd: '/',
       detached: true, // a Ctrl-C in the terminal ends the tests, and they end the servers
-      env: { ...inherited(), ...options.env },
+      env: { ...inherited(), TMPDIR: own, ...options.env },
       stdio: ['ignore', out, out, 'pipe'],
     },
   )
@@ -145,7 +146,7 @@ export async function until(
 }
 
 function inherited(): Record<string, string> {
-  const kept = ['PATH', 'HOME', 'LANG', 'TMPDIR'].flatMap((key) => {
+  const kept = ['PATH', 'HOME', 'LANG'].flatMap((key) => {
     const value = process.env[key]
     return value === undefined ? [] : [[key, value]]
   })
