@@ -37,10 +37,11 @@ test('nginx serves, and serves the new configuration when reload has resolved', 
   const page = (text: string, port: number) => `server { listen 127.0.0.1:${port}; return 200 '${text}'; }`
   const nginx = await startNginx({ http: (port) => page('one', port) })
   onTestFinished(() => nginx.stop())
-  expect(await (await fetch(nginx.url)).text()).toBe('one')
+  const served = async () => await (await fetch(nginx.url, { headers: { connection: 'close' } })).text()
+  expect(await served()).toBe('one')
   for (const text of ['two', 'three', 'four']) {
     await nginx.reload(page(text, nginx.port))
-    expect(await (await fetch(nginx.url, { headers: { connection: 'close' } })).text()).toBe(text)
+    expect(await served()).toBe(text)
   }
 })
 

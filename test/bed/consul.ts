@@ -1,6 +1,6 @@
 // A real Consul: one development server, or a cluster of three.
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { findProgram } from './packages.ts'
 import { freePorts } from './ports.ts'
@@ -100,6 +100,9 @@ export async function startConsulCluster(size = 3): Promise<ConsulCluster> {
   })
 }
 
+/** Every Consul program of Debian's makes this empty folder when it starts, and never uses it. */
+const strayFolder = '/tmp/consul-test'
+
 async function choosePorts(): Promise<Ports> {
   const [http, server, lan, wan] = (await freePorts(4)) as [number, number, number, number]
   return { http, server, lan, wan }
@@ -143,6 +146,7 @@ async function startAgent(ports: Ports, args: string[], token?: string): Promise
     },
     deadline: 30_000,
   })
+  removeEmpty(strayFolder)
   // Another server of the cluster may already have deleted it; then it is gone all the same.
   await until('the probe key is gone', async () => {
     await client.delete('test-bed-is-ready')
@@ -160,6 +164,14 @@ async function startAgent(ports: Ports, args: string[], token?: string): Promise
     return (JSON.parse(made) as { SecretID: string }).SecretID
   }
   return { ...client, token, tokenFor, pid: running.pid, log: running.log, stop: running.stop }
+}
+
+function removeEmpty(folder: string): void {
+  try {
+    rmdirSync(folder)
+  } catch {
+    // Another Consul's start removed it already, or somebody does use it.
+  }
 }
 
 /** The key-value part of Consul's HTTP API; keys are sent with their slashes as they are. */
