@@ -12,7 +12,7 @@ import { findProgram } from './packages.ts'
 import { freePorts } from './ports.ts'
 import { startPowerDns } from './powerdns.ts'
 import { until } from './process.ts'
-import { type Sshd, startSshd } from './sshd.ts'
+import { makeClientKey, type Sshd, startSshd } from './sshd.ts'
 import { startUpsync, type Upsync } from './upsync.ts'
 import { peersOf } from './upsync-format.ts'
 
@@ -31,6 +31,22 @@ test('a real ssh client logs in, with the home folder of the bed, and finds noth
   await sshd.stop()
   expect(existsSync(`/proc/${sleeper}`)).toBe(false)
   expect(existsSync(sshd.home)).toBe(false)
+})
+
+test('an sshd at another address takes the configuration and the keys it is given', async () => {
+  const first = await startSshd({ host: '127.0.0.2' })
+  onTestFinished(() => first.stop())
+  await first.stop()
+  const { host, port, hostKeys } = first
+  const sshd = await startSshd({ host, port, hostKeys, config: ['ForceCommand echo forced'] })
+  onTestFinished(() => sshd.stop())
+  expect(sshd.knownHostsLines).toBe(first.knownHostsLines)
+  expect(await ssh(sshd, 'echo asked')).toBe('forced\n')
+  const stranger = makeClientKey('rsa')
+  sshd.addClientKey(stranger.publicKey, 'command="echo other"')
+  sshd.removeClientKey(sshd.clientKey.publicKey)
+  await expect(ssh(sshd, 'true')).rejects.toThrow(/Permission denied/)
+  expect(stranger.privateKey).toMatch(/^-----BEGIN OPENSSH PRIVATE KEY-----/)
 })
 
 test('nginx serves, and serves the new configuration when reload has resolved', async () => {
