@@ -137,13 +137,14 @@ function legendOfSpans(spans: readonly Span[]): string {
   return kinds.map((kind) => `<span><i class="span-${kind}"></i>${kind}</span>`).join('')
 }
 
-/** A running mean over `size` buckets: single buckets of 100 ms are jagged at a few hundred requests a second. */
+/** A centred running mean over `size` buckets: single buckets of 100 ms are jagged at a few hundred requests a second. */
 function smooth(
   series: readonly { sent: number; nodes: Record<string, number> }[],
   size: number,
 ): { sent: number; nodes: Record<string, number> }[] {
   return series.map((_, index) => {
-    const window = series.slice(Math.max(0, index - size + 1), index + 1)
+    const first = Math.max(0, index - Math.floor(size / 2))
+    const window = series.slice(first, first + size)
     const nodes: Record<string, number> = {}
     for (const bucket of window) {
       for (const [node, n] of Object.entries(bucket.nodes))
@@ -189,7 +190,7 @@ svg { display: block; width: 100%; height: auto; font: 11px system-ui, sans-seri
 .axis { fill: var(--dim) } .grid { stroke: var(--line) }
 .mark { fill: var(--ink); font-weight: 600 } .mark-line { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 3 3; opacity: .55 }
 .failed, .failed-key { fill: var(--red); background: var(--red) }
-.span-drained { fill: #8fa3b8; background: #8fa3b8 } .span-restarting { fill: #d9822b; background: #d9822b } .span-working { fill: #7d8fd0; background: #7d8fd0 }
+.span-drained { fill: #8fa3b8; background: #8fa3b8 } .span-restarting { fill: #5b3f9e; background: #5b3f9e } .span-working { fill: #7d8fd0; background: #7d8fd0 }
 .span-text { fill: #fff; font-weight: 600 }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; font-size: .85rem }
 .legend i { display: inline-block; width: .8em; height: .8em; border-radius: 3px; margin-right: .4em; vertical-align: -1px }
