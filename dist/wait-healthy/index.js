@@ -70480,28 +70480,37 @@ async function connect(target, credentials, context) {
     }
 }
 async function login(target, key, credentials, context, openSocket) {
-    const { host, port } = target;
-    const attempts = hostKeyAttempts(credentials.hostKeys, host, port);
+    const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
-        throwIfCancelled(context.signal);
-        const socket = await openSocket();
-        const outcome = await handshake(socket, target, key, algorithms, credentials, context);
+        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket);
         if (outcome instanceof Connection)
             return outcome;
         // Of several attempts, a key that was offered and refused says more than a type the server does not have.
-        if (outcome.offeredKey || rejected === undefined)
-            rejected = outcome.failure;
-        if (!outcome.offeredKey && !outcome.noCommonKey)
+        if (outcome.why === 'untrusted' || rejected === undefined)
+            rejected = outcome;
+        if (outcome.why !== 'untrusted' && outcome.why !== 'no common key')
             break;
     }
-    throw rejected;
+    throw rejected?.failure;
+}
+/** A busy sshd (MaxStartups) drops connections before it has said anything: nothing is done yet, so try again. */
+async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket) {
+    for (let attempt = 1;; attempt++) {
+        throwIfCancelled(context.signal);
+        const outcome = await handshake(await openSocket(), target, key, algorithms, credentials, context);
+        if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
+            return outcome;
+        context.log.debug(`${formatTarget(target)}: ${outcome.failure.details.seen}; trying again`);
+        await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
+    }
 }
 async function handshake(socket, target, key, algorithms, credentials, context) {
     const { host, port, user } = target;
     const { hostKeys, connectTimeoutMs } = credentials;
     const ssh = new NodeSSH();
     let untrusted;
+    let offeredKey = false;
     const keys = [key];
     const abort = () => socket.destroy();
     context.signal.addEventListener('abort', abort, { once: true });
@@ -70515,6 +70524,7 @@ async function handshake(socket, target, key, algorithms, credentials, context) 
             ...KEEPALIVE,
             algorithms: { serverHostKey: algorithms },
             hostVerifier: (offered) => {
+                offeredKey = true;
                 const verdict = judgeHostKey(hostKeys, host, port, offered);
                 if (verdict !== 'trusted')
                     untrusted = hostKeyFailure(verdict, hostKeys, host, port, offered);
@@ -70535,12 +70545,14 @@ async function handshake(socket, target, key, algorithms, credentials, context) 
         socket.destroy();
         if (context.signal.aborted)
             throw cancelled(context.signal);
-        const noCommonKey = /no matching host key/i.test(describeError(error));
-        return {
-            failure: untrusted ?? loginFailure(error, target, credentials, algorithms),
-            offeredKey: untrusted !== undefined,
-            noCommonKey,
-        };
+        if (untrusted !== undefined)
+            return { failure: untrusted, why: 'untrusted' };
+        const failure = loginFailure(error, target, credentials, algorithms);
+        const seen = describeError(error);
+        if (/no matching host key/i.test(seen))
+            return { failure, why: 'no common key' };
+        const dropped = !offeredKey && /ECONNRESET|EPIPE|before handshake|No response/i.test(seen);
+        return { failure, why: dropped ? 'dropped' : 'refused' };
     }
     finally {
         context.signal.removeEventListener('abort', abort);

@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http'
-import { type AddressInfo, createServer as createTcpServer } from 'node:net'
+import { type AddressInfo, createServer as createTcpServer, connect as dialTcp } from 'node:net'
 import { request } from 'undici'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Failure } from '../../src/failure.ts'
@@ -320,6 +320,27 @@ describe('getting there', () => {
       expect(await refused).toMatch(/the host key is not known/)
     } finally {
       await late.stop()
+    }
+  })
+
+  test('a busy server that drops the first connections is reached', async () => {
+    let dropped = 0
+    const busy = createTcpServer((client) => {
+      if (++dropped <= 2) return void client.destroy()
+      const server = dialTcp({ host: sshd.host, port: sshd.port })
+      client.pipe(server).pipe(client)
+      for (const socket of [client, server]) socket.on('error', () => {})
+    })
+    await new Promise<void>((resolve) => busy.listen(0, '127.0.0.1', resolve))
+    try {
+      const { port } = busy.address() as AddressInfo
+      const knownHosts = sshd.knownHostsLines.replaceAll(`:${sshd.port} `, `:${port} `)
+      const connection = await connect({ ...target, port }, credentials({ knownHosts }), recordingContext())
+      expect((await connection.exec('echo in')).stdout).toBe('in\n')
+      connection.close()
+      expect(dropped).toBe(3)
+    } finally {
+      busy.close()
     }
   })
 
