@@ -68522,12 +68522,12 @@ const consoleLog = {
 };
 /**
  * One line that the runner takes as text: `::name::` at its start and `##[name]` anywhere in it are commands
- * (actions/runner, ActionCommand.cs), as is a new line inside.
+ * (actions/runner, ActionCommand.cs), as is a new line inside. White space before `::` is .NET's, which knows U+0085.
  */
 function inert(line) {
     return line
         .replaceAll(/[\r\n]+/g, ' ')
-        .replace(/^(\s*):(?=:)/, '$1\u200b:')
+        .replace(/^([\s\u0085]*):(?=:)/, '$1\u200b:')
         .replaceAll('##[', '##\u200b[');
 }
 /** Runs work inside a fold of the log. */
