@@ -1,0 +1,118 @@
+import { readdirSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { type ModeChange, parseModeChange } from '../../release/file-mode.ts'
+import { linkedProblem, normalTarget, releaseProblem, targetProblem } from '../../release/site-path.ts'
+import type { InputReader } from '../../runner/input-reader.ts'
+import type { Credentials } from '../../ssh/connect.ts'
+import type { Target } from '../../ssh/target.ts'
+import { type HealthInputs, readHealthInputs } from '../health-inputs.ts'
+import { readSshInputs } from '../ssh-inputs.ts'
+
+export interface UploadInputs {
+  readonly hosts: readonly Target[]
+  readonly credentials: Credentials
+  /** Absolute path of the folder to upload. */
+  readonly source: string
+  readonly target: string
+  readonly release: string
+  readonly activate: boolean
+  readonly exclude: readonly string[]
+  readonly keepReleases: number
+  readonly keepAssets: readonly string[]
+  readonly linked: readonly string[]
+  readonly modeChange: ModeChange | undefined
+  readonly owner: string
+  readonly beforeActivate: string
+  readonly afterActivate: string
+  readonly health: HealthInputs
+  readonly lockWaitMs: number
+  readonly dryRun: boolean
+}
+
+/** Reads all inputs; `workspace` is what a relative `source` is relative to. */
+export function readUploadInputs(
+  read: InputReader,
+  { workspace, defaultRelease }: { workspace: string; defaultRelease: string },
+): UploadInputs {
+  const mode = read.choice('mode', ['atomic', 'in-place'])
+  if (mode === 'in-place') read.problem('mode', "is 'in-place', which this version cannot do: write 'atomic'")
+  read.unserved('delete', ['', 'false'])
+  return {
+    ...readSshInputs(read),
+    source: readSource(read, workspace),
+    target: readSiteTarget(read),
+    release: readRelease(read, 'release', defaultRelease),
+    activate: read.boolean('activate'),
+    exclude: read.lines('exclude'),
+    keepReleases: read.integer('keep-releases', { min: 1, max: 1000 }),
+    keepAssets: read.lines('keep-assets'),
+    linked: readLinked(read),
+    modeChange: readMode(read),
+    owner: readOwner(read),
+    beforeActivate: read.text('before-activate'),
+    afterActivate: read.text('after-activate'),
+    health: readHealthInputs(read, ['name']),
+    lockWaitMs: read.duration('lock-wait'),
+    dryRun: read.boolean('dry-run'),
+  }
+}
+
+/** Reads `target`. */
+export function readSiteTarget(read: InputReader): string {
+  const target = read.required('target')
+  if (target === '') return target
+  const problem = targetProblem(target)
+  if (problem !== undefined) read.problem('target', problem)
+  return normalTarget(target)
+}
+
+function readRelease(read: InputReader, name: string, fallback: string): string {
+  const release = read.text(name) || fallback
+  const problem = releaseProblem(release)
+  if (problem !== undefined) read.problem(name, problem)
+  return release
+}
+
+function readSource(read: InputReader, workspace: string): string {
+  const text = read.required('source')
+  if (text === '') return text
+  const folder = resolve(workspace, text)
+  try {
+    if (!statSync(folder).isDirectory())
+      read.problem('source', `is '${text}', which is a file: give a folder`)
+    else if (readdirSync(folder).length === 0)
+      read.problem('source', `is '${text}', an empty folder: did the build run?`)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const why = code === 'ENOENT' ? 'which does not exist' : `which cannot be read (${code})`
+    read.problem('source', `is '${text}', ${why}: the path is relative to the workspace, ${workspace}`)
+  }
+  return folder
+}
+
+function readLinked(read: InputReader): string[] {
+  const paths = read.lines('linked')
+  for (const path of paths) {
+    const problem = linkedProblem(path)
+    if (problem !== undefined) read.problem('linked', `has '${path}': ${problem}`)
+  }
+  return paths
+}
+
+function readMode(read: InputReader): ModeChange | undefined {
+  const text = read.text('chmod')
+  const change = text === '' ? undefined : parseModeChange(text)
+  if (text !== '' && change === undefined) {
+    read.problem('chmod', `is '${text}': write a mode such as 644, or u=rwX,go=rX`)
+  }
+  return change
+}
+
+function readOwner(read: InputReader): string {
+  const owner = read.text('chown')
+  const name = '[A-Za-z0-9_][A-Za-z0-9_.-]*\\$?'
+  if (owner !== '' && !new RegExp(`^(${name})?(:(${name})?)?$`).test(owner)) {
+    read.problem('chown', `is '${owner}': write user, user:group or :group`)
+  }
+  return owner
+}

@@ -1,0 +1,100 @@
+import type { Context } from '../../context.ts'
+import { activateOnAll, onEach, served } from '../../release/deployment.ts'
+import { pathMatcher } from '../../release/glob.ts'
+import { repair, reportMix } from '../../release/recovery.ts'
+import { type Opened, releaseOf, type SiteHost } from '../../release/site-host.ts'
+import { scanSource } from '../../release/source-tree.ts'
+import { type StageReport, stageOn, withLinked } from '../../release/stage.ts'
+import type { Action, Run } from '../../runner/action.ts'
+import { defaultRelease } from '../../runner/github-context.ts'
+import { siteHealthCheck } from '../site-health.ts'
+import { openHosts, settleSite, siteSettings, unixTime } from '../site-settle.ts'
+import { readUploadInputs, type UploadInputs } from './inputs.ts'
+import { reportUpload } from './report.ts'
+
+export const scpStaticUpload: Action = {
+  async main(run) {
+    const started = run.context.clock.monotonic()
+    const inputs = readInputs(run)
+    const settings = siteSettings(run, inputs.target, inputs.dryRun)
+    run.saveState({ token: settings.token })
+    const exclude = pathMatcher(inputs.exclude)
+    const scanning = scanSource(
+      { folder: inputs.source, exclude, modeChange: inputs.modeChange },
+      run.context.signal,
+    )
+    // Its failure is taken up below; until then it must not count as unhandled.
+    scanning.catch(() => {})
+    const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, run.context)
+    try {
+      const tree = await scanning
+      const site = withLinked(tree.manifest, inputs.linked)
+      const opened = await begin(hosts, inputs, run.context)
+      const previous = releaseOf(hosts[0]?.current ?? '') ?? ''
+      const options = {
+        ...inputs,
+        site,
+        keepAssets: pathMatcher(inputs.keepAssets),
+        mtime: unixTime(),
+      }
+      const staged = await onEach(hosts, (host, index) =>
+        stageOn(host, opened[index] as Opened, tree, options, run.context),
+      )
+      const changed = inputs.dryRun ? false : await activate(hosts, staged, inputs, run)
+      await reportUpload(run, {
+        inputs,
+        staged,
+        previous,
+        changed,
+        files: tree.files,
+        serves: hosts.map(({ current }) => served(current)),
+        durationMs: run.context.clock.monotonic() - started,
+      })
+    } finally {
+      await Promise.all(hosts.map((host) => host.close()))
+    }
+  },
+
+  settle: (run, state) => settleSite(run, state, readInputs(run)),
+}
+
+function readInputs(run: Run): UploadInputs {
+  const { github } = run
+  return run.inputs((read) =>
+    readUploadInputs(read, { workspace: github.workspace, defaultRelease: defaultRelease(github) }),
+  )
+}
+
+/** Locks every host, reads how it stands, and puts right what a dead run left. */
+async function begin(hosts: readonly SiteHost[], inputs: UploadInputs, context: Context): Promise<Opened[]> {
+  const { release, lockWaitMs, dryRun } = inputs
+  const opened = await onEach(hosts, (host) => host.begin({ release, lockWaitMs }, context))
+  const states = opened.map(({ state }) => state)
+  if (!dryRun) await repair(hosts, states, context)
+  reportMix(hosts, context)
+  return opened
+}
+
+/** Activates unless it is active everywhere already; tells whether anything changed. */
+async function activate(
+  hosts: readonly SiteHost[],
+  staged: readonly StageReport[],
+  inputs: UploadInputs,
+  run: Run,
+): Promise<boolean> {
+  const { context } = run
+  const { release, target } = inputs
+  const arrived = staged.some(({ complete }) => !complete)
+  if (!inputs.activate) {
+    context.log.info(`release ${release} is ready and not activated, as asked`)
+    return arrived
+  }
+  if (!arrived && hosts.every(({ current }) => releaseOf(current) === release)) {
+    context.log.info(`release ${release} is active already, with this very content: nothing to do`)
+    return false
+  }
+  const checkHealth = siteHealthCheck(inputs.health, inputs.credentials, { target, release })
+  if (checkHealth === undefined) context.log.info('no health input is given: the health is not checked')
+  await activateOnAll(hosts, { ...inputs, checkHealth, isNew: true, keep: inputs.keepReleases }, context)
+  return true
+}

@@ -1,0 +1,71 @@
+import { randomBytes } from 'node:crypto'
+import { type Context, systemClock } from '../context.ts'
+import { served } from '../release/deployment.ts'
+import { repair, reportMix } from '../release/recovery.ts'
+import { SiteHost, type SiteSettings } from '../release/site-host.ts'
+import type { Run } from '../runner/action.ts'
+import { type Credentials, connect } from '../ssh/connect.ts'
+import type { Target } from '../ssh/target.ts'
+
+/** What main notes for the settle step. */
+export interface SiteStepState {
+  readonly token: string
+}
+
+/** How long to wait for what the killed step left running on a server. */
+const LOCK_WAIT_MS = 10_000
+
+/** Connects to all hosts at once. On a failure those that were reached are closed again. */
+export async function openHosts(
+  hosts: readonly Target[],
+  credentials: Credentials,
+  settings: SiteSettings,
+  context: Context,
+): Promise<SiteHost[]> {
+  const results = await Promise.allSettled(
+    hosts.map(async (host) => SiteHost.open(await connect(host, credentials, context), settings, context)),
+  )
+  const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed === undefined) return opened
+  await Promise.all(opened.map((host) => host.close()))
+  throw failed.reason
+}
+
+/** The settings of a step on a site, with a new token. */
+export function siteSettings(run: Run, target: string, dryRun: boolean): SiteSettings {
+  const holder = run.github.runUrl || `a run by ${run.github.actor || 'hand'}`
+  return { target, holder, token: randomBytes(12).toString('hex'), dryRun }
+}
+
+/** After a cancel or a kill: sweeps the lock of that step away, repairs a half-made activation, says what stands. */
+export async function settleSite(
+  run: Run,
+  state: unknown,
+  inputs: { hosts: readonly Target[]; credentials: Credentials; target: string; dryRun: boolean },
+): Promise<void> {
+  if (inputs.dryRun) return
+  const { context } = run
+  const { token } = state as SiteStepState
+  const settings = siteSettings(run, inputs.target, false)
+  const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context)
+  try {
+    const opened = await Promise.all(
+      hosts.map((host) => host.begin({ lockWaitMs: LOCK_WAIT_MS, own: token }, context)),
+    )
+    await repair(
+      hosts,
+      opened.map((one) => one.state),
+      context,
+    )
+    reportMix(hosts, context)
+    for (const host of hosts) context.log.info(`${host.name} serves ${served(host.current)}`)
+  } finally {
+    await Promise.all(hosts.map((host) => host.close()))
+  }
+}
+
+/** Unix time in seconds. */
+export function unixTime(clock = systemClock): number {
+  return Math.floor(clock.now() / 1000)
+}

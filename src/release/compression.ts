@@ -1,0 +1,31 @@
+import type { Duplex } from 'node:stream'
+import * as zlib from 'node:zlib'
+import type { ByteString } from '../ssh/remote-shell.ts'
+
+export interface Codec {
+  readonly name: 'zstd' | 'gzip' | 'none'
+  /** Shell command on the server, with its pipe; '' where nothing is compressed. */
+  readonly unpack: ByteString
+  compressor(): Duplex | undefined
+}
+
+const NONE: Codec = { name: 'none', unpack: '', compressor: () => undefined }
+const ZSTD: Codec = {
+  name: 'zstd',
+  unpack: 'zstd -dcq | ',
+  compressor: () =>
+    zlib.createZstdCompress({ params: { [zlib.constants.ZSTD_c_compressionLevel]: 3 } }) as unknown as Duplex,
+}
+const GZIP: Codec = { name: 'gzip', unpack: 'gzip -dc | ', compressor: () => zlib.createGzip({ level: 4 }) }
+
+/** Above this share of its size left, compressing is not worth its time. */
+const WORTH_IT = 0.9
+
+/** The best codec that both sides have, or none where a sample of the content does not shrink. */
+export function chooseCodec(serverTools: ReadonlySet<string>, sample: Buffer): Codec {
+  const shrunk = sample.length > 0 ? zlib.deflateRawSync(sample, { level: 1 }).length / sample.length : 1
+  if (shrunk > WORTH_IT) return NONE
+  // Node has zstd since 22.15.
+  if (serverTools.has('zstd') && typeof zlib.createZstdCompress === 'function') return ZSTD
+  return serverTools.has('gzip') ? GZIP : NONE
+}

@@ -1,0 +1,120 @@
+import { type Context, prefixedLog } from '../context.ts'
+import { describeError, Failure } from '../failure.ts'
+import { fromByteString } from '../ssh/remote-shell.ts'
+import { releaseOf, type SiteHost } from './site-host.ts'
+
+export interface Activation {
+  readonly release: string
+  /** Remote commands; '' for none. */
+  readonly beforeActivate: string
+  readonly afterActivate: string
+  readonly target: string
+  /** Rejects when the site on this host is not well. */
+  readonly checkHealth: ((host: SiteHost, context: Context) => Promise<void>) | undefined
+  /** Whether this release replaces the one before it, rather than being an old one that comes back. */
+  readonly isNew: boolean
+  /** Releases to keep; undefined where none are removed. */
+  readonly keep: number | undefined
+}
+
+/**
+ * Runs work on all hosts at once and waits for all of them, so that nothing is left running; throws one failure that
+ * names every host on which it failed.
+ */
+export async function onEach<H extends { readonly name: string }, T>(
+  hosts: readonly H[],
+  work: (host: H, index: number) => Promise<T>,
+): Promise<T[]> {
+  const results = await Promise.allSettled(hosts.map(work))
+  const failed = results.flatMap((result, index) =>
+    result.status === 'rejected' ? [{ name: hosts[index]?.name ?? '', error: result.reason as unknown }] : [],
+  )
+  if (failed.length === 0) {
+    return results.map((result) => (result as PromiseFulfilledResult<T>).value)
+  }
+  const [first] = failed
+  if (failed.length === 1) throw first?.error
+  throw new Failure(`it failed on ${failed.length} of ${hosts.length} hosts`, {
+    seen: failed.map(({ error }) => `\n${describeError(error)}`).join(''),
+    cause: first?.error,
+  })
+}
+
+/**
+ * Activates a release that is complete on every host: on all of them, or on none. After a failure or a cancel every
+ * host goes back to where it was.
+ */
+export async function activateOnAll(
+  hosts: readonly SiteHost[],
+  plan: Activation,
+  context: Context,
+): Promise<void> {
+  const env = { EVENKEEL_RELEASE: plan.release }
+  if (plan.beforeActivate !== '') {
+    const cwd = `${plan.target}/releases/${plan.release}`
+    await onEach(hosts, (host) => runHook(host, 'before-activate', plan.beforeActivate, cwd, env, context))
+  }
+  context.signal.throwIfAborted()
+  try {
+    await onEach(hosts, (host) => host.activate(plan.release, plan.isNew))
+    context.log.info(`release ${plan.release} is active on ${names(hosts)}`)
+    if (plan.afterActivate !== '') {
+      await onEach(hosts, (host) =>
+        runHook(host, 'after-activate', plan.afterActivate, plan.target, env, context),
+      )
+    }
+    const { checkHealth } = plan
+    if (checkHealth !== undefined) await onEach(hosts, (host) => checkHealth(host, context))
+    context.signal.throwIfAborted()
+  } catch (error) {
+    throw withState(error, await returnAll(hosts, context))
+  }
+  await onEach(hosts, (host) => host.confirm(plan.release, plan.keep))
+}
+
+/** Takes every host back to where it was; returns a sentence on where each stands now. */
+export async function returnAll(hosts: readonly SiteHost[], context: Context): Promise<string> {
+  const results = await Promise.allSettled(hosts.map((host) => host.goBack()))
+  return results
+    .map((result, index) => {
+      const host = hosts[index]
+      if (result.status === 'fulfilled') return `${host?.name} serves ${served(host?.current ?? '')}`
+      context.log.warn(`${host?.name}: could not go back: ${describeError(result.reason)}`)
+      return `${host?.name} could not be taken back and may serve the new release: run the job again`
+    })
+    .join('; ')
+}
+
+/** What a link `current` means to people. */
+export function served(link: string): string {
+  if (link === '') return 'nothing (there is no release before this one)'
+  return `release ${releaseOf(link) ?? fromByteString(link)}`
+}
+
+function withState(error: unknown, state: string): unknown {
+  if (!(error instanceof Failure)) return error
+  const Kind = error.constructor as typeof Failure
+  return new Kind(error.message, { ...error.details, state })
+}
+
+async function runHook(
+  host: SiteHost,
+  name: string,
+  command: string,
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+  { log, signal }: Context,
+): Promise<void> {
+  const lines = prefixedLog(log, `${host.name} ${name}`)
+  const result = await host.connection.script(command, { cwd, env, signal, onLine: lines.info })
+  if (result.code === 0) return
+  const output = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-5).join('; ')
+  throw new Failure(
+    `the command of \`${name}\` ${result.signal === undefined ? `ended with exit code ${result.code}` : `was killed by ${result.signal}`}`,
+    { host: host.name, seen: output, state: 'the site is as it was.', hint: 'see its output above' },
+  )
+}
+
+function names(hosts: readonly SiteHost[]): string {
+  return hosts.map(({ name }) => name).join(', ')
+}

@@ -1,0 +1,197 @@
+import type { Context } from '../context.ts'
+import { formatDuration } from '../duration.ts'
+import { Failure } from '../failure.ts'
+import { type ByteString, toByteString } from '../ssh/remote-shell.ts'
+import { compare } from './comparison.ts'
+import { contentId, type FileEntry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
+import { formatBytes } from './progress.ts'
+import type { Opened, SiteHost } from './site-host.ts'
+import type { SourceTree } from './source-tree.ts'
+import { filesOf, sentDigest, transfer } from './transfer.ts'
+
+export interface StageOptions {
+  readonly release: string
+  /** The site with its `linked` paths. */
+  readonly site: Manifest
+  readonly linked: readonly string[]
+  readonly keepAssets: (path: ByteString) => boolean
+  /** `user:group`, '' to leave it. */
+  readonly owner: string
+  /** Time of the files sent, in Unix seconds: the same on all hosts, so that their ETags are. */
+  readonly mtime: number
+  readonly dryRun: boolean
+}
+
+/** What staging did on one host, or would do. */
+export interface StageReport {
+  readonly host: string
+  readonly added: number
+  readonly changed: number
+  readonly removed: number
+  readonly unchanged: number
+  readonly filesSent: number
+  readonly bytesOnWire: number
+  readonly siteBytes: number
+  readonly codec: string
+  /** Whether the release was there already, with the same content. */
+  readonly complete: boolean
+  readonly comparedMs: number
+  readonly sentMs: number
+  readonly verifiedMs: number
+}
+
+/** Room for the file system's own needs, beyond the bytes to be written. */
+const SPARE_BYTES = 8 * 1024 * 1024
+const BLOCK = 4096
+
+/**
+ * The site with a relative link into `<target>/shared` for each of `linked`; throws where the site itself has
+ * something at that path.
+ */
+export function withLinked(site: Manifest, linked: readonly string[]): Manifest {
+  const links = linked.map((path): LinkEntry => {
+    const name = toByteString(path.replace(/\/$/, ''))
+    // From releases/<id>/, one level up for each folder that the link lies in.
+    const up = '../'.repeat(name.split('/').length + 1)
+    return { type: 'link', path: name, to: `${up}shared/${name}` }
+  })
+  const taken = links.find(
+    ({ path }) =>
+      site.has(path) || path.split('/').some((_, at, parts) => isNoFolder(site, parts.slice(0, at))),
+  )
+  if (taken !== undefined) {
+    throw new Failure(`\`linked\` names '${taken.path}', which the source folder has too`, {
+      state: 'nothing was changed.',
+      hint: 'name it in `exclude`, or take it out of `linked`',
+    })
+  }
+  const folders = links.flatMap(({ path }) =>
+    path
+      .split('/')
+      .slice(1)
+      .map((_, at) =>
+        path
+          .split('/')
+          .slice(0, at + 1)
+          .join('/'),
+      )
+      .filter((folder) => !site.has(folder))
+      .map((folder) => ({ type: 'folder' as const, path: folder, mode: 0o755 })),
+  )
+  return makeManifest([...site.values(), ...folders, ...links])
+}
+
+function isNoFolder(site: Manifest, parts: readonly string[]): boolean {
+  const entry = site.get(parts.join('/'))
+  return entry !== undefined && entry.type !== 'folder'
+}
+
+/** Throws where the release is there with another content. */
+export function checkSameContent(host: string, { state }: Opened, release: string, content: string): boolean {
+  const present = state.releases.find(({ id }) => id === release)
+  if (present === undefined) return false
+  if (present.content === content) return true
+  throw new Failure(`release ${release} is there already, with other content`, {
+    host,
+    state: 'this step changed nothing.',
+    hint: 'a release never changes: give this content another `release`',
+  })
+}
+
+/** Brings a release to one host, complete and verified, without touching what is served. */
+export async function stageOn(
+  host: SiteHost,
+  opened: Opened,
+  tree: SourceTree,
+  options: StageOptions,
+  context: Context,
+): Promise<StageReport> {
+  const { clock, log } = context
+  const { release, site, dryRun } = options
+  const content = contentId(site)
+  const started = clock.monotonic()
+  const siteFiles = filesOf([...site.values()])
+  const siteBytes = sumSizes(siteFiles)
+  const still = {
+    host: host.name,
+    siteBytes,
+    codec: 'none',
+    filesSent: 0,
+    bytesOnWire: 0,
+    sentMs: 0,
+    verifiedMs: 0,
+  }
+  if (checkSameContent(host.name, opened, release, content)) {
+    const unchanged = siteFiles.length
+    return { ...still, added: 0, changed: 0, removed: 0, unchanged, complete: true, comparedMs: 0 }
+  }
+
+  const base = opened.base?.manifest ?? new Map()
+  const comparison = compare(base, site, options.keepAssets, options.mtime)
+  const { added, changed, removed, unchanged } = comparison
+  const sent = filesOf(comparison.send)
+  const counts = { added, changed, removed, unchanged, complete: false }
+  const comparedMs = clock.monotonic() - started
+  if (opened.base?.kind === 'staging') log.info(`${host.name}: taking up an unfinished upload of ${release}`)
+  log.info(
+    `${host.name}: ${added} files added, ${changed} changed, ${removed} removed, ${unchanged} unchanged; ${formatBytes(sumSizes(sent))} to send of ${formatBytes(siteBytes)}`,
+  )
+  const needed = sent.reduce((sum, { size }) => sum + Math.ceil(size / BLOCK) * BLOCK, 0) + SPARE_BYTES
+  if (needed > opened.state.freeBytes) {
+    throw new Failure('there is not enough space on the server', {
+      host: host.name,
+      seen: `${formatBytes(opened.state.freeBytes)} free, ${formatBytes(needed)} needed`,
+      state: 'the site is as it was.',
+      hint: 'free some space there, or keep fewer releases (`keep-releases`)',
+    })
+  }
+  if (dryRun) return { ...still, ...counts, comparedMs, filesSent: sent.length }
+
+  if (comparison.replace.length > 0) await host.clear(release, comparison.replace, context)
+  const sendStart = clock.monotonic()
+  const result = await transfer(
+    host.connection,
+    {
+      comparison,
+      tree,
+      stage: host.stagePath(release),
+      tools: opened.state.tools,
+      mtime: options.mtime,
+    },
+    context,
+  )
+  const verifyStart = clock.monotonic()
+  const all = filesOf([...comparison.result.values()])
+  await host.publish(
+    {
+      release,
+      digest: sentDigest(sent),
+      files: all.length,
+      bytes: sumSizes(all),
+      rootMode: tree.rootMode,
+      content,
+      owner: options.owner,
+      linked: options.linked,
+    },
+    context,
+  )
+  const verifiedMs = clock.monotonic() - verifyStart
+  const sentMs = verifyStart - sendStart
+  log.info(
+    `${host.name}: release ${release} is complete and verified: ${formatBytes(result.bytesOnWire)} on the wire (${result.codec}, ${result.lanes} ${result.lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`,
+  )
+  return {
+    ...still,
+    ...counts,
+    comparedMs,
+    sentMs,
+    verifiedMs,
+    codec: result.codec,
+    filesSent: sent.length,
+    bytesOnWire: result.bytesOnWire,
+  }
+}
+
+function sumSizes(files: readonly FileEntry[]): number {
+  return files.reduce((sum, { size }) => sum + size, 0)
+}

@@ -1,0 +1,84 @@
+import type { ByteString } from '../ssh/remote-shell.ts'
+
+// Why not a library: those for Node take names as text, and a name on a Unix system is bytes. What is written is the
+// GNU form of the ustar format (libarchive's tar(5)): long names by `L` and `K` records, large sizes in base 256.
+// GNU tar, busybox and libarchive all read it.
+
+export interface TarMember {
+  readonly name: ByteString
+  readonly type: 'file' | 'folder' | 'link'
+  readonly mode: number
+  /** Unix seconds. */
+  readonly mtime: number
+  readonly size: number
+  /** Target of a link. */
+  readonly to?: ByteString
+}
+
+const BLOCK = 512
+const TYPE_FLAGS = { file: '0', folder: '5', link: '2' } as const
+const NAME_FIELD = 100
+const MAX_OCTAL_SIZE = 0o77777777777
+
+/** The header of a member, with the records before it that a long name needs. */
+export function tarHeader(member: TarMember): Buffer {
+  const name = member.type === 'folder' ? `${member.name}/` : member.name
+  const to = member.to ?? ''
+  const parts: Buffer[] = []
+  if (name.length > NAME_FIELD) parts.push(longText('L', name))
+  if (to.length > NAME_FIELD) parts.push(longText('K', to))
+  const size = member.type === 'file' ? member.size : 0
+  parts.push(block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to))
+  return Buffer.concat(parts)
+}
+
+/** Zeros that fill a content of this size up to whole blocks. */
+export function tarPadding(size: number): Buffer {
+  return Buffer.alloc((BLOCK - (size % BLOCK)) % BLOCK)
+}
+
+/** What ends an archive. */
+export function tarEnd(): Buffer {
+  return Buffer.alloc(2 * BLOCK)
+}
+
+function longText(flag: 'L' | 'K', text: ByteString): Buffer {
+  const content = Buffer.from(`${text}\0`, 'latin1')
+  return Buffer.concat([
+    block('././@LongLink', 0o644, content.length, 0, flag, ''),
+    content,
+    tarPadding(content.length),
+  ])
+}
+
+function block(
+  name: ByteString,
+  mode: number,
+  size: number,
+  mtime: number,
+  flag: string,
+  to: ByteString,
+): Buffer {
+  const header = Buffer.alloc(BLOCK)
+  header.write(name.slice(0, NAME_FIELD), 0, 'latin1')
+  header.write(octal(mode, 7), 100)
+  header.write(octal(0, 7), 108)
+  header.write(octal(0, 7), 116)
+  if (size <= MAX_OCTAL_SIZE) header.write(octal(size, 11), 124)
+  else {
+    header[124] = 0x80
+    header.writeBigUInt64BE(BigInt(size), 128)
+  }
+  header.write(octal(mtime, 11), 136)
+  header.write('        ', 148)
+  header.write(flag, 156)
+  header.write(to.slice(0, NAME_FIELD), 157, 'latin1')
+  header.write('ustar  \0', 257)
+  const sum = header.reduce((total, byte) => total + byte, 0)
+  header.write(`${octal(sum, 6)}\0 `, 148)
+  return header
+}
+
+function octal(value: number, digits: number): string {
+  return Math.max(0, Math.floor(value)).toString(8).padStart(digits, '0')
+}

@@ -1,0 +1,265 @@
+import { randomBytes } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { ClientChannel } from 'ssh2'
+import { cancelled } from '../context.ts'
+import { describeError, Failure } from '../failure.ts'
+import type { Connection } from './connection.ts'
+
+/**
+ * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
+ * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
+ * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
+ */
+const READ_AND_RUN = String.raw`exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`
+
+const KEEP_NOISE = 64 * 1024
+
+/** Text for a remote shell: each character is one byte, so that file names of any encoding go through. */
+export type ByteString = string
+
+export const toByteString = (text: string): ByteString => Buffer.from(text, 'utf8').toString('latin1')
+
+/** How a byte string reads for people. */
+export const fromByteString = (bytes: ByteString): string => Buffer.from(bytes, 'latin1').toString('utf8')
+
+export interface BlockResult {
+  readonly code: number
+  /** What the block printed besides its records. */
+  readonly noise: string
+}
+
+export interface BlockOptions {
+  /** Code for the shell itself (locks, functions), run before the block. */
+  readonly prelude?: ByteString
+  /** A record that the block printed by `say <name> <value>`. */
+  readonly onRecord?: (name: string, value: ByteString) => void
+  /** Bytes that the block printed by `send <name> <file>`. */
+  readonly onData?: (name: string, bytes: Buffer) => void
+  /** Stops waiting; the block itself runs to its end. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * A POSIX shell on the server that stays open over several blocks of code, so that what it holds (a lock) lasts from
+ * one block to the next and goes with the connection. Records are told from other output by a random mark.
+ */
+export class RemoteShell {
+  /** Random, of this shell alone; `$mark` there. */
+  readonly mark: string
+  readonly #channel: ClientChannel
+  readonly #connection: Connection
+  #parser: RecordParser | undefined
+  #queue: Promise<unknown> = Promise.resolve()
+  #stderr = ''
+  #closed = false
+
+  private constructor(connection: Connection, channel: ClientChannel) {
+    this.mark = randomBytes(12).toString('hex')
+    this.#connection = connection
+    this.#channel = channel
+    channel.on('data', (chunk: Buffer) => this.#parser?.push(chunk))
+    channel.stderr.on('data', (chunk: Buffer) => {
+      this.#stderr = (this.#stderr + chunk.toString('latin1')).slice(-KEEP_NOISE)
+    })
+    // A broken connection also ends the channel: `close` is where that is told.
+    channel.on('error', () => {})
+    channel.once('close', () => {
+      this.#closed = true
+      this.#parser?.end()
+    })
+    this.#send('+', [
+      `mark=${this.mark}`,
+      `say() { printf '%s %s\\n' "$mark" "$*"; }`,
+      `send() { printf '%s data %s %s\\n' "$mark" "$1" "$(($(wc -c <"$2")))"; cat <"$2"; }`,
+    ])
+  }
+
+  static async open(connection: Connection): Promise<RemoteShell> {
+    return new RemoteShell(connection, await connection.openChannel(READ_AND_RUN))
+  }
+
+  /**
+   * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
+   * shell ends before the block's own end line has come: then it is not known how far it got.
+   */
+  run(code: ByteString, options: BlockOptions = {}): Promise<BlockResult> {
+    const turn = this.#queue.then(() => this.#runNow(code, options))
+    this.#queue = turn.catch(() => {})
+    const { signal } = options
+    if (signal === undefined) return turn
+    return new Promise((resolve, reject) => {
+      const abort = () => reject(cancelled(signal))
+      if (signal.aborted) abort()
+      signal.addEventListener('abort', abort, { once: true })
+      turn.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+    })
+  }
+
+  /** Lets the shell come to its end; what it holds is released. Resolves when it has gone. */
+  async close(): Promise<void> {
+    await this.#queue
+    if (this.#closed) return
+    const closed = new Promise<void>((resolve) => this.#channel.once('close', () => resolve()))
+    this.#channel.end()
+    await closed
+  }
+
+  #runNow(code: ByteString, { prelude = '', onRecord, onData }: BlockOptions): Promise<BlockResult> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(this.#gone())
+      this.#parser = new RecordParser(this.mark, {
+        onRecord: (name, value) => {
+          if (name !== 'end') {
+            onRecord?.(name, value)
+            return
+          }
+          const noise = this.#parser?.noise ?? ''
+          this.#parser = undefined
+          resolve({ code: Number(value), noise })
+        },
+        onData: (name, bytes) => onData?.(name, bytes),
+        onGone: () => reject(this.#gone()),
+      })
+      this.#send('+', [prelude, '(', 'set -e', code, ') 2>&1', 'say "end $?"'])
+      this.#channel.write('.\n')
+    })
+  }
+
+  #send(prefix: string, parts: readonly ByteString[]): void {
+    const lines = parts.join('\n').split('\n')
+    this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'))
+  }
+
+  #gone(): Failure {
+    const seen = fromByteString(this.#stderr || this.#parser?.noise || '').trim()
+    return new Failure('the connection or the remote shell ended in the middle of its work', {
+      host: this.#connection.name,
+      seen: seen || 'no answer',
+      hint: /sftp/i.test(seen)
+        ? 'this login may only use SFTP: give the deploy user a shell'
+        : 'run the job again: it looks at the state of the server first',
+    })
+  }
+}
+
+/** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
+export async function pipeToScript(
+  connection: Connection,
+  code: ByteString,
+  input: Readable,
+  signal: AbortSignal,
+): Promise<BlockResult> {
+  const channel = await connection.openChannel(READ_AND_RUN)
+  let noise = ''
+  let exitCode: number | undefined
+  const keep = (chunk: Buffer) => {
+    noise = (noise + chunk.toString('latin1')).slice(-KEEP_NOISE)
+  }
+  channel.on('data', keep)
+  channel.stderr.on('data', keep)
+  channel.once('exit', (status: number | null) => {
+    exitCode = status ?? undefined
+  })
+  const closed = new Promise<void>((resolve) => channel.once('close', () => resolve()))
+  const lines = code.split('\n').map((line) => `+${line}\n`)
+  channel.write(Buffer.from(`${lines.join('')}<\n`, 'latin1'))
+  let broken: unknown
+  try {
+    await pipeline(input, channel, { signal })
+  } catch (error) {
+    if (signal.aborted) throw cancelled(signal)
+    broken = error
+    channel.close()
+  }
+  await closed
+  // A remote process that ends early closes the pipe: its own words tell more than that.
+  if (broken instanceof Failure) throw broken
+  if (exitCode === undefined || (exitCode === 0 && broken !== undefined)) {
+    throw new Failure('the connection broke during the transfer', {
+      host: connection.name,
+      seen: describeError(broken ?? 'no exit code'),
+      hint: 'run the job again: what has arrived is not sent a second time',
+      cause: broken,
+    })
+  }
+  return { code: exitCode, noise }
+}
+
+interface RecordSinks {
+  onRecord(name: string, value: ByteString): void
+  onData(name: string, bytes: Buffer): void
+  onGone(): void
+}
+
+interface Frame {
+  readonly name: string
+  readonly bytes: number
+  readonly chunks: Buffer[]
+  have: number
+}
+
+/** Splits a shell's output into records, frames of bytes, and the rest. */
+class RecordParser {
+  readonly #mark: string
+  readonly #sinks: RecordSinks
+  #pending: Buffer = Buffer.alloc(0)
+  #frame: Frame | undefined
+  noise = ''
+
+  constructor(mark: string, sinks: RecordSinks) {
+    this.#mark = `${mark} `
+    this.#sinks = sinks
+  }
+
+  push(chunk: Buffer): void {
+    let rest = this.#pending.length > 0 ? Buffer.concat([this.#pending, chunk]) : chunk
+    this.#pending = Buffer.alloc(0)
+    for (;;) {
+      if (this.#frame !== undefined) {
+        rest = this.#fill(this.#frame, rest)
+        if (this.#frame !== undefined) return
+      }
+      const end = rest.indexOf(10)
+      if (end < 0) {
+        this.#pending = rest
+        return
+      }
+      this.#line(rest.subarray(0, end).toString('latin1'))
+      rest = rest.subarray(end + 1)
+    }
+  }
+
+  end(): void {
+    this.noise += this.#pending.toString('latin1')
+    this.#sinks.onGone()
+  }
+
+  #fill(frame: Frame, from: Buffer): Buffer {
+    const part = from.subarray(0, frame.bytes - frame.have)
+    frame.chunks.push(part)
+    frame.have += part.length
+    if (frame.have === frame.bytes) {
+      this.#frame = undefined
+      this.#sinks.onData(frame.name, Buffer.concat(frame.chunks))
+    }
+    return from.subarray(part.length)
+  }
+
+  #line(line: ByteString): void {
+    // Output that does not end in a newline stands before the mark.
+    const at = line.indexOf(this.#mark)
+    if (at < 0) {
+      this.noise = `${this.noise}${line}\n`.slice(-KEEP_NOISE)
+      return
+    }
+    this.noise += line.slice(0, at)
+    const record = line.slice(at + this.#mark.length)
+    const space = record.indexOf(' ')
+    const name = space < 0 ? record : record.slice(0, space)
+    const value = space < 0 ? '' : record.slice(space + 1)
+    const frame = name === 'data' ? /^(\S+) (\d+)$/.exec(value) : null
+    if (frame?.[1] === undefined) this.#sinks.onRecord(name, value)
+    else this.#frame = { name: frame[1], bytes: Number(frame[2]), chunks: [], have: 0 }
+  }
+}
