@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import type { ClientChannel } from 'ssh2'
 import { cancelled } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, RemoteProcess } from './connection.ts'
 
 /**
  * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
@@ -50,11 +50,12 @@ export class RemoteShell {
   readonly #channel: ClientChannel
   readonly #connection: Connection
   #parser: RecordParser | undefined
+  readonly #ended: Promise<void>
   #queue: Promise<unknown> = Promise.resolve()
   #stderr = ''
   #closed = false
 
-  private constructor(connection: Connection, channel: ClientChannel) {
+  private constructor(connection: Connection, { channel, ended }: RemoteProcess) {
     this.mark = randomBytes(12).toString('hex')
     this.#connection = connection
     this.#channel = channel
@@ -64,7 +65,11 @@ export class RemoteShell {
     })
     // A broken connection also ends the channel: `close` is where that is told.
     channel.on('error', () => {})
-    channel.once('close', () => {
+    this.#ended = ended.then(
+      () => {},
+      () => {},
+    )
+    void this.#ended.then(() => {
       this.#closed = true
       this.#parser?.end()
     })
@@ -76,7 +81,7 @@ export class RemoteShell {
   }
 
   static async open(connection: Connection): Promise<RemoteShell> {
-    return new RemoteShell(connection, await connection.openChannel(READ_AND_RUN))
+    return new RemoteShell(connection, await connection.start(READ_AND_RUN))
   }
 
   /**
@@ -100,9 +105,8 @@ export class RemoteShell {
   async close(): Promise<void> {
     await this.#queue
     if (this.#closed) return
-    const closed = new Promise<void>((resolve) => this.#channel.once('close', () => resolve()))
     this.#channel.end()
-    await closed
+    await this.#ended
   }
 
   #runNow(code: ByteString, { prelude = '', onRecord, onData }: BlockOptions): Promise<BlockResult> {
@@ -150,18 +154,13 @@ export async function pipeToScript(
   input: Readable,
   signal: AbortSignal,
 ): Promise<BlockResult> {
-  const channel = await connection.openChannel(READ_AND_RUN)
+  const { channel, ended } = await connection.start(READ_AND_RUN)
   let noise = ''
-  let exitCode: number | undefined
   const keep = (chunk: Buffer) => {
     noise = (noise + chunk.toString('latin1')).slice(-KEEP_NOISE)
   }
   channel.on('data', keep)
   channel.stderr.on('data', keep)
-  channel.once('exit', (status: number | null) => {
-    exitCode = status ?? undefined
-  })
-  const closed = new Promise<void>((resolve) => channel.once('close', () => resolve()))
   const lines = code.split('\n').map((line) => `+${line}\n`)
   channel.write(Buffer.from(`${lines.join('')}<\n`, 'latin1'))
   let broken: unknown
@@ -169,21 +168,23 @@ export async function pipeToScript(
     await pipeline(input, channel, { signal })
   } catch (error) {
     if (signal.aborted) throw cancelled(signal)
+    if (error instanceof Failure) {
+      channel.close()
+      throw error
+    }
     broken = error
-    channel.close()
   }
-  await closed
   // A remote process that ends early closes the pipe: its own words tell more than that.
-  if (broken instanceof Failure) throw broken
-  if (exitCode === undefined || (exitCode === 0 && broken !== undefined)) {
-    throw new Failure('the connection broke during the transfer', {
-      host: connection.name,
-      seen: describeError(broken ?? 'no exit code'),
-      hint: 'run the job again: what has arrived is not sent a second time',
-      cause: broken,
-    })
+  const status = await ended
+  if (status.code !== undefined && (status.code !== 0 || broken === undefined)) {
+    return { code: status.code, noise }
   }
-  return { code: exitCode, noise }
+  throw new Failure('the transfer was cut off', {
+    host: connection.name,
+    seen: status.signal === undefined ? describeError(broken) : `killed by ${status.signal}`,
+    hint: 'run the job again: what has arrived is not sent a second time',
+    cause: broken,
+  })
 }
 
 interface RecordSinks {
