@@ -220,7 +220,10 @@ function dialFailure(error: unknown, target: Target, attempts: number): Failure 
 
 function dialOnce({ host, port }: Target, timeoutMs: number, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = dial({ host, port, noDelay: true, signal })
+    // The signal is for dialling only: after a cancel the connection is what things are put right through.
+    const socket = dial({ host, port, noDelay: true })
+    const abort = () => socket.destroy(cancelled(signal))
+    signal.addEventListener('abort', abort, { once: true })
     const timer = setTimeout(
       () =>
         socket.destroy(
@@ -230,10 +233,14 @@ function dialOnce({ host, port }: Target, timeoutMs: number, signal: AbortSignal
     )
     socket.once('connect', () => {
       clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
       socket.removeListener('error', reject)
       resolve(socket)
     })
     socket.once('error', reject)
-    socket.once('close', () => clearTimeout(timer))
+    socket.once('close', () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
+    })
   })
 }
