@@ -9,6 +9,8 @@ export interface FailureDetails {
   /** What to do next. */
   readonly hint?: string | undefined
   readonly cause?: unknown
+  /** Something is left half done that the settle step can still put right. */
+  readonly unsettled?: boolean
 }
 
 /** An error that a person can act on: what failed, where, what was seen, how things stand, what to do. */

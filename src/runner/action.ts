@@ -68,7 +68,9 @@ async function mainPhase(action: Action, run: RunWithState): Promise<void> {
     report(error)
     process.exitCode = 1
     // A failure of our own has left things as its text says; anything else is for the settle phase to look at.
-    if (error instanceof Failure && !(error instanceof Cancelled)) run.state.finish()
+    if (error instanceof Failure && !(error instanceof Cancelled) && !error.details.unsettled) {
+      run.state.finish()
+    }
   }
 }
 
