@@ -67,22 +67,27 @@ export async function activateOnAll(
     if (checkHealth !== undefined) await onEach(hosts, (host) => checkHealth(host, context))
     context.signal.throwIfAborted()
   } catch (error) {
-    throw withState(error, await returnAll(hosts, context))
+    throw withOutcome(error, await returnAll(hosts, context))
   }
   await onEach(hosts, (host) => host.confirm(plan.release, plan.keep))
 }
 
-/** Takes every host back to where it was; returns a sentence on where each stands now. */
-export async function returnAll(hosts: readonly SiteHost[], context: Context): Promise<string> {
+interface Return {
+  /** Where each host stands now. */
+  readonly state: string
+  readonly complete: boolean
+}
+
+/** Takes every host back to where it was. */
+async function returnAll(hosts: readonly SiteHost[], context: Context): Promise<Return> {
   const results = await Promise.allSettled(hosts.map((host) => host.goBack()))
-  return results
-    .map((result, index) => {
-      const host = hosts[index]
-      if (result.status === 'fulfilled') return `${host?.name} serves ${served(host?.current ?? '')}`
-      context.log.warn(`${host?.name}: could not go back: ${describeError(result.reason)}`)
-      return `${host?.name} could not be taken back and may serve the new release: run the job again`
-    })
-    .join('; ')
+  const states = results.map((result, index) => {
+    const host = hosts[index]
+    if (result.status === 'fulfilled') return `${host?.name} serves ${served(host?.current ?? '')}`
+    context.log.warn(`${host?.name}: could not go back: ${describeError(result.reason)}`)
+    return `${host?.name} could not be taken back and may serve the new release; the settle step tries again`
+  })
+  return { state: states.join('; '), complete: results.every(({ status }) => status === 'fulfilled') }
 }
 
 /** What a link `current` means to people. */
@@ -91,10 +96,10 @@ export function served(link: string): string {
   return `release ${releaseOf(link) ?? fromByteString(link)}`
 }
 
-function withState(error: unknown, state: string): unknown {
+function withOutcome(error: unknown, { state, complete }: Return): unknown {
   if (!(error instanceof Failure)) return error
   const Kind = error.constructor as typeof Failure
-  return new Kind(error.message, { ...error.details, state })
+  return new Kind(error.message, { ...error.details, state, unsettled: !complete })
 }
 
 async function runHook(

@@ -63,6 +63,7 @@ interface Script {
 
 /** Sign of life for the lock; a lock without one for two minutes may be taken. */
 const BEAT_MS = 20_000
+const CLOSE_MS = 1_000
 /** Pause between two looks at a lock that another holds. */
 const LOCK_RETRY_MS = 500
 
@@ -205,10 +206,12 @@ export class SiteHost {
     await this.#run({ code, values: { release, keep: String(keep ?? 0) } })
   }
 
-  /** Gives the lock back and ends the connection. */
+  /** Gives the lock back and ends the connection; what a cancel broke off is not waited for long. */
   async close(): Promise<void> {
     clearInterval(this.#beat)
-    await this.#shell.close().catch(() => {})
+    const patience = AbortSignal.timeout(CLOSE_MS)
+    const late = new Promise<void>((resolve) => patience.addEventListener('abort', () => resolve()))
+    await Promise.race([this.#shell.close().catch(() => {}), late])
     this.connection.close()
   }
 

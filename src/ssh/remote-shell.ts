@@ -91,17 +91,10 @@ export class RemoteShell {
   run(code: ByteString, options: BlockOptions = {}): Promise<BlockResult> {
     const turn = this.#queue.then(() => this.#runNow(code, options))
     this.#queue = turn.catch(() => {})
-    const { signal } = options
-    if (signal === undefined) return turn
-    return new Promise((resolve, reject) => {
-      const abort = () => reject(cancelled(signal))
-      if (signal.aborted) abort()
-      signal.addEventListener('abort', abort, { once: true })
-      turn.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-    })
+    return options.signal === undefined ? turn : unlessAborted(turn, options.signal)
   }
 
-  /** Lets the shell come to its end; what it holds is released. Resolves when it has gone. */
+  /** Lets the shell come to its end, after what it is at; what it holds is released. Resolves when it has gone. */
   async close(): Promise<void> {
     await this.#queue
     if (this.#closed) return
@@ -165,7 +158,8 @@ export async function pipeToScript(
   channel.write(Buffer.from(`${lines.join('')}<\n`, 'latin1'))
   let broken: unknown
   try {
-    await pipeline(input, channel, { signal })
+    // An aborted pipeline waits until the other side has closed too, which may never come.
+    await unlessAborted(pipeline(input, channel, { signal }), signal)
   } catch (error) {
     if (signal.aborted) throw cancelled(signal)
     if (error instanceof Failure) {
@@ -184,6 +178,16 @@ export async function pipeToScript(
     seen: status.signal === undefined ? describeError(broken) : `killed by ${status.signal}`,
     hint: 'run the job again: what has arrived is not sent a second time',
     cause: broken,
+  })
+}
+
+/** Settles as the work does, or rejects as soon as the signal aborts. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(cancelled(signal))
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
   })
 }
 

@@ -46,7 +46,11 @@ export class StaticSite {
   }
 
   uploadOptions(release: string, more: Readonly<Record<string, string>> = {}): ActionOptions {
-    return { action: 'scp-static-upload', inputs: this.inputs({ source: this.source, release, ...more }), node: '20' }
+    return {
+      action: 'scp-static-upload',
+      inputs: this.inputs({ source: this.source, release, ...more }),
+      node: '20',
+    }
   }
 
   upload(
