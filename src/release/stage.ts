@@ -134,7 +134,7 @@ export async function stageOn(
   const comparedMs = clock.monotonic() - started
   if (opened.base?.kind === 'staging') log.info(`${host.name}: taking up an unfinished upload of ${release}`)
   log.info(
-    `${host.name}: ${added} files added, ${changed} changed, ${removed} removed, ${unchanged} unchanged; ${formatBytes(sumSizes(sent))} to send of ${formatBytes(siteBytes)}`,
+    `${host.name}: files: ${added} added, ${changed} changed, ${removed} removed, ${unchanged} unchanged; ${formatBytes(sumSizes(sent))} to send of ${formatBytes(siteBytes)}`,
   )
   const needed = sent.reduce((sum, { size }) => sum + Math.ceil(size / BLOCK) * BLOCK, 0) + SPARE_BYTES
   if (needed > opened.state.freeBytes) {

@@ -169,7 +169,7 @@ export async function pipeToScript(
     broken = error
   }
   // A remote process that ends early closes the pipe: its own words tell more than that.
-  const status = await ended
+  const status = await unlessAborted(ended, signal)
   if (status.code !== undefined && (status.code !== 0 || broken === undefined)) {
     return { code: status.code, noise }
   }

@@ -61,6 +61,7 @@ describe.each(GATES)('stopped at %s', (gate) => {
     const result = await cancelled
     gated.open(gate)
     expect(result.conclusion).toBe('cancelled')
+    expect(result.steps[0]?.sent).toEqual(['SIGINT'])
     expect(result.log).toContain('serves release old')
     expect(site.served('index.html')).toBe('old')
     expectSuccess(await site.upload('new'))

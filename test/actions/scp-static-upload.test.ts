@@ -371,7 +371,7 @@ test('a dry run leaves the server as it is, with a plan in the log', async () =>
   const before = treeOf(site.target)
   const result = await site.upload('r2', { 'dry-run': 'true', 'before-activate': `touch ${site.target}/ran` })
   expectSuccess(result)
-  expect(result.log).toContain('1 files added, 1 changed, 0 removed, 0 unchanged')
+  expect(result.log).toContain('files: 1 added, 1 changed, 0 removed, 0 unchanged')
   expect(result.outputs['changed']).toBe('false')
   expect(treeOf(site.target)).toEqual(before)
 })

@@ -1,0 +1,105 @@
+import { existsSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { startNginx } from '../bed/nginx.ts'
+import { until } from '../bed/process.ts'
+import { type Sshd, startSshd } from '../bed/sshd.ts'
+import { runAction, startAction } from '../harness/action-run.ts'
+import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { StaticSite, treeOf } from './static-site.ts'
+
+let sshd: Sshd
+
+beforeAll(async () => {
+  sshd = await startSshd()
+})
+afterAll(() => sshd?.stop())
+
+async function siteWithReleases(...releases: string[]): Promise<StaticSite> {
+  const site = new StaticSite(sshd)
+  onTestFinished(() => site.remove())
+  for (const release of releases) {
+    site.write({ 'index.html': release })
+    expectSuccess(await site.upload(release))
+  }
+  return site
+}
+
+describe.each(['20', '24'] as const)('on Node %s', (node) => {
+  test('goes back to what the served release replaced, and further with each run', async () => {
+    const site = await siteWithReleases('r1', 'r2', 'r3')
+    const run = () => runAction({ action: 'static-rollback', inputs: site.inputs(), node })
+    const first = await run()
+    expectSuccess(first)
+    expect(first.outputs).toMatchObject({ release: 'r2', 'previous-release': 'r3' })
+    expect(site.served('index.html')).toBe('r2')
+    expectSuccess(await run())
+    expect(site.served('index.html')).toBe('r1')
+    expectFailure(await run(), /no release is known that 'r1' replaced/, /r3, r2, r1 \(served now\)/)
+    expect(first.orphans).toEqual([])
+    expect(first.summary).toContain('r2')
+  })
+})
+
+test('after a rollback and a new upload, previous is what was served, not the bad one', async () => {
+  const site = await siteWithReleases('good', 'bad')
+  expectSuccess(await site.rollback())
+  site.write({ 'index.html': 'fixed' })
+  expectSuccess(await site.upload('fixed'))
+  expectSuccess(await site.rollback())
+  expect(site.served('index.html')).toBe('good')
+})
+
+test('unhealthy after it: the site stays where it was', async () => {
+  const site = await siteWithReleases('r1', 'r2')
+  const nginx = await startNginx({
+    http: (port) => `server { listen 127.0.0.1:${port}; root ${site.target}/current; }`,
+  })
+  onTestFinished(() => nginx.stop())
+  const result = await site.rollback({
+    'health-url': `${nginx.url}/index.html`,
+    'expect-body': 'r2',
+    'health-timeout': '500ms',
+  })
+  expectFailure(result, /release r1 is not healthy/, /serves release r2/)
+  expect(site.served('index.html')).toBe('r2')
+  expectSuccess(await site.rollback({ 'health-url': `${nginx.url}/index.html`, 'expect-body': 'r1' }))
+})
+
+test('to the release that is served: nothing to do', async () => {
+  const site = await siteWithReleases('r1')
+  const before = treeOf(site.target)
+  expectSuccess(await site.rollback({ to: 'r1' }))
+  expect(treeOf(site.target).filter((line) => !line.includes('holder'))).toEqual(
+    before.filter((line) => !line.includes('holder')),
+  )
+})
+
+test('a release removed by hand is not offered', async () => {
+  const site = await siteWithReleases('r1', 'r2', 'r3')
+  rmSync(join(site.target, 'releases/r2'), { recursive: true })
+  expectFailure(await site.rollback(), /there is no release 'r2'/, /r3 \(served now\), r1/)
+  expectFailure(await site.rollback({ to: '../../etc' }), /`to` is '..\/..\/etc'/)
+  expect(site.current).toBe('releases/r3')
+})
+
+test.each([
+  'kill9',
+  'cancel',
+] as const)('%s while its health is checked: the site is back where it was', async (how) => {
+  const site = await siteWithReleases('r1', 'r2')
+  const probed = join(site.target, 'probed')
+  const run = startAction({
+    action: 'static-rollback',
+    inputs: site.inputs({ 'health-command': `touch ${probed}; sleep 600` }),
+    node: '20',
+  })
+  await until('the health is checked', () => existsSync(probed))
+  expect(site.served('index.html')).toBe('r1')
+  if (how === 'kill9') run.kill9()
+  else void run.cancel()
+  const result = await run.result
+  expect(result.conclusion).toBe(how === 'kill9' ? 'failure' : 'cancelled')
+  expect(result.log).toContain('serves release r2')
+  expect(site.served('index.html')).toBe('r2')
+})
