@@ -1,4 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { until } from '../bed/process.ts'
@@ -161,4 +162,71 @@ test('a second upload is refused with the name of the first, or waits for it', a
   expectSuccess(await first.result)
   expectSuccess(await waiting.result)
   expect(site.current).toBe('releases/second')
+})
+
+describe('the connection is cut', () => {
+  /** A way to the server that can be cut, and works again afterwards. */
+  async function startLine(): Promise<{ inputs: Record<string, string>; cut(): void }> {
+    const { sshd } = gated
+    const sockets = new Set<Socket>()
+    const line = createServer((near) => {
+      const far = connect({ host: sshd.host, port: sshd.port })
+      for (const [one, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        sockets.add(one)
+        one.on('error', () => {})
+        one.on('close', () => other.destroy())
+        one.pipe(other)
+      }
+    })
+    await new Promise<void>((resolve) => line.listen(0, '127.0.0.1', resolve))
+    const cut = () => {
+      for (const socket of sockets) socket.resetAndDestroy()
+      sockets.clear()
+    }
+    onTestFinished(() => {
+      line.close()
+      cut()
+    })
+    const { port } = line.address() as AddressInfo
+    const inputs = {
+      host: `${sshd.user}@127.0.0.1:${port}`,
+      'known-hosts': `[127.0.0.1]:${port} ${sshd.hostKeys[0]?.publicKey}`,
+    }
+    return { inputs, cut }
+  }
+
+  test.each(
+    GATES,
+  )('at %s: the old release is served, and the same upload succeeds afterwards', async (gate) => {
+    const site = await siteWithUpdate()
+    onTestFinished(() => gated.open(gate))
+    const line = await startLine()
+    gated.close(gate)
+    const run = site.startUpload('new', line.inputs)
+    await gated.reached(gate)
+    line.cut()
+    const result = await run.result
+    expectFailure(result, /127\.0\.0\.1:\d+: /)
+    expect(site.served('index.html')).toBe('old')
+    gated.open(gate)
+    expectSuccess(await site.upload('new', { 'lock-wait': '20s' }))
+    expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
+  })
+
+  test('after the swap: the settle step goes back', async () => {
+    const site = await siteWithUpdate()
+    const line = await startLine()
+    const marker = join(site.target, 'hook-runs')
+    const run = site.startUpload('new', { ...line.inputs, 'after-activate': `touch ${marker}; sleep 600` })
+    await until('the hook runs', () => existsSync(marker))
+    expect(site.served('index.html')).toBe('new')
+    line.cut()
+    const result = await run.result
+    expectFailure(result, /could not be taken back/)
+    expect(result.log).toContain('serves release old')
+    expect(site.served('index.html')).toBe('old')
+  })
 })

@@ -55,6 +55,7 @@ const defaultPrograms: ProgramName[] = [
   'git',
   'make',
   'rsync',
+  'busybox',
   'libnss_wrapper.so',
 ]
 
