@@ -1,7 +1,8 @@
 import { type Context, prefixedLog } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
 import { fromByteString } from '../ssh/remote-shell.ts'
-import { releaseOf, type SiteHost } from './site-host.ts'
+import type { SiteHost } from './site-host.ts'
+import { releaseOf } from './site-state.ts'
 
 export interface Activation {
   readonly release: string
@@ -56,6 +57,12 @@ export async function activateOnAll(
   }
   context.signal.throwIfAborted()
   try {
+    const [only] = hosts
+    if (only !== undefined && hosts.length === 1 && plan.afterActivate === '' && !plan.checkHealth) {
+      await only.activateAndConfirm(plan.release, plan.isNew, plan.keep)
+      context.log.info(`release ${plan.release} is active on ${only.name}`)
+      return
+    }
     await onEach(hosts, (host) => host.activate(plan.release, plan.isNew))
     context.log.info(`release ${plan.release} is active on ${names(hosts)}`)
     if (plan.afterActivate !== '') {

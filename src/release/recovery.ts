@@ -1,7 +1,8 @@
 import type { Context } from '../context.ts'
 import type { ByteString } from '../ssh/remote-shell.ts'
 import { onEach, served } from './deployment.ts'
-import { releaseOf, type SiteHost, type SiteState } from './site-host.ts'
+import type { SiteHost } from './site-host.ts'
+import { releaseOf, type SiteState } from './site-state.ts'
 
 export type Repair = 'none' | 'go back' | 'confirm'
 

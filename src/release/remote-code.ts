@@ -225,9 +225,7 @@ confirm() {
 }
 
 drop() {
-  mkdir -p "$state/trash"
-  mv "$root/releases/$1" "$state/trash/$1+$mark"
-  rm -rf "$state/meta/$1"
+  mkdir -p "$state/trash" && mv "$root/releases/$1" "$state/trash/$1+$mark" && rm -rf "$state/meta/$1"
 }
 
 prune() {
@@ -238,12 +236,11 @@ prune() {
     kept=
     if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
     if [ -f "$state/meta/$id/failed" ]; then
-      [ -n "$kept" ] || drop "$id"
+      [ -n "$kept" ] || drop "$id" || exit 1
       continue
     fi
     count=$((count + 1))
-    if [ -z "$kept" ] && [ "$count" -gt "$keep" ]; then drop "$id"; fi
-  done
-  rm -rf "$state/trash" "$state/staging"/*+* "$root"/.evenkeel-current.*
+    if [ -z "$kept" ] && [ "$count" -gt "$keep" ]; then drop "$id" || exit 1; fi
+  done && rm -rf "$state/trash" "$state/staging"/*+* "$root"/.evenkeel-current.*
 }
 `

@@ -1,5 +1,5 @@
 import { Failure } from '../failure.ts'
-import type { ReleaseInfo } from './site-host.ts'
+import type { ReleaseInfo } from './site-state.ts'
 
 /** A host as a rollback finds it. */
 export interface Standing {

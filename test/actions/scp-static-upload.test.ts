@@ -4,19 +4,16 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   rmSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type Nginx, startNginx } from '../bed/nginx.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
-import { runAction } from '../harness/action-run.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { type Files, StaticSite, treeOf } from './static-site.ts'
 
@@ -197,64 +194,6 @@ describe('the same release again', () => {
   })
 })
 
-describe('refused', () => {
-  test.each([
-    [{ source: 'no-such-folder' }, /`source` is 'no-such-folder', which does not exist/],
-    [{ source: '/etc/passwd' }, /`source` is '\/etc\/passwd', which is a file/],
-    [{ source: '' }, /`source` is required and empty/],
-    [{ target: '/' }, /`target` is '\/': write the folder of the site/],
-    [{ target: '//.//' }, /write the folder of the site/],
-    [{ target: '~/www' }, /'~' is not expanded/],
-    [{ target: 'www/site' }, /a relative path/],
-    [{ target: '/www/../etc' }, /'\.\.' is not allowed/],
-    [{ target: '/www\n/etc' }, /`target` holds a control character/],
-    [{ release: '../r1' }, /`release` is '..\/r1'/],
-    [{ release: '-rf' }, /`release` is '-rf'/],
-    [{ release: '.evenkeel' }, /`release` is/],
-    [{ mode: 'in-place' }, /`mode` is 'in-place', which this version cannot do/],
-    [{ delete: 'all' }, /`delete` is 'all', which this version/],
-    [{ linked: '/etc' }, /`linked` has '\/etc'/],
-    [{ linked: 'a/../../b' }, /`linked` has/],
-    [{ chmod: '99' }, /`chmod` is '99'/],
-    [{ chown: 'root; id' }, /`chown` is 'root; id'/],
-    [{ 'keep-releases': '0' }, /`keep-releases` is '0'/],
-  ])('%j, before any connection', async (inputs: Record<string, string>, message) => {
-    const site = newSite()
-    const result = await site.upload('r1', { host: 'u@127.0.0.1:1', ...inputs })
-    expectFailure(result, message, /no connection was made/)
-  })
-
-  test('an empty source folder', async () => {
-    const site = newSite({})
-    expectFailure(await site.upload('r1'), /an empty folder/)
-    site.write({ 'a.map': '' })
-    expectFailure(await site.upload('r1', { exclude: '*.map' }), /holds no files/)
-    expect(treeOf(site.target)).toEqual(['/ 700'])
-  })
-
-  test("a 'current' that is a folder of its own", async () => {
-    const site = newSite()
-    mkdirSync(join(site.target, 'current'))
-    expectFailure(await site.upload('r1'), /'current' in .* is not a symbolic link/, /move it away/)
-  })
-
-  test('a folder of that release which is not ours', async () => {
-    const site = newSite()
-    mkdirSync(join(site.target, 'releases/r1'), { recursive: true })
-    expectFailure(await site.upload('r1'), /not from an upload of this action/)
-    expect(existsSync(join(site.target, 'current'))).toBe(false)
-  })
-
-  test('a target that cannot be made', async () => {
-    const site = newSite()
-    expectFailure(
-      await site.upload('r1', { target: '/proc/site' }),
-      /the folder cannot be used/,
-      /\/proc\/site/,
-    )
-  })
-})
-
 describe('an activation that fails', () => {
   test('unhealthy: the release before comes back, and the step says what is served', async () => {
     const site = newSite({ 'index.html': 'fine' })
@@ -298,70 +237,6 @@ describe('an activation that fails', () => {
   })
 })
 
-describe('several hosts', () => {
-  /** A second server whose sessions see another folder at the site's root. */
-  async function secondHost(site: StaticSite): Promise<{ sshd: Sshd; folder: string }> {
-    const folder = mkdtempSync(join(tmpdir(), 'evenkeel-second-'))
-    const apart = process.getuid?.() === 0 ? 'unshare -m' : 'unshare -rm'
-    const second = await startSshd({
-      host: '127.0.0.2',
-      config: [
-        `ForceCommand exec ${apart} sh -c 'mount --bind ${folder} ${site.target} && eval "$SSH_ORIGINAL_COMMAND"'`,
-      ],
-    })
-    second.addClientKey(sshd.clientKey.publicKey)
-    onTestFinished(async () => {
-      await second.stop()
-      rmSync(folder, { recursive: true, force: true })
-    })
-    return { sshd: second, folder }
-  }
-
-  const both = (site: StaticSite, second: Sshd) => ({
-    host: `${site.inputs()['host']}\n${second.user}@${second.host}:${second.port}`,
-    'known-hosts': sshd.knownHostsLines + second.knownHostsLines,
-  })
-  const page = (root: string) => readFileSync(join(root, 'current/index.html'), 'utf8')
-
-  test('all of them, or none', async () => {
-    const site = newSite()
-    const { sshd: second, folder } = await secondHost(site)
-    const hosts = both(site, second)
-    expectSuccess(await site.upload('r1', hosts))
-    expect([page(site.target), page(folder)]).toEqual(['one', 'one'])
-
-    site.write({ 'index.html': 'two' })
-    writeFileSync(join(folder, 'sick'), '')
-    const result = await site.upload('r2', { ...hosts, 'after-activate': 'test ! -e sick' })
-    expectFailure(result, /127\.0\.0\.2/, /serves release r1; .* serves release r1/)
-    expect([page(site.target), page(folder)]).toEqual(['one', 'one'])
-
-    rmSync(join(folder, 'sick'))
-    expectSuccess(await site.upload('r3', hosts))
-    expect([page(site.target), page(folder)]).toEqual(['two', 'two'])
-    expectSuccess(await site.rollback(hosts))
-    expect([page(site.target), page(folder)]).toEqual(['one', 'one'])
-  })
-
-  test('one that cannot be reached fails the step by its name, before any is touched', async () => {
-    const site = newSite()
-    const hosts = { host: `${site.inputs()['host']},u@127.0.0.1:1` }
-    expectFailure(await site.upload('r1', hosts), /u@127\.0\.0\.1:1: cannot connect/)
-    expect(treeOf(site.target)).toEqual(['/ 700'])
-  })
-
-  test('a rollback to what only one of them has is refused on both', async () => {
-    const site = newSite()
-    const { sshd: second, folder } = await secondHost(site)
-    expectSuccess(await site.upload('r1'))
-    site.write({ 'index.html': 'two' })
-    expectSuccess(await site.upload('r2', both(site, second)))
-    const result = await site.rollback({ ...both(site, second), to: 'r1' })
-    expectFailure(result, /127\.0\.0\.2:\d+: there is no release 'r1'/, /newest first: r2 \(served now\)/)
-    expect([page(site.target), page(folder)]).toEqual(['two', 'two'])
-  })
-})
-
 test('a dry run leaves the server as it is, with a plan in the log', async () => {
   const site = newSite()
   expectSuccess(await site.upload('r0', { 'dry-run': 'true' }))
@@ -374,28 +249,4 @@ test('a dry run leaves the server as it is, with a plan in the log', async () =>
   expect(result.log).toContain('files: 1 added, 1 changed, 0 removed, 0 unchanged')
   expect(result.outputs['changed']).toBe('false')
   expect(treeOf(site.target)).toEqual(before)
-})
-
-test('a login that may only use SFTP is told so', async () => {
-  const sftpOnly = await startSshd({ config: ['ForceCommand internal-sftp'] })
-  onTestFinished(() => sftpOnly.stop())
-  const site = new StaticSite(sftpOnly)
-  onTestFinished(() => site.remove())
-  expectFailure(await site.upload('r1'), /SFTP|shell/)
-})
-
-test('everything that is wrong with the inputs is reported together', async () => {
-  const result = await runAction({
-    action: 'scp-static-upload',
-    inputs: { target: '~', mode: 'ftp', relase: 'x' },
-    node: '20',
-  })
-  expectFailure(
-    result,
-    /`host` is required/,
-    /`source` is required/,
-    /`target` is '~'/,
-    /`mode` is 'ftp'/,
-    /`relase` is not an input of this action: did you mean `release`/,
-  )
 })

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { planRepair } from '../../src/release/recovery.ts'
 import { chooseRelease } from '../../src/release/rollback.ts'
-import type { ReleaseInfo } from '../../src/release/site-host.ts'
+import type { ReleaseInfo } from '../../src/release/site-state.ts'
 
 const release = (id: string, state: ReleaseInfo['state'] = 'good', before?: string): ReleaseInfo => ({
   id,

@@ -1,0 +1,137 @@
+import { Failure } from '../failure.ts'
+import { type ByteString, fromByteString } from '../ssh/remote-shell.ts'
+import { decodeManifest, type Entry, isInsidePath, type Manifest, makeManifest } from './manifest.ts'
+
+export interface ReleaseInfo {
+  readonly id: string
+  /** Identity of its content, see `contentId`. */
+  readonly content: string
+  /** `good` once it was confirmed, `failed` when it was gone back from. */
+  readonly state: 'new' | 'good' | 'failed'
+  /** The release that it replaced. */
+  readonly before: string | undefined
+}
+
+/** How a site stands on one server. */
+export interface SiteState {
+  /** Text of the link `current`, '' when there is none. */
+  readonly current: ByteString
+  /** Newest first. */
+  readonly releases: readonly ReleaseInfo[]
+  /** An activation that nobody confirmed: its run died. */
+  readonly pending: { readonly release: string; readonly returnTo: ByteString } | undefined
+  readonly freeBytes: number
+  readonly tools: ReadonlySet<string>
+}
+
+/** What a new release is built from. */
+export interface Base {
+  readonly kind: 'none' | 'release' | 'staging'
+  readonly manifest: Manifest
+}
+
+export interface Opened {
+  readonly state: SiteState
+  /** Undefined when the release is there already, or when none was asked for. */
+  readonly base: Base | undefined
+}
+
+/** Collects what `describe` and `claim` print. */
+export class StateReader {
+  readonly data = new Map<string, Buffer>()
+  busy: string | undefined
+  copied: string | undefined
+  #base: Base['kind'] | undefined
+  #current: ByteString = ''
+  #pending: SiteState['pending']
+  #free = Number.MAX_SAFE_INTEGER
+  readonly #releases: ReleaseInfo[] = []
+  readonly #tools = new Set<string>()
+
+  record(name: string, value: ByteString): void {
+    const [first = '', ...rest] = value.split(' ')
+    switch (name) {
+      case 'busy':
+        this.busy = fromByteString(value)
+        break
+      case 'copied':
+        this.copied = fromByteString(value)
+        break
+      case 'current':
+        this.#current = value
+        break
+      case 'pending':
+        this.#pending = { release: first, returnTo: rest.join(' ') }
+        break
+      case 'release':
+        this.#releases.push({
+          id: first,
+          content: rest[0] ?? '',
+          state: rest[1] as ReleaseInfo['state'],
+          before: rest[2] || undefined,
+        })
+        break
+      case 'free':
+        if (/^\d+$/.test(value)) this.#free = Number(value) * 1024
+        break
+      case 'tool':
+        this.#tools.add(value)
+        break
+      case 'base':
+        this.#base = first as Base['kind']
+    }
+  }
+
+  finish(): Opened {
+    const state = {
+      current: this.#current,
+      releases: this.#releases,
+      pending: this.#pending,
+      freeBytes: this.#free,
+      tools: this.#tools,
+    }
+    return { state, base: this.#base && { kind: this.#base, manifest: this.#manifest(this.#base) } }
+  }
+
+  #manifest(kind: Base['kind']): Manifest {
+    const stored = this.data.get('manifest')
+    if (kind === 'release' && stored !== undefined) return decodeManifest(stored)
+    return kind === 'staging' ? this.#inventory() : new Map()
+  }
+
+  /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
+  #inventory(): Manifest {
+    const list = (name: string) => (this.data.get(name) ?? Buffer.alloc(0)).toString('latin1')
+    const paths = (name: string) =>
+      list(name)
+        .split('\0')
+        .map((path) => path.replace(/^\.\//, ''))
+        .filter((path) => path !== '.' && path !== '')
+    const hashes = list('hashes').split('\n')
+    const modes = list('modes').split('\n')
+    const names = paths('names')
+    // Without a line for each file it is not known which belongs to which.
+    if (hashes.length !== names.length + 1 || modes.length !== names.length + 1) {
+      throw new Failure('what an earlier, unfinished upload left behind cannot be read', {
+        hint: 'remove the folder releases/.evenkeel/staging on the server',
+      })
+    }
+    const files = names.map((path, index): Entry => {
+      const [mode = '0', size = '0'] = (modes[index] ?? '').split(' ')
+      return {
+        type: 'file',
+        path,
+        mode: Number.parseInt(mode, 8),
+        size: Number(size),
+        hash: hashes[index] ?? '',
+      }
+    })
+    const folders = paths('folders').map((path): Entry => ({ type: 'folder', path, mode: -1 }))
+    return makeManifest([...files, ...folders].filter(({ path }) => isInsidePath(path)))
+  }
+}
+
+/** The release that a link names, undefined when it is not one of ours. */
+export function releaseOf(link: ByteString): string | undefined {
+  return /^releases\/([^/]+)$/.exec(link)?.[1]
+}
