@@ -43865,8 +43865,9 @@ async function mainPhase(action, run) {
         report(error);
         process.exitCode = 1;
         // A failure of our own has left things as its text says; anything else is for the settle phase to look at.
-        if (error instanceof Failure && !(error instanceof Cancelled))
+        if (error instanceof Failure && !(error instanceof Cancelled) && !error.details.unsettled) {
             run.state.finish();
+        }
     }
 }
 async function settlePhase(action, run) {

@@ -68776,8 +68776,9 @@ async function mainPhase(action, run) {
         report(error);
         process.exitCode = 1;
         // A failure of our own has left things as its text says; anything else is for the settle phase to look at.
-        if (error instanceof Failure && !(error instanceof Cancelled))
+        if (error instanceof Failure && !(error instanceof Cancelled) && !error.details.unsettled) {
             run.state.finish();
+        }
     }
 }
 async function settlePhase(action, run) {
@@ -70624,15 +70625,22 @@ function dialFailure(error, target, attempts) {
 }
 function dialOnce({ host, port }, timeoutMs, signal) {
     return new Promise((resolve, reject) => {
-        const socket = (0,external_node_net_.connect)({ host, port, noDelay: true, signal });
+        // The signal is for dialling only: after a cancel the connection is what things are put right through.
+        const socket = (0,external_node_net_.connect)({ host, port, noDelay: true });
+        const abort = () => socket.destroy(cancelled(signal));
+        signal.addEventListener('abort', abort, { once: true });
         const timer = setTimeout(() => socket.destroy(new Error(`ETIMEDOUT: no answer from ${formatAddress(host, port)} in ${timeoutMs} ms`)), timeoutMs);
         socket.once('connect', () => {
             clearTimeout(timer);
+            signal.removeEventListener('abort', abort);
             socket.removeListener('error', reject);
             resolve(socket);
         });
         socket.once('error', reject);
-        socket.once('close', () => clearTimeout(timer));
+        socket.once('close', () => {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', abort);
+        });
     });
 }
 
