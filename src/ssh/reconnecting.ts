@@ -1,0 +1,56 @@
+import { type Context, throwIfCancelled } from '../context.ts'
+import { describeError } from '../failure.ts'
+import { type Credentials, connect } from './connect.ts'
+import type { Connection } from './connection.ts'
+import { formatTarget, type Target } from './target.ts'
+
+/** How long a server that was reached before may stay out of reach, in ms. */
+const PATIENCE_MS = 120_000
+const PAUSE_MS = 1_000
+
+/** A server whose connection can be made again after a cut. */
+export class Reconnecting {
+  readonly target: Target
+  readonly #credentials: Credentials
+  #connection: Connection
+
+  private constructor(target: Target, credentials: Credentials, connection: Connection) {
+    this.target = target
+    this.#credentials = credentials
+    this.#connection = connection
+  }
+
+  static async open(target: Target, credentials: Credentials, context: Context): Promise<Reconnecting> {
+    return new Reconnecting(target, credentials, await connect(target, credentials, context))
+  }
+
+  get name(): string {
+    return formatTarget(this.target)
+  }
+
+  /** The connection as it is now. */
+  get connection(): Connection {
+    return this.#connection
+  }
+
+  /** Connects again, for at most two minutes. */
+  async reconnect(context: Context): Promise<void> {
+    this.#connection.close()
+    const start = context.clock.monotonic()
+    for (;;) {
+      try {
+        this.#connection = await connect(this.target, this.#credentials, context)
+        return
+      } catch (error) {
+        throwIfCancelled(context.signal)
+        if (context.clock.monotonic() - start > PATIENCE_MS) throw error
+        context.log.debug(describeError(error))
+        await context.clock.sleep(PAUSE_MS, context.signal)
+      }
+    }
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+}
