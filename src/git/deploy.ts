@@ -90,6 +90,7 @@ export class HostDeploy {
     this.folder = found.folder
     this.#lock = lock
     this.#began = context.clock.monotonic()
+    server.onReconnect(() => this.#renewLock())
   }
 
   /** Makes the repository where there is none, takes the lock and looks at the checkout again under it. */
@@ -98,6 +99,11 @@ export class HostDeploy {
     const request = { folder, holder: plan.run, waitMs: plan.lockWaitMs }
     const lock = await takeLock(server.connection, request, context)
     return new HostDeploy(server, plan, context, await survey(server.connection, path), lock)
+  }
+
+  /** How long the deploy before had been silent when this one took its lock, in ms. */
+  get silentMs(): number {
+    return this.#lock.silentMs
   }
 
   get logPath(): string {
@@ -171,7 +177,7 @@ export class HostDeploy {
   }
 
   /** After a cut the lock was free for a while: goes on only if nobody has had it since. */
-  async renewLock(): Promise<void> {
+  async #renewLock(): Promise<void> {
     if (!this.#lock.lost) return
     const { folder, plan, context } = this
     const request = { folder, holder: plan.run, waitMs: 60_000, resume: this.#lock.fence }
@@ -180,7 +186,6 @@ export class HostDeploy {
 
   /** Judges how a unit ended and, when it went well, asks for health. */
   async judge(unit: UnitResult): Promise<Verdict> {
-    await this.renewLock()
     const { phase } = unit
     if (unit.outcome !== 'ok') {
       const seen = unit.lastLines.join('\n  ')
@@ -210,6 +215,7 @@ export class HostDeploy {
     > = this.#description(),
   ): Promise<void> {
     const { sha, previous, at, actor, run, release, commands } = of
+    await this.server.ensureOpen(this.context)
     const durationMs = Math.max(0, this.context.clock.now() - Date.parse(at))
     const entry: HistoryEntry = {
       ...{ at, sha, previous, result, runs: runs ?? null, durationMs, actor, run, release, commands },

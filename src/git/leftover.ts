@@ -2,8 +2,8 @@ import { attachUnit, cancelUnit, type UnitResult } from '../ssh/unit.ts'
 import { failedDeploy, goBack, running, short } from './bring.ts'
 import type { HostDeploy, HostOutcome } from './deploy.ts'
 
-/** A runner that was cut off connects again within this time, in seconds. */
-const RECONNECT_GRACE_S = 30
+/** A runner that was cut off connects again within this time, in ms. */
+const RECONNECT_GRACE_MS = 30_000
 /** Between two looks at a unit of somebody else, in ms. */
 const PAUSE_MS = 1_000
 
@@ -16,7 +16,8 @@ export async function takeOver(host: HostDeploy): Promise<void> {
   const { log, clock, signal } = context
   if (host.found.busy) {
     log.info(`an earlier deploy was cut off; its work goes on there (${host.found.phase})`)
-    while (host.found.busy && host.found.silentForS < RECONNECT_GRACE_S) {
+    const until = clock.monotonic() + RECONNECT_GRACE_MS - host.silentMs
+    while (host.found.busy && clock.monotonic() < until) {
       await clock.sleep(PAUSE_MS, signal)
       await host.look()
     }

@@ -22,9 +22,8 @@ export interface Survey {
   readonly freeKiB: number
   readonly history: readonly HistoryEntry[]
   readonly journal: Journal | undefined
-  /** Whether a unit works there now, and how long ago its runner was last heard of, in seconds. */
+  /** Whether a unit works there now, and in which phase it is. */
   readonly busy: boolean
-  readonly silentForS: number
   readonly phase: string
 }
 
@@ -65,7 +64,6 @@ if [ -f "$folder/work.lock" ] && ! flock -s -n "$folder/work.lock" true; then
   say busy yes
   unit=$(sed -n 's/.*"unit":"\([A-Za-z0-9.-]*\)".*/\1/p' "$folder/current.json")
   say phase "$(cat "$folder/units/$unit/phase" 2>/dev/null)"
-  say silent $(($(date +%s) - $(cat "$folder/beat" 2>/dev/null || echo 0)))
 fi
 `
 
@@ -105,7 +103,6 @@ export function parseSurvey(text: string): Survey {
     history: all('history').flatMap((line) => parseEntry<HistoryEntry>(line) ?? []),
     journal: all('journal').flatMap((line) => parseEntry<Journal>(line) ?? [])[0],
     busy: one('busy') === 'yes',
-    silentForS: Number(one('silent')) || 0,
     phase: one('phase'),
   }
 }

@@ -62,6 +62,11 @@ export class Connection {
     return formatTarget(this.target)
   }
 
+  /** False once the connection is known to have gone. */
+  get isOpen(): boolean {
+    return !this.#closed
+  }
+
   /** Called once when the connection has gone, for whatever reason. */
   onClose(listener: () => void): void {
     this.#client.once('close', listener)

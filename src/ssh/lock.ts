@@ -28,6 +28,8 @@ export interface LockRequest {
 export interface Lock {
   /** Grows with each new holder. Work under a lower one is refused. */
   readonly fence: number
+  /** How long nothing had been heard of the holder before, in ms, when this one took it. */
+  readonly silentMs: number
   /** Whether the process that held it has ended. */
   readonly lost: boolean
   release(): Promise<void>
@@ -53,8 +55,10 @@ printf '%s\n' "$fence" >"$folder/fence.new"
 mv "$folder/fence.new" "$folder/fence"
 printf '%s %s\n' "$(date +%s)" "$holder" >"$folder/holder.new"
 mv "$folder/holder.new" "$folder/holder"
-date +%s >"$folder/beat"
-printf 'got %s\n' "$fence"
+now=$(date +%s)
+silent=$((now - $(cat "$folder/beat" 2>/dev/null || echo 0)))
+printf '%s\n' "$now" >"$folder/beat"
+printf 'got %s %s\n' "$fence" "$silent"
 while timeout "$beat" sh -c 'read -r line'; do date +%s >"$folder/beat"; done
 `
 
@@ -75,7 +79,7 @@ export async function takeLock(
   channel.write(`${settings}\n${HOLD}\n.\n`)
   let held = 'by another deploy'
   let abort = () => {}
-  const fence = await new Promise<number>((resolve, reject) => {
+  const got = await new Promise<string>((resolve, reject) => {
     const refuse = (what: string, seen: string) =>
       reject(
         new Failure(what, {
@@ -98,7 +102,7 @@ export async function takeLock(
       text = lines.pop() ?? ''
       for (const line of lines) {
         const [word, rest = ''] = split(line)
-        if (word === 'got') resolve(Number(rest))
+        if (word === 'got') resolve(rest)
         if (word === 'taken') refuse('a later run has taken over', held)
         if (word === 'refused') refuse('another deploy is at work there', held)
         if (word === 'held') {
@@ -119,8 +123,10 @@ export async function takeLock(
     clearInterval(beats)
   }
   ended.then(lose, lose)
+  const [fence, silentS] = split(got)
   return {
-    fence,
+    fence: Number(fence),
+    silentMs: Number(silentS) * 1_000,
     get lost() {
       return lost
     },

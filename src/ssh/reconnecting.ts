@@ -13,6 +13,7 @@ export class Reconnecting {
   readonly target: Target
   readonly #credentials: Credentials
   #connection: Connection
+  #restore: (() => Promise<void>) | undefined
 
   private constructor(target: Target, credentials: Credentials, connection: Connection) {
     this.target = target
@@ -33,6 +34,16 @@ export class Reconnecting {
     return this.#connection
   }
 
+  /** What to do after each new connection before anything else, such as taking a lock again. */
+  onReconnect(restore: () => Promise<void>): void {
+    this.#restore = restore
+  }
+
+  /** Connects again if the connection is known to have gone. */
+  async ensureOpen(context: Context): Promise<void> {
+    if (!this.#connection.isOpen) await this.reconnect(context)
+  }
+
   /** Connects again, for at most two minutes. */
   async reconnect(context: Context): Promise<void> {
     this.#connection.close()
@@ -40,7 +51,7 @@ export class Reconnecting {
     for (;;) {
       try {
         this.#connection = await connect(this.target, this.#credentials, context)
-        return
+        break
       } catch (error) {
         throwIfCancelled(context.signal)
         if (context.clock.monotonic() - start > PATIENCE_MS) throw error
@@ -48,6 +59,7 @@ export class Reconnecting {
         await context.clock.sleep(PAUSE_MS, context.signal)
       }
     }
+    await this.#restore?.()
   }
 
   close(): void {
