@@ -6,7 +6,7 @@ import { type Lock, takeLock } from '../ssh/lock.ts'
 import { quote } from '../ssh/quote.ts'
 import type { Reconnecting } from '../ssh/reconnecting.ts'
 import { cancelUnit, runUnit, type UnitResult } from '../ssh/unit.ts'
-import type { Phase } from '../ssh/unit-script.ts'
+import type { Phase, UnitPlan } from '../ssh/unit-script.ts'
 import { checkoutScript } from './checkout.ts'
 import { commitUp, type HistoryEntry, type Journal, wayBack } from './history.ts'
 import { fetchCommit, prepareRepository, type Source } from './repository.ts'
@@ -148,23 +148,24 @@ export class HostDeploy {
     }
     const release = purpose === 'deploy' ? plan.release : `${sha.slice(0, 7)}-rollback`
     const env = { ...plan.env, EVENKEEL_RELEASE: release }
-    const commands = (name: string, script: string): Phase => ({
+    // What `up` has put apart from itself is the app, which is meant to live on.
+    const commands = (name: string, script: string, onCancel: Phase['onCancel']): Phase => ({
       name,
       script: `${script}\n`,
       env,
       timeoutMs: plan.timeoutMs,
-      killable: true,
+      onCancel,
     })
     const checkout = checkoutScript(sha, `${stamp}-${sha.slice(0, 7)}`)
-    const unit = {
+    const unit: UnitPlan = {
       name: this.#unit,
       folder: this.folder,
       cwd: this.path,
       fence: this.#lock.fence,
       journal: JSON.stringify(journal),
       phases: [
-        { name: 'checkout', script: checkout, timeoutMs: plan.timeoutMs, killable: false },
-        ...(bare ? [] : [commands('build', plan.build), commands('up', plan.up)]),
+        { name: 'checkout', script: checkout, timeoutMs: plan.timeoutMs, onCancel: 'finish' },
+        ...(bare ? [] : [commands('build', plan.build, 'end-all'), commands('up', plan.up, 'end-group')]),
       ],
     }
     try {

@@ -13,10 +13,10 @@ export function parseRef(text: string): Ref | string {
 /** The rules of `git check-ref-format --branch`; a name that keeps them holds no pattern or option. */
 function refNameProblem(name: string): string | undefined {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-  const forbidden = /[\x00-\x20\x7f~^:?*[\\]|\.\.|@\{|\/\/|\.lock(\/|$)|(^|\/)\.|\.$|^\/|\/$|^-|^@$/
+  const forbidden = /^$|[\x00-\x20\x7f~^:?*[\\]|\.\.|@\{|\/\/|\.lock(\/|$)|(^|\/)\.|\.$|^\/|\/$|^-|^@$/
   const found = forbidden.exec(name)
   if (found === null) return undefined
-  return `'${name}' is not the name of a branch or tag, nor a full commit id: git forbids '${found[0]}' there`
+  return `'${name}' is not the name of a branch or tag, nor a full commit id: ${found[0] === '' ? 'it is empty' : `git forbids '${found[0]}' there`}`
 }
 
 /** One line of `git ls-remote`. */

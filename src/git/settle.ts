@@ -45,7 +45,8 @@ async function settleHost(
   const newest = found.history.at(-1)
   const unfinished = found.journal?.id === plan.id
   // Where other hosts did not get the commit, none keeps it.
-  const alone = wasUpdated && plan.onFailure === 'rollback' && newest?.sha === plan.sha
+  const alone =
+    wasUpdated && plan.onFailure === 'rollback' && newest?.sha === plan.sha && newest.result === 'ok'
   if (found.checkout !== 'repository' || !(unfinished || alone)) return undefined
   const host = await HostDeploy.open(server, plan, context)
   try {

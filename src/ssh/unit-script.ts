@@ -9,8 +9,11 @@ export interface Phase {
   readonly script: string
   readonly env?: Readonly<Record<string, string>>
   readonly timeoutMs: number
-  /** False for work that must not be cut off in the middle: a cancel then takes effect after it. */
-  readonly killable: boolean
+  /**
+   * What a cancel in this phase does: `finish` lets it come to its end (for work that must not be cut off in the
+   * middle) and ends the unit after it, `end-group` ends its process group, `end-all` also what has left the group.
+   */
+  readonly onCancel: 'finish' | 'end-group' | 'end-all'
 }
 
 /** What a unit is, before it runs. */
@@ -43,7 +46,7 @@ const KEPT_UNITS = 20
 const SUPERVISOR = String.raw`
 trap '' HUP
 exec </dev/null
-group= phase= killable= ended= woken=
+group= phase= on_cancel= ended= woken=
 printf '%s\n' "$$" >"$unit/pid"
 finish() {
   printf '{"outcome":"%s","phase":"%s","code":%s}\n' "$1" "$phase" "$2" >"$unit/result.new"
@@ -63,23 +66,23 @@ end_group() {
   n=0
   while signal_group 0 && [ "$n" -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
   signal_group KILL
-  # Children that left the group still carry the unit's name. What up started is meant to live on.
-  [ "$phase" != up ] || return 0
+  [ "$on_cancel" = end-all ] || return 0
+  # Children that left the group still carry the unit's name.
   for environ in $(grep -lzFx "EVENKEEL_UNIT=$name" /proc/[0-9]*/environ 2>/dev/null); do
     stray=$(printf '%s' "$environ" | tr -cd 0-9)
     kill -s KILL "$stray" 2>/dev/null
   done
 }
-trap 'woken=1; if asked; then ended=1; [ "$killable" = no ] || end_group; fi' TERM
+trap 'woken=1; if asked; then ended=1; [ "$on_cancel" = finish ] || end_group; fi' TERM
 run_phase() {
-  phase=$1 killable=$3
+  phase=$1 on_cancel=$3
   printf '%s\n' "$phase" >"$unit/phase.new"
   mv "$unit/phase.new" "$unit/phase"
   ! asked || finish cancelled 0
   began=$(date +%s)
   printf '%s\n' "$4" | setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
   group=$!
-  [ -z "$ended" ] || [ "$killable" = no ] || end_group
+  [ -z "$ended" ] || [ "$on_cancel" = finish ] || end_group
   woken=1
   while [ -n "$woken" ]; do woken=; wait "$group"; code=$?; done
   [ -z "$ended" ] || finish cancelled "$code"
@@ -121,7 +124,7 @@ export function startScript(plan: UnitPlan): string {
     ...phases.map((phase) => {
       const text = remoteScript(phase.script, { env: { ...phase.env, EVENKEEL_UNIT: name } }).stdin
       const seconds = Math.max(1, Math.ceil(phase.timeoutMs / 1_000))
-      return `run_phase ${phase.name} ${seconds} ${phase.killable ? 'yes' : 'no'} ${quote(text)}`
+      return `run_phase ${phase.name} ${seconds} ${phase.onCancel} ${quote(text)}`
     }),
     'finish ok 0',
   ].join('\n')

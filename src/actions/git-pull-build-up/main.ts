@@ -34,7 +34,11 @@ export const gitPullBuildUp: Action = {
       const note = (updated: readonly string[]) => run.saveState({ id, sha, updated } satisfies Noted)
       note([])
       const plan = makePlan(inputs, id, sha, run)
-      const outcomes = await deployFleet(candidates, plan, inputs.batch, note)
+      const outcomes = await deployFleet(candidates, plan, inputs.batch, note).catch(async (error) => {
+        // An error of another kind than a failed deploy, such as a server that is gone: what can be done now is.
+        if (!run.context.signal.aborted) await settleAll(inputs, plan, [], run).catch(() => {})
+        throw error
+      })
       await conclude(outcomes, run)
       const failure = fleetFailure(outcomes, hosts)
       if (failure !== undefined) throw failure
@@ -47,9 +51,18 @@ export const gitPullBuildUp: Action = {
     const { id, sha, updated } = state as Noted
     const inputs = run.inputs((read) => readInputs(read, run.github))
     const plan = { ...makePlan(inputs, id, sha, run), lockWaitMs: 60_000 }
-    const outcomes = await settleFleet(inputs.hosts, inputs.credentials, plan, updated, run.context)
-    if (outcomes.length > 0) await writeSummary(table(outcomes, 'after the cancel or loss of the step'))
+    await settleAll(inputs, plan, updated, run)
   },
+}
+
+async function settleAll(
+  { hosts, credentials }: GitInputs,
+  plan: DeployPlan,
+  updated: readonly string[],
+  { context }: Run,
+): Promise<void> {
+  const outcomes = await settleFleet(hosts, credentials, plan, updated, context)
+  if (outcomes.length > 0) await writeSummary(table(outcomes, 'put right after it was cut off'))
 }
 
 /** All hosts get the same commit: the first one asks the repository. */
