@@ -61,7 +61,10 @@ export async function finishDeploy(host: HostDeploy): Promise<HostOutcome | unde
     await host.record('failed', to, why.what)
     return host.outcome({ result: 'failed', runs: to, rolledBack: true, health: back.health })
   }
-  if (host.found.busy) await cancelUnit(server, unit, rollback ? ['build', 'up'] : ['build'])
+  if (host.found.busy) {
+    await cancelUnit(server, unit, rollback ? ['build', 'up'] : ['build'])
+    if (host.found.phase === 'up' && !rollback) context.log.info('waiting for `up` to end')
+  }
   const result = await attachUnit(server, unit, () => {}, context)
   if (result === undefined || (result.outcome === 'cancelled' && !startedUp(result))) {
     return cancelledBuild(host, journal.previous ?? undefined)

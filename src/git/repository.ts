@@ -40,6 +40,7 @@ export async function resolveRef(
   const patterns = candidates(ref.name).flatMap((name) => [name, `${name}^{}`])
   const script = `${remoteGit(source)}
 ${path === '' ? '' : `CDPATH= cd -- ${quote(path)}`}
+printf '\\n'
 remote_git ls-remote -- ${quoteAll([remote, ...patterns])}`
   const result = await connection.script(script, { signal: context.signal })
   if (result.code !== 0) throw remoteFailure(connection, 'the repository could not be read', result, source)
@@ -74,8 +75,9 @@ CDPATH= cd -- ${quote(path)}
 ${origin}
 folder=$(git rev-parse --absolute-git-dir)/evenkeel
 (umask 077; mkdir -p "$folder")
-printf '%s\n%s\n' "$(pwd -P)" "$folder"`)
-  const [absolute, folder] = stdout.split('\n')
+printf '\npath %s\nfolder %s\n' "$(pwd -P)" "$folder"`)
+  const absolute = /^path (.+)$/m.exec(stdout)?.[1]
+  const folder = /^folder (.+)$/m.exec(stdout)?.[1]
   if (code !== 0 || !absolute || !folder) {
     throw new Failure(`the checkout '${path}' could not be prepared`, {
       host: connection.name,

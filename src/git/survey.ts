@@ -28,6 +28,8 @@ export interface Survey {
 }
 
 const SURVEY = String.raw`
+# What a login shell prints of its own may lack its newline.
+printf '\n'
 export GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 LC_ALL=C
 say() { printf '%s %s\n' "$1" "$2"; }
 for program in git flock setsid timeout; do

@@ -36,6 +36,7 @@ export interface Lock {
 }
 
 const HOLD = String.raw`
+printf '\n'
 exec 8>>"$folder/deploy.lock"
 waited=0
 told=

@@ -97,9 +97,13 @@ run_phase() {
 }
 `
 
+/** Comes before the log's bytes: what a login shell prints of its own must not count among them. */
+export const LOG_BEGINS = '\x1eevenkeel-log\n'
+
 /** Lines of the log from byte `offset` on to standard output; at the end the result to standard error. */
 const FOLLOW = String.raw`
 if [ ! -d "$unit" ]; then printf '{"outcome":"absent","phase":"","code":0}\n' >&2; exit 0; fi
+printf '\036evenkeel-log\n'
 while :; do
   over=
   if [ -f "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi

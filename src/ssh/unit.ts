@@ -4,7 +4,15 @@ import { Failure } from '../failure.ts'
 import { OutputTail } from './output-tail.ts'
 import type { Reconnecting } from './reconnecting.ts'
 import { remoteScript } from './remote-script.ts'
-import { BUSY, cancelScript, FENCED, followScript, startScript, type UnitPlan } from './unit-script.ts'
+import {
+  BUSY,
+  cancelScript,
+  FENCED,
+  followScript,
+  LOG_BEGINS,
+  startScript,
+  type UnitPlan,
+} from './unit-script.ts'
 
 /** How a unit ended. */
 export interface UnitResult {
@@ -105,9 +113,18 @@ class UnitStream {
     const { command, stdin } = remoteScript(script, {})
     const { channel, ended } = await this.#server.connection.start(command)
     let errors = ''
+    let greeting: Buffer | undefined = Buffer.alloc(0)
     channel.on('data', (chunk: Buffer) => {
-      this.#offset += chunk.length
-      this.#output.push(chunk)
+      let log = chunk
+      if (greeting !== undefined) {
+        greeting = Buffer.concat([greeting, chunk])
+        const begin = greeting.indexOf(LOG_BEGINS)
+        if (begin < 0) return
+        log = greeting.subarray(begin + LOG_BEGINS.length)
+        greeting = undefined
+      }
+      this.#offset += log.length
+      this.#output.push(log)
     })
     channel.stderr.on('data', (chunk: Buffer) => {
       errors = (errors + chunk.toString('utf8')).slice(-4096)

@@ -1,4 +1,5 @@
 // Secrets, and names that try to be more than names.
+import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -126,7 +127,6 @@ test('values of env reach build, up and health as they are, and show up nowhere 
     },
   })
   expectSuccess(result)
-  const { execFileSync } = await import('node:child_process')
   const sum = execFileSync('cksum', { input: secret, encoding: 'utf8' })
   expect(project.read('built.sum')).toBe(sum)
   expect(project.read('up.sum')).toBe(sum)

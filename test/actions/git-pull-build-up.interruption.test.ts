@@ -1,9 +1,8 @@
 // Cancels, killed runners, cut connections and two deploys at once.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer, connect as dial, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { type ActionRun, runAction, startAction } from '../harness/action-run.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
@@ -86,10 +85,7 @@ describe('a cancel', () => {
     })
     const result = await interrupted({ 'on-failure': 'stop' }, async (run) => {
       void run.cancel()
-      await run.waitForLog(/SIGINT: stopping/)
-      await until('the settle step waits', () => project.remote('rev-parse', 'HEAD') === sha)
-      project.git('--git-dir', join(project.path, '.git'), 'status')
-      const { writeFileSync } = await import('node:fs')
+      await run.waitForLog(/waiting for `up` to end/)
       writeFileSync(join(project.path, 'go'), '')
     })
     expect(result.conclusion).toBe('cancelled')
@@ -98,14 +94,28 @@ describe('a cancel', () => {
     expect(project.history().at(-1)).toMatchObject({ sha, result: 'ok', runs: sha })
   })
 
-  test('while health is asked keeps what is healthy and goes back from what is not', async () => {
+  test('while health is asked keeps a commit that turns out healthy', async () => {
+    const sha = project.commit('2')
+    const health = { 'health-command': 'test -f go', 'health-timeout': '20s' }
+    const interrupt = async (run: ActionRun) => {
+      void run.cancel()
+      await run.waitForLog(/SIGINT: stopping/)
+      writeFileSync(join(project.path, 'go'), '')
+    }
+    const result = await interrupted(health, interrupt, /health: exit code 1/)
+    expect(result.conclusion).toBe('cancelled')
+    expect(result.log).toContain(`now runs: ${sha.slice(0, 7)}`)
+    expect(project.remote('rev-parse', 'HEAD')).toBe(sha)
+    expect(project.history().at(-1)).toMatchObject({ sha, result: 'ok', runs: sha })
+  })
+
+  test('while health is asked goes back from a commit that is not healthy', async () => {
     project.commit('2')
-    const health = { 'health-command': 'echo under way; exit 1', 'health-timeout': '2s' }
+    const health = { 'health-command': 'test "$(cat running)" = 1', 'health-timeout': '1s' }
     const result = await interrupted(health, (run) => void run.cancel(), /health: exit code 1/)
     expect(result.conclusion).toBe('cancelled')
-    // The commit before is not healthy by this check either, so that nothing can be said for it.
     expect(project.remote('rev-parse', 'HEAD')).toBe(good)
-    expect(result.log).toContain('the way back to')
+    expect(result.log).toContain(`now runs: ${good.slice(0, 7)}`)
   })
 })
 
@@ -137,7 +147,6 @@ describe('kill -9 of the bundle', () => {
     good = project.commit('1', { build: [slow, 'cp version built'] })
     expectSuccess(await deploy())
     project.commit('2', { build: ['touch back', 'exit 1'] })
-    const { writeFileSync } = await import('node:fs')
     const result = await interrupted({}, (run) => {
       run.kill9()
       writeFileSync(join(project.path, 'go'), '')
@@ -169,7 +178,6 @@ test('two deploys at once: the second is refused with the holder, or waits', asy
   project.commit('2', {
     build: ['echo under way; until test -f go; do sleep 0.05; done', 'cp version built'],
   })
-  const { writeFileSync } = await import('node:fs')
   const first = startAction(options())
   await first.waitForLog(/\| under way/)
   expectFailure(
@@ -188,6 +196,8 @@ test('two deploys at once: the second is refused with the holder, or waits', asy
 
 test('a connection that is cut in the middle is made again, and no line is lost or doubled', async () => {
   const proxy = await startProxy(sshd)
+  // What a login shell prints of its own comes with each connection.
+  writeFileSync(join(sshd.home, '.bashrc'), "printf 'welcome, ünwelcome '\n")
   try {
     project.commit('2', {
       build: [
@@ -207,6 +217,7 @@ test('a connection that is cut in the middle is made again, and no line is lost 
       },
     })
     expectSuccess(result)
+    expect(result.log).not.toContain('welcome')
     const numbers = [...result.log.matchAll(/line (\d+) of the build/g)].map((match) => Number(match[1]))
     expect(numbers).toEqual(Array.from({ length: 300 }, (_, index) => index + 1))
     expect(project.read('running')).toBe('2\n')
@@ -214,6 +225,7 @@ test('a connection that is cut in the middle is made again, and no line is lost 
     expect(readFileSync(result.outputs['log-path'] ?? '', 'utf8')).toContain('line 300 of')
   } finally {
     proxy.stop()
+    rmSync(join(sshd.home, '.bashrc'))
   }
 })
 

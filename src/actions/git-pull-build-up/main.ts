@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import type { DeployPlan, HostOutcome } from '../../git/deploy.ts'
+import type { DeployPlan } from '../../git/deploy.ts'
 import { type Candidate, deployFleet, fleetFailure, preflight } from '../../git/fleet.ts'
-import { preview } from '../../git/preview.ts'
 import { resolveRef } from '../../git/repository.ts'
 import { settleFleet } from '../../git/settle.ts'
 import type { Action, Run } from '../../runner/action.ts'
-import { inGroup } from '../../runner/console-log.ts'
-import { markdownTable, writeSummary } from '../../runner/summary.ts'
+import { writeSummary } from '../../runner/summary.ts'
 import { healthOf } from './health.ts'
 import { type GitInputs, readInputs } from './inputs.ts'
+import { conclude, show, table } from './report.ts'
 
 /** What the settle step needs to know of a deploy that did not come to its own end. */
 interface Noted {
@@ -84,58 +83,4 @@ function makePlan(inputs: GitInputs, id: string, sha: string, { github }: Run): 
   const run = github.runUrl || 'a run without an address'
   const health = healthOf(inputs, release)
   return { ...inputs, id, sha, release, run, actor: github.actor, health }
-}
-
-async function show(candidate: Candidate, sha: string, inputs: GitInputs, run: Run): Promise<void> {
-  const { server, found, context } = candidate
-  await inGroup(`What would change on ${server.name}`, async () => {
-    const { log } = context
-    if (found.checkout === 'none') {
-      log.info(`would clone ${inputs.source.repository} to '${inputs.path}' at ${sha}`)
-      return
-    }
-    log.info(`checked out now: ${found.head ?? 'nothing'}; would be: ${sha}`)
-    for (const line of found.changedFiles) log.info(`would go to a stash ref: ${line}`)
-    const changes = await preview(server.connection, found.path, sha, inputs.source, run.context)
-    if (changes.length === 0) log.info('no commits and no files would change')
-    for (const line of changes) log.info(line)
-  })
-}
-
-async function conclude(outcomes: readonly HostOutcome[], run: Run): Promise<void> {
-  const [first] = outcomes
-  const failed = outcomes.find(({ failure }) => failure !== undefined)
-  run.output('previous-sha', first?.previous ?? '')
-  run.output(
-    'changed',
-    outcomes.some(({ changed }) => changed),
-  )
-  run.output(
-    'rolled-back',
-    outcomes.some(({ rolledBack }) => rolledBack),
-  )
-  run.output('log-path', (failed ?? first)?.logPath ?? '')
-  const report = outcomes.map(({ failure, ...outcome }) => ({ ...outcome, error: failure?.describe() }))
-  run.output('report', JSON.stringify(report))
-  await writeSummary(table(outcomes, 'git-pull-build-up'))
-}
-
-function table(outcomes: readonly HostOutcome[], title: string): string {
-  const name = (sha: string | null) => sha?.slice(0, 7) ?? 'not known'
-  const rows = outcomes.map((outcome) => [
-    outcome.host,
-    name(outcome.previous),
-    name(outcome.sha),
-    outcome.changed
-      ? outcome.rolledBack
-        ? `${outcome.result}, went back`
-        : outcome.result
-      : 'nothing to do',
-    name(outcome.runs),
-    outcome.health,
-    `${(outcome.durationMs / 1_000).toFixed(1)} s`,
-    outcome.logPath,
-  ])
-  const header = ['host', 'before', 'deployed', 'result', 'runs now', 'health', 'took', 'log on the server']
-  return `### Deploy: ${title}\n\n${markdownTable(header, rows)}\n`
 }
