@@ -11,15 +11,22 @@ export interface GitHttpServer {
   stop(): void
 }
 
-/** Serves the repositories below a folder; with a token only to who logs in with it. */
-export async function startGitHttpServer(folder: string, token?: string): Promise<GitHttpServer> {
+/** Serves the repositories below a folder, only to who logs in with the token; `onLogin` is called while git waits. */
+export async function startGitHttpServer(
+  folder: string,
+  token: string,
+  onLogin: () => void = () => {},
+): Promise<GitHttpServer> {
   const backend = join(execFileSync('git', ['--exec-path'], { encoding: 'utf8' }).trim(), 'git-http-backend')
   const logins: string[] = []
   const server = createServer((request, response) => {
     const { authorization } = request.headers
-    if (authorization !== undefined) logins.push(authorization)
+    if (authorization !== undefined) {
+      logins.push(authorization)
+      onLogin()
+    }
     const wanted = `Basic ${Buffer.from(`x-access-token:${token}`).toString('base64')}`
-    if (token !== undefined && authorization !== wanted) {
+    if (authorization !== wanted) {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end()
       return
     }

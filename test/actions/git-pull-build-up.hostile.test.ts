@@ -56,7 +56,10 @@ describe('the token', () => {
   const token = 'ghs_Tk7secretTk7secretTk7secretTk7secret'
 
   test('reaches the own GitHub host for clone, branch and fetch, and is kept nowhere', async () => {
-    const server = await startGitHttpServer(dirname(project.origin), token)
+    let seen = ''
+    const server = await startGitHttpServer(dirname(project.origin), token, () => {
+      seen += commandLines()
+    })
     // A helper of the server's own that would store what it is given.
     const store = join(sshd.home, '.gitconfig')
     writeFileSync(store, '[credential]\n\thelper = store\n')
@@ -79,6 +82,9 @@ describe('the token', () => {
         expect(text.includes(token), file).toBe(false)
       }
       expect(result.log).not.toContain(token)
+      expect(seen).toContain('ls-remote')
+      expect(seen).toContain('fetch')
+      expect(seen).not.toContain(token)
       project.commit('3')
       expectFailure(await run({ token: 'ghs_wrong', ref: 'main' }), /the token was refused/)
       expectFailure(await run({ token: '' }), /the repository is private: set the input 'token'/)
