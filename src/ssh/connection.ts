@@ -1,8 +1,8 @@
-import { Buffer } from 'node:buffer'
-import { StringDecoder } from 'node:string_decoder'
+import type { Buffer } from 'node:buffer'
 import type { Client, ClientChannel } from 'ssh2'
 import { cancelled } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
+import { OutputTail } from './output-tail.ts'
 import { remoteScript, type ScriptOptions } from './remote-script.ts'
 import { formatAddress, formatTarget, type Target } from './target.ts'
 
@@ -38,8 +38,6 @@ export interface ExecOptions {
 }
 
 const KEEP_BYTES = 1024 * 1024
-/** Output without newlines (a progress bar, a binary) is cut into lines of this many characters. */
-const LONGEST_LINE = 65_536
 
 /** A logged-in connection to one server, its host key verified. */
 export class Connection {
@@ -62,6 +60,11 @@ export class Connection {
   /** Name for messages: user@host, with the port where it is not 22. */
   get name(): string {
     return formatTarget(this.target)
+  }
+
+  /** False once the connection is known to have gone. */
+  get isOpen(): boolean {
+    return !this.#closed
   }
 
   /** Called once when the connection has gone, for whatever reason. */
@@ -178,45 +181,5 @@ async function collect({ channel, ended }: RemoteProcess, options: ExecOptions):
     return { ...status, stdout: stdout.text, stderr: stderr.text }
   } finally {
     signal?.removeEventListener('abort', abort)
-  }
-}
-
-/** Splits output into lines as it comes and keeps the last bytes of it. */
-class OutputTail {
-  readonly #limit: number
-  readonly #onLine: ((line: string) => void) | undefined
-  readonly #decoder = new StringDecoder('utf8')
-  #chunks: Buffer[] = []
-  #bytes = 0
-  #partial = ''
-
-  constructor(limit: number, onLine: ((line: string) => void) | undefined) {
-    this.#limit = limit
-    this.#onLine = onLine
-  }
-
-  push(chunk: Buffer): void {
-    this.#chunks.push(chunk)
-    this.#bytes += chunk.length
-    while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#limit && this.#chunks.length > 1) {
-      this.#bytes -= this.#chunks.shift()?.length ?? 0
-    }
-    if (this.#onLine === undefined) return
-    const lines = (this.#partial + this.#decoder.write(chunk)).split('\n')
-    this.#partial = lines.pop() ?? ''
-    if (this.#partial.length > LONGEST_LINE) {
-      lines.push(this.#partial)
-      this.#partial = ''
-    }
-    for (const line of lines) this.#onLine(line)
-  }
-
-  end(): void {
-    if (this.#onLine !== undefined && this.#partial !== '') this.#onLine(this.#partial)
-    this.#partial = ''
-  }
-
-  get text(): string {
-    return Buffer.concat(this.#chunks).subarray(-this.#limit).toString('utf8')
   }
 }

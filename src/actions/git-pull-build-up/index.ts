@@ -1,0 +1,4 @@
+import { runAction } from '../../runner/action.ts'
+import { gitPullBuildUp } from './main.ts'
+
+void runAction(gitPullBuildUp)

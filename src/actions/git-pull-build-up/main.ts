@@ -1,0 +1,86 @@
+import { randomUUID } from 'node:crypto'
+import type { DeployPlan } from '../../git/deploy.ts'
+import { type Candidate, deployFleet, fleetFailure, preflight } from '../../git/fleet.ts'
+import { resolveRef } from '../../git/repository.ts'
+import { settleFleet } from '../../git/settle.ts'
+import type { Action, Run } from '../../runner/action.ts'
+import { writeSummary } from '../../runner/summary.ts'
+import { healthOf } from './health.ts'
+import { type GitInputs, readInputs } from './inputs.ts'
+import { conclude, show, table } from './report.ts'
+
+/** What the settle step needs to know of a deploy that did not come to its own end. */
+interface Noted {
+  readonly id: string
+  readonly sha: string
+  /** Hosts on which the new commit is up and has been found good. */
+  readonly updated: readonly string[]
+}
+
+export const gitPullBuildUp: Action = {
+  async main(run) {
+    const inputs = run.inputs((read) => readInputs(read, run.github))
+    const { hosts, credentials, path, source } = inputs
+    const candidates = await preflight(hosts, credentials, path, source.repository, run.context)
+    try {
+      const sha = await resolve(candidates, inputs, run)
+      run.output('sha', sha)
+      if (inputs.dryRun) {
+        for (const candidate of candidates) await show(candidate, sha, inputs, run)
+        return
+      }
+      const id = randomUUID()
+      const note = (updated: readonly string[]) => run.saveState({ id, sha, updated } satisfies Noted)
+      note([])
+      const plan = makePlan(inputs, id, sha, run)
+      const outcomes = await deployFleet(candidates, plan, inputs.batch, note).catch(async (error) => {
+        // An error of another kind than a failed deploy, such as a server that is gone: what can be done now is.
+        if (!run.context.signal.aborted) await settleAll(inputs, plan, [], run).catch(() => {})
+        throw error
+      })
+      await conclude(outcomes, run)
+      const failure = fleetFailure(outcomes, hosts)
+      if (failure !== undefined) throw failure
+    } finally {
+      for (const { server } of candidates) server.close()
+    }
+  },
+
+  async settle(run, state) {
+    const { id, sha, updated } = state as Noted
+    const inputs = run.inputs((read) => readInputs(read, run.github))
+    const plan = { ...makePlan(inputs, id, sha, run), lockWaitMs: 60_000 }
+    await settleAll(inputs, plan, updated, run)
+  },
+}
+
+async function settleAll(
+  { hosts, credentials }: GitInputs,
+  plan: DeployPlan,
+  updated: readonly string[],
+  { context }: Run,
+): Promise<void> {
+  const outcomes = await settleFleet(hosts, credentials, plan, updated, context)
+  if (outcomes.length > 0) await writeSummary(table(outcomes, 'put right after it was cut off'))
+}
+
+/** All hosts get the same commit: the first one asks the repository. */
+async function resolve(candidates: readonly Candidate[], inputs: GitInputs, run: Run): Promise<string> {
+  const [first] = candidates
+  if (first === undefined) throw new TypeError('the inputs require a host')
+  const { found, server } = first
+  const cloned = found.checkout === 'repository' && found.origin !== ''
+  const where = cloned
+    ? { path: found.path, remote: 'origin' }
+    : { path: '', remote: inputs.source.repository ?? '' }
+  const sha = await resolveRef(server.connection, inputs.ref, inputs.source, where, run.context)
+  run.context.log.info(`${inputs.ref.kind === 'name' ? `${inputs.ref.name} is ` : 'commit '}${sha}`)
+  return sha
+}
+
+function makePlan(inputs: GitInputs, id: string, sha: string, { github }: Run): DeployPlan {
+  const release = `${sha.slice(0, 7)}-${github.runId || '0'}`
+  const run = github.runUrl || 'a run without an address'
+  const health = healthOf(inputs, release)
+  return { ...inputs, id, sha, release, run, actor: github.actor, health }
+}

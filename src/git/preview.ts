@@ -1,0 +1,42 @@
+import type { Context } from '../context.ts'
+import type { Connection } from '../ssh/connection.ts'
+import { quote } from '../ssh/quote.ts'
+import { remoteFailure, remoteGit, type Source } from './repository.ts'
+
+/**
+ * Tells which commits and files a deploy would bring, a line each. The objects go to a folder of their own, which is
+ * removed: refs, objects and index of the checkout stay as they are.
+ */
+export async function preview(
+  connection: Connection,
+  path: string,
+  sha: string,
+  source: Source,
+  context: Context,
+): Promise<string[]> {
+  const result = await connection.script(
+    String.raw`${remoteGit(source)}
+CDPATH= cd -- ${quote(path)}
+export GIT_OPTIONAL_LOCKS=0
+objects=$(cd "$(git rev-parse --git-path objects)" && pwd -P)
+shallow=$(git rev-parse --git-path shallow)
+origin=$(git ls-remote --get-url origin)
+head=$(git rev-parse -q --verify 'HEAD^{commit}' || :)
+apart=$(mktemp -d)
+trap 'rm -rf "$apart"' EXIT
+git init -q --bare "$apart" >/dev/null
+printf '%s\n' "$objects" >"$apart/objects/info/alternates"
+[ ! -f "$shallow" ] || cp "$shallow" "$apart/shallow"
+if ! git --git-dir="$apart" cat-file -e ${sha}'^{commit}' 2>/dev/null; then
+  remote_git --git-dir="$apart" fetch -q --no-tags --no-auto-gc -- "$origin" ${sha}
+fi
+git --git-dir="$apart" cat-file -e ${sha}'^{commit}'
+[ -n "$head" ] || exit 0
+git --git-dir="$apart" log --no-decorate --format='commit %h %an: %s' -n 200 "$head..${sha}" --
+git --git-dir="$apart" log --no-decorate --format='no longer %h %an: %s' -n 200 "${sha}..$head" --
+git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha} -- | head -n 500 | sed 's/^/file /'`,
+    { signal: context.signal },
+  )
+  if (result.code !== 0) throw remoteFailure(connection, 'the commit could not be fetched', result, source)
+  return result.stdout.split('\n').filter((line) => line !== '')
+}

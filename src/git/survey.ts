@@ -1,0 +1,110 @@
+import { Failure } from '../failure.ts'
+import type { Connection } from '../ssh/connection.ts'
+import { quote } from '../ssh/quote.ts'
+import { type HistoryEntry, type Journal, parseEntry } from './history.ts'
+
+/** What is there, read without changing anything. */
+export interface Survey {
+  /** `none`: the path is missing or empty. */
+  readonly checkout: 'repository' | 'none' | 'foreign'
+  /** Why it is `foreign`. */
+  readonly trouble: string
+  /** Programs that the work needs and the server lacks. */
+  readonly missing: readonly string[]
+  /** Absolute path, `..` and links resolved; '' where there is none yet. */
+  readonly path: string
+  /** Absolute path of `<git dir>/evenkeel`. */
+  readonly folder: string
+  readonly origin: string
+  readonly head: string | undefined
+  /** Changed tracked files, as `git status` shows them. */
+  readonly changedFiles: readonly string[]
+  readonly freeKiB: number
+  readonly history: readonly HistoryEntry[]
+  readonly journal: Journal | undefined
+  /** Whether a unit works there now, and in which phase it is. */
+  readonly busy: boolean
+  readonly phase: string
+}
+
+const SURVEY = String.raw`
+# What a login shell prints of its own may lack its newline.
+printf '\n'
+export GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 LC_ALL=C
+say() { printf '%s %s\n' "$1" "$2"; }
+for program in git flock setsid timeout; do
+  command -v "$program" >/dev/null || say missing "$program"
+done
+free() { say free "$(df -Pk -- "$1" | awk 'NR > 1 { print $(NF - 2) }')"; }
+if [ ! -e "$path" ] && [ ! -L "$path" ]; then
+  say checkout none
+  above=$path
+  until [ -d "$above" ]; do case $above in */*) above=$(dirname -- "$above") ;; *) above=. ;; esac; done
+  free "$above"
+  exit 0
+fi
+if [ ! -d "$path" ]; then say checkout foreign; say trouble 'it is not a directory'; exit 0; fi
+CDPATH= cd -- "$path"
+free .
+say path "$(pwd -P)"
+if [ -z "$(ls -A)" ]; then say checkout none; exit 0; fi
+if ! top=$(git rev-parse --show-toplevel 2>&1); then
+  say checkout foreign; say trouble "$(printf '%s' "$top" | tr '\n' ' ')"; exit 0
+fi
+if [ "$top" != "$(pwd -P)" ]; then
+  say checkout foreign; say trouble "it lies inside the checkout $top"; exit 0
+fi
+say checkout repository
+folder=$(git rev-parse --absolute-git-dir)/evenkeel
+say folder "$folder"
+say origin "$(git config --get remote.origin.url || :)"
+say head "$(git rev-parse --verify -q 'HEAD^{commit}' || :)"
+git status --porcelain --untracked-files=no 2>/dev/null | while IFS= read -r line; do say changed "$line"; done
+[ ! -f "$folder/history.jsonl" ] || tail -n 500 "$folder/history.jsonl" | while IFS= read -r line; do say history "$line"; done
+[ ! -f "$folder/current.json" ] || say journal "$(cat "$folder/current.json")"
+if [ -f "$folder/work.lock" ] && ! flock -s -n "$folder/work.lock" true; then
+  say busy yes
+  unit=$(sed -n 's/.*"unit":"\([A-Za-z0-9.-]*\)".*/\1/p' "$folder/current.json")
+  say phase "$(cat "$folder/units/$unit/phase" 2>/dev/null)"
+fi
+`
+
+/** Looks at the checkout on a server. */
+export async function survey(connection: Connection, path: string): Promise<Survey> {
+  const { code, signal, stdout, stderr } = await connection.script(`path=${quote(path)}\n${SURVEY}`)
+  if (code !== 0) {
+    throw new Failure(`the checkout '${path}' could not be looked at`, {
+      host: connection.name,
+      seen: stderr.trim() || `exit ${code ?? signal}`,
+      state: 'nothing was changed there.',
+      hint: 'the user must be able to read and write the path',
+    })
+  }
+  return parseSurvey(stdout)
+}
+
+/** Parses what the script has said: a word and a value a line. Pure. */
+export function parseSurvey(text: string): Survey {
+  const said = text.split('\n').map((line) => {
+    const space = line.indexOf(' ')
+    return { word: line.slice(0, Math.max(space, 0)), value: line.slice(space + 1) }
+  })
+  const all = (word: string) => said.filter((one) => one.word === word).map((one) => one.value)
+  const one = (word: string) => all(word)[0] ?? ''
+  const checkout = one('checkout')
+  return {
+    checkout: checkout === 'repository' || checkout === 'none' ? checkout : 'foreign',
+    trouble: one('trouble'),
+    missing: all('missing'),
+    path: one('path'),
+    folder: one('folder'),
+    origin: one('origin'),
+    head: one('head') || undefined,
+    changedFiles: all('changed'),
+    freeKiB: Number(one('free')) || 0,
+    history: all('history').flatMap((line) => parseEntry<HistoryEntry>(line) ?? []),
+    journal: all('journal').flatMap((line) => parseEntry<Journal>(line) ?? [])[0],
+    busy: one('busy') === 'yes',
+    phase: one('phase'),
+  }
+}

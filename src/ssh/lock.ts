@@ -1,0 +1,154 @@
+import { type Context, cancelled } from '../context.ts'
+import { formatDuration } from '../duration.ts'
+import { Failure } from '../failure.ts'
+import type { Connection } from './connection.ts'
+import { quote } from './quote.ts'
+
+/** The runner says this often that it is alive; the server gives the lock up when it has not for so long (ms, s). */
+const BEAT_MS = 10_000
+const BEAT_TIMEOUT_S = 45
+
+/** Reads a script up to a line with a dot and leaves the rest of standard input to it. Constant, see remote-script. */
+const READ_SCRIPT = `exec sh -c 'eval "$(while IFS= read -r l && [ "$l" != . ]; do printf "%s\\n" "$l"; done)"'`
+
+export interface LockRequest {
+  /** Absolute folder that exists; holds the lock, its holder and the fence. */
+  readonly folder: string
+  /** Who asks, for the one who is kept waiting: the run's URL. */
+  readonly holder: string
+  readonly waitMs: number
+  /** The fence of this same deploy's lock before its connection broke: refused if somebody has had it since. */
+  readonly resume?: number
+}
+
+/**
+ * A lock on a server. A process there holds it by `flock` and lives as long as this connection and the runner's
+ * heartbeat do, so that neither a killed runner nor a dead link leaves it behind.
+ */
+export interface Lock {
+  /** Grows with each new holder. Work under a lower one is refused. */
+  readonly fence: number
+  /** How long nothing had been heard of the holder before, in ms, when this one took it. */
+  readonly silentMs: number
+  /** Whether the process that held it has ended. */
+  readonly lost: boolean
+  release(): Promise<void>
+}
+
+const HOLD = String.raw`
+printf '\n'
+exec 8>>"$folder/deploy.lock"
+waited=0
+told=
+until flock -n 8; do
+  [ -n "$told" ] || { printf 'held %s %s\n' "$(date +%s)" "$(cat "$folder/holder" 2>/dev/null)"; told=1; }
+  [ "$waited" -lt "$wait" ] || { printf 'refused\n'; exit 0; }
+  # Standard input at its end: nobody waits for the lock any more.
+  timeout 1 sh -c 'read -r line' || [ "$?" -ne 1 ] || exit 0
+  waited=$((waited + 1000))
+done
+last=$(cat "$folder/fence" 2>/dev/null || echo 0)
+fence=$((last + 1))
+if [ -n "$resume" ]; then
+  [ "$last" = "$resume" ] || { printf 'taken\n'; exit 0; }
+  fence=$resume
+fi
+printf '%s\n' "$fence" >"$folder/fence.new"
+mv "$folder/fence.new" "$folder/fence"
+printf '%s %s\n' "$(date +%s)" "$holder" >"$folder/holder.new"
+mv "$folder/holder.new" "$folder/holder"
+now=$(date +%s)
+silent=$((now - $(cat "$folder/beat" 2>/dev/null || echo 0)))
+printf '%s\n' "$now" >"$folder/beat"
+printf 'got %s %s\n' "$fence" "$silent"
+while timeout "$beat" sh -c 'read -r line'; do date +%s >"$folder/beat"; done
+`
+
+/** Takes the lock, waiting for it; throws a `Failure` that names the holder when it stays taken. */
+export async function takeLock(
+  connection: Connection,
+  request: LockRequest,
+  context: Context,
+): Promise<Lock> {
+  const { folder, holder, waitMs, resume } = request
+  const { channel, ended } = await connection.start(READ_SCRIPT)
+  channel.on('error', () => {})
+  let errors = ''
+  channel.stderr.on('data', (chunk: Buffer) => {
+    errors = (errors + chunk.toString('utf8')).slice(-4096)
+  })
+  const settings = `folder=${quote(folder)} holder=${quote(holder)} wait=${waitMs} resume=${resume ?? ''} beat=${BEAT_TIMEOUT_S}`
+  channel.write(`${settings}\n${HOLD}\n.\n`)
+  let held = 'by another deploy'
+  let abort = () => {}
+  const got = await new Promise<string>((resolve, reject) => {
+    const refuse = (what: string, seen: string) =>
+      reject(
+        new Failure(what, {
+          host: connection.name,
+          seen,
+          state: 'nothing was changed there.',
+          hint: "wait for that run to end and run this one again, or raise the input 'lock-wait'",
+        }),
+      )
+    abort = () => {
+      channel.close()
+      reject(cancelled(context.signal))
+    }
+    if (context.signal.aborted) abort()
+    context.signal.addEventListener('abort', abort, { once: true })
+    let text = ''
+    channel.on('data', (chunk: Buffer) => {
+      text += chunk.toString('utf8')
+      const lines = text.split('\n')
+      text = lines.pop() ?? ''
+      for (const line of lines) {
+        const [word, rest = ''] = split(line)
+        if (word === 'got') resolve(rest)
+        if (word === 'taken') refuse('a later run has taken over', held)
+        if (word === 'refused') refuse('another deploy is at work there', held)
+        if (word === 'held') {
+          held = describeHolder(rest)
+          context.log.info(`the lock is held ${held}${waitMs > 0 ? '; waiting for it' : ''}`)
+        }
+      }
+    })
+    ended.then(
+      ({ code }) => refuse('the lock could not be taken', errors.trim() || `exit code ${code}`),
+      reject,
+    )
+  }).finally(() => context.signal.removeEventListener('abort', abort))
+  const beats = setInterval(() => channel.write('\n'), BEAT_MS)
+  let lost = false
+  const lose = () => {
+    lost = true
+    clearInterval(beats)
+  }
+  ended.then(lose, lose)
+  const [fence, silentS] = split(got)
+  return {
+    fence: Number(fence),
+    silentMs: Number(silentS) * 1_000,
+    get lost() {
+      return lost
+    },
+    async release() {
+      clearInterval(beats)
+      channel.end()
+      await ended.catch(() => {})
+    },
+  }
+}
+
+/** `<now> <since> <holder>`, both times in seconds. */
+function describeHolder(text: string): string {
+  const [now = '', rest = ''] = split(text)
+  const [since = '', holder = ''] = split(rest)
+  if (holder === '') return 'by another deploy'
+  return `by ${holder} for ${formatDuration(Math.max(0, Number(now) - Number(since)) * 1_000)}`
+}
+
+function split(line: string): [string, string] {
+  const space = line.indexOf(' ')
+  return space < 0 ? [line, ''] : [line.slice(0, space), line.slice(space + 1)]
+}

@@ -1,0 +1,172 @@
+import { quote } from './quote.ts'
+import { remoteScript } from './remote-script.ts'
+
+/** One part of a unit's work. Parts run one after another; the first that fails ends the unit. */
+export interface Phase {
+  /** A word of lower-case letters. */
+  readonly name: string
+  /** Run by `sh -e` in the unit's directory, its standard input is /dev/null. */
+  readonly script: string
+  readonly env?: Readonly<Record<string, string>>
+  readonly timeoutMs: number
+  /**
+   * What a cancel in this phase does: `finish` lets it come to its end (for work that must not be cut off in the
+   * middle) and ends the unit after it, `end-group` ends its process group, `end-all` also what has left the group.
+   */
+  readonly onCancel: 'finish' | 'end-group' | 'end-all'
+}
+
+/** What a unit is, before it runs. */
+export interface UnitPlan {
+  /** Unique in its folder; letters, digits, dots and dashes. Shown in the server's process list. */
+  readonly name: string
+  /** Absolute folder for lock, fence and the units' own folders; it exists. */
+  readonly folder: string
+  /** Absolute directory to work in. */
+  readonly cwd: string
+  /** Number of the lock under which it runs: lower than the folder's last is refused. */
+  readonly fence: number
+  /** One line about the work in progress, kept in `<folder>/current.json` until somebody removes it. */
+  readonly journal: string
+  readonly phases: readonly Phase[]
+}
+
+/** Exit statuses of the start script. */
+export const BUSY = 75
+export const FENCED = 76
+
+/** Unit folders that are kept, for their logs. */
+const KEPT_UNITS = 20
+
+/**
+ * Runs under `setsid`, apart from any connection. Holds fd 9, the lock on the work, which the kernel frees when it
+ * ends, however that happens. Each phase has a session and process group of its own; TERM asks to end the phases
+ * that the file `cancel` names.
+ */
+const SUPERVISOR = String.raw`
+trap '' HUP
+exec </dev/null
+group= phase= on_cancel= ended= woken=
+printf '%s\n' "$$" >"$unit/pid"
+finish() {
+  printf '{"outcome":"%s","phase":"%s","code":%s}\n' "$1" "$phase" "$2" >"$unit/result.new"
+  mv "$unit/result.new" "$unit/result"
+  exit 0
+}
+asked() {
+  case " $(cat "$unit/cancel" 2>/dev/null) " in *" $phase "*) return 0 ;; esac
+  return 1
+}
+signal_group() {
+  kill -s "$1" -- "-$group" 2>/dev/null || kill -s "$1" "$group" 2>/dev/null
+}
+end_group() {
+  [ -n "$group" ] || return 0
+  signal_group TERM
+  n=0
+  while signal_group 0 && [ "$n" -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
+  signal_group KILL
+  [ "$on_cancel" = end-all ] || return 0
+  # Children that left the group still carry the unit's name.
+  for environ in $(grep -lzFx "EVENKEEL_UNIT=$name" /proc/[0-9]*/environ 2>/dev/null); do
+    stray=$(printf '%s' "$environ" | tr -cd 0-9)
+    kill -s KILL "$stray" 2>/dev/null
+  done
+}
+trap 'woken=1; if asked; then ended=1; [ "$on_cancel" = finish ] || end_group; fi' TERM
+run_phase() {
+  phase=$1 on_cancel=$3
+  printf '%s\n' "$phase" >"$unit/phase.new"
+  mv "$unit/phase.new" "$unit/phase"
+  ! asked || finish cancelled 0
+  began=$(date +%s)
+  printf '%s\n' "$4" | setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
+  group=$!
+  [ -z "$ended" ] || [ "$on_cancel" = finish ] || end_group
+  woken=1
+  while [ -n "$woken" ]; do woken=; wait "$group"; code=$?; done
+  [ -z "$ended" ] || finish cancelled "$code"
+  case $code in
+    0) group= ;;
+    124 | 137)
+      [ $(($(date +%s) - began)) -ge "$2" ] || finish failed "$code"
+      end_group
+      finish timeout "$code" ;;
+    *) finish failed "$code" ;;
+  esac
+}
+`
+
+/** Comes before the log's bytes: what a login shell prints of its own must not count among them. */
+export const LOG_BEGINS = '\x1eevenkeel-log\n'
+
+/** Lines of the log from byte `offset` on to standard output; at the end the result to standard error. */
+const FOLLOW = String.raw`
+if [ ! -d "$unit" ]; then printf '{"outcome":"absent","phase":"","code":0}\n' >&2; exit 0; fi
+printf '\036evenkeel-log\n'
+while :; do
+  over=
+  if [ -f "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi
+  size=$(($(wc -c <"$unit/log")))
+  if [ "$size" -gt "$offset" ]; then
+    tail -c "+$((offset + 1))" "$unit/log" | head -c "$((size - offset))"
+    offset=$size
+  fi
+  [ -z "$over" ] || break
+  sleep 0.1
+done
+if [ -f "$unit/result" ]; then cat "$unit/result" >&2
+else printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$unit/phase" 2>/dev/null)" >&2; fi
+`
+
+/** Starts a unit and follows it. */
+export function startScript(plan: UnitPlan): string {
+  const { name, folder, cwd, fence, journal, phases } = plan
+  const supervisor = [
+    `${variables(folder, name)} name=${quote(name)}`,
+    SUPERVISOR,
+    ...phases.map((phase) => {
+      const text = remoteScript(phase.script, { env: { ...phase.env, EVENKEEL_UNIT: name } }).stdin
+      const seconds = Math.max(1, Math.ceil(phase.timeoutMs / 1_000))
+      return `run_phase ${phase.name} ${seconds} ${phase.onCancel} ${quote(text)}`
+    }),
+    'finish ok 0',
+  ].join('\n')
+  return String.raw`
+${variables(folder, name)} offset=0
+exec 9>>"$folder/work.lock"
+flock -n 9 || exit ${BUSY}
+[ "$(cat "$folder/fence")" -le ${fence} ] || exit ${FENCED}
+old_umask=$(umask)
+umask 077
+mkdir -p "$folder/units"
+ls -1 "$folder/units" | sort -r | tail -n +${KEPT_UNITS} | while IFS= read -r old; do rm -rf "$folder/units/$old"; done
+mkdir "$unit"
+: >"$unit/log"
+printf '%s\n' ${quote(journal)} >"$folder/current.new"
+mv "$folder/current.new" "$folder/current.json"
+umask "$old_umask"
+CDPATH= cd -- ${quote(cwd)}
+printf '%s\n' ${quote(supervisor)} | setsid sh -c 'eval "$(cat)"' ${quote(`evenkeel-${name}`)} >>"$unit/log" 2>&1 &
+exec 9>&-
+${FOLLOW}`
+}
+
+/** Follows a unit that was started before. */
+export function followScript(folder: string, name: string, offset: number): string {
+  return `${variables(folder, name)} offset=${offset}\n${FOLLOW}`
+}
+
+/** Asks a unit to end if it is in one of the phases, or as soon as it comes to one. */
+export function cancelScript(folder: string, name: string, phases: readonly string[]): string {
+  return String.raw`
+${variables(folder, name)}
+if [ -f "$unit/result" ] || flock -s -n "$folder/work.lock" true; then exit 0; fi
+printf '%s\n' ${quote(phases.join(' '))} >"$unit/cancel"
+kill -s TERM "$(cat "$unit/pid")"
+`
+}
+
+function variables(folder: string, name: string): string {
+  return `folder=${quote(folder)} unit=${quote(`${folder}/units/${name}`)}`
+}

@@ -1,0 +1,95 @@
+// Several hosts in one step.
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { freePort } from '../bed/ports.ts'
+import { type Sshd, startSshd } from '../bed/sshd.ts'
+import { runAction } from '../harness/action-run.ts'
+import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { type GitProject, makeGitProject } from './git-project.ts'
+
+let hosts: Sshd[]
+let project: GitProject
+
+beforeAll(async () => {
+  hosts = []
+  for (const host of ['127.0.0.1', '127.0.0.2', '127.0.0.3'])
+    hosts.push(await startSshd({ host, env: { HOST: host } }))
+  for (const sshd of hosts) sshd.addClientKey(hosts[0]?.clientKey.publicKey ?? '')
+})
+afterAll(async () => {
+  for (const sshd of hosts ?? []) await sshd.stop()
+})
+beforeEach(() => {
+  project = makeGitProject()
+})
+afterEach(() => project.remove())
+
+const name = ({ user, host, port }: Sshd) => `${user}@${host}:${port}`
+const options = (more: Record<string, string> = {}) => ({
+  action: 'git-pull-build-up',
+  inputs: {
+    host: hosts.map(name).join('\n'),
+    'private-key': hosts[0]?.clientKey.privateKey ?? '',
+    'known-hosts': hosts.map((sshd) => sshd.knownHostsLines).join(''),
+    path: project.path.replaceAll('/', '_'),
+    repository: project.origin,
+    ref: 'main',
+    ...more,
+  },
+})
+const deploy = (more: Record<string, string> = {}) => runAction(options(more))
+const running = () =>
+  hosts.map(({ home }) => {
+    const file = join(home, project.path.replaceAll('/', '_'), 'running')
+    return existsSync(file) ? readFileSync(file, 'utf8').trim() : ''
+  })
+
+test('one host that cannot be reached keeps all of them as they are', async () => {
+  project.commit('1')
+  const dead = `root@127.0.0.1:${await freePort()}`
+  const result = await deploy({ host: `${hosts.map(name).join('\n')}\n${dead}` })
+  expectFailure(result, `${dead}: cannot connect`)
+  expect(running()).toEqual(['', '', ''])
+})
+
+test("one host's failure stops the rest and brings the updated ones back", async () => {
+  const good = project.commit('1')
+  expectSuccess(await deploy())
+  expect(running()).toEqual(['1', '1', '1'])
+  project.commit('2', { up: ['test "$$HOST" != 127.0.0.2', 'cp built running'] })
+  const result = await deploy()
+  expectFailure(result, /`up` failed/, `back at ${good.slice(0, 7)}`, /not touched: \w+@127\.0\.0\.3/)
+  expect(running()).toEqual(['1', '1', '1'])
+  const report = JSON.parse(result.outputs['report'] ?? '[]') as { rolledBack: boolean; runs: string }[]
+  expect(report.map(({ rolledBack, runs }) => [rolledBack, runs])).toEqual([
+    [true, good],
+    [true, good],
+  ])
+})
+
+test('with on-failure: stop the updated ones stay', async () => {
+  project.commit('1')
+  expectSuccess(await deploy())
+  project.commit('2', { up: ['test "$$HOST" != 127.0.0.2', 'cp built running'] })
+  const result = await deploy({ 'on-failure': 'stop' })
+  expectFailure(result, /127\.0\.0\.1:\d+: \w{7} is up and stays/, /not touched: \w+@127\.0\.0\.3/)
+  expect(running()).toEqual(['2', '1', '1'])
+})
+
+test('a cancel in the middle brings the hosts that were done back too', async () => {
+  project.commit('1')
+  expectSuccess(await deploy())
+  project.commit('2', {
+    build: ['if test "$$HOST" = 127.0.0.2; then echo under way; sleep 600; fi', 'cp version built'],
+  })
+  const result = await runAction({
+    ...options(),
+    during: async (run) => {
+      await run.waitForLog(/\| under way/)
+      void run.cancel()
+    },
+  })
+  expect(result.conclusion).toBe('cancelled')
+  expect(running()).toEqual(['1', '1', '1'])
+})
