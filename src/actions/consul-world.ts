@@ -24,11 +24,19 @@ export interface World {
   readonly pages: StatusPages | undefined
   readonly health: FleetHealth | undefined
   readonly connections: NodeConnections | undefined
+  /** From now on a cancel no longer cuts the connections: they are needed to put things back. */
+  outliveCancel(): void
   close(): Promise<void>
 }
 
 /** Opens the connections that all three actions need, and reads the upstream. */
-export async function openWorld(inputs: ConsulInputs, context: Context): Promise<World> {
+export async function openWorld(inputs: ConsulInputs, caller: Context): Promise<World> {
+  const cut = new AbortController()
+  const onCancel = () => cut.abort(caller.signal.reason)
+  caller.signal.addEventListener('abort', onCancel, { once: true })
+  if (caller.signal.aborted) onCancel()
+  const outliveCancel = () => caller.signal.removeEventListener('abort', onCancel)
+  const context: Context = { ...caller, signal: cut.signal }
   const vantages = new Map<string, Connection>()
   const closers: (() => unknown)[] = []
   const reach = async (from: 'runner' | Target): Promise<Connection | 'runner'> => {
@@ -43,6 +51,7 @@ export async function openWorld(inputs: ConsulInputs, context: Context): Promise
     return connection
   }
   const close = async () => {
+    outliveCancel()
     for (const one of closers.reverse()) await one()
   }
   try {
@@ -63,7 +72,7 @@ export async function openWorld(inputs: ConsulInputs, context: Context): Promise
       inputs.lb.urls.length === 0
         ? undefined
         : { urls: inputs.lb.urls, from: await reach(inputs.lb.from), upstream: inputs.upstream }
-    return { client, nodes, pages, health, connections, close }
+    return { client, nodes, pages, health, connections, outliveCancel, close }
   } catch (error) {
     await close()
     throw error
@@ -121,14 +130,15 @@ export async function requirePages(
 
 /** Takes the lease of the upstream. */
 export async function takeUpstreamLease(
-  { client }: World,
+  world: World,
   { upstream, leaseTtlMs, lockWaitMs }: ConsulInputs,
   holder: string,
   context: Context,
 ): Promise<Lease> {
   const lockKey = ownKeys(upstream).lock
-  const lease = await takeLease(client, { lockKey, holder, ttlMs: leaseTtlMs, waitMs: lockWaitMs }, context)
+  const lease = await takeLease(world.client, { lockKey, holder, ttlMs: leaseTtlMs, waitMs: lockWaitMs }, context)
   context.log.info(`lease of ${upstream} taken (number ${lease.fence})`)
+  world.outliveCancel()
   return lease
 }
 

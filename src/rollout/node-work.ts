@@ -10,7 +10,7 @@ import { type Quiet, SocketWatch } from '../lb/in-flight.ts'
 import { pageAddresses } from '../lb/status-page.ts'
 import { confirmIn, type Fleet, floorGuard, pollNode } from './fleet.ts'
 import type { Work } from './machine.ts'
-import { runRestart } from './restart.ts'
+import { RestartFailed, runRestart } from './restart.ts'
 
 /** What is known about one node of a rollout. */
 export interface NodeRecord {
@@ -153,7 +153,7 @@ export class NodeWork {
     try {
       await runRestart(connection, { command: this.#restart, address, ...node, release }, context)
     } catch (error) {
-      if (!context.signal.aborted) record.entry = await noteStep(drains, begun, 'failed', {}, context)
+      if (error instanceof RestartFailed) record.entry = await noteStep(drains, begun, 'failed', {}, context)
       throw error
     }
     record.entry = await noteStep(drains, begun, 'restarted', {}, context)

@@ -17,6 +17,8 @@ export interface Recovered {
 
 /** A node that an earlier run had not got to is well at once or not at all. */
 const SHORT_LOOK_MS = 10_000
+/** One that gets restarted now is not waited for: it is out already. */
+const GLANCE_MS = 3_000
 
 /**
  * Deals with drains whose run is over, one after the other: a node that is well goes back; one that is not stays out,
@@ -53,7 +55,8 @@ async function recoverDrain(
   }
   try {
     const untouched = step === 'drained' || step === 'failed'
-    const result = await pollNode(fleet, address, context, untouched ? SHORT_LOOK_MS : undefined)
+    const longestMs = planned ? GLANCE_MS : untouched ? SHORT_LOOK_MS : undefined
+    const result = await pollNode(fleet, address, context, longestMs)
     const well = result?.healthy ?? (step === 'drained' || step === 'restarted')
     const seen = result ? describeAnswer(result.last) : 'nothing was checked'
     if (well) {

@@ -11,9 +11,17 @@ export interface Restart {
   readonly release: string
 }
 
+/** The command ran and did not succeed. */
+export class RestartFailed extends Failure {
+  override readonly name = 'RestartFailed'
+}
+
 const LINES_SHOWN = 10
 
-/** Runs the restart command on the node, its values in the environment. Throws a `Failure` with its last lines. */
+/**
+ * Runs the restart command on the node, its values in the environment. Throws
+ * `RestartFailed` with its last lines; any other error leaves open whether it ran.
+ */
 export async function runRestart(
   connection: Connection,
   { command, address, ip, port, release }: Restart,
@@ -34,7 +42,7 @@ export async function runRestart(
   const result = await connection.script(command, { env, onLine, signal })
   if (result.code === 0) return
   const end = result.signal === undefined ? `exit code ${result.code}` : `killed by ${result.signal}`
-  throw new Failure('the restart command failed', {
+  throw new RestartFailed('the restart command failed', {
     host: connection.name,
     seen: lastLines.length === 0 ? end : `${end}, last lines: ${lastLines.join(' / ')}`,
     hint: 'see the lines above it in the log',

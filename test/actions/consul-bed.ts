@@ -13,6 +13,8 @@ export interface ConsulBed {
   upsync: Upsync
   /** Inputs by which consul-restart succeeds. */
   inputs: Record<string, string>
+  /** The same for nodes without traffic, whose requests in flight cannot be observed. */
+  quietInputs: Record<string, string>
   /** The inputs of them that consul-drain has, for one node. */
   drainInputs: (app: App) => Record<string, string>
   key: (app: App) => string
@@ -45,15 +47,21 @@ export async function startConsulBed(
   }
   const target = (app: App) => `${app.address} ${sshd.user}@${sshd.host}:${sshd.port}`
   const cases = apps.map((app) => `${app.port}) ${app.commands.restart};;`)
+  const inputs = {
+    ...login,
+    nodes: apps.map(target).join('\n'),
+    release: 'v2',
+    restart: `case $EVENKEEL_PORT in\n${cases.join('\n')}\nesac`,
+  }
   return {
-    ...{ consul, sshd, apps, upsync, key },
-    inputs: {
+    ...{ consul, sshd, apps, upsync, key, inputs },
+    quietInputs: { ...inputs, 'drain-timeout': '500ms' },
+    drainInputs: (app) => ({
       ...login,
-      nodes: apps.map(target).join('\n'),
-      release: 'v2',
-      restart: `case $EVENKEEL_PORT in\n${cases.join('\n')}\nesac`,
-    },
-    drainInputs: (app) => ({ ...login, nodes: target(app), 'health-from': 'runner' }),
+      nodes: target(app),
+      'drain-timeout': '500ms',
+      'health-from': 'runner',
+    }),
     valueOf: async (app) => (await consul.get(key(app)))?.value ?? '(gone)',
     everything: async () => JSON.stringify([...(await consul.list(''))]),
     stop: async () => {
