@@ -1,5 +1,5 @@
-import { LONGEST_TTL_MS, SHORTEST_TTL_MS } from '../consul/session.ts'
 import { formatNode, parseAddress } from '../consul/node-address.ts'
+import { LONGEST_TTL_MS, SHORTEST_TTL_MS } from '../consul/session.ts'
 import { upstreamProblem } from '../consul/upstream.ts'
 import { urlProblem } from '../health/check.ts'
 import type { InputReader } from '../runner/input-reader.ts'
@@ -18,7 +18,11 @@ export interface ConsulInputs {
   readonly upstream: string
   readonly leaseTtlMs: number
   readonly lockWaitMs: number
-  readonly lb: { readonly urls: readonly string[]; readonly from: 'runner' | Target; readonly intervalMs: number }
+  readonly lb: {
+    readonly urls: readonly string[]
+    readonly from: 'runner' | Target
+    readonly intervalMs: number
+  }
   readonly health: HealthInputs
   /** Undefined where nobody need log in and no key is given. */
   readonly credentials: Credentials | undefined
@@ -36,7 +40,8 @@ export function readConsulInputs(read: InputReader, { login }: { login: boolean 
   for (const url of urls) {
     const problem = urlProblem(url, [])
     if (problem) read.problem('consul-url', `'${url}' ${problem}`)
-    else if (/[?#]|\/v1$/.test(url)) read.problem('consul-url', `'${url}' must be the address alone, without /v1`)
+    else if (/[?#]|\/v1$/.test(url))
+      read.problem('consul-url', `'${url}' must be the address alone, without /v1`)
   }
   const ca = read.text('consul-ca')
   if (ca !== '' && !ca.includes('-----BEGIN CERTIFICATE-----')) {

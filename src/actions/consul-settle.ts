@@ -1,5 +1,5 @@
-import { adoptLease, type Lease, takeLease } from '../consul/lease.ts'
 import { ownKeys, readJournal } from '../consul/journal.ts'
+import { adoptLease, type Lease, takeLease } from '../consul/lease.ts'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { recoverDrains } from '../rollout/recovery.ts'
@@ -32,10 +32,19 @@ export async function settleDrains(
     const ttlMs = inputs.leaseTtlMs
     lease = await adoptLease(world.client, { lockKey, ttlMs }, session, context)
     if (!journal.some(mine)) return context.log.info('no node was left out')
-    lease ??= await takeLease(world.client, { lockKey, holder: more.holder, ttlMs, waitMs: ttlMs * 2 }, context)
+    lease ??= await takeLease(
+      world.client,
+      { lockKey, holder: more.holder, ttlMs, waitMs: ttlMs * 2 },
+      context,
+    )
     // Another run may have put them right while we waited.
     const entries = (await readJournal(world.client, inputs.upstream, context)).filter(mine)
-    const fleet = fleetOf(world, inputs, { lease, holder: more.holder }, { ...more, drainTimeoutMs: 0, minLive: 0 })
+    const fleet = fleetOf(
+      world,
+      inputs,
+      { lease, holder: more.holder },
+      { ...more, drainTimeoutMs: 0, minLive: 0 },
+    )
     const recovered = await recoverDrains(fleet, entries, new Set(), context)
     const left = recovered.filter(({ outcome }) => outcome === 'left out')
     if (left.length === 0) return

@@ -98,11 +98,14 @@ function nodeConnections(
 export function requireNodes({ nodes }: World, addresses: readonly string[], upstream: string): void {
   const missing = addresses.filter((address) => !nodes.has(address))
   if (missing.length === 0) return
-  throw new Failure(`${upstream} has no ${missing.length === 1 ? 'such node' : 'such nodes'}: ${missing.join(', ')}`, {
-    seen: `its nodes are ${[...nodes.keys()].join(', ')}`,
-    state: 'nothing was changed.',
-    hint: 'correct `nodes` or `upstream`, or register the node in Consul first',
-  })
+  throw new Failure(
+    `${upstream} has no ${missing.length === 1 ? 'such node' : 'such nodes'}: ${missing.join(', ')}`,
+    {
+      seen: `its nodes are ${[...nodes.keys()].join(', ')}`,
+      state: 'nothing was changed.',
+      hint: 'correct `nodes` or `upstream`, or register the node in Consul first',
+    },
+  )
 }
 
 /** Reads every load balancer's page once: one that cannot be used is found before anything is changed. */
@@ -112,7 +115,9 @@ export async function requirePages(
   { log, signal }: Context,
 ): Promise<void> {
   if (pages === undefined) {
-    log.warn('no `lb-status` is given: drains cannot be verified at the load balancers, they are waited for only')
+    log.warn(
+      'no `lb-status` is given: drains cannot be verified at the load balancers, they are waited for only',
+    )
     return
   }
   for (const url of pages.urls) {
@@ -136,7 +141,11 @@ export async function takeUpstreamLease(
   context: Context,
 ): Promise<Lease> {
   const lockKey = ownKeys(upstream).lock
-  const lease = await takeLease(world.client, { lockKey, holder, ttlMs: leaseTtlMs, waitMs: lockWaitMs }, context)
+  const lease = await takeLease(
+    world.client,
+    { lockKey, holder, ttlMs: leaseTtlMs, waitMs: lockWaitMs },
+    context,
+  )
   context.log.info(`lease of ${upstream} taken (number ${lease.fence})`)
   world.outliveCancel()
   return lease

@@ -54,7 +54,10 @@ export async function drainNode(
     }
     if (target.owner === id) return (await readOwn(drains, address, id, context)) ?? entry
     if (target.down || target.owner !== undefined) {
-      throw refusal(address, 'it is already drained, by a person or another run, and that drain is left alone')
+      throw refusal(
+        address,
+        'it is already drained, by a person or another run, and that drain is left alone',
+      )
     }
     const value = drainedValue(target.value, id)
     if (value === undefined) throw refusal(address, 'its value would become too long for nginx-upsync')
@@ -70,7 +73,8 @@ export async function drainNode(
     if (conflicts?.length === 0) return entry
     if (conflicts?.some(({ index }) => index === 2)) {
       const known = await readOwn(drains, address, id, context)
-      if (known === undefined) throw refusal(address, 'the journal in Consul has an entry of another drain for it')
+      if (known === undefined)
+        throw refusal(address, 'the journal in Consul has an entry of another drain for it')
     }
     changed = conflicts?.map(({ what }) => what).join('; ') ?? 'no answer'
     await context.clock.sleep(RETRY_PAUSE_MS, context.signal)
@@ -120,7 +124,8 @@ export async function undrainNode(
     const own = await readOwn(drains, address, id, context)
     if (restored && own === undefined) return
     const operations: KvOperation[] = [lease.check]
-    if (drained && target) operations.push({ verb: 'cas', key: target.key, value: original, index: target.modifyIndex })
+    if (drained && target)
+      operations.push({ verb: 'cas', key: target.key, value: original, index: target.modifyIndex })
     if (own) operations.push({ verb: 'delete', key: keys.journal(address) })
     if (release !== undefined) operations.push({ verb: 'set', key: keys.release(address), value: release })
     lease.assertHeld()

@@ -63,7 +63,12 @@ export async function acquire(
   value: string,
   context: Context,
 ): Promise<boolean> {
-  const answer = await client.write('PUT', `${pathOf(key)}?acquire=${encodeURIComponent(session)}`, value, context)
+  const answer = await client.write(
+    'PUT',
+    `${pathOf(key)}?acquire=${encodeURIComponent(session)}`,
+    value,
+    context,
+  )
   if (answer.status !== 200) throw unexpected(`Consul cannot lock the key ${key}`, answer)
   return answer.text.trim() === 'true'
 }

@@ -1,8 +1,8 @@
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { ConsulClient } from './client.ts'
-import { type KvEntry, listEntries } from './kv.ts'
 import { OWN_ROOT } from './journal.ts'
+import { type KvEntry, listEntries } from './kv.ts'
 import { formatNode, type NodeAddress, parseAddress } from './node-address.ts'
 import { parseValue } from './upstream-value.ts'
 

@@ -89,5 +89,7 @@ async function disagreement(
   }
   const peer = peers.get(address)
   if (peer === undefined) return `${url} does not show ${address}`
-  return peer.down === (wanted === 'down') ? undefined : `a worker behind ${url} still shows ${address} ${peer.down ? 'down' : 'up'}`
+  return peer.down === (wanted === 'down')
+    ? undefined
+    : `a worker behind ${url} still shows ${address} ${peer.down ? 'down' : 'up'}`
 }

@@ -47,7 +47,10 @@ export async function readStatusPage(
   try {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)])
     const { statusCode, body } = await request(url, { dispatcher, signal: bounded })
-    if (statusCode !== 200) throw new Failure('the status page of a load balancer has a wrong status', { seen: `status ${statusCode}` })
+    if (statusCode !== 200)
+      throw new Failure('the status page of a load balancer has a wrong status', {
+        seen: `status ${statusCode}`,
+      })
     let text = ''
     body.setEncoding('utf8')
     for await (const chunk of body) {
@@ -62,7 +65,8 @@ export async function readStatusPage(
     return peers
   } catch (error) {
     signal.throwIfAborted()
-    if (error instanceof Failure) throw new Failure(error.message, { ...error.details, host: url, hint: hintFor(url) })
+    if (error instanceof Failure)
+      throw new Failure(error.message, { ...error.details, host: url, hint: hintFor(url) })
     throw new Failure('the status page of a load balancer cannot be read', {
       host: url,
       seen: error instanceof Error ? error.message : String(error),

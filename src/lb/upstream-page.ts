@@ -33,13 +33,12 @@ export function parseUpstreamPage(text: string): ReadonlyMap<string, PagePeers> 
 }
 
 /** The upstream that is meant: the only one on the page, or the one that is named as the path in Consul ends. */
-export function peersOf(
-  page: ReadonlyMap<string, PagePeers>,
-  upstream: string,
-): PagePeers | string {
+export function peersOf(page: ReadonlyMap<string, PagePeers>, upstream: string): PagePeers | string {
   const named = page.get(upstream.split('/').at(-1) ?? upstream)
   const only = page.size === 1 ? [...page.values()][0] : undefined
   return (
-    named ?? only ?? `shows the upstreams ${[...page.keys()].join(', ')}: add ?<name> to the URL to say which is meant`
+    named ??
+    only ??
+    `shows the upstreams ${[...page.keys()].join(', ')}: add ?<name> to the URL to say which is meant`
   )
 }

@@ -49,7 +49,9 @@ export class NodeConnections {
     const failed = results.filter((result) => result.status === 'rejected')
     if (failed.length === 1) throw failed[0]?.reason
     if (failed.length > 1) {
-      const texts = failed.map(({ reason }) => (reason instanceof Failure ? reason.describe() : String(reason)))
+      const texts = failed.map(({ reason }) =>
+        reason instanceof Failure ? reason.describe() : String(reason),
+      )
       throw new Failure('some nodes cannot be logged in to', {
         seen: texts.map((text) => `\n${text}`).join(''),
         state: 'nothing was changed.',

@@ -1,10 +1,18 @@
 import type { Drains, Guard } from '../consul/drain.ts'
+import { parseAddress } from '../consul/node-address.ts'
 import type { Context } from '../context.ts'
+import { formatDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'
 import type { HealthCheck } from '../health/check.ts'
-import { type Answer, describeAnswer, type PollPolicy, type PollResult, type Probe, pollHealth } from '../health/poll.ts'
+import {
+  type Answer,
+  describeAnswer,
+  type PollPolicy,
+  type PollResult,
+  type Probe,
+  pollHealth,
+} from '../health/poll.ts'
 import { makeProbe } from '../health/probe.ts'
-import { parseAddress } from '../consul/node-address.ts'
 import { proveState, unverifiedWait } from '../lb/agreement.ts'
 import { readStatusPage, type StatusPages } from '../lb/status-page.ts'
 import type { Connection } from '../ssh/connection.ts'
@@ -37,7 +45,10 @@ export interface Fleet {
 export const MOST_COUNTED = 60
 
 /** The probe for one node; undefined where nothing is checked. Never takes another way than the one asked for. */
-export async function probeOf({ health, connections, release }: Fleet, address: string): Promise<Probe | undefined> {
+export async function probeOf(
+  { health, connections, release }: Fleet,
+  address: string,
+): Promise<Probe | undefined> {
   if (health === undefined) return undefined
   const node = parseAddress(address)
   if (node === undefined) throw new TypeError(`not an address: ${address}`)
@@ -77,7 +88,13 @@ export async function confirmIn(
   address: string,
   context: Context,
 ): Promise<void> {
-  if (pages === undefined) return context.clock.sleep(unverifiedWait(lbIntervalMs), context.signal)
+  if (pages === undefined) {
+    const wait = unverifiedWait(lbIntervalMs)
+    context.log.info(
+      `waiting ${formatDuration(wait)} for the load balancers to have it back (no \`lb-status\`)`,
+    )
+    return context.clock.sleep(wait, context.signal)
+  }
   await proveState(pages, address, 'up', lbIntervalMs, context)
 }
 

@@ -130,7 +130,8 @@ type WorkEvent = Extract<RolloutEvent, { type: 'done' | 'failed' | 'aborted' }>
 function onWork(state: RolloutState, event: WorkEvent, node: NodeState): Step {
   const { node: name, work } = event
   if (event.type === 'done') return onDone(state, name, work, node)
-  const reason = event.type === 'failed' ? event.reason : (state.handsOff ?? state.stopped ?? 'it was cancelled')
+  const reason =
+    event.type === 'failed' ? event.reason : (state.handsOff ?? state.stopped ?? 'it was cancelled')
   // A cancelled proof or wait is not the node's fault; anything else that has ended early is.
   const blameless = event.type === 'aborted' && ['prove', 'quiet', 'confirm'].includes(work)
   const failed = { ...node, failure: node.failure ?? (blameless && !state.handsOff ? undefined : reason) }
@@ -215,13 +216,18 @@ function begin(state: RolloutState, commands: Command[]): Step {
   for (const [name, node] of state.nodes) {
     if (current.stopped !== undefined) break
     if (node.phase !== 'waiting') continue
-    const underWay = [...current.nodes.values()].filter(({ phase }) => phase !== 'waiting' && phase !== 'ended')
+    const underWay = [...current.nodes.values()].filter(
+      ({ phase }) => phase !== 'waiting' && phase !== 'ended',
+    )
     if (underWay.length >= current.batch) break
     if (node.beginning === 'in' && liveBesides(current, name) < current.minLive) {
       // The nodes under way may come back; if there are none, it stays as it is.
       if (underWay.length === 0) {
         const live = liveBesides(current, name)
-        current = stop(current, `${name} cannot go out: ${live} others serve, the floor is ${current.minLive}`)
+        current = stop(
+          current,
+          `${name} cannot go out: ${live} others serve, the floor is ${current.minLive}`,
+        )
       }
       break
     }

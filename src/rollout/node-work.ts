@@ -134,7 +134,8 @@ export class NodeWork {
     record.quiet = await watch.untilQuiet(cap, context)
     const { left } = record.quiet
     if (left === 0) context.log.info('quiet: no request is at work')
-    else if (left !== undefined) context.log.warn(`${left} requests are still at work after ${formatDuration(cap)}`)
+    else if (left !== undefined)
+      context.log.warn(`${left} requests are still at work after ${formatDuration(cap)}`)
   }
 
   async #doRestart(record: NodeRecord, context: Context): Promise<void> {

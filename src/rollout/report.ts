@@ -44,7 +44,11 @@ export interface RolloutReport {
   readonly durationMs: number
   readonly nodes: readonly NodeReport[]
   /** Drains that earlier runs had left behind. */
-  readonly recovered: readonly { readonly address: string; readonly outcome: string; readonly reason: string }[]
+  readonly recovered: readonly {
+    readonly address: string
+    readonly outcome: string
+    readonly reason: string
+  }[]
   /** Which nodes have which release, as far as Consul knows. */
   readonly releases: Readonly<Record<string, readonly string[]>>
 }
@@ -128,7 +132,8 @@ export function reportTable({ nodes }: RolloutReport): { header: string[]; rows:
 function remarks({ reason, drainVerified, inFlightLeft, lastAnswer, outcome }: NodeReport): string {
   const parts: string[] = []
   if (reason !== undefined) parts.push(reason)
-  if (outcome === 'failed' && lastAnswer !== undefined && !reason?.includes(lastAnswer)) parts.push(lastAnswer)
+  if (outcome === 'failed' && lastAnswer !== undefined && !reason?.includes(lastAnswer))
+    parts.push(lastAnswer)
   if (drainVerified === false) parts.push('drain unverified')
   if (inFlightLeft === 'unobservable') parts.push('requests in flight unobservable')
   else if (inFlightLeft) parts.push(`${inFlightLeft} requests outlasted drain-timeout`)

@@ -18,7 +18,7 @@ export interface ConsulBed {
   /** The inputs of them that consul-drain has, for one node. */
   drainInputs: (app: App) => Record<string, string>
   key: (app: App) => string
-  valueOf: (app: App) => Promise<string>
+  stored: (app: App) => Promise<string>
   /** All that Consul holds, with its indexes. */
   everything: () => Promise<string>
   stop: () => Promise<void>
@@ -36,7 +36,9 @@ export async function startConsulBed(
   const key = (app: App) => `upstreams/app/${app.address}`
   for (const app of apps) await consul.put(key(app), VALUE)
   const upsync = await startUpsync({ consulUrl: consul.url, app: 'app', ...options.upsync })
-  await until('all nodes serve', () => upsync.workers.every((worker) => worker.peers().length === apps.length))
+  await until('all nodes serve', () =>
+    upsync.workers.every((worker) => worker.peers().length === apps.length),
+  )
   const login = {
     'private-key': sshd.clientKey.privateKey,
     'known-hosts': sshd.knownHostsLines,
@@ -62,7 +64,7 @@ export async function startConsulBed(
       'drain-timeout': '500ms',
       'health-from': 'runner',
     }),
-    valueOf: async (app) => (await consul.get(key(app)))?.value ?? '(gone)',
+    stored: async (app) => (await consul.get(key(app)))?.value ?? '(gone)',
     everything: async () => JSON.stringify([...(await consul.list(''))]),
     stop: async () => {
       await upsync.stop()

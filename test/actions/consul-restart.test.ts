@@ -14,7 +14,7 @@ const SOON = { 'health-timeout': '3s', 'health-interval': '100ms' }
 describe('under load', { timeout: 150_000 }, () => {
   for (const node of ['20', '24'] as const) {
     test(`three nodes are restarted one by one without a failed request, on Node ${node}`, async () => {
-      const { apps, upsync, inputs, valueOf, consul } = await bedForTest()
+      const { apps, upsync, inputs, stored, consul } = await bedForTest()
       for (const app of apps) app.setVersion('2')
       const pids = apps.map((app) => app.pid())
       const load = await startLoad({ url: upsync.url, rate: 550 })
@@ -29,7 +29,7 @@ describe('under load', { timeout: 150_000 }, () => {
       for (const answer of slow) expect((await answer).status).toBe(200)
       for (const [index, app] of apps.entries()) {
         expect(app.pid()).not.toBe(pids[index])
-        expect(await valueOf(app)).toBe(VALUE)
+        expect(await stored(app)).toBe(VALUE)
         expect(report.byNode[app.name]).toBeGreaterThan(100)
       }
       const addresses = apps.map((app) => app.address)
@@ -66,16 +66,23 @@ describe('under load', { timeout: 150_000 }, () => {
 
 describe('what is not as it should be', { timeout: 90_000 }, () => {
   test('a node that does not come up stays out, the others are not touched, and the next run takes it over', async () => {
-    const { apps, quietInputs: inputs, valueOf } = await bedForTest()
+    const { apps, quietInputs: inputs, stored } = await bedForTest()
     const [first, second, third] = apps as [(typeof apps)[0], (typeof apps)[0], (typeof apps)[0]]
     second.setBroken(true)
     const pid = third.pid()
     const result = await runAction({ action, inputs: { ...inputs, ...SOON }, deadline: 80_000 })
-    expectFailure(result, /the rollout was stopped/, new RegExp(`${second.address}: not healthy after`), /refused/)
+    expectFailure(
+      result,
+      /the rollout was stopped/,
+      new RegExp(`${second.address}: not healthy after`),
+      /refused/,
+    )
     expect(result.outputs).toMatchObject({ updated: first.address, failed: second.address })
-    expect(await valueOf(second)).toMatch(/^\{"weight":1,"max_fails":2,"fail_timeout":10,"down":1,"evenkeel":"evenkeel-/)
-    expect(await valueOf(first)).toBe(VALUE)
-    expect(await valueOf(third)).toBe(VALUE)
+    expect(await stored(second)).toMatch(
+      /^\{"weight":1,"max_fails":2,"fail_timeout":10,"down":1,"evenkeel":"evenkeel-/,
+    )
+    expect(await stored(first)).toBe(VALUE)
+    expect(await stored(third)).toBe(VALUE)
     expect(third.pid()).toBe(pid)
     expect(result.summary).toMatch(/failed, OUT/)
 
@@ -83,7 +90,7 @@ describe('what is not as it should be', { timeout: 90_000 }, () => {
     const again = await runAction({ action, inputs: { ...inputs, release: 'v3' }, deadline: 80_000 })
     expectSuccess(again)
     expect(again.outputs['updated']).toBe([second, first, third].map((app) => app.address).join(','))
-    expect(await valueOf(second)).toBe(VALUE)
+    expect(await stored(second)).toBe(VALUE)
   })
 
   test('the same release again restarts nothing', async () => {
@@ -99,17 +106,17 @@ describe('what is not as it should be', { timeout: 90_000 }, () => {
   })
 
   test('a load balancer worker that does not follow is named, and the node is put back unharmed', async () => {
-    const { apps, upsync, quietInputs: inputs, valueOf } = await bedForTest({ nodes: 2 })
+    const { apps, upsync, quietInputs: inputs, stored } = await bedForTest({ nodes: 2 })
     const pids = apps.map((app) => app.pid())
     upsync.workers[1]!.freeze()
     const result = await runAction({ action, inputs, deadline: 80_000 })
     expectFailure(result, new RegExp(`a worker behind ${upsync.statusUrl.replace('?', '\\?')} still shows`))
     expect(apps.map((app) => app.pid())).toEqual(pids)
-    for (const app of apps) expect(await valueOf(app)).toBe(VALUE)
+    for (const app of apps) expect(await stored(app)).toBe(VALUE)
   })
 
   test("a person's drain is left alone, and so is the node", async () => {
-    const { apps, consul, sshd, quietInputs: inputs, key, valueOf } = await bedForTest({ nodes: 3 })
+    const { apps, consul, sshd, quietInputs: inputs, key, stored } = await bedForTest({ nodes: 3 })
     const [first, , third] = apps
     const drained = '{"weight":1,"max_fails":2,"fail_timeout":10,"down":1}'
     await consul.put(key(third!), drained)
@@ -120,7 +127,7 @@ describe('what is not as it should be', { timeout: 90_000 }, () => {
     expectSuccess(result)
     expect(result.outputs).toMatchObject({ updated: first!.address, skipped: third!.address })
     expect(result.log).toContain('somebody has drained it: that drain is left alone')
-    expect(await valueOf(third!)).toBe(drained)
+    expect(await stored(third!)).toBe(drained)
     expect(third!.pid()).toBe(pid)
   })
 
@@ -139,24 +146,27 @@ describe('what is not as it should be', { timeout: 90_000 }, () => {
   })
 
   test('no node goes out when the others do not answer, although Consul and nginx call them up', async () => {
-    const { apps, quietInputs: inputs, valueOf } = await bedForTest({ nodes: 2 })
+    const { apps, quietInputs: inputs, stored } = await bedForTest({ nodes: 2 })
     apps[1]!.setHealthy(false)
     const pid = apps[0]!.pid()
     const result = await runAction({ action, inputs })
     expectFailure(result, /only 0 other nodes serve \(asked directly\)/, /503/)
-    expect(await valueOf(apps[0]!)).toBe(VALUE)
+    expect(await stored(apps[0]!)).toBe(VALUE)
     expect(apps[0]!.pid()).toBe(pid)
   })
 
   test('a restart command that fails leaves the node out and says why', async () => {
-    const { apps, quietInputs: inputs, valueOf } = await bedForTest({ nodes: 2 })
+    const { apps, quietInputs: inputs, stored } = await bedForTest({ nodes: 2 })
     const result = await runAction({
       action,
-      inputs: { ...inputs, restart: 'echo "unpacking $EVENKEEL_RELEASE for $EVENKEEL_ADDRESS"\nfalse\necho never' },
+      inputs: {
+        ...inputs,
+        restart: 'echo "unpacking $EVENKEEL_RELEASE for $EVENKEEL_ADDRESS"\nfalse\necho never',
+      },
     })
     expectFailure(result, /the restart command failed/, `unpacking v2 for ${apps[0]!.address}`, /exit code 1/)
     expect(result.log).not.toContain('| never')
-    expect(await valueOf(apps[0]!)).toContain('"down":1')
+    expect(await stored(apps[0]!)).toContain('"down":1')
   })
 })
 
@@ -190,7 +200,13 @@ test('an unreachable Consul is an error before anything is touched', async () =>
 test('bad inputs are told all together, before any connection', async () => {
   const result = await runAction({
     action,
-    inputs: { 'consul-url': 'ftp://x', nodes: 'web:80\n10.0.0.1:80', restart: '', batch: '0', 'min-live': '0' },
+    inputs: {
+      'consul-url': 'ftp://x',
+      nodes: 'web:80\n10.0.0.1:80',
+      restart: '',
+      batch: '0',
+      'min-live': '0',
+    },
   })
   expectFailure(result, /`consul-url`/, /`nodes` 'web:80'/, /`restart` is required/, /`batch`/, /`min-live`/)
   expect(errorsOf(result)).toMatch(/`private-key`/)

@@ -27,7 +27,16 @@ test.each([
   expect(parseAddress(text)).toBeUndefined()
 })
 
-test.each(['', '/', 'upstreams/', 'upstreams//app', 'a b', 'a?b', 'evenkeel/app', '../x?'])('%j is no upstream', (text) => {
+test.each([
+  '',
+  '/',
+  'upstreams/',
+  'upstreams//app',
+  'a b',
+  'a?b',
+  'evenkeel/app',
+  '../x?',
+])('%j is no upstream', (text) => {
   expect(upstreamProblem(text)).toBeDefined()
 })
 

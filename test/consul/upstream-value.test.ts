@@ -44,17 +44,21 @@ describe('draining a value', () => {
 
   test('any value is down afterwards, owned, and all other fields are in their order with their spelling', () => {
     fc.assert(
-      fc.property(fc.dictionary(fc.string({ maxLength: 8 }), fc.jsonValue({ maxDepth: 2 }), { maxKeys: 6 }), fc.nat(3), (fields, indent) => {
-        const text = JSON.stringify(fields, undefined, indent)
-        fc.pre(typeof parseValue(text) === 'object')
-        const drained = drainedValue(text, 'some-id')
-        fc.pre(drained !== undefined)
-        expect(Buffer.byteLength(drained ?? '')).toBeLessThanOrEqual(LONGEST_VALUE_BYTES)
-        expect(parseValue(drained ?? '')).toEqual({ down: true, owner: 'some-id' })
-        const { down: _, evenkeel: __, ...rest } = JSON.parse(drained ?? '') as Record<string, unknown>
-        const { down: ___, evenkeel: ____, ...before } = JSON.parse(text) as Record<string, unknown>
-        expect(JSON.stringify(rest)).toBe(JSON.stringify(before))
-      }),
+      fc.property(
+        fc.dictionary(fc.string({ maxLength: 8 }), fc.jsonValue({ maxDepth: 2 }), { maxKeys: 6 }),
+        fc.nat(3),
+        (fields, indent) => {
+          const text = JSON.stringify(fields, undefined, indent)
+          fc.pre(typeof parseValue(text) === 'object')
+          const drained = drainedValue(text, 'some-id')
+          fc.pre(drained !== undefined)
+          expect(Buffer.byteLength(drained ?? '')).toBeLessThanOrEqual(LONGEST_VALUE_BYTES)
+          expect(parseValue(drained ?? '')).toEqual({ down: true, owner: 'some-id' })
+          const { down: _, evenkeel: __, ...rest } = JSON.parse(drained ?? '') as Record<string, unknown>
+          const { down: ___, evenkeel: ____, ...before } = JSON.parse(text) as Record<string, unknown>
+          expect(JSON.stringify(rest)).toBe(JSON.stringify(before))
+        },
+      ),
       { numRuns: 500 },
     )
   })

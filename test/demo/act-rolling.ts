@@ -130,11 +130,7 @@ function watchNodes({ consul, apps }: Stage): { stop(): Promise<Span[]> } {
           down?: number
         }
         note(app, 'drained', value.down === 1)
-        note(
-          app,
-          'restarting',
-          !(await accepts(app)),
-        )
+        note(app, 'restarting', !(await accepts(app)))
       }
       await new Promise((resolve) => setTimeout(resolve, 20))
     }

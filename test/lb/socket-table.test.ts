@@ -17,7 +17,13 @@ const socket = (fields: Partial<Parameters<typeof isBusy>[0]>) => ({
 
 test('a connection that has received and sent nothing is at work', () => {
   const [one] = parseSocketTable(AT_WORK)
-  expect(one).toEqual({ peer: '127.0.0.1:38840', bytesSent: 0, bytesReceived: 69, lastSent: 608, lastReceived: 604 })
+  expect(one).toEqual({
+    peer: '127.0.0.1:38840',
+    bytesSent: 0,
+    bytesReceived: 69,
+    lastSent: 608,
+    lastReceived: 604,
+  })
   expect(isBusy(one!)).toBe(true)
   expect(isIdle(one!)).toBe(false)
 })

@@ -35,7 +35,10 @@ test('a single upstream counts whatever its name', () => {
 })
 
 test.each([
-  ['The upstream you requested does not exist, Please check the upstream name', /is not an upstream_show page/],
+  [
+    'The upstream you requested does not exist, Please check the upstream name',
+    /is not an upstream_show page/,
+  ],
   ['<html>hello</html>', /is not an upstream_show page/],
   ['', /is empty/],
   [APP.split('\n').slice(0, 2).join('\n'), /does not show all servers/],

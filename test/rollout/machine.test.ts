@@ -69,7 +69,8 @@ class Play {
     const live = [...this.inPool.values()].filter(Boolean).length + this.state.liveOutside
     const began = [...this.state.nodes.values()].filter(({ beginning }) => beginning === 'in').length
     // What was too few before the rollout began is not its doing.
-    if (live < Math.min(this.state.minLive, began + this.state.liveOutside)) throw new Error(`only ${live} live`)
+    if (live < Math.min(this.state.minLive, began + this.state.liveOutside))
+      throw new Error(`only ${live} live`)
   }
 
   answer(pick: number, how: 'done' | 'failed'): void {
@@ -105,7 +106,15 @@ const rollouts = fc.record({
   liveOutside: fc.nat(3),
 })
 
-function start({ beginnings: list, ...rest }: { beginnings: Beginning[]; minLive: number; batch: number; liveOutside: number }) {
+function start({
+  beginnings: list,
+  ...rest
+}: {
+  beginnings: Beginning[]
+  minLive: number
+  batch: number
+  liveOutside: number
+}) {
   const nodes = list.map((beginning, index) => ({ name: `n${index}`, beginning }))
   return new Play(newRollout({ ...rest, nodes }))
 }
@@ -129,7 +138,9 @@ test('through all interleavings the floor holds, and nothing is restarted twice,
       finish(play)
       expect(isOver(play.state), play.log.join('\n')).toBe(true)
       for (const [name, node] of play.state.nodes) {
-        expect(play.restarts.get(name) ?? 0, play.log.join('\n')).toBeLessThanOrEqual(node.beginning === 'restarted' ? 0 : 1)
+        expect(play.restarts.get(name) ?? 0, play.log.join('\n')).toBeLessThanOrEqual(
+          node.beginning === 'restarted' ? 0 : 1,
+        )
         // Whoever was taken out is back, or is reported with the reason.
         if (node.phase === 'ended' && !play.inPool.get(name)) {
           expect(node.failure, play.log.join('\n')).toBeDefined()

@@ -15,7 +15,10 @@ export function readInputs(read: InputReader): ConsulDrainInputs {
   if (others.length > 0) read.problem('nodes', 'names several nodes: a drain takes out one')
   const { check, from } = consul.health
   if (check !== undefined && from === 'node' && read.text('user') === '') {
-    read.problem('user', 'is empty: the other nodes are asked for their health through SSH (or set `health-from`)')
+    read.problem(
+      'user',
+      'is empty: the other nodes are asked for their health through SSH (or set `health-from`)',
+    )
   }
   return {
     ...consul,

@@ -1,7 +1,7 @@
 import { ownKeys, readJournal, readReleases } from '../../consul/journal.ts'
 import { readEntry } from '../../consul/kv.ts'
-import { planRollout } from '../../rollout/plan.ts'
 import type { Context } from '../../context.ts'
+import { planRollout } from '../../rollout/plan.ts'
 import type { Run } from '../../runner/action.ts'
 import { markdownTable, plainMarkdown, writeSummary } from '../../runner/summary.ts'
 import type { World } from '../consul-world.ts'
@@ -35,7 +35,12 @@ export async function showPlan(
       : plannedAt >= 0
         ? `restart (${plannedAt + 1})`
         : (skipped?.reason ?? 'not in `nodes`')
-    return [address, down ? (owner === undefined ? 'drained by somebody' : 'drained by Evenkeel') : 'in', releases.get(address) ?? 'unknown', todo]
+    return [
+      address,
+      down ? (owner === undefined ? 'drained by somebody' : 'drained by Evenkeel') : 'in',
+      releases.get(address) ?? 'unknown',
+      todo,
+    ]
   })
   for (const row of rows) context.log.info(row.join(' | '))
   if (holder !== undefined) context.log.warn('another run holds the lease of this upstream now')

@@ -22,8 +22,8 @@ import {
   takeUpstreamLease,
   type World,
 } from '../consul-world.ts'
-import { type ConsulRestartInputs, readInputs } from './inputs.ts'
 import { showPlan } from './dry-run.ts'
+import { type ConsulRestartInputs, readInputs } from './inputs.ts'
 import { conclude } from './outcome.ts'
 
 interface Job {
@@ -79,7 +79,9 @@ async function rollOut(job: Job, lease: Lease): Promise<RolloutReport> {
   const plan = await makePlan(job, recovered)
   const adopted = recovered.filter(({ outcome }) => outcome === 'taken over').map(({ entry }) => entry)
   const work = new NodeWork(fleet, { restart: inputs.restart, adopted }, context)
-  const names = new Map(plan.nodes.map(({ name }, index) => [name, `${index + 1}/${plan.nodes.length} ${name}`]))
+  const names = new Map(
+    plan.nodes.map(({ name }, index) => [name, `${index + 1}/${plan.nodes.length} ${name}`]),
+  )
   const start = newRollout({ minLive, batch: inputs.batch(wanted.length), ...plan })
   let shown = ''
   const onChange = (state: RolloutState) => {
@@ -93,7 +95,8 @@ async function rollOut(job: Job, lease: Lease): Promise<RolloutReport> {
       worker: (piece, node, signal) => work.perform(piece, node, signal, names.get(node)),
       handsOff: lease.lost,
       onChange,
-      onFailure: (node, _, error) => context.log.warn(`${names.get(node)} | ${describeError(error).replaceAll('\n', ' ')}`),
+      onFailure: (node, _, error) =>
+        context.log.warn(`${names.get(node)} | ${describeError(error).replaceAll('\n', ' ')}`),
     },
     context,
   )
@@ -101,12 +104,17 @@ async function rollOut(job: Job, lease: Lease): Promise<RolloutReport> {
     ...{ upstream, release, state, recovered },
     records: (address) => work.record(address),
     skipped: plan.skipped,
-    releases: lease.lost.aborted ? new Map() : await readReleases(world.client, upstream, uncancelled(context)),
+    releases: lease.lost.aborted
+      ? new Map()
+      : await readReleases(world.client, upstream, uncancelled(context)),
     durationMs: context.clock.monotonic() - startedAt,
   })
 }
 
-async function makePlan({ inputs, world, wanted, release, context }: Job, recovered: readonly Recovered[]): Promise<Plan> {
+async function makePlan(
+  { inputs, world, wanted, release, context }: Job,
+  recovered: readonly Recovered[],
+): Promise<Plan> {
   const { client } = world
   const { upstream } = inputs
   const plan = planRollout({

@@ -1,6 +1,6 @@
-import { Cancelled, Failure } from '../../failure.ts'
 import { formatDuration } from '../../duration.ts'
-import { reportTable, type RolloutReport } from '../../rollout/report.ts'
+import { Cancelled, Failure } from '../../failure.ts'
+import { type RolloutReport, reportTable } from '../../rollout/report.ts'
 import type { Run } from '../../runner/action.ts'
 import { markdownTable, plainMarkdown, writeSummary } from '../../runner/summary.ts'
 

@@ -7,7 +7,14 @@ import { confirmIn, type Fleet, pollNode } from '../../rollout/fleet.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { plainMarkdown, writeSummary } from '../../runner/summary.ts'
-import { fleetOf, holderName, openWorld, requirePages, takeUpstreamLease, type World } from '../consul-world.ts'
+import {
+  fleetOf,
+  holderName,
+  openWorld,
+  requirePages,
+  takeUpstreamLease,
+  type World,
+} from '../consul-world.ts'
 import { type ConsulUndrainInputs, readInputs } from './inputs.ts'
 
 export const consulUndrain: Action = {
