@@ -85,7 +85,10 @@ async function waitForLock(
       // Nobody holds it: the lock delay after a dead session runs, whoever waits or not.
       freeSince ??= clock.monotonic()
       if (clock.monotonic() - freeSince > LOCK_DELAY_MS * 10) {
-        throw new Failure('the lease cannot be taken although nobody holds it', { seen: lockKey })
+        throw new Failure('the lease cannot be taken although nobody holds it', {
+          seen: lockKey,
+          hint: 'a session of somebody else has held this key: run the job again in a minute',
+        })
       }
     } else {
       freeSince = undefined

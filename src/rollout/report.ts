@@ -72,7 +72,9 @@ export function makeReport(about: {
   const having = (outcome: NodeOutcome) =>
     nodes.filter((node) => node.outcome === outcome).map(({ address }) => address)
   const releases: Record<string, string[]> = {}
-  for (const [address, release] of about.releases) (releases[release] ??= []).push(address)
+  for (const [address, release] of about.releases) {
+    releases[release] = [...(releases[release] ?? []), address]
+  }
   return {
     upstream: about.upstream,
     release: about.release,

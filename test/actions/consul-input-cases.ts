@@ -36,8 +36,7 @@ export function consulInputCases(
     'consul-token': async () => {
       const guarded = await startConsul({ acl: true })
       try {
-        const { stdout } = { stdout: await bed().consul.list('') }
-        for (const [key, { value }] of stdout) await guarded.put(key, value)
+        for (const [key, { value }] of await bed().consul.list('')) await guarded.put(key, value)
         const keys = ['upstreams/app/', 'evenkeel/upstreams/app/']
         const rules = keys.map((key) => `key_prefix "${key}" { policy = "write" }`).join('\n')
         const token = await guarded.tokenFor(`${rules}\nsession_prefix "" { policy = "write" }`)
@@ -109,7 +108,11 @@ export function consulInputCases(
     },
     'lock-wait': async () => {
       const { consul } = bed()
-      const made = await consul.call('PUT', '/v1/session/create', JSON.stringify({ TTL: '60s', Checks: [] }))
+      const made = await consul.call(
+        'PUT',
+        '/v1/session/create',
+        JSON.stringify({ TTL: '60s', Checks: [], LockDelay: '1ms' }),
+      )
       const { ID } = JSON.parse(made.text) as { ID: string }
       const lock = '/v1/kv/evenkeel/upstreams/app/lock'
       await consul.call('PUT', `${lock}?acquire=${ID}`, JSON.stringify({ holder: 'a test' }))

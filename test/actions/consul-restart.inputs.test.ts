@@ -78,7 +78,7 @@ describeInputs(action, {
   'health-url': () =>
     withHealth(503, SOON, (result) => expectFailure(result, /not healthy after/, /status 503/, /as told/)),
   'health-command': async () => {
-    const command = '[ "$EVENKEEL_PORT" != ' + bed.apps[0]!.port + ' ] || { echo unwell; exit 7; }'
+    const command = `[ "$EVENKEEL_PORT" != ${bed.apps[0]!.port} ] || { echo unwell; exit 7; }`
     const { user, host, port } = bed.sshd
     const result = await run({
       ...{ 'health-url': '', 'health-command': command, 'health-from': `${user}@${host}:${port}` },
