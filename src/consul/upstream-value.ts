@@ -47,13 +47,14 @@ function isDown(value: unknown): boolean {
  * the result would be longer than upsync can take. Throws on a value that `parseValue` refuses.
  */
 export function drainedValue(text: string, owner: string): string | undefined {
+  const problem = parseValue(text)
+  if (typeof problem === 'string') throw new TypeError(problem)
   const edited = setMember(setMember(text, 'down', '1'), OWNER_FIELD, JSON.stringify(owner))
   return Buffer.byteLength(edited) > LONGEST_VALUE_BYTES ? undefined : edited
 }
 
 function setMember(text: string, name: string, json: string): string {
-  const members = membersOf(text)
-  if (typeof members === 'string') throw new TypeError(members)
+  const members = scanMembers(text)
   const member = members.find((one) => one.name === name)
   if (member) return text.slice(0, member.valueStart) + json + text.slice(member.end)
   const last = members.at(-1)
