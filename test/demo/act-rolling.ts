@@ -1,5 +1,6 @@
 // Act 3: three nodes behind nginx and Consul are restarted one by one; then the same restarts without any drain.
 import { execFile } from 'node:child_process'
+import { connect } from 'node:net'
 import { promisify } from 'node:util'
 import { type App, startApp } from '../bed/app.ts'
 import { type Consul, startConsul } from '../bed/consul.ts'
@@ -96,6 +97,16 @@ async function controlAct({ apps, upsync }: Stage, say: Say): Promise<Act> {
   }
 }
 
+/** A connection without a request: the node must stay free of requests while its drain is being proven. */
+function accepts({ host, port }: App): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port })
+    socket.once('connect', () => resolve(true))
+    socket.once('error', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
+}
+
 /** Follows what the servers themselves say: the drains in Consul's KV, the restarts by their process ids. */
 function watchNodes({ consul, apps }: Stage): { stop(): Promise<Span[]> } {
   const spans: Span[] = []
@@ -119,14 +130,7 @@ function watchNodes({ consul, apps }: Stage): { stop(): Promise<Span[]> } {
           down?: number
         }
         note(app, 'drained', value.down === 1)
-        note(
-          app,
-          'restarting',
-          !(await fetch(`${app.url}/ping`).then(
-            ({ ok }) => ok,
-            () => false,
-          )),
-        )
+        note(app, 'restarting', !(await accepts(app)))
       }
       await new Promise((resolve) => setTimeout(resolve, 20))
     }

@@ -1,0 +1,4 @@
+import { runAction } from '../../runner/action.ts'
+import { consulRestart } from './main.ts'
+
+void runAction(consulRestart)

@@ -1,0 +1,83 @@
+import { lookup } from 'node:dns/promises'
+import { isIPv4 } from 'node:net'
+import { Agent, type Dispatcher, request } from 'undici'
+import { Failure } from '../failure.ts'
+import type { Connection } from '../ssh/connection.ts'
+import { tunnelDispatcher } from '../ssh/tunnel.ts'
+import { type PagePeers, parseUpstreamPage, peersOf } from './upstream-page.ts'
+
+/** The load balancers' status pages and from where they are read. */
+export interface StatusPages {
+  readonly urls: readonly string[]
+  readonly from: Connection | 'runner'
+  /** Path of the upstream in Consul. */
+  readonly upstream: string
+}
+
+const ANSWER_TIMEOUT_MS = 5_000
+const LONGEST_PAGE = 4 * 1024 * 1024
+
+/**
+ * The load balancers' own addresses, as far as they can be told from those of their pages. Names are resolved only
+ * where the runner itself asks; behind SSH a name, or loopback, may be anybody.
+ */
+export async function pageAddresses({ urls, from }: StatusPages): Promise<ReadonlySet<string>> {
+  const found = await Promise.all(
+    urls.map(async (url) => {
+      const { hostname } = new URL(url)
+      if (isIPv4(hostname)) return from !== 'runner' && hostname.startsWith('127.') ? [] : [hostname]
+      if (from !== 'runner') return []
+      const answers = await lookup(hostname, { all: true, family: 4 }).catch(() => [])
+      return answers.map(({ address }) => address)
+    }),
+  )
+  return new Set(found.flat())
+}
+
+/**
+ * Reads one page over a connection of its own: a page speaks for the worker that accepted the connection.
+ * Throws a `Failure` that names the page.
+ */
+export async function readStatusPage(
+  url: string,
+  { from, upstream }: StatusPages,
+  signal: AbortSignal,
+): Promise<PagePeers> {
+  const dispatcher: Dispatcher = from === 'runner' ? new Agent({ pipelining: 0 }) : tunnelDispatcher(from)
+  try {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)])
+    const { statusCode, body } = await request(url, { dispatcher, signal: bounded })
+    if (statusCode !== 200)
+      throw new Failure('the status page of a load balancer has a wrong status', {
+        seen: `status ${statusCode}`,
+      })
+    let text = ''
+    body.setEncoding('utf8')
+    for await (const chunk of body) {
+      text += chunk as string
+      if (text.length > LONGEST_PAGE) break
+    }
+    const page = parseUpstreamPage(text)
+    const peers = typeof page === 'string' ? page : peersOf(page, upstream)
+    if (typeof peers === 'string') {
+      throw new Failure('the status page of a load balancer cannot be used', { seen: `the page ${peers}` })
+    }
+    return peers
+  } catch (error) {
+    signal.throwIfAborted()
+    if (error instanceof Failure)
+      throw new Failure(error.message, { ...error.details, host: url, hint: hintFor(url) })
+    throw new Failure('the status page of a load balancer cannot be read', {
+      host: url,
+      seen: error instanceof Error ? error.message : String(error),
+      hint: hintFor(url),
+      cause: error,
+    })
+  } finally {
+    await dispatcher.destroy()
+  }
+}
+
+function hintFor(url: string): string {
+  return `look at it with curl ${url}: it must be nginx's upstream_show page; where it is served inside only, name a server as \`lb-from\``
+}

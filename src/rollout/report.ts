@@ -1,0 +1,143 @@
+import { formatDuration } from '../duration.ts'
+import type { NodeState, RolloutState, Work } from './machine.ts'
+import type { NodeRecord } from './node-work.ts'
+import type { Skipped } from './plan.ts'
+import type { Recovered } from './recovery.ts'
+
+/** What became of one node. */
+export type NodeOutcome = 'updated' | 'failed' | 'untouched' | 'put back' | 'skipped'
+
+export interface NodeReport {
+  readonly address: string
+  readonly outcome: NodeOutcome
+  /** Whether the node was out of the pool at the end. */
+  readonly out: boolean
+  readonly reason?: string
+  /** False where no load balancer could be asked. */
+  readonly drainVerified?: boolean
+  /** Requests at work when `drain-timeout` was over; `unobservable` where the node's sockets cannot be seen. */
+  readonly inFlightLeft?: number | 'unobservable'
+  readonly lastAnswer?: string
+  /** Milliseconds since the start at which each piece of work ended, and how long it took. */
+  readonly timeline: Readonly<Partial<Record<Moment, { readonly at: number; readonly ms: number }>>>
+}
+
+const MOMENTS = {
+  drain: 'drained',
+  prove: 'proven',
+  quiet: 'quiet',
+  restart: 'restarted',
+  check: 'healthy',
+  undrain: 'undrained',
+  confirm: 'confirmed',
+} as const satisfies Record<Work, string>
+
+export type Moment = (typeof MOMENTS)[Work]
+
+export interface RolloutReport {
+  readonly upstream: string
+  readonly release: string
+  readonly updated: readonly string[]
+  readonly failed: readonly string[]
+  readonly skipped: readonly string[]
+  readonly stopped?: string
+  readonly durationMs: number
+  readonly nodes: readonly NodeReport[]
+  /** Drains that earlier runs had left behind. */
+  readonly recovered: readonly {
+    readonly address: string
+    readonly outcome: string
+    readonly reason: string
+  }[]
+  /** Which nodes have which release, as far as Consul knows. */
+  readonly releases: Readonly<Record<string, readonly string[]>>
+}
+
+/** Puts together what is told about a rollout that has ended. Pure. */
+export function makeReport(about: {
+  upstream: string
+  release: string
+  state: RolloutState
+  records: (address: string) => NodeRecord
+  skipped: readonly Skipped[]
+  recovered: readonly Recovered[]
+  releases: ReadonlyMap<string, string>
+  durationMs: number
+}): RolloutReport {
+  const { state, records, skipped, recovered } = about
+  const nodes: NodeReport[] = [...state.nodes].map(([address, node]) => nodeReport(node, records(address)))
+  for (const { address, reason } of skipped) {
+    nodes.push({ address, outcome: 'skipped', out: false, reason, timeline: {} })
+  }
+  const having = (outcome: NodeOutcome) =>
+    nodes.filter((node) => node.outcome === outcome).map(({ address }) => address)
+  const releases: Record<string, string[]> = {}
+  for (const [address, release] of about.releases) {
+    releases[release] = [...(releases[release] ?? []), address]
+  }
+  return {
+    upstream: about.upstream,
+    release: about.release,
+    ...{ updated: having('updated'), failed: having('failed'), skipped: having('skipped') },
+    ...(state.stopped === undefined ? {} : { stopped: state.stopped }),
+    durationMs: Math.round(about.durationMs),
+    nodes,
+    recovered: recovered.map(({ entry, outcome, reason }) => ({ address: entry.address, outcome, reason })),
+    releases,
+  }
+}
+
+function nodeReport(node: NodeState, record: NodeRecord): NodeReport {
+  const timeline: NodeReport['timeline'] = Object.fromEntries(
+    Object.entries(record.times).map(([work, { at, ms }]) => [
+      MOMENTS[work as Work],
+      { at: Math.round(at), ms: Math.round(ms) },
+    ]),
+  )
+  const { quiet, drainVerified, lastAnswer, address } = record
+  return {
+    address,
+    outcome: outcomeOf(node),
+    out: node.out,
+    ...(node.failure === undefined ? {} : { reason: node.failure }),
+    ...(drainVerified === undefined ? {} : { drainVerified }),
+    ...(quiet === undefined ? {} : { inFlightLeft: quiet.left ?? 'unobservable' }),
+    ...(lastAnswer === undefined ? {} : { lastAnswer }),
+    timeline,
+  }
+}
+
+function outcomeOf({ phase, failure, restarted, healthy }: NodeState): NodeOutcome {
+  if (phase === 'waiting') return 'untouched'
+  if (failure !== undefined) return 'failed'
+  return restarted && healthy ? 'updated' : 'put back'
+}
+
+/** The rows of the summary's table, with their header. */
+export function reportTable({ nodes }: RolloutReport): { header: string[]; rows: string[][] } {
+  const moments = Object.values(MOMENTS)
+  const header = ['', 'node', 'outcome', ...moments, 'remarks']
+  const rows = nodes.map((node, index) => [
+    // A number of its own: an address that is also a secret is masked.
+    String(index + 1),
+    node.address,
+    node.out ? `${node.outcome}, OUT` : node.outcome,
+    ...moments.map((moment) => {
+      const time = node.timeline[moment]
+      return time === undefined ? '' : formatDuration(time.ms)
+    }),
+    remarks(node),
+  ])
+  return { header, rows }
+}
+
+function remarks({ reason, drainVerified, inFlightLeft, lastAnswer, outcome }: NodeReport): string {
+  const parts: string[] = []
+  if (reason !== undefined) parts.push(reason)
+  if (outcome === 'failed' && lastAnswer !== undefined && !reason?.includes(lastAnswer))
+    parts.push(lastAnswer)
+  if (drainVerified === false) parts.push('drain unverified')
+  if (inFlightLeft === 'unobservable') parts.push('requests in flight unobservable')
+  else if (inFlightLeft) parts.push(`${inFlightLeft} requests outlasted drain-timeout`)
+  return parts.join('; ')
+}

@@ -1,0 +1,194 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  advance,
+  type Beginning,
+  type Command,
+  isOver,
+  liveBesides,
+  newRollout,
+  type RolloutEvent,
+  type RolloutState,
+  type Work,
+} from '../../src/rollout/machine.ts'
+
+/** Plays a rollout: choices decide which outstanding work answers next, and how. Checks every step on the way. */
+class Play {
+  state: RolloutState
+  /** What each node is at, by the commands that were given. */
+  readonly underWay = new Map<string, { work: Work; aborted: boolean }>()
+  readonly log: string[] = []
+  readonly restarts = new Map<string, number>()
+  readonly proven = new Set<string>()
+  /** Truth: whether a node is in the pool and serves, as the world would have it. */
+  readonly inPool = new Map<string, boolean>()
+  readonly begun = new Set<string>()
+  stoppedAt: number | undefined
+
+  constructor(state: RolloutState) {
+    this.state = state
+    for (const [name, { beginning }] of state.nodes) this.inPool.set(name, beginning === 'in')
+    this.tell({ type: 'begin' })
+  }
+
+  tell(event: RolloutEvent): void {
+    const wasStopped = this.state.stopped !== undefined
+    const wasHandsOff = this.state.handsOff !== undefined
+    const { state, commands } = advance(this.state, event)
+    this.log.push(JSON.stringify(event), ...commands.map((command) => `  -> ${JSON.stringify(command)}`))
+    this.state = state
+    for (const command of commands) this.obey(command, wasStopped || state.stopped !== undefined, wasHandsOff)
+  }
+
+  obey(command: Command, stopped: boolean, handsOff: boolean): void {
+    const { node, type } = command
+    if (type === 'abort') {
+      const work = this.underWay.get(node)
+      if (work) work.aborted = true
+      return
+    }
+    if (handsOff || this.state.handsOff) throw new Error(`${type} ${node} after hands off`)
+    if (this.underWay.has(node)) throw new Error(`${type} ${node} while it is at something else`)
+    if (stopped && (type === 'drain' || type === 'restart')) throw new Error(`${type} ${node} after the stop`)
+    if (type === 'drain') {
+      if (liveBesides(this.state, node) < this.state.minLive) throw new Error(`${node} breaks the floor`)
+      this.inPool.set(node, false)
+    }
+    if (type === 'restart') {
+      if (!this.proven.has(node)) throw new Error(`${node} is restarted before its drain is proven`)
+      this.restarts.set(node, (this.restarts.get(node) ?? 0) + 1)
+    }
+    this.underWay.set(node, { work: type, aborted: false })
+    this.log.push(`  live ${[...this.inPool.values()].filter(Boolean).length}`)
+    this.checkFloor()
+    const busy = this.underWay.size
+    if (busy > this.state.batch) throw new Error(`${busy} nodes at a time`)
+  }
+
+  checkFloor(): void {
+    const live = [...this.inPool.values()].filter(Boolean).length + this.state.liveOutside
+    const began = [...this.state.nodes.values()].filter(({ beginning }) => beginning === 'in').length
+    // What was too few before the rollout began is not its doing.
+    if (live < Math.min(this.state.minLive, began + this.state.liveOutside))
+      throw new Error(`only ${live} live`)
+  }
+
+  answer(pick: number, how: 'done' | 'failed'): void {
+    const nodes = [...this.underWay.keys()]
+    const node = nodes[pick % nodes.length]
+    if (node === undefined) return
+    const { work, aborted } = this.underWay.get(node) ?? { work: 'drain' as const, aborted: false }
+    this.underWay.delete(node)
+    const type = aborted ? (how === 'done' ? 'done' : 'aborted') : how
+    if (type === 'done') {
+      if (work === 'undrain') this.inPool.set(node, true)
+      if (work === 'quiet') this.proven.add(node)
+    }
+    if (type === 'failed') this.tell({ type, node, work, reason: `${work} failed` })
+    else this.tell({ type, node, work })
+  }
+}
+
+const beginnings = fc.constantFrom<Beginning>('in', 'in', 'in', 'out', 'restarted')
+const moves = fc.array(
+  fc.oneof(
+    { weight: 30, arbitrary: fc.record({ move: fc.constant('done' as const), pick: fc.nat(9) }) },
+    { weight: 4, arbitrary: fc.record({ move: fc.constant('failed' as const), pick: fc.nat(9) }) },
+    { weight: 1, arbitrary: fc.constant({ move: 'cancel' as const, pick: 0 }) },
+    { weight: 1, arbitrary: fc.constant({ move: 'hands-off' as const, pick: 0 }) },
+  ),
+  { maxLength: 120 },
+)
+const rollouts = fc.record({
+  beginnings: fc.array(beginnings, { minLength: 1, maxLength: 7 }),
+  minLive: fc.integer({ min: 1, max: 4 }),
+  batch: fc.integer({ min: 1, max: 4 }),
+  liveOutside: fc.nat(3),
+})
+
+function start({
+  beginnings: list,
+  ...rest
+}: {
+  beginnings: Beginning[]
+  minLive: number
+  batch: number
+  liveOutside: number
+}) {
+  const nodes = list.map((beginning, index) => ({ name: `n${index}`, beginning }))
+  return new Play(newRollout({ ...rest, nodes }))
+}
+
+function finish(play: Play): void {
+  for (let steps = 0; play.underWay.size > 0; steps++) {
+    if (steps > 1000) throw new Error('it does not end')
+    play.answer(0, 'done')
+  }
+}
+
+test('through all interleavings the floor holds, and nothing is restarted twice, unproven, or after a stop', () => {
+  fc.assert(
+    fc.property(rollouts, moves, (options, list) => {
+      const play = start(options)
+      for (const { move, pick } of list) {
+        if (move === 'cancel') play.tell({ type: 'cancel' })
+        else if (move === 'hands-off') play.tell({ type: 'hands-off', reason: 'the lease was lost' })
+        else play.answer(pick, move)
+      }
+      finish(play)
+      expect(isOver(play.state), play.log.join('\n')).toBe(true)
+      for (const [name, node] of play.state.nodes) {
+        expect(play.restarts.get(name) ?? 0, play.log.join('\n')).toBeLessThanOrEqual(
+          node.beginning === 'restarted' ? 0 : 1,
+        )
+        // Whoever was taken out is back, or is reported with the reason.
+        if (node.phase === 'ended' && !play.inPool.get(name)) {
+          expect(node.failure, play.log.join('\n')).toBeDefined()
+          expect(node.out, play.log.join('\n')).toBe(true)
+        }
+      }
+    }),
+    { numRuns: 3000 },
+  )
+})
+
+test('without failures every node is restarted once and ends in the pool', () => {
+  fc.assert(
+    fc.property(rollouts, (options) => {
+      const play = start({ ...options, liveOutside: options.minLive })
+      finish(play)
+      for (const [name, node] of play.state.nodes) {
+        expect(node).toMatchObject({ phase: 'ended', out: false, healthy: true, failure: undefined })
+        expect(play.restarts.get(name) ?? 0).toBe(node.beginning === 'restarted' ? 0 : 1)
+        expect(play.inPool.get(name)).toBe(true)
+      }
+    }),
+  )
+})
+
+test('a rollout that the floor forbids stops and says why', () => {
+  const play = start({ beginnings: ['in', 'in'], minLive: 2, batch: 1, liveOutside: 0 })
+  expect(play.state.stopped).toBe('n0 cannot go out: 1 others serve, the floor is 2')
+  expect(isOver(play.state)).toBe(true)
+})
+
+test('a node that does not become healthy stays out, and the next ones are not touched', () => {
+  const play = start({ beginnings: ['in', 'in', 'in'], minLive: 1, batch: 1, liveOutside: 0 })
+  for (const how of ['done', 'done', 'done', 'done', 'failed'] as const) play.answer(0, how)
+  expect(play.state.nodes.get('n0')).toMatchObject({ phase: 'ended', out: true, failure: 'check failed' })
+  expect(play.state.nodes.get('n1')).toMatchObject({ phase: 'waiting' })
+  expect(play.state.stopped).toBe('n0: check failed')
+})
+
+test('a cancel puts back what was not restarted yet, and brings to its end what was', () => {
+  const play = start({ beginnings: ['in', 'in', 'in'], minLive: 1, batch: 2, liveOutside: 0 })
+  const answer = (node: string) => play.answer([...play.underWay.keys()].indexOf(node), 'done')
+  for (let times = 0; times < 4; times++) answer('n0')
+  expect(play.underWay.get('n0')?.work).toBe('check')
+  answer('n1')
+  play.tell({ type: 'cancel' })
+  finish(play)
+  expect(play.state.nodes.get('n0')).toMatchObject({ out: false, healthy: true })
+  expect(play.state.nodes.get('n1')).toMatchObject({ out: false, restarted: false, failure: undefined })
+  expect(play.state.nodes.get('n2')).toMatchObject({ phase: 'waiting' })
+})
