@@ -70558,6 +70558,50 @@ class NodeSSH {
 var external_node_buffer_ = __nccwpck_require__(4573);
 ;// CONCATENATED MODULE: external "node:string_decoder"
 const external_node_string_decoder_namespaceObject = require("node:string_decoder");
+;// CONCATENATED MODULE: ./src/ssh/output-tail.ts
+
+
+/** Output without newlines (a progress bar, a binary) is cut into lines of this many characters. */
+const LONGEST_LINE = 65_536;
+/** Splits output into lines as it comes and keeps the last bytes of it. */
+class OutputTail {
+    #limit;
+    #onLine;
+    #decoder = new external_node_string_decoder_namespaceObject.StringDecoder('utf8');
+    #chunks = [];
+    #bytes = 0;
+    #partial = '';
+    constructor(limit, onLine) {
+        this.#limit = limit;
+        this.#onLine = onLine;
+    }
+    push(chunk) {
+        this.#chunks.push(chunk);
+        this.#bytes += chunk.length;
+        while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#limit && this.#chunks.length > 1) {
+            this.#bytes -= this.#chunks.shift()?.length ?? 0;
+        }
+        if (this.#onLine === undefined)
+            return;
+        const lines = (this.#partial + this.#decoder.write(chunk)).split('\n');
+        this.#partial = lines.pop() ?? '';
+        if (this.#partial.length > LONGEST_LINE) {
+            lines.push(this.#partial);
+            this.#partial = '';
+        }
+        for (const line of lines)
+            this.#onLine(line);
+    }
+    end() {
+        if (this.#onLine !== undefined && this.#partial !== '')
+            this.#onLine(this.#partial);
+        this.#partial = '';
+    }
+    get text() {
+        return external_node_buffer_.Buffer.concat(this.#chunks).subarray(-this.#limit).toString('utf8');
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/quote.ts
 /**
  * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
@@ -70654,10 +70698,7 @@ function formatAddress(host, port) {
 
 
 
-
 const KEEP_BYTES = 1024 * 1024;
-/** Output without newlines (a progress bar, a binary) is cut into lines of this many characters. */
-const LONGEST_LINE = 65_536;
 /** A logged-in connection to one server, its host key verified. */
 class Connection {
     target;
@@ -70677,6 +70718,10 @@ class Connection {
     /** Name for messages: user@host, with the port where it is not 22. */
     get name() {
         return formatTarget(this.target);
+    }
+    /** False once the connection is known to have gone. */
+    get isOpen() {
+        return !this.#closed;
     }
     /** Called once when the connection has gone, for whatever reason. */
     onClose(listener) {
@@ -70785,44 +70830,6 @@ async function collect({ channel, ended }, options) {
     }
     finally {
         signal?.removeEventListener('abort', abort);
-    }
-}
-/** Splits output into lines as it comes and keeps the last bytes of it. */
-class OutputTail {
-    #limit;
-    #onLine;
-    #decoder = new external_node_string_decoder_namespaceObject.StringDecoder('utf8');
-    #chunks = [];
-    #bytes = 0;
-    #partial = '';
-    constructor(limit, onLine) {
-        this.#limit = limit;
-        this.#onLine = onLine;
-    }
-    push(chunk) {
-        this.#chunks.push(chunk);
-        this.#bytes += chunk.length;
-        while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#limit && this.#chunks.length > 1) {
-            this.#bytes -= this.#chunks.shift()?.length ?? 0;
-        }
-        if (this.#onLine === undefined)
-            return;
-        const lines = (this.#partial + this.#decoder.write(chunk)).split('\n');
-        this.#partial = lines.pop() ?? '';
-        if (this.#partial.length > LONGEST_LINE) {
-            lines.push(this.#partial);
-            this.#partial = '';
-        }
-        for (const line of lines)
-            this.#onLine(line);
-    }
-    end() {
-        if (this.#onLine !== undefined && this.#partial !== '')
-            this.#onLine(this.#partial);
-        this.#partial = '';
-    }
-    get text() {
-        return external_node_buffer_.Buffer.concat(this.#chunks).subarray(-this.#limit).toString('utf8');
     }
 }
 
