@@ -68730,7 +68730,37 @@ function distance(a, b) {
     return row[b.length] ?? 0;
 }
 
+;// CONCATENATED MODULE: ./src/runner/summary.ts
+
+/** GitHub cuts a summary off above 1,024 KiB; the rest of the job may want some of it. */
+const MAX_BYTES = 256 * 1024;
+/** Appends Markdown to the job's summary page; does nothing outside of a runner. */
+async function writeSummary(markdown) {
+    if (!process.env['GITHUB_STEP_SUMMARY'])
+        return;
+    const text = Buffer.byteLength(markdown) > MAX_BYTES ? `${markdown.slice(0, MAX_BYTES / 4)}\n\n(cut)` : markdown;
+    await summary.addRaw(text, true).write();
+}
+/** An error as a section of the summary, with all it has to tell. */
+function failureMarkdown(failure) {
+    return `### Failed: ${plainMarkdown(failure.message)}\n\n${failure.describe().split('\n').map(plainMarkdown).join('<br>')}\n`;
+}
+/** A Markdown table. Cells are plain text: markup in them, from a file name or a server, is shown and not obeyed. */
+function markdownTable(header, rows) {
+    const line = (cells) => `| ${cells.map(plainMarkdown).join(' | ')} |`;
+    return [line(header), `|${header.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
+}
+/** Text that Markdown and HTML show as it is. */
+function plainMarkdown(text) {
+    return text
+        .replaceAll('&', '&amp;')
+        .replaceAll('<', '&lt;')
+        .replaceAll(/[\\`*_{}[\]()#+!|~@]/g, (char) => `&#${char.charCodeAt(0)};`)
+        .replaceAll(/\r?\n/g, '<br>');
+}
+
 ;// CONCATENATED MODULE: ./src/runner/action.ts
+
 
 
 
@@ -68775,6 +68805,8 @@ async function mainPhase(action, run) {
     catch (error) {
         report(error);
         process.exitCode = 1;
+        if (error instanceof Failure)
+            await writeSummary(failureMarkdown(error));
         // A failure of our own has left things as its text says; anything else is for the settle phase to look at.
         if (error instanceof Failure && !(error instanceof Cancelled) && !error.details.unsettled) {
             run.state.finish();
@@ -71871,31 +71903,6 @@ async function settleHost(server, plan, wasUpdated, context) {
     }
 }
 
-;// CONCATENATED MODULE: ./src/runner/summary.ts
-
-/** GitHub cuts a summary off above 1,024 KiB; the rest of the job may want some of it. */
-const MAX_BYTES = 256 * 1024;
-/** Appends Markdown to the job's summary page; does nothing outside of a runner. */
-async function writeSummary(markdown) {
-    if (!process.env['GITHUB_STEP_SUMMARY'])
-        return;
-    const text = Buffer.byteLength(markdown) > MAX_BYTES ? `${markdown.slice(0, MAX_BYTES / 4)}\n\n(cut)` : markdown;
-    await summary.addRaw(text, true).write();
-}
-/** A Markdown table. Cells are plain text: markup in them, from a file name or a server, is shown and not obeyed. */
-function markdownTable(header, rows) {
-    const line = (cells) => `| ${cells.map(plainMarkdown).join(' | ')} |`;
-    return [line(header), `|${header.map(() => '---').join('|')}|`, ...rows.map(line)].join('\n');
-}
-/** Text that Markdown and HTML show as it is. */
-function plainMarkdown(text) {
-    return text
-        .replaceAll('&', '&amp;')
-        .replaceAll('<', '&lt;')
-        .replaceAll(/[\\`*_{}[\]()#+!|~@]/g, (char) => `&#${char.charCodeAt(0)};`)
-        .replaceAll(/\r?\n/g, '<br>');
-}
-
 ;// CONCATENATED MODULE: ./src/ssh/tunnel.ts
 
 /**
@@ -71977,9 +71984,15 @@ function makeProbe(check, from, subject) {
                 return { ok: false, error: 'no answer before the time was over' };
             if (bounded.aborted)
                 return { ok: false, error: `no answer within ${ANSWER_TIMEOUT_MS} ms` };
-            return { ok: false, error: describeError(error) };
+            return { ok: false, error: briefly(error) };
         }
     };
+}
+/** An answer is one line: where it was asked stands beside it anyway. */
+function briefly(error) {
+    if (!(error instanceof Failure))
+        return describeError(error);
+    return error.details.seen ? `${error.message} (${error.details.seen})` : error.message;
 }
 function asker(check, from, subject) {
     switch (check.kind) {

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { Agent, type Dispatcher, request } from 'undici'
-import { describeError } from '../failure.ts'
+import { describeError, Failure } from '../failure.ts'
 import type { Connection } from '../ssh/connection.ts'
 import { tunnelDispatcher } from '../ssh/tunnel.ts'
 import { expandUrl, type HealthCheck, type Placeholders } from './check.ts'
@@ -32,9 +32,15 @@ export function makeProbe(check: HealthCheck, from: Vantage, subject: ProbeSubje
     } catch (error) {
       if (signal.aborted) return { ok: false, error: 'no answer before the time was over' }
       if (bounded.aborted) return { ok: false, error: `no answer within ${ANSWER_TIMEOUT_MS} ms` }
-      return { ok: false, error: describeError(error) }
+      return { ok: false, error: briefly(error) }
     }
   }
+}
+
+/** An answer is one line: where it was asked stands beside it anyway. */
+function briefly(error: unknown): string {
+  if (!(error instanceof Failure)) return describeError(error)
+  return error.details.seen ? `${error.message} (${error.details.seen})` : error.message
 }
 
 function asker(

@@ -8,6 +8,7 @@ import { Cancelled, describeError, Failure } from '../failure.ts'
 import { consoleLog, inert } from './console-log.ts'
 import { type GitHubContext, readGitHubContext } from './github-context.ts'
 import { InputReader } from './input-reader.ts'
+import { failureMarkdown, writeSummary } from './summary.ts'
 
 /** What an action's phases are given. */
 export interface Run {
@@ -67,6 +68,7 @@ async function mainPhase(action: Action, run: RunWithState): Promise<void> {
   } catch (error) {
     report(error)
     process.exitCode = 1
+    if (error instanceof Failure) await writeSummary(failureMarkdown(error))
     // A failure of our own has left things as its text says; anything else is for the settle phase to look at.
     if (error instanceof Failure && !(error instanceof Cancelled) && !error.details.unsettled) {
       run.state.finish()

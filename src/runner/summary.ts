@@ -1,4 +1,5 @@
 import * as core from '@actions/core'
+import type { Failure } from '../failure.ts'
 
 /** GitHub cuts a summary off above 1,024 KiB; the rest of the job may want some of it. */
 const MAX_BYTES = 256 * 1024
@@ -9,6 +10,11 @@ export async function writeSummary(markdown: string): Promise<void> {
   const text =
     Buffer.byteLength(markdown) > MAX_BYTES ? `${markdown.slice(0, MAX_BYTES / 4)}\n\n(cut)` : markdown
   await core.summary.addRaw(text, true).write()
+}
+
+/** An error as a section of the summary, with all it has to tell. */
+export function failureMarkdown(failure: Failure): string {
+  return `### Failed: ${plainMarkdown(failure.message)}\n\n${failure.describe().split('\n').map(plainMarkdown).join('<br>')}\n`
 }
 
 /** A Markdown table. Cells are plain text: markup in them, from a file name or a server, is shown and not obeyed. */

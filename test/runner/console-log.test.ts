@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { Failure } from '../../src/failure.ts'
 import { inert } from '../../src/runner/console-log.ts'
 import { defaultRelease, readGitHubContext } from '../../src/runner/github-context.ts'
-import { markdownTable, plainMarkdown } from '../../src/runner/summary.ts'
+import { failureMarkdown, markdownTable, plainMarkdown } from '../../src/runner/summary.ts'
 
 /** What the runner takes as a command (actions/runner, ActionCommand.cs: TryParseV2 and TryParse). */
 const isCommand = (line: string) => /^[\s\u0085]*::/.test(line) || line.includes('##[')
@@ -84,4 +85,18 @@ describe('the context of a run', () => {
     expect(context).toMatchObject({ runUrl: '', apiUrl: 'https://api.github.com', runAttempt: '1' })
     expect(defaultRelease(context)).toBe('manual-0')
   })
+})
+
+test('a failure tells all of itself in the summary, and nothing in it is markup', () => {
+  const failure = new Failure('it <b>broke</b>', {
+    host: 'web1',
+    seen: '| a | `b`',
+    state: 'as before',
+    hint: 'look',
+  })
+  const text = failureMarkdown(failure)
+  expect(text).toMatch(/^### Failed: it &lt;b>broke/)
+  expect(text).toContain('web1: it')
+  expect(text).toContain('Seen: &#124; a &#124; &#96;b&#96;')
+  expect(text).toContain('<br>What to do: look')
 })
