@@ -17,7 +17,7 @@ export interface LiveProbe {
 }
 
 /** Good answers in a row before anything is written. */
-const POLICY = { intervalMs: 500, timeoutMs: 8_000, threshold: 2 }
+const POLICY = { intervalMs: 500, timeoutMs: 5_000, threshold: 2 }
 
 /** A probe for each name and each address it is to have. Connects to that address, whatever DNS says now. */
 export async function liveProbes(changes: readonly RecordChange[], check: HttpCheck): Promise<LiveProbe[]> {
