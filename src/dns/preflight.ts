@@ -55,23 +55,32 @@ async function addressesOf(name: string, target: string): Promise<string[]> {
   }
 }
 
-/** Asks each new machine under the live names; throws unless all are good. */
-export async function preflight(probes: readonly LiveProbe[], context: Context): Promise<void> {
-  const answers = await Promise.all(
-    probes.map(async ({ address, url, probe }) => {
-      const log = prefixedLog(context.log, `${url} at ${address}`)
-      return await pollHealth(probe, POLICY, { ...context, log })
+/**
+ * Asks each new machine under the live names; throws unless all are good. Returns the probes to go on with: an IPv6
+ * address that this machine has no route to is left out where another address of the same name was good.
+ */
+export async function preflight(probes: readonly LiveProbe[], context: Context): Promise<LiveProbe[]> {
+  const results = await Promise.all(
+    probes.map(async (live) => {
+      const log = prefixedLog(context.log, `${live.url} at ${live.address}`)
+      const { healthy, last } = await pollHealth(live.probe, POLICY, { ...context, log })
+      return { live, healthy, last }
     }),
   )
-  const bad = probes.flatMap(({ url, address }, index) => {
-    const result = answers[index]
-    return result && !result.healthy ? [`${url} at ${address}: ${describeAnswer(result.last)}`] : []
+  const good = results.filter(({ healthy }) => healthy).map(({ live }) => live)
+  const bad = results.filter(({ live, healthy, last }) => {
+    if (healthy) return false
+    const unroutable = isIPv6(live.address) && /ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL/.test(last.error ?? '')
+    if (!unroutable || !good.some(({ name }) => name === live.name)) return true
+    context.log.warn(`unchecked, this machine has no route there: ${live.url} at ${live.address}`)
+    return false
   })
-  if (bad.length === 0) return
+  if (bad.length === 0) return good
+  const lines = bad.map(({ live, last }) => `${live.url} at ${live.address}: ${describeAnswer(last)}`)
   throw new Failure('the new target does not serve the live names', {
-    seen: bad.join('\n  '),
+    seen: lines.join('\n  '),
     state: 'nothing was changed: the names lead where they led before.',
-    hint: bad.some((line) => /certificate|altname|\bCERT_|self.signed/i.test(line))
+    hint: lines.some((line) => /certificate|altname|\bCERT_|self.signed/i.test(line))
       ? "the new machine needs the names' certificate before the flip: copy it over, or issue by DNS-01 (HTTP-01 cannot issue before the flip)"
       : 'make the new machine answer for the live names (server_name, firewall, the service itself), or correct `verify-url`, `expect-status` and `expect-body`',
   })

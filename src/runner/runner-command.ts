@@ -44,6 +44,8 @@ export async function runOnRunner(
       env: { ...env, ...variables },
       silent: true,
       ignoreReturnCode: true,
+      // A process that went on in the background may hold the output open.
+      delay: 1_000,
       input: Buffer.alloc(0),
       listeners: {
         stdline: (line) => {

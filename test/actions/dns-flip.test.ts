@@ -290,7 +290,12 @@ describe('going back by a snapshot', () => {
 describe('errors of the API say what to do, and never hold the token', () => {
   test('zone not found', async () => {
     const inputs = { zone: 'other.test', records: `www A ${OLD} -> ${NEW}` }
-    expectFailure(await scene.flip(inputs), /zone not found: other\.test/, /pdnsutil list-all-zones/)
+    expectFailure(
+      await scene.flip(inputs),
+      /zone not found: other\.test/,
+      /pdnsutil list-all-zones/,
+      /nothing was changed/,
+    )
   })
 
   test('a wrong token', async () => {

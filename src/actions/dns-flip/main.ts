@@ -10,6 +10,7 @@ import { formatEndpoint } from '../../dns/query.ts'
 import type { RecordSet } from '../../dns/record.ts'
 import { takeSnapshot } from '../../dns/snapshot.ts'
 import { describeStanding, revertWrites, standingOf, type Write } from '../../dns/writes.ts'
+import { Cancelled, Failure } from '../../failure.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { runOnRunner } from '../../runner/runner-command.ts'
@@ -25,18 +26,7 @@ export const dnsFlip: Action = {
   async main(run) {
     const inputs = run.inputs(readInputs)
     const { context } = run
-    const provider = powerDns(inputs)
-    const zone = await provider.findZone(inputs.zone, context)
-    const plan = makePlan(inputs.changes, await observe(provider, zone, inputs, context), zone.name)
-    logPlan(plan, context.log)
-    if (inputs.dryRun || plan.problems.length > 0) await summarizePlan(plan, zone.name)
-    if (plan.problems.length > 0) throw planFailure(plan)
-
-    const servers = await nameServers(provider, zone, inputs, context)
-    await checkNameServers(servers, plan.steps, context)
-    const probes = inputs.check ? await liveProbes(inputs.changes, inputs.check) : []
-    if (!inputs.check) context.log.warn('`verify-url` is empty: the new target is not tried before the flip')
-    await preflight(probes, context)
+    const { provider, zone, plan, servers, probes } = await survey(inputs, context)
     run.output('changed', 0)
     if (inputs.dryRun) {
       context.log.info('dry run: nothing was changed')
@@ -80,6 +70,26 @@ export const dnsFlip: Action = {
     const servers = await nameServers(provider, zone, inputs, context)
     context.log.info(await provenBack(servers, back, context))
   },
+}
+
+/** Everything that is read and tried before the first write. */
+async function survey(inputs: DnsFlipInputs, context: Context) {
+  try {
+    const provider = powerDns(inputs)
+    const zone = await provider.findZone(inputs.zone, context)
+    const plan = makePlan(inputs.changes, await observe(provider, zone, inputs, context), zone.name)
+    logPlan(plan, context.log)
+    if (inputs.dryRun || plan.problems.length > 0) await summarizePlan(plan, zone.name)
+    if (plan.problems.length > 0) throw planFailure(plan)
+    const servers = await nameServers(provider, zone, inputs, context)
+    await checkNameServers(servers, plan.steps, context)
+    const probes = inputs.check ? await liveProbes(inputs.changes, inputs.check) : []
+    if (!inputs.check) context.log.warn('`verify-url` is empty: the new target is not tried before the flip')
+    return { provider, zone, plan, servers, probes: await preflight(probes, context) }
+  } catch (error) {
+    if (!(error instanceof Failure) || error instanceof Cancelled) throw error
+    throw new Failure(error.message, { state: 'nothing was changed.', ...error.details, cause: error })
+  }
 }
 
 function namesWritten({ records }: FlipResult): number {

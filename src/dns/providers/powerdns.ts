@@ -62,7 +62,7 @@ class PowerDns implements Provider {
     if (before === undefined || !isSame(before, expected) || before.obstacle !== undefined) {
       throw new RecordChanged(`${name} ${type} was changed by somebody else`, {
         host: this.#host,
-        seen: `it is ${formatValues(before?.values ?? [])}, not ${formatValues(expected.values)}`,
+        seen: `it is ${describe(before)}, not ${describe(expected)}`,
       })
     }
     const records = next.values.map((value) => ({
@@ -83,7 +83,7 @@ class PowerDns implements Provider {
     if (lost) throw lost
     throw new RecordChanged(`${name} ${type} does not hold what was written`, {
       host: this.#host,
-      seen: `it is ${formatValues(after?.values ?? [])}, not ${formatValues(next.values)}`,
+      seen: `it is ${describe(after)}, not ${describe(next)}`,
     })
   }
 
@@ -142,6 +142,9 @@ class PowerDns implements Provider {
 function isSame(a: RecordSet, b: RecordSet): boolean {
   return sameValues(a.values, b.values) && a.ttl === b.ttl
 }
+
+const describe = (set: RecordSet | undefined) =>
+  set === undefined ? 'not there' : `${formatValues(set.values)} (TTL ${set.ttl})`
 
 function textOf(value: unknown, key: string): string {
   const text = (value as Record<string, unknown> | null)?.[key]
