@@ -13,6 +13,8 @@ const BODY_LIMIT = 256 * 1024
 /** From where to probe: through an SSH connection (as that server sees things), or from this machine. */
 export type Vantage = Connection | 'runner'
 
+export type HttpCheck = Extract<HealthCheck, { kind: 'http' }>
+
 export interface ProbeSubject {
   readonly placeholders: Placeholders
   /** Host that a TCP check connects to, as seen from the vantage. */
@@ -24,7 +26,15 @@ export interface ProbeSubject {
 
 /** Builds the probe for one subject. A command needs a server to run on; the inputs see to that. */
 export function makeProbe(check: HealthCheck, from: Vantage, subject: ProbeSubject): Probe {
-  const ask = asker(check, from, subject)
+  return bounded(asker(check, from, subject))
+}
+
+/** A probe that asks over HTTP through dispatchers of the caller's; each is destroyed after one answer. */
+export function makeHttpProbe(check: HttpCheck, url: string, open: () => Dispatcher): Probe {
+  return bounded((signal) => askHttp(check, url, open, signal))
+}
+
+function bounded(ask: (signal: AbortSignal) => Promise<Answer>): Probe {
   return async (signal) => {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)])
     try {
@@ -50,7 +60,14 @@ function asker(
 ): (signal: AbortSignal) => Promise<Answer> {
   switch (check.kind) {
     case 'http':
-      return (signal) => askHttp(check, expandUrl(check.url, subject.placeholders), from, signal)
+      // A dispatcher per probe: a kept-alive connection would go on answering for a process that no longer listens.
+      return (signal) =>
+        askHttp(
+          check,
+          expandUrl(check.url, subject.placeholders),
+          () => (from === 'runner' ? new Agent() : tunnelDispatcher(from)),
+          signal,
+        )
     case 'tcp':
       return (signal) => askTcp(subject.tcpHost, check.port, from, signal)
     case 'command':
@@ -59,13 +76,12 @@ function asker(
 }
 
 async function askHttp(
-  check: Extract<HealthCheck, { kind: 'http' }>,
+  check: HttpCheck,
   url: string,
-  from: Vantage,
+  open: () => Dispatcher,
   signal: AbortSignal,
 ): Promise<Answer> {
-  // A dispatcher per probe: a kept-alive connection would go on answering for a process that no longer listens.
-  const dispatcher: Dispatcher = from === 'runner' ? new Agent() : tunnelDispatcher(from)
+  const dispatcher = open()
   try {
     const response = await request(url, { dispatcher, signal })
     const text = await readSome(response.body, BODY_LIMIT)

@@ -1,0 +1,141 @@
+import { nameInZone, parseDomain } from '../../dns/domain-name.ts'
+import { type Endpoint, parseEndpoint } from '../../dns/query.ts'
+import type { RecordChange } from '../../dns/record.ts'
+import { parseRecordLines } from '../../dns/record-lines.ts'
+import { parseSnapshot } from '../../dns/snapshot.ts'
+import { parseStatusRanges, urlProblem } from '../../health/check.ts'
+import type { HttpCheck } from '../../health/probe.ts'
+import type { InputReader } from '../../runner/input-reader.ts'
+
+export interface DnsFlipInputs {
+  readonly provider: 'powerdns'
+  readonly token: string
+  readonly apiUrl: string
+  readonly zone: string
+  readonly changes: readonly RecordChange[]
+  readonly canary: number
+  /** Undefined where the new machines are not asked. */
+  readonly check: HttpCheck | undefined
+  readonly verify: string | undefined
+  readonly afterFlip: string | undefined
+  /** Empty: the zone's own. */
+  readonly nameServers: readonly Endpoint[]
+  readonly resolvers: readonly Endpoint[]
+  readonly watchMs: number
+  readonly onFailure: 'revert' | 'stop'
+  readonly dryRun: boolean
+}
+
+export function readInputs(read: InputReader): DnsFlipInputs {
+  const zone = readZone(read)
+  const inputs = {
+    provider: readProvider(read),
+    token: readToken(read),
+    apiUrl: readApiUrl(read),
+    zone,
+    changes: readChanges(read, zone),
+    canary: read.integer('canary', { min: 0, max: 500 }),
+    check: readCheck(read),
+    verify: read.optional('verify'),
+    afterFlip: read.optional('after-flip'),
+    nameServers: readEndpoints(read, 'nameservers'),
+    resolvers: readEndpoints(read, 'resolvers'),
+    watchMs: read.duration('watch'),
+    onFailure: read.choice('on-failure', ['revert', 'stop']),
+    dryRun: read.boolean('dry-run'),
+  }
+  read.unserved('phase', ['flip'])
+  read.unserved('ttl')
+  return inputs
+}
+
+function readProvider(read: InputReader): 'powerdns' {
+  const provider = read.required('provider')
+  if (['cloudflare', 'digitalocean', 'rfc2136'].includes(provider)) read.unserved('provider', ['powerdns'])
+  else if (provider !== '') read.choice('provider', ['powerdns'])
+  return 'powerdns'
+}
+
+function readZone(read: InputReader): string {
+  const text = read.required('zone')
+  const zone = parseDomain(text)
+  if (text !== '' && !zone?.includes('.'))
+    read.problem('zone', `is '${text}', not a zone such as example.com`)
+  return zone ?? 'invalid'
+}
+
+function readToken(read: InputReader): string {
+  const token = read.secret('token', { required: true }).trim()
+  if (/[^\x21-\x7e]/.test(token)) read.problem('token', 'holds blanks or characters that no token has')
+  return token
+}
+
+function readApiUrl(read: InputReader): string {
+  const text = read.required('api-url')
+  if (text === '') return text
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
+    read.problem('api-url', 'is not an http:// or https:// URL')
+  } else if (url.username || url.password || url.search || url.hash) {
+    read.problem('api-url', 'must not hold a user, a password, a query or a fragment')
+  }
+  return text
+}
+
+/** `records`, or what `restore` brings back, limited to `names`. */
+function readChanges(read: InputReader, zone: string): readonly RecordChange[] {
+  const lines = read.lines('records')
+  const snapshot = read.optional('restore')
+  const names = readNames(read, zone)
+  if (lines.length > 0 && snapshot !== undefined)
+    read.problem('restore', 'and `records` are both given: give one of them')
+  if (snapshot === undefined) {
+    if (lines.length === 0)
+      read.problem('records', 'is empty: write <name> <type> <old> -> <new>, a line each')
+    if (names.length > 0) read.problem('names', 'limits what `restore` brings back, which is not given')
+    const { changes, problems } = parseRecordLines(lines, zone)
+    for (const problem of problems) read.problem('records', problem)
+    return changes
+  }
+  const restored = parseSnapshot(snapshot, zone)
+  if (typeof restored === 'string') {
+    read.problem('restore', restored)
+    return []
+  }
+  for (const name of names) {
+    if (!restored.some((change) => change.name === name))
+      read.problem('names', `has ${name}, which the snapshot has not`)
+  }
+  if (restored.length === 0)
+    read.problem('restore', 'is a snapshot of no records: there is nothing to bring back')
+  return names.length === 0 ? restored : restored.filter(({ name }) => names.includes(name))
+}
+
+function readNames(read: InputReader, zone: string): string[] {
+  return read.lines('names').flatMap((line) => {
+    const name = nameInZone(line, zone)
+    if (name === undefined) read.problem('names', `has '${line}', which is not a name of the zone ${zone}`)
+    return name === undefined ? [] : [name]
+  })
+}
+
+function readCheck(read: InputReader): HttpCheck | undefined {
+  const url = read.text('verify-url')
+  const expectStatus = parseStatusRanges(read.text('expect-status'))
+  if (expectStatus === undefined) {
+    read.problem('expect-status', `is '${read.text('expect-status')}': write 200, 200-399 or 200,301`)
+  }
+  const expectBody = read.optional('expect-body')
+  if (url === '') return undefined
+  const problem = urlProblem(url, ['name'])
+  if (problem) read.problem('verify-url', problem)
+  return { kind: 'http', url, expectStatus: expectStatus ?? [], expectBody }
+}
+
+function readEndpoints(read: InputReader, input: string): Endpoint[] {
+  return read.lines(input).flatMap((line) => {
+    const endpoint = parseEndpoint(line)
+    if (endpoint === undefined) read.problem(input, `has '${line}', which is not <ip> or <ip>:<port>`)
+    return endpoint === undefined ? [] : [endpoint]
+  })
+}

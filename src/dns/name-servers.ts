@@ -1,0 +1,148 @@
+import { Resolver } from 'node:dns/promises'
+import type { Context } from '../context.ts'
+import { describeError, Failure } from '../failure.ts'
+import { isWithin } from './domain-name.ts'
+import type { Provider, Zone } from './provider.ts'
+import { askServer, DnsQueryError, type Endpoint, formatEndpoint } from './query.ts'
+import { formatValues, isRecordType, type RecordSet, sameValues } from './record.ts'
+
+/** A name server with its addresses. */
+export interface NameServer {
+  readonly name: string
+  readonly addresses: readonly Endpoint[]
+}
+
+/** The zone's own name servers: by the provider's NS records, their addresses from the zone or from a resolver. */
+export async function zoneNameServers(
+  provider: Provider,
+  zone: Zone,
+  resolvers: readonly Endpoint[],
+  context: Context,
+): Promise<NameServer[]> {
+  const sets = await provider.readRecordSets(zone, zone.name, context)
+  const names = (sets.find(({ type }) => type === 'NS')?.values ?? []).map((value) =>
+    value.toLowerCase().replace(/\.$/, ''),
+  )
+  const resolver = new Resolver({ timeout: 3_000, tries: 2 })
+  if (resolvers.length > 0)
+    resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`))
+  return await Promise.all(
+    names.map(async (name) => {
+      const own = isWithin(name, zone.name) ? await provider.readRecordSets(zone, name, context) : []
+      const given = own.filter(({ type }) => type === 'A' || type === 'AAAA').flatMap(({ values }) => values)
+      const found = given.length > 0 ? given : await addressesOf(name, resolver)
+      return { name, addresses: found.map((ip) => ({ ip, port: 53 })) }
+    }),
+  )
+}
+
+async function addressesOf(name: string, resolver: Resolver): Promise<string[]> {
+  const found = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
+  return found.flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
+}
+
+/** What the name servers said in one round. */
+export interface Round {
+  /** Every name server agrees, each by one address at least. */
+  readonly agreed: boolean
+  /** What did not agree, a line each. */
+  readonly differences: readonly string[]
+  /** Addresses that this machine has no route to. */
+  readonly unchecked: readonly string[]
+}
+
+/** Asks every address of every name server once for each record set. */
+export async function askNameServers(
+  servers: readonly NameServer[],
+  expected: readonly RecordSet[],
+  context: Context,
+): Promise<Round> {
+  const unchecked: string[] = []
+  const perServer = await Promise.all(
+    servers.map(async ({ name, addresses }) => {
+      const answers = await Promise.all(addresses.map((address) => differencesAt(address, expected, context)))
+      const checked = answers.filter((one) => one !== undefined)
+      for (const [index, address] of addresses.entries()) {
+        if (answers[index] === undefined) unchecked.push(formatEndpoint(address))
+      }
+      if (checked.length === 0) return [`${name}: it has no address that this machine has a route to`]
+      return checked.flat().map((difference) => `${name}: ${difference}`)
+    }),
+  )
+  const differences = [...new Set(perServer.flat())]
+  return { agreed: differences.length === 0 && servers.length > 0, differences, unchecked }
+}
+
+/** Undefined when there is no route to that address (IPv6 from many runners). */
+async function differencesAt(
+  address: Endpoint,
+  expected: readonly RecordSet[],
+  context: Context,
+): Promise<string[] | undefined> {
+  const differences: string[] = []
+  for (const { name, type, values, ttl } of expected) {
+    if (!isRecordType(type)) throw new TypeError(`${type} is not proven`)
+    const at = formatEndpoint(address)
+    try {
+      const answer = await askServer(address, { name, type }, context)
+      if (answer.rcode !== 'NOERROR') differences.push(`${at} answers ${answer.rcode} for ${name} ${type}`)
+      else if (!answer.authoritative) differences.push(`${at} does not answer ${name} by its own authority`)
+      else if (!sameValues(answer.values, values)) {
+        differences.push(
+          `${at} has ${name} ${type} ${formatValues(answer.values)}, not ${formatValues(values)}`,
+        )
+      } else if (answer.ttl !== ttl)
+        differences.push(`${at} has ${name} ${type} with TTL ${answer.ttl}, not ${ttl}`)
+    } catch (error) {
+      if (!(error instanceof DnsQueryError)) throw error
+      if (['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(error.code))
+        return undefined
+      return [describeError(error)]
+    }
+  }
+  return differences
+}
+
+export interface ProofPolicy {
+  /** Rounds in a row in which all agree: one answer of a server with several backends proves nothing. */
+  readonly rounds: number
+  readonly intervalMs: number
+  readonly timeoutMs: number
+}
+
+export interface Proof {
+  /** Time at which the last name server had changed at the latest, milliseconds since 1970. */
+  readonly at: number
+  readonly rounds: number
+  readonly unchecked: readonly string[]
+}
+
+/** Waits until every name server answers with the record sets, several rounds in a row. */
+export async function proveAtNameServers(
+  servers: readonly NameServer[],
+  expected: readonly RecordSet[],
+  policy: ProofPolicy,
+  context: Context,
+): Promise<Proof> {
+  const { clock, log, signal } = context
+  const start = clock.monotonic()
+  let inARow = 0
+  let since = clock.now()
+  let shown = ''
+  for (let rounds = 1; ; rounds++) {
+    const round = await askNameServers(servers, expected, context)
+    if (inARow === 0) since = clock.now()
+    inARow = round.agreed ? inARow + 1 : 0
+    if (inARow >= policy.rounds) return { at: since, rounds, unchecked: round.unchecked }
+    const text = round.differences.join('; ')
+    if (text !== '' && text !== shown) log.info(`waiting for the name servers: ${text}`)
+    shown = text
+    if (clock.monotonic() - start >= policy.timeoutMs) {
+      throw new Failure(`the name servers did not agree within ${policy.timeoutMs / 1_000} s`, {
+        seen: text,
+        hint: 'a secondary may not get its updates (NOTIFY, zone transfers): look at the log of the one named above',
+      })
+    }
+    await clock.sleep(Math.min(policy.intervalMs, 50 * 2 ** Math.min(rounds - 1, 10)), signal)
+  }
+}

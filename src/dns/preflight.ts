@@ -1,0 +1,87 @@
+import { lookup } from 'node:dns/promises'
+import { isIPv6, type LookupFunction } from 'node:net'
+import { Agent } from 'undici'
+import { type Context, prefixedLog } from '../context.ts'
+import { describeError, Failure } from '../failure.ts'
+import { expandUrl } from '../health/check.ts'
+import { describeAnswer, type Probe, pollHealth } from '../health/poll.ts'
+import { type HttpCheck, makeHttpProbe } from '../health/probe.ts'
+import type { RecordChange } from './record.ts'
+
+/** A machine under a live name, before DNS leads there. */
+export interface LiveProbe {
+  readonly name: string
+  readonly address: string
+  readonly url: string
+  readonly probe: Probe
+}
+
+/** Good answers in a row before anything is written. */
+const POLICY = { intervalMs: 500, timeoutMs: 5_000, threshold: 2 }
+
+/** A probe for each name and each address it is to have. Connects to that address, whatever DNS says now. */
+export async function liveProbes(changes: readonly RecordChange[], check: HttpCheck): Promise<LiveProbe[]> {
+  const probes = changes.map(async ({ name, type, to }) => {
+    const addresses = type === 'CNAME' ? await addressesOf(name, to[0] ?? '') : to
+    const url = expandUrl(check.url, { name })
+    return addresses.map((address) => ({
+      name,
+      address,
+      url,
+      probe: makeHttpProbe(check, url, () => agentFor(address)),
+    }))
+  })
+  return (await Promise.all(probes)).flat()
+}
+
+/** Host, SNI and the check of the certificate stay those of the URL. */
+function agentFor(address: string): Agent {
+  const family = isIPv6(address) ? 6 : 4
+  const toAddress: LookupFunction = (_host, options, callback) =>
+    options.all ? callback(null, [{ address, family }]) : callback(null, address, family)
+  return new Agent({ connect: { lookup: toAddress } })
+}
+
+async function addressesOf(name: string, target: string): Promise<string[]> {
+  try {
+    return (await lookup(target, { all: true })).map(({ address }) => address)
+  } catch (error) {
+    throw new Failure(`the new target of ${name} has no address`, {
+      host: target,
+      seen: describeError(error),
+      state: 'nothing was changed.',
+      hint: 'make its A or AAAA record first',
+    })
+  }
+}
+
+/**
+ * Asks each new machine under the live names; throws unless all are good. Returns the probes to go on with: an IPv6
+ * address that this machine has no route to is left out where another address of the same name was good.
+ */
+export async function preflight(probes: readonly LiveProbe[], context: Context): Promise<LiveProbe[]> {
+  const results = await Promise.all(
+    probes.map(async (live) => {
+      const log = prefixedLog(context.log, `${live.url} at ${live.address}`)
+      const { healthy, last } = await pollHealth(live.probe, POLICY, { ...context, log })
+      return { live, healthy, last }
+    }),
+  )
+  const good = results.filter(({ healthy }) => healthy).map(({ live }) => live)
+  const bad = results.filter(({ live, healthy, last }) => {
+    if (healthy) return false
+    const unroutable = isIPv6(live.address) && /ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL/.test(last.error ?? '')
+    if (!unroutable || !good.some(({ name }) => name === live.name)) return true
+    context.log.warn(`unchecked, this machine has no route there: ${live.url} at ${live.address}`)
+    return false
+  })
+  if (bad.length === 0) return good
+  const lines = bad.map(({ live, last }) => `${live.url} at ${live.address}: ${describeAnswer(last)}`)
+  throw new Failure('the new target does not serve the live names', {
+    seen: lines.join('\n  '),
+    state: 'nothing was changed: the names lead where they led before.',
+    hint: lines.some((line) => /certificate|altname|\bCERT_|self.signed/i.test(line))
+      ? "the new machine needs the names' certificate before the flip: copy it over, or issue by DNS-01 (HTTP-01 cannot issue before the flip)"
+      : 'make the new machine answer for the live names (server_name, firewall, the service itself), or correct `verify-url`, `expect-status` and `expect-body`',
+  })
+}

@@ -1,0 +1,107 @@
+import { Agent, request } from 'undici'
+import { type Context, throwIfCancelled } from '../context.ts'
+import { describeError, Failure } from '../failure.ts'
+
+export interface ApiOptions {
+  /** Without a final slash. */
+  readonly baseUrl: string
+  readonly headers: Readonly<Record<string, string>>
+  /** What must never show up in an error. */
+  readonly secret: string
+  /** For people: `PowerDNS`. */
+  readonly name: string
+}
+
+export interface ApiAnswer {
+  readonly status: number
+  /** At most 8 MiB. */
+  readonly text: string
+}
+
+const ANSWER_TIMEOUT_MS = 15_000
+const MAX_BYTES = 8 * 1024 * 1024
+const READ_ATTEMPTS = 3
+
+/** A provider's HTTP API: bounded answers, repeats of what is safe to repeat, no secret in any text. */
+export class ProviderApi {
+  readonly #options: ApiOptions
+
+  constructor(options: ApiOptions) {
+    this.#options = options
+  }
+
+  /** Reads; asks again when there was no answer, or a status of 429, 502, 503 or 504. */
+  async get(path: string, context: Context): Promise<ApiAnswer> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const answer = await this.#send('GET', path, undefined, context)
+        if (attempt === READ_ATTEMPTS || ![429, 502, 503, 504].includes(answer.status)) return answer
+      } catch (error) {
+        if (attempt === READ_ATTEMPTS || !(error instanceof NoAnswer)) throw error
+      }
+      await context.clock.sleep(250 * 2 ** attempt, context.signal)
+    }
+  }
+
+  /** Writes, once. Throws `NoAnswer` where it is not known whether it was carried out. */
+  async write(
+    method: 'PATCH' | 'PUT' | 'POST',
+    path: string,
+    body: unknown,
+    context: Context,
+  ): Promise<ApiAnswer> {
+    return await this.#send(method, path, body, context)
+  }
+
+  /** One bounded line of an answer, for an error. */
+  shown(text: string): string {
+    return this.#redacted(text.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim()).slice(0, 300)
+  }
+
+  async #send(method: string, path: string, body: unknown, { signal }: Context): Promise<ApiAnswer> {
+    const { baseUrl, headers, name } = this.#options
+    throwIfCancelled(signal)
+    const agent = new Agent({ connect: { timeout: 10_000 } })
+    try {
+      const response = await request(`${baseUrl}${path}`, {
+        method: method as 'GET',
+        dispatcher: agent,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+        headers: {
+          accept: 'application/json',
+          'user-agent': 'evenkeel',
+          ...headers,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+      const chunks: Buffer[] = []
+      let bytes = 0
+      for await (const chunk of response.body) {
+        bytes += (chunk as Buffer).length
+        if (bytes > MAX_BYTES) throw new Error(`an answer of more than ${MAX_BYTES} bytes`)
+        chunks.push(chunk as Buffer)
+      }
+      return { status: response.statusCode, text: Buffer.concat(chunks).toString('utf8') }
+    } catch (error) {
+      throwIfCancelled(signal)
+      throw new NoAnswer(`the ${name} API gives no answer`, {
+        host: new URL(baseUrl).origin,
+        seen: this.#redacted(describeError(error)),
+        hint: 'check `api-url`, that the API is switched on and listens there, and that a firewall lets this runner in',
+      })
+    } finally {
+      await agent.destroy()
+    }
+  }
+
+  #redacted(text: string): string {
+    const { secret } = this.#options
+    return secret === '' ? text : text.replaceAll(secret, '***')
+  }
+}
+
+/** No answer came: for a write it is not known whether it was carried out. */
+export class NoAnswer extends Failure {
+  override readonly name = 'NoAnswer'
+}

@@ -1,0 +1,189 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { startPowerDns } from '../bed/powerdns.ts'
+import { describeInputs, expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { type DnsScene, gate, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
+
+let scene: DnsScene
+beforeAll(async () => {
+  scene = await startDnsScene()
+})
+beforeEach(() => scene.reset())
+afterAll(() => scene?.stop())
+
+const snapshot = (type: string, values: string[]) =>
+  JSON.stringify({
+    version: 1,
+    zone: ZONE,
+    records: ['www', 'api'].map((name) => ({
+      name: `${name}.${ZONE}`,
+      type,
+      ttl: 7,
+      values,
+      written: [OLD],
+    })),
+  })
+
+describeInputs('dns-flip', {
+  provider: async () => {
+    expectFailure(
+      await scene.flip({ provider: 'cloudflare' }),
+      /`provider` is 'cloudflare'.*write 'powerdns'/,
+    )
+    expectFailure(await scene.flip({ provider: 'bind' }), /`provider` is 'bind': write one of powerdns/)
+  },
+  zone: async () => {
+    expectFailure(await scene.flip({ zone: 'test.test' }), /zone not found: test\.test/)
+    expectFailure(await scene.flip({ zone: '../../etc' }), /`zone` is '\.\.\/\.\.\/etc'/)
+  },
+  token: async () => {
+    expectFailure(await scene.flip({ token: 'another' }), /status 401/)
+    expectFailure(await scene.flip({ token: '' }), /`token` is required and empty: the secret/)
+    expectFailure(await scene.flip({ token: 'xyzzy\nplugh: quux' }), /`token` holds blanks/)
+  },
+  'api-url': async () => {
+    expectFailure(await scene.flip({ 'api-url': 'ftp://x' }), /`api-url` is not an http/)
+    expectFailure(await scene.flip({ 'api-url': 'http://127.0.0.1:1' }), /ECONNREFUSED/)
+  },
+  records: async () => {
+    expectSuccess(await scene.flip({ records: `api A ${OLD} -> ${NEW}` }))
+    expect([await scene.values('www'), await scene.values('api')]).toEqual([[OLD], [NEW]])
+  },
+  phase: async () => {
+    expectFailure(await scene.flip({ phase: 'prepare' }), /`phase` is 'prepare'/)
+  },
+  ttl: async () => {
+    expectFailure(await scene.flip({ ttl: '60s' }), /`ttl` is '60s'/)
+  },
+  canary: async () => {
+    const result = await scene.flip({ canary: '2', verify: 'echo "verified: $EVENKEEL_NAMES"' })
+    expectSuccess(result)
+    expect(result.log).toContain(`verified: www.${ZONE} api.${ZONE}`)
+  },
+  'verify-url': async () => {
+    expectFailure(await scene.flip({ 'verify-url': 'http://{name}:1/' }), /does not serve the live names/)
+    expectFailure(await scene.flip({ 'verify-url': 'http://{host}/' }), /'\{host\}' is not a placeholder/)
+    expect((await scene.flip({ 'verify-url': '' })).log).toContain('is not tried before the flip')
+  },
+  'expect-status': async () => {
+    expectFailure(await scene.flip({ 'expect-status': '204' }), /unexpected status, status 200/)
+  },
+  'expect-body': async () => {
+    expectFailure(await scene.flip({ 'expect-body': 'version 2' }), /does not contain 'version 2'/)
+    expectSuccess(await scene.flip({ 'expect-body': 'the new machine' }))
+  },
+  verify: async () => {
+    expectFailure(await scene.flip({ verify: 'false | true' }), /`verify` failed/)
+  },
+  'after-flip': async () => {
+    const command =
+      '[ "$EVENKEEL_NAMES" = "www.example.test api.example.test" ] && echo "after $EVENKEEL_RELEASE"'
+    const result = await scene.flip({ 'after-flip': command })
+    expectSuccess(result)
+    expect(result.log).toMatch(/after 0123456-1234567890/)
+    expectFailure(await scene.flip({ 'after-flip': 'exit 4' }), /`after-flip` failed with exit code 4/)
+  },
+  nameservers: async () => {
+    expectFailure(await scene.flip({ nameservers: '127.0.0.1:1' }), /do not say what its provider says/)
+    expectFailure(
+      await scene.flip({ nameservers: 'ns1.example.test' }),
+      /`nameservers` has 'ns1\.example\.test'/,
+    )
+  },
+  resolvers: async () => {
+    const stale = await startPowerDns({
+      zones: { [ZONE]: ['www', 'api'].map((name) => ({ name, type: 'A', ttl: 5, values: [OLD] })) },
+    })
+    try {
+      const result = await scene.flip(
+        { resolvers: `${stale.address}:${stale.port}` },
+        {
+          during: async (run) => {
+            await run.waitForLog(new RegExp(`waiting for .*:${stale.port} \\(old TTL 5 s\\)`))
+            for (const name of ['www', 'api']) await stale.replace(ZONE, { name, type: 'A', values: [NEW] })
+          },
+        },
+      )
+      expectSuccess(result)
+    } finally {
+      await stale.stop()
+    }
+  },
+  watch: async () => {
+    const result = await scene.flip(
+      { watch: '10m' },
+      {
+        during: async (run) => {
+          await run.waitForLog(/watching for 600 s/)
+          await scene.answerWith(500)
+        },
+      },
+    )
+    expectFailure(result, /went bad while it was watched/, /status 500/, /is back at the old value/)
+    expect(await scene.values('www')).toEqual([OLD])
+  },
+  'on-failure': async () => {
+    expectFailure(await scene.flip({ verify: 'false', 'on-failure': 'stop' }), /holds the new value/)
+    expect(await scene.values('www')).toEqual([NEW])
+  },
+  restore: async () => {
+    expectSuccess(await scene.flip({ records: '', restore: snapshot('A', [NEW]) }))
+    expect(await scene.dns.recordSet(ZONE, 'api', 'A')).toEqual({ ttl: 7, values: [NEW] })
+    expectFailure(
+      await scene.flip({ restore: snapshot('A', [NEW]) }),
+      /`restore` and `records` are both given/,
+    )
+    for (const hostile of ['{}', 'null', '[', snapshot('TXT', ['x']), snapshot('A', ['$(id)'])]) {
+      expectFailure(await scene.flip({ records: '', restore: hostile }), /`restore` (is not|holds a record)/)
+    }
+  },
+  names: async () => {
+    const inputs = { records: '', restore: snapshot('A', [NEW]) }
+    expectSuccess(await scene.flip({ ...inputs, names: 'api' }))
+    expect([await scene.values('www'), await scene.values('api')]).toEqual([[OLD], [NEW]])
+    expectFailure(await scene.flip({ ...inputs, names: 'shop' }), /`names` has shop\.example\.test/)
+    expectFailure(await scene.flip({ names: 'api' }), /`names` limits what `restore` brings back/)
+  },
+  'dry-run': async () => {
+    expectSuccess(await scene.flip({ 'dry-run': 'true' }))
+    expect(await scene.values('www')).toEqual([OLD])
+  },
+})
+
+test('everything that is wrong is reported together, before any connection', async () => {
+  const result = await scene.flip({
+    provider: '',
+    zone: 'example',
+    'api-url': '',
+    records: 'www TXT a -> b\n*.x A 192.0.2.1 -> 192.0.2.2',
+    recrods: 'x',
+    canary: 'one',
+    watch: 'long',
+    'on-failure': 'panic',
+  })
+  expectFailure(
+    result,
+    /`provider` is required/,
+    /`zone` is 'example'/,
+    /`api-url` is required/,
+    /`records` line 'www TXT a -> b': only A, AAAA, CNAME/,
+    /a wildcard is not changed/,
+    /`recrods` is not an input of this action: did you mean `records`/,
+    /`canary` is 'one'/,
+    /`watch` is 'long'/,
+    /`on-failure` is 'panic'/,
+    /no connection was made/,
+  )
+})
+
+test('a cancel ends the command with all it has started', async () => {
+  const wait = gate()
+  try {
+    const result = await scene.flip(
+      { verify: `(${wait.command}) &\nwait` },
+      { during: (run) => run.waitForLog(/at the gate: www/).then(() => run.cancel()) },
+    )
+    expect(result.orphans).toEqual([])
+  } finally {
+    wait.remove()
+  }
+})

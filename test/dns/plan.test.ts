@@ -1,0 +1,80 @@
+import { expect, test } from 'vitest'
+import { makePlan } from '../../src/dns/plan.ts'
+import type { RecordSet } from '../../src/dns/record.ts'
+import { parseRecordLines } from '../../src/dns/record-lines.ts'
+
+const zone = 'example.com'
+const www = (type: string, ...values: string[]): RecordSet => ({
+  name: `www.${zone}`,
+  type,
+  ttl: 300,
+  values,
+})
+
+function plan(lines: string[], ...sets: RecordSet[]) {
+  const observed = new Map<string, RecordSet[]>()
+  for (const set of sets) observed.set(set.name, [...(observed.get(set.name) ?? []), set])
+  const { steps, problems } = makePlan(parseRecordLines(lines, zone).changes, observed, zone)
+  return problems.length > 0
+    ? problems.map(({ what }) => what).join()
+    : steps.map(({ verdict }) => verdict).join()
+}
+
+const line = 'www A 192.0.2.1 -> 192.0.2.2'
+
+test.each<[string, string[], RecordSet[], string | RegExp]>([
+  ['the old value', [line], [www('A', '192.0.2.1')], 'write'],
+  ['the new value', [line], [www('A', '192.0.2.2')], 'done'],
+  [
+    'the old values in another order',
+    ['www A 192.0.2.1,192.0.2.3 -> 192.0.2.2'],
+    [www('A', '192.0.2.3', '192.0.2.1')],
+    'write',
+  ],
+  ['another value', [line], [www('A', '192.0.2.9')], /neither the old .* nor the new/],
+  ['fewer values', ['www A 192.0.2.1,192.0.2.3 -> 192.0.2.2'], [www('A', '192.0.2.1')], /neither the old/],
+  [
+    'old and new together',
+    [line],
+    [www('A', '192.0.2.1', '192.0.2.2')],
+    /more values than expected \(192\.0\.2\.2\)/,
+  ],
+  ['nothing', [line], [], /never made/],
+  ['only the other family', [line], [www('AAAA', '2001:db8::1')], /the name has AAAA only/],
+  ['an alias', [line], [www('ALIAS', 'x.example.net.')], /type ALIAS, which is not changed/],
+  ['a Lua record beside it', [line], [www('A', '192.0.2.1'), www('LUA', 'A "x"')], /type LUA beside it/],
+  [
+    'a locked record',
+    [line],
+    [{ ...www('A', '192.0.2.1'), obstacle: 'is locked' }],
+    /is locked: it is left alone/,
+  ],
+  [
+    'an AAAA beside it',
+    [line],
+    [www('A', '192.0.2.1'), www('AAAA', '2001:db8::1')],
+    /leaves AAAA 2001:db8::1 behind/,
+  ],
+  [
+    'an AAAA that is flipped too',
+    [line, 'www AAAA 2001:db8::1 -> 2001:db8::2'],
+    [www('A', '192.0.2.1'), www('AAAA', '2001:db8::1')],
+    'write,write',
+  ],
+  [
+    'an AAAA that is said to stay',
+    [line, 'www AAAA 2001:db8::2 -> 2001:db8::2'],
+    [www('A', '192.0.2.1'), www('AAAA', '2001:db8::2')],
+    'write,done',
+  ],
+  [
+    'a hint at the old machine',
+    [line],
+    [www('A', '192.0.2.1'), www('HTTPS', '1 . ipv4hint=192.0.2.9,192.0.2.1')],
+    /leaves an HTTPS/,
+  ],
+  ['a hint at another', [line], [www('A', '192.0.2.1'), www('HTTPS', '1 . ipv4hint=192.0.2.11')], 'write'],
+])('%s', (_, lines, sets, wanted) => {
+  if (typeof wanted === 'string') expect(plan(lines, ...sets)).toBe(wanted)
+  else expect(plan(lines, ...sets)).toMatch(wanted)
+})
