@@ -69679,7 +69679,13 @@ const probe_ANSWER_TIMEOUT_MS = 5_000;
 const BODY_LIMIT = 256 * 1024;
 /** Builds the probe for one subject. A command needs a server to run on; the inputs see to that. */
 function makeProbe(check, from, subject) {
-    const ask = asker(check, from, subject);
+    return bounded(asker(check, from, subject));
+}
+/** A probe that asks over HTTP through dispatchers of the caller's; each is destroyed after one answer. */
+function makeHttpProbe(check, url, open) {
+    return bounded((signal) => askHttp(check, url, open, signal));
+}
+function bounded(ask) {
     return async (signal) => {
         const bounded = AbortSignal.any([signal, AbortSignal.timeout(probe_ANSWER_TIMEOUT_MS)]);
         try {
@@ -69703,16 +69709,16 @@ function briefly(error) {
 function asker(check, from, subject) {
     switch (check.kind) {
         case 'http':
-            return (signal) => askHttp(check, expandUrl(check.url, subject.placeholders), from, signal);
+            // A dispatcher per probe: a kept-alive connection would go on answering for a process that no longer listens.
+            return (signal) => askHttp(check, expandUrl(check.url, subject.placeholders), () => (from === 'runner' ? new undici/* Agent */.g6() : tunnelDispatcher(from)), signal);
         case 'tcp':
             return (signal) => askTcp(subject.tcpHost, check.port, from, signal);
         case 'command':
             return (signal) => askCommand(check.command, from, subject, signal);
     }
 }
-async function askHttp(check, url, from, signal) {
-    // A dispatcher per probe: a kept-alive connection would go on answering for a process that no longer listens.
-    const dispatcher = from === 'runner' ? new undici/* Agent */.g6() : tunnelDispatcher(from);
+async function askHttp(check, url, open, signal) {
+    const dispatcher = open();
     try {
         const response = await (0,undici/* request */.Em)(url, { dispatcher, signal });
         const text = await readSome(response.body, BODY_LIMIT);

@@ -54,7 +54,11 @@ const firstContact: Record<string, (url: string) => Record<string, string>> = {
     restart: 'true',
   }),
   'consul-drain': (url) => ({ 'consul-url': url, upstream: 'upstreams/app', nodes: '127.0.0.1:9' }),
-  'consul-undrain': (url) => ({ 'consul-url': url, upstream: 'upstreams/app', 'drain-id': 'evenkeel-00000000-0000-4000-8000-000000000000' }),
+  'consul-undrain': (url) => ({
+    'consul-url': url,
+    upstream: 'upstreams/app',
+    'drain-id': 'evenkeel-00000000-0000-4000-8000-000000000000',
+  }),
   'dns-flip': (url) => ({
     provider: 'powerdns',
     'api-url': url,
