@@ -25,7 +25,8 @@ export async function rollingActs(say: Say): Promise<Act[]> {
   const sshd = await startSshd()
   for (const app of apps) {
     app.setStartDelay(400)
-    await consul.put(`upstreams/app/${app.address}`, '{"weight":1,"max_fails":2,"fail_timeout":10}')
+    // max_fails 0: else nginx itself shuns a node for seconds after a failure, which would make the control worse.
+    await consul.put(`upstreams/app/${app.address}`, '{"weight":1,"max_fails":0,"fail_timeout":10}')
   }
   const upsync = await startUpsync({ consulUrl: consul.url, app: 'app' })
   const stage = { consul, apps, upsync, sshd }

@@ -124,11 +124,11 @@ function spanBar(span: Span, lanes: readonly string[], top: number, x: (at: numb
   const left = x(span.from)
   const width = Math.max(3, x(span.to) - left)
   const y = top + lanes.indexOf(span.lane) * LANE_HEIGHT
-  const label = `${span.label}, ${((span.to - span.from) / 1000).toFixed(1)} s`
-  const fits = width > label.length * 6.2
+  const took = `${((span.to - span.from) / 1000).toFixed(1)} s`
+  const fits = width > took.length * 6.2
   return (
-    `<g><title>${escapeHtml(`${span.lane}: ${label}`)}</title><rect class="span-${span.kind}" rx="3" x="${left.toFixed(1)}" y="${y}" width="${width.toFixed(1)}" height="${LANE_HEIGHT - 5}"/>` +
-    `${fits ? `<text class="span-text" x="${(left + 5).toFixed(1)}" y="${y + 12.5}">${escapeHtml(label)}</text>` : ''}</g>`
+    `<g><title>${escapeHtml(`${span.lane}: ${span.label}, ${took}`)}</title><rect class="span-${span.kind}" rx="3" x="${left.toFixed(1)}" y="${y}" width="${width.toFixed(1)}" height="${LANE_HEIGHT - 5}"/>` +
+    `${fits ? `<text class="span-text" x="${(left + 5).toFixed(1)}" y="${y + 12.5}">${took}</text>` : ''}</g>`
   )
 }
 
