@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Sshd, startSshd } from '../bed/sshd.ts'
+import { makeClientKey, type Sshd, startSshd } from '../bed/sshd.ts'
 import { runAction } from '../harness/action-run.ts'
 import { describeInputs, expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { type CountingServer, healthInputCases, startCountingServer } from './health-input-cases.ts'
@@ -131,6 +131,15 @@ describe('bad input, before any connection', () => {
     [{ 'health-url': url, 'private-key': 'ssh-ed25519 AAAA' }, /is a public key/],
   ])('%j', async (inputs: Record<string, string>, message) => {
     expectFailure(await waitHealthy({ ...sshInputs(sshd), ...inputs }), message)
+  })
+
+  test('a key that needs a passphrase says so', async () => {
+    const { privateKey } = makeClientKey('ed25519', { passphrase: 'open sesame' })
+    const result = await waitHealthy({ ...sshInputs(sshd), 'private-key': privateKey, 'health-url': url })
+    expectFailure(
+      result,
+      /`private-key` the private key needs a passphrase: give it as the input 'passphrase'/,
+    )
   })
 
   test('names are taken in any case, as the runner does', async () => {
