@@ -48,4 +48,8 @@ describeInputs('last-good', {
     expect(await chosen({ current: 'static-staging-2' })).toBe('static-staging-1')
     expect(await chosen({ current: '2'.repeat(40) })).toBe('static-staging-1')
   },
+  version: async () => {
+    expect(await chosen({ version: 'static-staging-3' })).toBe('static-staging-3')
+    expect(await chosen({ version: '1'.repeat(40) })).toBe('static-staging-1')
+  },
 })

@@ -62,6 +62,16 @@ describe.each(['20', '24'] as const)('on Node %s', (node) => {
   })
 })
 
+test('finds a version by its name, though it is current or was left; never a failed one', async () => {
+  for (const release of ['A', 'B', 'C']) seed(release)
+  seed('D', ['in_progress', 'failure'])
+  seed('B')
+  expect((await run({ version: 'C' })).outputs['release']).toBe('C')
+  expect((await run({ version: 'B' })).outputs['deployment-id']).toBe(String(api.deployments[4]?.id))
+  expectFailure(await run({ version: 'D' }), /no good deployment of 'D'/, /newest first: B, C, A/)
+  expectFailure(await run({ version: 'E', current: 'A' }), /`current` says what not to go back to/)
+})
+
 test('other environments, kinds and deployments are none of its business', async () => {
   seed('A')
   api.seed({ environment: 'staging' }, 'success')

@@ -8,15 +8,25 @@ export interface LastGoodInputs {
   readonly place: Place
   /** A release, or a full commit id in lower case. */
   readonly current: string | undefined
+  /** The version to find, a release or a full commit id in lower case. */
+  readonly version: string | undefined
 }
 
 export function readInputs(read: InputReader): LastGoodInputs {
-  return { token: readToken(read), place: readPlace(read), current: readCurrent(read) }
+  const current = readVersion(read, 'current')
+  const version = readVersion(read, 'version')
+  if (current !== undefined && version !== undefined) {
+    read.problem(
+      'current',
+      'says what not to go back to, which `version` leaves no choice about: give one of them',
+    )
+  }
+  return { token: readToken(read), place: readPlace(read), current, version }
 }
 
-function readCurrent(read: InputReader): string | undefined {
-  const current = read.optional('current')
-  if (current === undefined) return undefined
-  if (!isRelease(current)) read.problem('current', 'is neither a release nor a full commit id')
-  return /^[0-9a-f]{40}$/i.test(current) ? current.toLowerCase() : current
+function readVersion(read: InputReader, input: 'current' | 'version'): string | undefined {
+  const version = read.optional(input)
+  if (version === undefined) return undefined
+  if (!isRelease(version)) read.problem(input, 'is neither a release nor a full commit id')
+  return /^[0-9a-f]{40}$/i.test(version) ? version.toLowerCase() : version
 }

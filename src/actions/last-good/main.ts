@@ -1,15 +1,31 @@
 import { Failure } from '../../failure.ts'
-import type { Action } from '../../runner/action.ts'
+import type { Action, Run } from '../../runner/action.ts'
 import { Deployments } from '../../runner/deployments/deployments.ts'
-import { findLastGood, type LastGood } from '../../runner/deployments/last-good.ts'
+import { findLastGood, findVersion, type LastGood } from '../../runner/deployments/last-good.ts'
+import type { DeploymentRecord } from '../../runner/deployments/record.ts'
 import { readInputs } from './inputs.ts'
 
 export const lastGood: Action = {
   async main(run) {
-    const { token, place, current } = run.inputs(readInputs)
+    const { token, place, current, version } = run.inputs(readInputs)
     const deployments = new Deployments(run.github, token, run.context)
     const records = await deployments.list(place)
-    const found = await findLastGood(records, current, (record) => deployments.isGood(record))
+    const isGood = (record: DeploymentRecord) => deployments.isGood(record)
+    if (version !== undefined) {
+      const { chosen: named, good } = await findVersion(records, version, isGood)
+      if (named === undefined) {
+        throw new Failure(
+          `no good deployment of '${version}', kind ${place.kind}, is recorded for the environment ${place.environment}`,
+          {
+            seen: `there are, newest first: ${good.join(', ') || 'none'}`,
+            state: 'nothing was changed.',
+            hint: 'name one of these; one that was never recorded, or has failed, is reached by deploying it',
+          },
+        )
+      }
+      return give(run, named)
+    }
+    const found = await findLastGood(records, current, isGood)
     const { chosen } = found
     if (chosen === undefined) {
       throw new Failure(
@@ -21,14 +37,17 @@ export const lastGood: Action = {
         },
       )
     }
-    run.output('sha', chosen.sha)
-    run.output('release', chosen.release)
-    run.output('snapshot', chosen.snapshot)
-    run.output('deployment-id', chosen.id)
-    const { log } = run.context
-    log.info(`last good: release ${chosen.release}, commit ${chosen.sha} (deployment ${chosen.id})`)
-    log.info(describe(found, records.length))
+    give(run, chosen)
+    run.context.log.info(describe(found, records.length))
   },
+}
+
+function give(run: Run, { id, sha, release, snapshot }: DeploymentRecord): void {
+  run.output('sha', sha)
+  run.output('release', release)
+  run.output('snapshot', snapshot)
+  run.output('deployment-id', id)
+  run.context.log.info(`last good: release ${release}, commit ${sha} (deployment ${id})`)
 }
 
 function describe({ current, left }: LastGood, count: number): string {

@@ -69,4 +69,28 @@ export async function findLastGood(
   return { chosen: undefined, current, left: [...left] }
 }
 
+const MAX_LISTED = 20
+
+/**
+ * The newest good record of a release or, given a full commit id, of a commit; where there is none, the releases
+ * that are good (the newest 20; of kind git their commits), as what could be named instead.
+ */
+export async function findVersion(
+  records: readonly DeploymentRecord[],
+  version: string,
+  isGood: (record: DeploymentRecord) => Promise<boolean>,
+): Promise<{ chosen: DeploymentRecord | undefined; good: readonly string[] }> {
+  for (const record of records) {
+    if ((record.release === version || record.sha === version) && (await isGood(record))) {
+      return { chosen: record, good: [] }
+    }
+  }
+  const good = new Set<string>()
+  for (const record of records) {
+    if (good.size === MAX_LISTED) break
+    if (!good.has(versionOf(record)) && (await isGood(record))) good.add(versionOf(record))
+  }
+  return { chosen: undefined, good: [...good] }
+}
+
 const versionOf = (record: DeploymentRecord) => (record.kind === 'git' ? record.sha : record.release)
