@@ -6,6 +6,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/bed/global-setup.ts'],
+    // They import JSON without saying so, which Node itself refuses.
+    server: { deps: { inline: [/@actions\/(languageservice|workflow-parser)/] } },
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 30_000,
