@@ -1,0 +1,37 @@
+// The suite as another repository would get it, with what act does not know rewritten or left out.
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { repositoryRoot } from '../harness/action-file.ts'
+
+/** The name and version that callers write. */
+export const SUITE = 'evenkeel/evenkeel'
+export const SUITE_VERSION = 'v1'
+
+/** All that is changed in the copy. */
+export const REWRITES: readonly { readonly why: string; readonly from: RegExp; readonly to: string }[] = [
+  {
+    why: 'act does not know `$/`, "this repository at this commit": it gets the repository and version by name',
+    from: /^(\s+uses: )\$\/(\S+)$/gm,
+    to: `$1${SUITE}/$2@${SUITE_VERSION}`,
+  },
+  {
+    why: 'act does not know `deployment` and makes no records anyway',
+    from: /^\s+deployment: false\n/gm,
+    to: '',
+  },
+  { why: 'act does not know `queue` and ignores `concurrency`', from: /^\s+queue: max\n/gm, to: '' },
+]
+
+/** Copies actions, bundles and workflows into a new folder. */
+export function copySuite(folder: string): void {
+  mkdirSync(join(folder, '.github/workflows'), { recursive: true })
+  for (const part of ['actions', 'dist']) {
+    cpSync(join(repositoryRoot, part), join(folder, part), { recursive: true })
+  }
+  const workflows = join(repositoryRoot, '.github/workflows')
+  for (const name of readdirSync(workflows)) {
+    const text = readFileSync(join(workflows, name), 'utf8')
+    const rewritten = REWRITES.reduce((before, { from, to }) => before.replace(from, to), text)
+    writeFileSync(join(folder, '.github/workflows', name), rewritten)
+  }
+}
