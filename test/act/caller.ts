@@ -6,12 +6,12 @@ import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { expect } from 'vitest'
 import type { GitHubApi } from '../bed/github-api.ts'
-import { repositoryRoot } from '../harness/action-file.ts'
 import { actProgram } from './act-program.ts'
-import { copySuite, SUITE, SUITE_VERSION } from './suite-copy.ts'
+import { copySuite, SUITE, SUITE_VERSION, standIns } from './suite-copy.ts'
 
 export interface ActRun {
   ok: boolean
+  /** What act has printed, and after it what the steps have. */
   log: string
 }
 
@@ -63,12 +63,15 @@ export class Caller {
   /** Runs .github/workflows/<name>.yml; each run has a number of its own. */
   async run(name: string, { event = 'workflow_dispatch', inputs = {} }: RunOptions = {}): Promise<ActRun> {
     const runId = String(++this.#runs)
+    const stepLog = this.#in(`steps-${runId}.log`)
+    writeFileSync(stepLog, '')
     const variables = { ...this.#secrets, ...this.#variables }
     const args = [
       event,
       ...['--workflows', `.github/workflows/${name}.yml`],
       ...['--env', `GITHUB_API_URL=${this.#api.url}`, '--env', `GITHUB_RUN_ID=${runId}`],
       ...['--env', `ARTIFACTS=${this.#in('artifacts')}`],
+      ...['--env', `STEP_LOG=${stepLog}`, '--env', `BASH_ENV=${join(standIns, 'keep-output.bash')}`],
       ...Object.entries(inputs).flatMap(([input, value]) => ['--input', `${input}=${value}`]),
       ...Object.keys(this.#secrets).flatMap((secret) => ['--secret', secret]),
       ...Object.keys(this.#variables).flatMap((variable) => ['--var', variable]),
@@ -81,7 +84,7 @@ export class Caller {
     for (const [name, secret] of Object.entries(this.#secrets)) {
       expect(run.log, `${name} is in the log`).not.toContain(secret)
     }
-    return run
+    return { ok: run.ok, log: `${run.log}\n${readFileSync(stepLog, 'utf8')}` }
   }
 
   remove(): void {
@@ -94,7 +97,6 @@ export class Caller {
 
   /** What act would fetch from GitHub, and the folder that it takes instead. */
   #localActions(): string[] {
-    const standIns = join(repositoryRoot, 'test/act/stand-ins')
     const texts = [this.#in('suite'), this.folder].flatMap((root) => {
       const workflows = join(root, '.github/workflows')
       return readdirSync(workflows).map((name) => readFileSync(join(workflows, name), 'utf8'))

@@ -1,11 +1,14 @@
 // The suite as another repository would get it, with what act does not know rewritten or left out.
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { repositoryRoot } from '../harness/action-file.ts'
 
 /** The name and version that callers write. */
 export const SUITE = 'evenkeel/evenkeel'
 export const SUITE_VERSION = 'v1'
+
+/** What takes the place of something that is not to be had without GitHub, or is not enough for a test. */
+export const standIns = join(import.meta.dirname, 'stand-ins')
 
 /** All that is changed in the copy. */
 export const REWRITES: readonly { readonly why: string; readonly from: RegExp; readonly to: string }[] = [
@@ -28,6 +31,8 @@ export function copySuite(folder: string): void {
   for (const part of ['actions', 'dist']) {
     cpSync(join(repositoryRoot, part), join(folder, part), { recursive: true })
   }
+  renameSync(join(folder, 'actions/launch'), join(folder, 'actions/launch-itself'))
+  cpSync(join(standIns, 'launch'), join(folder, 'actions/launch'))
   const workflows = join(repositoryRoot, '.github/workflows')
   for (const name of readdirSync(workflows)) {
     const text = readFileSync(join(workflows, name), 'utf8')
