@@ -14,27 +14,16 @@ beforeAll(async () => {
   machines = await startMachines((host) => `location / { return 200 "${host}"; }`)
   caller = new Caller(api, { DNS_TOKEN: machines.dns.apiKey })
   caller.commit('callers', {
-    '.github/workflows/flip.yml': `name: flip
-on:
-  workflow_dispatch:
-    inputs:
-      record:
-        required: true
-permissions: {}
-jobs:
-  flip:
-    permissions:
-      contents: read
-      deployments: write
-    uses: evenkeel/evenkeel/.github/workflows/dns-flip.yml@v1
-    with:
-      environment: dns
-      provider: powerdns
-      api-url: ${machines.dns.apiUrl}
-      ${machines.dnsInputs}
-      records: \${{ inputs.record }}
-    secrets: inherit
-`,
+    '.github/workflows/flip.yml': readmeCaller('dns-flip', [
+      [
+        'on: workflow_dispatch',
+        'on:\n  workflow_dispatch:\n    inputs:\n      record:\n        required: true',
+      ],
+      ['https://dns.example.com', machines.dns.apiUrl],
+      ['zone: example.com', machines.dnsInputs],
+      ['www A 192.0.2.1 -> 192.0.2.2', '${{ inputs.record }}'],
+      ['        api A 192.0.2.1 -> 192.0.2.2\n', ''],
+    ]),
     '.github/workflows/rollback.yml': readmeCaller('rollback', [
       ['https://dns.example.com', machines.dns.apiUrl],
       ['zone: example.com', machines.dnsInputs],

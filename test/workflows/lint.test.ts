@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest'
 import { TextDocument } from 'vscode-languageserver-textdocument'
 import { parse } from 'yaml'
 import { repositoryRoot } from '../harness/action-file.ts'
-import { brokenRules, differingDefaults } from './rules.ts'
+import { readmeBlocks } from './readme.ts'
+import { brokenRules, differingDefaults, unknownInputs } from './rules.ts'
 
 const files = globSync(['.github/workflows/*.yml', 'actions/*/action.yml'], { cwd: repositoryRoot }).sort()
 const textOf = (file: string) => readFileSync(join(repositoryRoot, file), 'utf8')
@@ -44,6 +45,32 @@ describe.each(files)('%s', (file) => {
   test('has the defaults of the actions that it calls', () => {
     expect(differingDefaults(parse(textOf(file)), repositoryRoot)).toEqual([])
   })
+})
+
+const whole = readmeBlocks().filter((text) => text.startsWith('name: '))
+const steps = readmeBlocks().filter((text) => !text.startsWith('name: '))
+
+describe.each(whole)("the README's workflow %$", (text) => {
+  test('is valid to GitHub', async () => {
+    expect(await diagnose('.github/workflows/readme.yml', text)).toEqual([])
+  })
+
+  test('gives inputs that there are, and those that are needed', () => {
+    expect(unknownInputs(parse(text), repositoryRoot)).toEqual([])
+  })
+})
+
+test.each(steps)("the README's steps %$ are valid", async (text) => {
+  const workflow = `on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n${text}`
+  expect(await diagnose('.github/workflows/readme.yml', workflow)).toEqual([])
+  expect(unknownInputs(parse(workflow), repositoryRoot)).toEqual([])
+})
+
+test('the README has a caller of every reusable workflow', () => {
+  const all = readmeBlocks().join('\n')
+  for (const file of files.filter((name) => textOf(name).includes('workflow_call:'))) {
+    expect(all).toContain(`uses: evenkeel/evenkeel/${file}@v1`)
+  }
 })
 
 describe('the language service finds', () => {

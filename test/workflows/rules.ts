@@ -1,6 +1,7 @@
 // What GitHub's own language service does not find in workflows and action files, as rules over the parsed YAML.
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parse } from 'yaml'
 import { readActionFile } from '../harness/action-file.ts'
 
 type Fields = Record<string, unknown>
@@ -62,12 +63,16 @@ function usesProblems(uses: string, given: Fields, root: string): string[] {
 function ownActionProblems(path: string, given: Fields, root: string): string[] {
   const folder = join(root, path)
   if (!existsSync(folder)) return [`$/${path} does not exist`]
-  const inputs = Object.entries(readActionFile(folder).inputs ?? {})
-  const unknown = Object.keys(given).filter((name) => !inputs.some(([input]) => input === name))
-  const missing = inputs.filter(([name, input]) => input?.required && !(name in given)).map(([name]) => name)
+  return inputProblems(path, given, readActionFile(folder).inputs ?? {})
+}
+
+function inputProblems(path: string, given: Fields, defined: Fields): string[] {
+  const required = Object.keys(defined).filter((name) => fieldsOf(defined[name])['required'] === true)
   return [
-    ...unknown.map((name) => `${path} has no input ${name}`),
-    ...missing.map((name) => `${path} needs the input ${name}`),
+    ...Object.keys(given)
+      .filter((name) => !(name in defined))
+      .map((name) => `${path} has no input ${name}`),
+    ...required.filter((name) => !(name in given)).map((name) => `${path} needs the input ${name}`),
   ]
 }
 
@@ -130,6 +135,21 @@ function reusableProblems(file: Fields): string[] {
     }
   }
   return problems
+}
+
+/** What is wrong with the inputs that a caller gives to this suite's workflows and actions, named as others name them. */
+export function unknownInputs(file: Fields, root: string): string[] {
+  const own = /^evenkeel\/evenkeel\/(.*)@v1$/
+  const jobs = Object.values(fieldsOf(file['jobs'])).map(fieldsOf)
+  return [...jobs, ...stepsOf(file).map(([, step]) => step)].flatMap((step) => {
+    const path = own.exec(String(step['uses'] ?? ''))?.[1]
+    if (path === undefined) return []
+    const given = fieldsOf(step['with'])
+    if (!path.endsWith('.yml'))
+      return inputProblems(path, given, readActionFile(join(root, path)).inputs ?? {})
+    const called = fieldsOf(parse(readFileSync(join(root, path), 'utf8')))
+    return inputProblems(path, given, fieldsOf(fieldsOf(fieldsOf(called['on'])['workflow_call'])['inputs']))
+  })
 }
 
 /** Where a reusable workflow hands an input on as it is to an action, both must have the same default. */
