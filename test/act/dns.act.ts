@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type GitHubApi, startGitHubApi } from '../bed/github-api.ts'
+import { type Machines, NEW, OLD, startMachines } from '../bed/machines.ts'
 import { readmeCaller } from '../workflows/readme.ts'
 import { Caller, expectFailed, expectOk } from './caller.ts'
-import { type Machines, NEW, OLD, startMachines } from './machines.ts'
 import { recordsOf } from './records.ts'
 
 let api: GitHubApi

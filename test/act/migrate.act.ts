@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type GitHubApi, startGitHubApi } from '../bed/github-api.ts'
 import { startLoad } from '../bed/load.ts'
+import { type Machines, NEW, OLD, startMachines, ZONE } from '../bed/machines.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { readmeCaller } from '../workflows/readme.ts'
 import { Caller, expectFailed, expectOk } from './caller.ts'
-import { type Machines, NEW, OLD, startMachines, ZONE } from './machines.ts'
 import { recordsOf } from './records.ts'
 
 let api: GitHubApi

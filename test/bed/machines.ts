@@ -1,7 +1,7 @@
 // Two machines on one port, of which the names of a zone lead to the old one.
-import { type Nginx, startNginx } from '../bed/nginx.ts'
-import { freePort } from '../bed/ports.ts'
-import { type PowerDns, startPowerDns } from '../bed/powerdns.ts'
+import { type Nginx, startNginx } from './nginx.ts'
+import { freePort } from './ports.ts'
+import { type PowerDns, startPowerDns } from './powerdns.ts'
 
 export const OLD = '127.0.0.1'
 export const NEW = '127.0.0.2'
