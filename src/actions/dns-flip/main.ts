@@ -15,7 +15,7 @@ import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { runOnRunner } from '../../runner/runner-command.ts'
 import { type DnsFlipInputs, readInputs } from './inputs.ts'
-import { logPlan, planFailure, reportOf, summarizeFlip, summarizePlan } from './report.ts'
+import { logPlan, planFailure, planReport, reportOf, summarizeFlip, summarizePlan } from './report.ts'
 
 /** What the settle step needs to know. */
 interface State {
@@ -29,6 +29,7 @@ export const dnsFlip: Action = {
     const { provider, zone, plan, servers, probes } = await survey(inputs, context)
     run.output('changed', 0)
     if (inputs.dryRun) {
+      run.output('report', JSON.stringify(planReport(plan)))
       context.log.info('dry run: nothing was changed')
       return
     }

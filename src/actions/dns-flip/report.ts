@@ -47,6 +47,17 @@ export async function summarizePlan(plan: Plan, zone: string): Promise<void> {
   await writeSummary(`### DNS plan for ${zone}\n\n${markdownTable(HEADER, planRows(plan))}\n\n`)
 }
 
+/** The output `report` of a dry run. */
+export function planReport({ steps }: Plan): unknown {
+  return {
+    dryRun: true,
+    records: steps.map(({ change: { name, type, from, to }, current: { ttl }, verdict }) => ({
+      ...{ name, type, old: from, new: to, ttl },
+      outcome: verdict === 'write' ? 'to be written' : 'new already',
+    })),
+  }
+}
+
 /** Why nothing is written. */
 export function planFailure({ problems }: Plan): Failure {
   return new Failure(
