@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { expect } from 'vitest'
-import type { GitHubApi } from '../bed/github-api.ts'
 import { actProgram } from './act-program.ts'
 import { copySuite, SUITE, SUITE_VERSION, standIns } from './suite-copy.ts'
 
@@ -15,8 +14,17 @@ export interface ActRun {
   log: string
 }
 
+/** GitHub's API, or what stands in for it. */
+export interface Api {
+  readonly url: string
+  readonly repository: string
+  readonly token: string
+}
+
 export interface RunOptions {
   event?: string
+  /** What the event says. */
+  payload?: object
   inputs?: Record<string, string>
 }
 
@@ -25,12 +33,12 @@ const DEADLINE_MS = 150_000
 export class Caller {
   readonly #scene = mkdtempSync(join(tmpdir(), 'evenkeel-act-'))
   readonly folder = join(this.#scene, 'repository')
-  readonly #api: GitHubApi
+  readonly #api: Api
   readonly #secrets: Record<string, string>
   readonly #variables: Record<string, string>
   #runs = 100
 
-  constructor(api: GitHubApi, secrets: Record<string, string>, variables: Record<string, string> = {}) {
+  constructor(api: Api, secrets: Record<string, string>, variables: Record<string, string> = {}) {
     this.#api = api
     this.#secrets = { ...secrets, GITHUB_TOKEN: api.token }
     this.#variables = variables
@@ -61,13 +69,18 @@ export class Caller {
   }
 
   /** Runs .github/workflows/<name>.yml; each run has a number of its own. */
-  async run(name: string, { event = 'workflow_dispatch', inputs = {} }: RunOptions = {}): Promise<ActRun> {
+  async run(
+    name: string,
+    { event = 'workflow_dispatch', payload = {}, inputs = {} }: RunOptions = {},
+  ): Promise<ActRun> {
     const runId = String(++this.#runs)
     const stepLog = this.#in(`steps-${runId}.log`)
     writeFileSync(stepLog, '')
+    writeFileSync(this.#in('event.json'), JSON.stringify({ ...payload, inputs }))
     const variables = { ...this.#secrets, ...this.#variables }
     const args = [
       event,
+      ...['--eventpath', this.#in('event.json')],
       ...['--workflows', `.github/workflows/${name}.yml`],
       ...['--env', `GITHUB_API_URL=${this.#api.url}`, '--env', `GITHUB_RUN_ID=${runId}`],
       ...['--env', `ARTIFACTS=${this.#in('artifacts')}`],
@@ -78,7 +91,7 @@ export class Caller {
       ...this.#localActions().flatMap((pair) => ['--local-repository', pair]),
     ]
     const run = await execute(actProgram(), args, this.folder, {
-      ...{ PATH: process.env.PATH, HOME: this.#in('home'), LANG: 'C.UTF-8' },
+      ...{ PATH: `${join(standIns, 'bin')}:${process.env.PATH}`, HOME: this.#in('home'), LANG: 'C.UTF-8' },
       ...variables,
     })
     for (const [name, secret] of Object.entries(this.#secrets)) {

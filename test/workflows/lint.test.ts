@@ -73,6 +73,21 @@ test('the README has a caller of every reusable workflow', () => {
   }
 })
 
+test('whatever deploys or rolls back in an environment queues up with all else there', () => {
+  const changing = files.filter(
+    (file) => file.startsWith('.github/') && textOf(file).includes('deployments: write'),
+  )
+  const groups = changing.flatMap((file) => {
+    const { jobs } = parse(textOf(file)) as {
+      jobs: Record<string, { permissions?: object; concurrency?: { group?: string } }>
+    }
+    const deploying = Object.values(jobs).filter(({ permissions }) => 'deployments' in (permissions ?? {}))
+    return deploying.map(({ concurrency }) => concurrency?.group)
+  })
+  expect(changing.length).toBe(6)
+  expect(groups).toEqual(Array(6).fill('evenkeel-${{ inputs.environment }}'))
+})
+
 describe('the language service finds', () => {
   const workflow = (step: string) =>
     `on: push\npermissions: {}\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - ${step}\n`
