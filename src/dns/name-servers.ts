@@ -73,6 +73,9 @@ export async function askNameServers(
   return { agreed: differences.length === 0 && servers.length > 0, differences, unchecked }
 }
 
+/** `EINVAL`: a link-local address, which means nothing without its link. */
+const NO_ROUTE = ['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']
+
 /** Undefined when there is no route to that address (IPv6 from many runners). */
 async function differencesAt(
   address: Endpoint,
@@ -95,8 +98,7 @@ async function differencesAt(
         differences.push(`${at} has ${name} ${type} with TTL ${answer.ttl}, not ${ttl}`)
     } catch (error) {
       if (!(error instanceof DnsQueryError)) throw error
-      if (['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(error.code))
-        return undefined
+      if (NO_ROUTE.includes(error.code)) return undefined
       return [describeError(error)]
     }
   }

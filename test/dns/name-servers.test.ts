@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { askNameServers, proveAtNameServers } from '../../src/dns/name-servers.ts'
-import { askServer, parseEndpoint } from '../../src/dns/query.ts'
+import { askServer, DnsQueryError, parseEndpoint } from '../../src/dns/query.ts'
 import { type PowerDns, startPowerDns } from '../bed/powerdns.ts'
 import { recordingContext } from '../ssh/recording-context.ts'
 
@@ -54,6 +54,21 @@ describe('a question to one server', () => {
   test('fails at once where nobody listens', async () => {
     const closed = askServer({ ip: '127.0.0.1', port: 1 }, { name: 'www.example.test', type: 'A' }, context)
     await expect(closed).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+  })
+
+  test('fails, and no more than that, where there is no way', async () => {
+    // Link-local, without its link: the kernel refuses to connect, as it does without a route.
+    const nowhere = askServer({ ip: 'fe80::1', port: 53 }, { name: 'www.example.test', type: 'A' }, context)
+    await expect(nowhere).rejects.toBeInstanceOf(DnsQueryError)
+  })
+
+  test('is unchecked where there is no route, while the name server has another address', async () => {
+    const servers = [{ name: 'ns1', addresses: [{ ip: 'fe80::1', port: 53 }, endpoint(first)] }]
+    expect(await askNameServers(servers, [www], context)).toEqual({
+      agreed: true,
+      differences: [],
+      unchecked: ['[fe80::1]'],
+    })
   })
 })
 
