@@ -3,6 +3,8 @@ const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/
 
 /** A domain name in lower case without its final dot; undefined when the text is none (punycode only, no `*`). */
 export function parseDomain(text: string): string | undefined {
+  // Some other letters have an ASCII letter as their lower case (the Kelvin sign a k).
+  if (/[^\x21-\x7e]/.test(text)) return undefined
   const name = text.toLowerCase().replace(/\.$/, '')
   const labels = name.split('.')
   return name.length <= 253 && labels.every((label) => LABEL.test(label)) ? name : undefined
@@ -31,4 +33,11 @@ export function wildcardsAbove(name: string, zone: string): string[] {
     above.push(`*.${parent}`)
   }
   return above
+}
+
+/** The name and those above it, up to the zone's apex, which is not among them. */
+export function upToZone(name: string, zone: string): string[] {
+  const names: string[] = []
+  for (let at = name; at !== zone; at = at.slice(at.indexOf('.') + 1)) names.push(at)
+  return names
 }

@@ -1,4 +1,4 @@
-import type { Context } from '../context.ts'
+import { type Context, throwIfCancelled } from '../context.ts'
 import { Cancelled, describeError, Failure } from '../failure.ts'
 import { askNameServers, type NameServer, type ProofPolicy, proveAtNameServers } from './name-servers.ts'
 import type { PlannedChange } from './plan.ts'
@@ -124,9 +124,12 @@ async function flipWave(
       context.log.info(`${name} ${type}: is ${formatValues(values)} already`)
       continue
     }
+    throwIfCancelled(context.signal)
     onWrite([...writes, write])
     writes.push(write)
-    await provider.writeRecordSet(zone, write.before, write.after, context)
+    // A request broken off by a cancel may still be carried out, after the settle step has looked: it has its end.
+    const uncut = { ...context, signal: new AbortController().signal }
+    await provider.writeRecordSet(zone, write.before, write.after, uncut)
     context.log.info(`${name} ${type}: ${formatValues(write.before.values)} -> ${formatValues(values)}`)
   }
   const proof = await proveAtNameServers(servers, wave.map(nextOf), PROOF, context)

@@ -12,20 +12,20 @@ export interface NameServer {
   readonly addresses: readonly Endpoint[]
 }
 
-/** The zone's own name servers: by the provider's NS records, their addresses from the zone or from a resolver. */
+/**
+ * The name servers that the zone is delegated to, which must be its provider's; addresses from the zone or from a
+ * resolver.
+ */
 export async function zoneNameServers(
   provider: Provider,
   zone: Zone,
   resolvers: readonly Endpoint[],
   context: Context,
 ): Promise<NameServer[]> {
-  const sets = await provider.readRecordSets(zone, zone.name, context)
-  const names = (sets.find(({ type }) => type === 'NS')?.values ?? []).map((value) =>
-    value.toLowerCase().replace(/\.$/, ''),
-  )
   const resolver = new Resolver({ timeout: 3_000, tries: 2 })
   if (resolvers.length > 0)
     resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`))
+  const names = await delegatedTo(provider, zone, resolver, context)
   return await Promise.all(
     names.map(async (name) => {
       const own = isWithin(name, zone.name) ? await provider.readRecordSets(zone, name, context) : []
@@ -34,6 +34,34 @@ export async function zoneNameServers(
       return { name, addresses: found.map((ip) => ({ ip, port: 53 })) }
     }),
   )
+}
+
+/** A zone that is kept at a provider but served by another one would be flipped for nobody. */
+async function delegatedTo(
+  provider: Provider,
+  zone: Zone,
+  resolver: Resolver,
+  context: Context,
+): Promise<string[]> {
+  const plain = (name: string) => name.toLowerCase().replace(/\.$/, '')
+  const sets = await provider.readRecordSets(zone, zone.name, context)
+  const own = (sets.find(({ type }) => type === 'NS')?.values ?? []).map(plain)
+  let delegated: string[]
+  try {
+    delegated = (await resolver.resolveNs(zone.name)).map(plain).sort()
+  } catch (error) {
+    throw new Failure(`the name servers that ${zone.name} is delegated to could not be found out`, {
+      seen: `${describeError(error)} (asked ${resolver.getServers().join(', ') || 'no resolver'})`,
+      state: 'nothing was changed.',
+      hint: 'a zone that the world does not know, or a runner without DNS: name the servers in `nameservers` (<ip> or <ip>:<port>, a line each), or working `resolvers`',
+    })
+  }
+  if (own.length === 0 || delegated.some((name) => own.includes(name))) return delegated
+  throw new Failure(`${zone.name} is not delegated to this provider`, {
+    seen: `the world asks ${delegated.join(', ')}; ${provider.name} has ${own.join(', ')}`,
+    state: 'nothing was changed.',
+    hint: 'flip the records where the zone is served from; if you know better, name the servers in `nameservers`',
+  })
 }
 
 async function addressesOf(name: string, resolver: Resolver): Promise<string[]> {
@@ -73,6 +101,9 @@ export async function askNameServers(
   return { agreed: differences.length === 0 && servers.length > 0, differences, unchecked }
 }
 
+/** `EINVAL`: a link-local address, which means nothing without its link. */
+const NO_ROUTE = ['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL']
+
 /** Undefined when there is no route to that address (IPv6 from many runners). */
 async function differencesAt(
   address: Endpoint,
@@ -95,8 +126,7 @@ async function differencesAt(
         differences.push(`${at} has ${name} ${type} with TTL ${answer.ttl}, not ${ttl}`)
     } catch (error) {
       if (!(error instanceof DnsQueryError)) throw error
-      if (['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(error.code))
-        return undefined
+      if (NO_ROUTE.includes(error.code)) return undefined
       return [describeError(error)]
     }
   }

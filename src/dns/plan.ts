@@ -1,4 +1,4 @@
-import { wildcardsAbove } from './domain-name.ts'
+import { upToZone, wildcardsAbove } from './domain-name.ts'
 import { formatValues, type RecordChange, type RecordSet, sameValues } from './record.ts'
 
 /** `write`: it holds the old values; `done`: it holds the new ones already. */
@@ -57,6 +57,11 @@ function problemOf(
   observed: Observed,
   zone: string,
 ): string | undefined {
+  const cut = upToZone(change.name, zone).find((name) =>
+    observed.get(name)?.some(({ type }) => type === 'NS'),
+  )
+  if (cut !== undefined)
+    return `is not this zone's to say: ${cut} is delegated to name servers of its own, change it there`
   if (current === undefined) return absence(change, sets, observed, zone)
   if (current.obstacle !== undefined) return `${current.obstacle}: it is left alone`
   const extra = sets.find(({ type }) => type === 'ALIAS' || type === 'ANAME' || type === 'LUA')

@@ -1,7 +1,8 @@
 import { lookup } from 'node:dns/promises'
 import { isIPv6, type LookupFunction } from 'node:net'
+import { connect } from 'node:tls'
 import { Agent } from 'undici'
-import { type Context, prefixedLog } from '../context.ts'
+import { type Context, prefixedLog, throwIfCancelled } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
 import { expandUrl } from '../health/check.ts'
 import { describeAnswer, type Probe, pollHealth } from '../health/poll.ts'
@@ -15,6 +16,9 @@ export interface LiveProbe {
   readonly url: string
   readonly probe: Probe
 }
+
+/** A certificate that ends sooner would end soon after the flip. */
+const CERTIFICATE_MARGIN_MS = 24 * 3_600_000
 
 /** Good answers in a row before anything is written. */
 const POLICY = { intervalMs: 500, timeoutMs: 5_000, threshold: 2 }
@@ -64,7 +68,10 @@ export async function preflight(probes: readonly LiveProbe[], context: Context):
     probes.map(async (live) => {
       const log = prefixedLog(context.log, `${live.url} at ${live.address}`)
       const { healthy, last } = await pollHealth(live.probe, POLICY, { ...context, log })
-      return { live, healthy, last }
+      const error = healthy ? await certificateProblem(live, context) : undefined
+      return error === undefined
+        ? { live, healthy, last }
+        : { live, healthy: false, last: { ok: false, error } }
     }),
   )
   const good = results.filter(({ healthy }) => healthy).map(({ live }) => live)
@@ -84,4 +91,37 @@ export async function preflight(probes: readonly LiveProbe[], context: Context):
       ? "the new machine needs the names' certificate before the flip: copy it over, or issue by DNS-01 (HTTP-01 cannot issue before the flip)"
       : 'make the new machine answer for the live names (server_name, firewall, the service itself), or correct `verify-url`, `expect-status` and `expect-body`',
   })
+}
+
+/** What is wrong with a certificate that the probe itself has taken. */
+async function certificateProblem(
+  { url, address }: LiveProbe,
+  context: Context,
+): Promise<string | undefined> {
+  const { protocol, hostname, port } = new URL(url)
+  if (protocol !== 'https:') return undefined
+  try {
+    const end = await endOfCertificate(hostname, address, Number(port || 443), context)
+    if (end - context.clock.now() > CERTIFICATE_MARGIN_MS) return undefined
+    return `its certificate ends within a day, at ${new Date(end).toISOString()}`
+  } catch (error) {
+    throwIfCancelled(context.signal)
+    return describeError(error)
+  }
+}
+
+async function endOfCertificate(servername: string, host: string, port: number, { signal }: Context) {
+  const socket = connect({ host, port, servername, timeout: 5_000 })
+  const cancel = () => socket.destroy(new Error('cancelled'))
+  signal.addEventListener('abort', cancel)
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      socket.on('secureConnect', () => resolve(Date.parse(socket.getPeerCertificate().valid_to)))
+      socket.on('timeout', () => reject(new Error('no TLS handshake within 5 s')))
+      socket.on('error', reject)
+    })
+  } finally {
+    signal.removeEventListener('abort', cancel)
+    socket.destroy()
+  }
 }

@@ -144,7 +144,11 @@ async function overUdp(
         if (answer && wanted(answer)) resolve(answer)
       })
       // Connected, the kernel takes datagrams of this server only, and tells of a closed port at once.
-      socket.connect(server.port, server.ip, () => socket.send(bytes))
+      socket.connect(server.port, server.ip, ((error?: Error) => {
+        // Without a route the callback is called as well, and a socket that is not connected cannot send.
+        if (error) reject(queryError(server, error))
+        else socket.send(bytes)
+      }) as () => void)
     })
   } finally {
     socket.close(() => {})

@@ -39,14 +39,13 @@ export async function runOnRunner(
   signal.addEventListener('abort', stop)
   try {
     // The first line is the process id, which @actions/exec does not tell.
-    const wrapper = 'echo "$$"; exec setsid bash -eo pipefail -c "$0"'
+    const wrapper = 'echo "$$"; exec setsid bash -eo pipefail -c "$0" </dev/null'
     const code = await exec('bash', ['-c', wrapper, command], {
       env: { ...env, ...variables },
       silent: true,
       ignoreReturnCode: true,
       // A process that went on in the background may hold the output open.
       delay: 1_000,
-      input: Buffer.alloc(0),
       listeners: {
         stdline: (line) => {
           if (group > 0) return onLine(line)

@@ -61,6 +61,7 @@ describeInputs('dns-flip', {
   },
   'verify-url': async () => {
     expectFailure(await scene.flip({ 'verify-url': 'http://{name}:1/' }), /does not serve the live names/)
+    expectFailure(await scene.flip({ 'verify-url': `http://${OLD}/` }), /must have \{name\} as its host/)
     expectFailure(await scene.flip({ 'verify-url': 'http://{host}/' }), /'\{host\}' is not a placeholder/)
     expect((await scene.flip({ 'verify-url': '' })).log).toContain('is not tried before the flip')
   },

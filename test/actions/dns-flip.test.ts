@@ -152,7 +152,7 @@ describe('stops before anything is written', () => {
   test("the zone's own name servers, of which none can be asked", async () => {
     const before = await serial()
     expectFailure(
-      await scene.flip({ nameservers: '' }),
+      await scene.flip({ nameservers: '', resolvers: scene.inputs['nameservers'] ?? '' }),
       /ns1\.example\.test: .*127\.0\.0\.1/,
       /`nameservers`/,
     )

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { askNameServers, proveAtNameServers } from '../../src/dns/name-servers.ts'
-import { askServer, parseEndpoint } from '../../src/dns/query.ts'
+import { askNameServers, proveAtNameServers, zoneNameServers } from '../../src/dns/name-servers.ts'
+import { powerDns } from '../../src/dns/providers/powerdns.ts'
+import { askServer, DnsQueryError, parseEndpoint } from '../../src/dns/query.ts'
 import { type PowerDns, startPowerDns } from '../bed/powerdns.ts'
 import { recordingContext } from '../ssh/recording-context.ts'
 
@@ -54,6 +55,51 @@ describe('a question to one server', () => {
   test('fails at once where nobody listens', async () => {
     const closed = askServer({ ip: '127.0.0.1', port: 1 }, { name: 'www.example.test', type: 'A' }, context)
     await expect(closed).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+  })
+
+  test('fails, and no more than that, where there is no way', async () => {
+    // Link-local, without its link: the kernel refuses to connect, as it does without a route.
+    const nowhere = askServer({ ip: 'fe80::1', port: 53 }, { name: 'www.example.test', type: 'A' }, context)
+    await expect(nowhere).rejects.toBeInstanceOf(DnsQueryError)
+  })
+
+  test('is unchecked where there is no route, while the name server has another address', async () => {
+    const servers = [{ name: 'ns1', addresses: [{ ip: 'fe80::1', port: 53 }, endpoint(first)] }]
+    expect(await askNameServers(servers, [www], context)).toEqual({
+      agreed: true,
+      differences: [],
+      unchecked: ['[fe80::1]'],
+    })
+  })
+})
+
+describe("the zone's own name servers", () => {
+  const zone = { name: 'example.test', id: 'example.test.' }
+  const provider = (dns: PowerDns) => powerDns({ apiUrl: dns.apiUrl, token: dns.apiKey })
+
+  test('are those that it is delegated to', async () => {
+    const found = await zoneNameServers(provider(first), zone, [endpoint(second)], recordingContext())
+    expect(found).toEqual([{ name: 'ns1.example.test', addresses: [{ ip: '127.0.0.1', port: 53 }] }])
+  })
+
+  test('must be of this provider', async () => {
+    const world = await startPowerDns({ zones: { 'example.test': [] } })
+    try {
+      await world.replace('example.test', { name: '@', type: 'NS', values: ['ns.elsewhere.test.'] })
+      const found = zoneNameServers(provider(first), zone, [endpoint(world)], recordingContext())
+      await expect(found).rejects.toMatchObject({
+        message: 'example.test is not delegated to this provider',
+        details: { seen: 'the world asks ns.elsewhere.test; PowerDNS has ns1.example.test' },
+      })
+    } finally {
+      await world.stop()
+    }
+  })
+
+  test('cannot be guessed where no resolver answers', async () => {
+    const nobody = [{ ip: '127.0.0.1', port: 1 }]
+    const found = zoneNameServers(provider(first), zone, nobody, recordingContext())
+    await expect(found).rejects.toMatchObject({ details: { hint: expect.stringContaining('`nameservers`') } })
   })
 })
 

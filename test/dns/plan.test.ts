@@ -31,6 +31,12 @@ test.each<[string, string[], RecordSet[], string | RegExp]>([
     [www('A', '192.0.2.3', '192.0.2.1')],
     'write',
   ],
+  [
+    'a delegation above',
+    ['a.www A 192.0.2.1 -> 192.0.2.2'],
+    [{ ...www('A', '192.0.2.1'), name: 'a.www.example.com' }, www('NS', 'ns.elsewhere.test.')],
+    /www\.example\.com is delegated to name servers of its own/,
+  ],
   ['another value', [line], [www('A', '192.0.2.9')], /neither the old .* nor the new/],
   ['fewer values', ['www A 192.0.2.1,192.0.2.3 -> 192.0.2.2'], [www('A', '192.0.2.1')], /neither the old/],
   [

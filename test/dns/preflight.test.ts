@@ -19,7 +19,7 @@ function quickContext() {
 const live = (name: string, address: string, answer: Answer): LiveProbe => ({
   name,
   address,
-  url: `https://${name}/`,
+  url: `http://${name}/`,
   probe: async () => answer,
 })
 const good = { ok: true, status: 200 }

@@ -129,6 +129,10 @@ function readCheck(read: InputReader): HttpCheck | undefined {
   if (url === '') return undefined
   const problem = urlProblem(url, ['name'])
   if (problem) read.problem('verify-url', problem)
+  else if (!/^https?:\/\/\{name\}(?=[:/?]|$)/i.test(url)) {
+    // With another host, an address above all, it would not be the live name at the new address that answers.
+    read.problem('verify-url', "must have {name} as its host, as in 'https://{name}/health'")
+  }
   return { kind: 'http', url, expectStatus: expectStatus ?? [], expectBody }
 }
 

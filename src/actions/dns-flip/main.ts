@@ -1,5 +1,5 @@
 import type { Context } from '../../context.ts'
-import { wildcardsAbove } from '../../dns/domain-name.ts'
+import { upToZone, wildcardsAbove } from '../../dns/domain-name.ts'
 import { checkNameServers, type FlipResult, flip, provenBack } from '../../dns/flip.ts'
 import { type NameServer, zoneNameServers } from '../../dns/name-servers.ts'
 import { makePlan, type Observed } from '../../dns/plan.ts'
@@ -98,7 +98,7 @@ function namesWritten({ records }: FlipResult): number {
   return new Set(written.map(({ write }) => write.after.name)).size
 }
 
-/** The record sets at each name; where there are none, also those of the wildcards that may answer for it. */
+/** The record sets at each name and above it; where there are none, also those of wildcards that may answer for it. */
 async function observe(
   provider: Provider,
   zone: Zone,
@@ -112,6 +112,7 @@ async function observe(
     return sets
   }
   for (const { name } of changes) {
+    for (const above of upToZone(name, zone.name)) await read(above)
     if ((await read(name)).length > 0) continue
     for (const wildcard of wildcardsAbove(name, zone.name)) await read(wildcard)
   }
