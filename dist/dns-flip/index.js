@@ -45504,6 +45504,9 @@ class StateFile {
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
 /** A domain name in lower case without its final dot; undefined when the text is none (punycode only, no `*`). */
 function parseDomain(text) {
+    // Some other letters have an ASCII letter as their lower case (the Kelvin sign a k).
+    if (/[^\x21-\x7e]/.test(text))
+        return undefined;
     const name = text.toLowerCase().replace(/\.$/, '');
     const labels = name.split('.');
     return name.length <= 253 && labels.every((label) => LABEL.test(label)) ? name : undefined;
@@ -45531,6 +45534,13 @@ function wildcardsAbove(name, zone) {
         above.push(`*.${parent}`);
     }
     return above;
+}
+/** The name and those above it, up to the zone's apex, which is not among them. */
+function upToZone(name, zone) {
+    const names = [];
+    for (let at = name; at !== zone; at = at.slice(at.indexOf('.') + 1))
+        names.push(at);
+    return names;
 }
 
 ;// CONCATENATED MODULE: external "node:dns/promises"
@@ -45677,7 +45687,13 @@ async function overUdp(server, bytes, wanted, timeout, signal) {
                     resolve(answer);
             });
             // Connected, the kernel takes datagrams of this server only, and tells of a closed port at once.
-            socket.connect(server.port, server.ip, () => socket.send(bytes));
+            socket.connect(server.port, server.ip, ((error) => {
+                // Without a route the callback is called as well, and a socket that is not connected cannot send.
+                if (error)
+                    reject(queryError(server, error));
+                else
+                    socket.send(bytes);
+            }));
         });
     }
     finally {
@@ -45741,19 +45757,45 @@ const parseIp = (text) => parseValue('A', text) ?? parseValue('AAAA', text);
 
 
 
-/** The zone's own name servers: by the provider's NS records, their addresses from the zone or from a resolver. */
+/**
+ * The name servers that the zone is delegated to, which must be its provider's; addresses from the zone or from a
+ * resolver.
+ */
 async function zoneNameServers(provider, zone, resolvers, context) {
-    const sets = await provider.readRecordSets(zone, zone.name, context);
-    const names = (sets.find(({ type }) => type === 'NS')?.values ?? []).map((value) => value.toLowerCase().replace(/\.$/, ''));
     const resolver = new external_node_dns_promises_namespaceObject.Resolver({ timeout: 3_000, tries: 2 });
     if (resolvers.length > 0)
         resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`));
+    const names = await delegatedTo(provider, zone, resolver, context);
     return await Promise.all(names.map(async (name) => {
         const own = isWithin(name, zone.name) ? await provider.readRecordSets(zone, name, context) : [];
         const given = own.filter(({ type }) => type === 'A' || type === 'AAAA').flatMap(({ values }) => values);
         const found = given.length > 0 ? given : await addressesOf(name, resolver);
         return { name, addresses: found.map((ip) => ({ ip, port: 53 })) };
     }));
+}
+/** A zone that is kept at a provider but served by another one would be flipped for nobody. */
+async function delegatedTo(provider, zone, resolver, context) {
+    const plain = (name) => name.toLowerCase().replace(/\.$/, '');
+    const sets = await provider.readRecordSets(zone, zone.name, context);
+    const own = (sets.find(({ type }) => type === 'NS')?.values ?? []).map(plain);
+    let delegated;
+    try {
+        delegated = (await resolver.resolveNs(zone.name)).map(plain).sort();
+    }
+    catch (error) {
+        throw new Failure(`the name servers that ${zone.name} is delegated to could not be found out`, {
+            seen: `${describeError(error)} (asked ${resolver.getServers().join(', ') || 'no resolver'})`,
+            state: 'nothing was changed.',
+            hint: 'a zone that the world does not know, or a runner without DNS: name the servers in `nameservers` (<ip> or <ip>:<port>, a line each), or working `resolvers`',
+        });
+    }
+    if (own.length === 0 || delegated.some((name) => own.includes(name)))
+        return delegated;
+    throw new Failure(`${zone.name} is not delegated to this provider`, {
+        seen: `the world asks ${delegated.join(', ')}; ${provider.name} has ${own.join(', ')}`,
+        state: 'nothing was changed.',
+        hint: 'flip the records where the zone is served from; if you know better, name the servers in `nameservers`',
+    });
 }
 async function addressesOf(name, resolver) {
     const found = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
@@ -45776,6 +45818,8 @@ async function askNameServers(servers, expected, context) {
     const differences = [...new Set(perServer.flat())];
     return { agreed: differences.length === 0 && servers.length > 0, differences, unchecked };
 }
+/** `EINVAL`: a link-local address, which means nothing without its link. */
+const NO_ROUTE = ['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL'];
 /** Undefined when there is no route to that address (IPv6 from many runners). */
 async function differencesAt(address, expected, context) {
     const differences = [];
@@ -45798,7 +45842,7 @@ async function differencesAt(address, expected, context) {
         catch (error) {
             if (!(error instanceof DnsQueryError))
                 throw error;
-            if (['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT'].includes(error.code))
+            if (NO_ROUTE.includes(error.code))
                 return undefined;
             return [describeError(error)];
         }
@@ -46039,6 +46083,7 @@ function describeStanding({ write: { before, after }, standing: state, note, }) 
 
 
 
+
 /** Three rounds. */
 const PROOF = { rounds: 3, intervalMs: 1_000, timeoutMs: 120_000 };
 /** The record set that is to be there in the end. */
@@ -46115,9 +46160,12 @@ async function flipWave({ steps, provider, zone, servers, onWrite }, names, writ
             context.log.info(`${name} ${type}: is ${formatValues(values)} already`);
             continue;
         }
+        throwIfCancelled(context.signal);
         onWrite([...writes, write]);
         writes.push(write);
-        await provider.writeRecordSet(zone, write.before, write.after, context);
+        // A request broken off by a cancel may still be carried out, after the settle step has looked: it has its end.
+        const uncut = { ...context, signal: new AbortController().signal };
+        await provider.writeRecordSet(zone, write.before, write.after, uncut);
         context.log.info(`${name} ${type}: ${formatValues(write.before.values)} -> ${formatValues(values)}`);
     }
     const proof = await proveAtNameServers(servers, wave.map(nextOf), PROOF, context);
@@ -46180,6 +46228,9 @@ function makePlan(changes, observed, zone) {
 }
 const isDone = (change, current) => sameValues(current.values, change.to);
 function problemOf(change, current, sets, changes, observed, zone) {
+    const cut = upToZone(change.name, zone).find((name) => observed.get(name)?.some(({ type }) => type === 'NS'));
+    if (cut !== undefined)
+        return `is not this zone's to say: ${cut} is delegated to name servers of its own, change it there`;
     if (current === undefined)
         return absence(change, sets, observed, zone);
     if (current.obstacle !== undefined)
@@ -46238,6 +46289,8 @@ function hintsAt(record, address) {
     return [...record.matchAll(/ipv[46]hint="?([^"\s]+)/gi)].some(([, list = '']) => list.toLowerCase().split(',').includes(address));
 }
 
+// EXTERNAL MODULE: external "node:tls"
+var external_node_tls_ = __nccwpck_require__(1692);
 ;// CONCATENATED MODULE: ./src/health/check.ts
 /** Parses `200`, `200-399` or `200,301-302`; undefined when it is anything else. */
 function parseStatusRanges(text) {
@@ -46417,6 +46470,9 @@ function firstLine(text) {
 
 
 
+
+/** A certificate that ends sooner would end soon after the flip. */
+const CERTIFICATE_MARGIN_MS = 24 * 3_600_000;
 /** Good answers in a row before anything is written. */
 const POLICY = { intervalMs: 500, timeoutMs: 5_000, threshold: 2 };
 /** A probe for each name and each address it is to have. Connects to that address, whatever DNS says now. */
@@ -46460,7 +46516,10 @@ async function preflight(probes, context) {
     const results = await Promise.all(probes.map(async (live) => {
         const log = prefixedLog(context.log, `${live.url} at ${live.address}`);
         const { healthy, last } = await pollHealth(live.probe, POLICY, { ...context, log });
-        return { live, healthy, last };
+        const error = healthy ? await certificateProblem(live, context) : undefined;
+        return error === undefined
+            ? { live, healthy, last }
+            : { live, healthy: false, last: { ok: false, error } };
     }));
     const good = results.filter(({ healthy }) => healthy).map(({ live }) => live);
     const bad = results.filter(({ live, healthy, last }) => {
@@ -46482,6 +46541,38 @@ async function preflight(probes, context) {
             ? "the new machine needs the names' certificate before the flip: copy it over, or issue by DNS-01 (HTTP-01 cannot issue before the flip)"
             : 'make the new machine answer for the live names (server_name, firewall, the service itself), or correct `verify-url`, `expect-status` and `expect-body`',
     });
+}
+/** What is wrong with a certificate that the probe itself has taken. */
+async function certificateProblem({ url, address }, context) {
+    const { protocol, hostname, port } = new URL(url);
+    if (protocol !== 'https:')
+        return undefined;
+    try {
+        const end = await endOfCertificate(hostname, address, Number(port || 443), context);
+        if (end - context.clock.now() > CERTIFICATE_MARGIN_MS)
+            return undefined;
+        return `its certificate ends within a day, at ${new Date(end).toISOString()}`;
+    }
+    catch (error) {
+        throwIfCancelled(context.signal);
+        return describeError(error);
+    }
+}
+async function endOfCertificate(servername, host, port, { signal }) {
+    const socket = (0,external_node_tls_.connect)({ host, port, servername, timeout: 5_000 });
+    const cancel = () => socket.destroy(new Error('cancelled'));
+    signal.addEventListener('abort', cancel);
+    try {
+        return await new Promise((resolve, reject) => {
+            socket.on('secureConnect', () => resolve(Date.parse(socket.getPeerCertificate().valid_to)));
+            socket.on('timeout', () => reject(new Error('no TLS handshake within 5 s')));
+            socket.on('error', reject);
+        });
+    }
+    finally {
+        signal.removeEventListener('abort', cancel);
+        socket.destroy();
+    }
 }
 
 ;// CONCATENATED MODULE: ./src/dns/provider-api.ts
@@ -46821,14 +46912,13 @@ async function runOnRunner(input, command, variables, { log, signal }) {
     signal.addEventListener('abort', stop);
     try {
         // The first line is the process id, which @actions/exec does not tell.
-        const wrapper = 'echo "$$"; exec setsid bash -eo pipefail -c "$0"';
+        const wrapper = 'echo "$$"; exec setsid bash -eo pipefail -c "$0" </dev/null';
         const code = await exec_exec('bash', ['-c', wrapper, command], {
             env: { ...env, ...variables },
             silent: true,
             ignoreReturnCode: true,
             // A process that went on in the background may hold the output open.
             delay: 1_000,
-            input: Buffer.alloc(0),
             listeners: {
                 stdline: (line) => {
                     if (group > 0)
@@ -47046,6 +47136,10 @@ function readCheck(read) {
     const problem = urlProblem(url, ['name']);
     if (problem)
         read.problem('verify-url', problem);
+    else if (!/^https?:\/\/\{name\}(?=[:/?]|$)/i.test(url)) {
+        // With another host, an address above all, it would not be the live name at the new address that answers.
+        read.problem('verify-url', "must have {name} as its host, as in 'https://{name}/health'");
+    }
     return { kind: 'http', url, expectStatus: expectStatus ?? [], expectBody };
 }
 function readEndpoints(read, input) {
@@ -47093,6 +47187,16 @@ function logPlan(plan, log) {
 }
 async function summarizePlan(plan, zone) {
     await writeSummary(`### DNS plan for ${zone}\n\n${markdownTable(HEADER, planRows(plan))}\n\n`);
+}
+/** The output `report` of a dry run. */
+function planReport({ steps }) {
+    return {
+        dryRun: true,
+        records: steps.map(({ change: { name, type, from, to }, current: { ttl }, verdict }) => ({
+            ...{ name, type, old: from, new: to, ttl },
+            outcome: verdict === 'write' ? 'to be written' : 'new already',
+        })),
+    };
 }
 /** Why nothing is written. */
 function planFailure({ problems }) {
@@ -47169,6 +47273,7 @@ const dnsFlip = {
         const { provider, zone, plan, servers, probes } = await survey(inputs, context);
         run.output('changed', 0);
         if (inputs.dryRun) {
+            run.output('report', JSON.stringify(planReport(plan)));
             context.log.info('dry run: nothing was changed');
             return;
         }
@@ -47239,7 +47344,7 @@ function namesWritten({ records }) {
     const written = records.filter(({ standing }) => standing === 'new');
     return new Set(written.map(({ write }) => write.after.name)).size;
 }
-/** The record sets at each name; where there are none, also those of the wildcards that may answer for it. */
+/** The record sets at each name and above it; where there are none, also those of wildcards that may answer for it. */
 async function observe(provider, zone, { changes }, context) {
     const observed = new Map();
     const read = async (name) => {
@@ -47248,6 +47353,8 @@ async function observe(provider, zone, { changes }, context) {
         return sets;
     };
     for (const { name } of changes) {
+        for (const above of upToZone(name, zone.name))
+            await read(above);
         if ((await read(name)).length > 0)
             continue;
         for (const wildcard of wildcardsAbove(name, zone.name))

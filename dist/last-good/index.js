@@ -49394,6 +49394,26 @@ async function findLastGood(records, given, isGood) {
     }
     return { chosen: undefined, current, left: [...left] };
 }
+const MAX_LISTED = 20;
+/**
+ * The newest good record of a release or, given a full commit id, of a commit; where there is none, the releases
+ * that are good (the newest 20; of kind git their commits), as what could be named instead.
+ */
+async function findVersion(records, version, isGood) {
+    for (const record of records) {
+        if ((record.release === version || record.sha === version) && (await isGood(record))) {
+            return { chosen: record, good: [] };
+        }
+    }
+    const good = new Set();
+    for (const record of records) {
+        if (good.size === MAX_LISTED)
+            break;
+        if (!good.has(versionOf(record)) && (await isGood(record)))
+            good.add(versionOf(record));
+    }
+    return { chosen: undefined, good: [...good] };
+}
 const versionOf = (record) => (record.kind === 'git' ? record.sha : record.release);
 
 ;// CONCATENATED MODULE: ./src/actions/deployment-inputs.ts
@@ -49418,15 +49438,20 @@ function readToken(read) {
 
 
 function inputs_readInputs(read) {
-    return { token: readToken(read), place: readPlace(read), current: readCurrent(read) };
+    const current = readVersion(read, 'current');
+    const version = readVersion(read, 'version');
+    if (current !== undefined && version !== undefined) {
+        read.problem('current', 'says what not to go back to, which `version` leaves no choice about: give one of them');
+    }
+    return { token: readToken(read), place: readPlace(read), current, version };
 }
-function readCurrent(read) {
-    const current = read.optional('current');
-    if (current === undefined)
+function readVersion(read, input) {
+    const version = read.optional(input);
+    if (version === undefined)
         return undefined;
-    if (!isRelease(current))
-        read.problem('current', 'is neither a release nor a full commit id');
-    return /^[0-9a-f]{40}$/i.test(current) ? current.toLowerCase() : current;
+    if (!isRelease(version))
+        read.problem(input, 'is neither a release nor a full commit id');
+    return /^[0-9a-f]{40}$/i.test(version) ? version.toLowerCase() : version;
 }
 
 ;// CONCATENATED MODULE: ./src/actions/last-good/main.ts
@@ -49436,10 +49461,22 @@ function readCurrent(read) {
 
 const lastGood = {
     async main(run) {
-        const { token, place, current } = run.inputs(inputs_readInputs);
+        const { token, place, current, version } = run.inputs(inputs_readInputs);
         const deployments = new Deployments(run.github, token, run.context);
         const records = await deployments.list(place);
-        const found = await findLastGood(records, current, (record) => deployments.isGood(record));
+        const isGood = (record) => deployments.isGood(record);
+        if (version !== undefined) {
+            const { chosen: named, good } = await findVersion(records, version, isGood);
+            if (named === undefined) {
+                throw new Failure(`no good deployment of '${version}', kind ${place.kind}, is recorded for the environment ${place.environment}`, {
+                    seen: `there are, newest first: ${good.join(', ') || 'none'}`,
+                    state: 'nothing was changed.',
+                    hint: 'name one of these; one that was never recorded, or has failed, is reached by deploying it',
+                });
+            }
+            return give(run, named);
+        }
+        const found = await findLastGood(records, current, isGood);
         const { chosen } = found;
         if (chosen === undefined) {
             throw new Failure(`no version of kind ${place.kind} to go back to in the environment ${place.environment}`, {
@@ -49448,15 +49485,17 @@ const lastGood = {
                 hint: 'name the version to go back to; only deployments that record-deployment has recorded as a success, with the same `environment` and `kind`, are found by themselves',
             });
         }
-        run.output('sha', chosen.sha);
-        run.output('release', chosen.release);
-        run.output('snapshot', chosen.snapshot);
-        run.output('deployment-id', chosen.id);
-        const { log } = run.context;
-        log.info(`last good: release ${chosen.release}, commit ${chosen.sha} (deployment ${chosen.id})`);
-        log.info(describe(found, records.length));
+        give(run, chosen);
+        run.context.log.info(describe(found, records.length));
     },
 };
+function give(run, { id, sha, release, snapshot }) {
+    run.output('sha', sha);
+    run.output('release', release);
+    run.output('snapshot', snapshot);
+    run.output('deployment-id', id);
+    run.context.log.info(`last good: release ${release}, commit ${sha} (deployment ${id})`);
+}
 function describe({ current, left }, count) {
     const passedOver = left.length === 0 ? '' : `; left by a rollback: ${left.slice(0, 10).join(', ')}`;
     return `${count} ${count === 1 ? 'record' : 'records'}; current: ${current ?? 'none'}${passedOver}`;
