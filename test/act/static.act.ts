@@ -90,6 +90,8 @@ test('deploys, goes back by itself from a broken release, and is rolled back by 
     await rollBack('nowhere'),
     new RegExp(`there are, newest first: ${releases[0]}, ${releases[2]}, ${releases[1]}`),
   )
+  rmSync(join(target, 'releases', releases[1] ?? ''), { recursive: true })
+  expectFailed(await rollBack(releases[1] ?? ''), /there is no release/, /there are, newest first: /)
   expect(await page()).toContain('one')
   expect(recordsOf(api)).toEqual([
     `static ${one} in_progress success`,
@@ -100,6 +102,7 @@ test('deploys, goes back by itself from a broken release, and is rolled back by 
     `static ${one} in_progress success`,
     `static ${three} in_progress success`,
     `static ${one} in_progress success`,
+    `static ${two} in_progress failure`,
   ])
   expect(api.violations).toEqual([])
 })
