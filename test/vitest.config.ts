@@ -21,7 +21,7 @@ export default defineConfig({
     server: { deps: { inline: [inlined] } },
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
   },
 })
