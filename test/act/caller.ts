@@ -26,6 +26,8 @@ export interface RunOptions {
   /** What the event says. */
   payload?: object
   inputs?: Record<string, string>
+  /** Called with all that act has printed so far, as it comes. */
+  onOutput?: (log: string) => void
 }
 
 const DEADLINE_MS = 150_000
@@ -71,7 +73,7 @@ export class Caller {
   /** Runs .github/workflows/<name>.yml; each run has a number of its own. */
   async run(
     name: string,
-    { event = 'workflow_dispatch', payload = {}, inputs = {} }: RunOptions = {},
+    { event = 'workflow_dispatch', payload = {}, inputs = {}, onOutput = () => {} }: RunOptions = {},
   ): Promise<ActRun> {
     const runId = String(++this.#runs)
     const stepLog = this.#in(`steps-${runId}.log`)
@@ -90,10 +92,11 @@ export class Caller {
       ...Object.keys(this.#variables).flatMap((variable) => ['--var', variable]),
       ...this.#localActions().flatMap((pair) => ['--local-repository', pair]),
     ]
-    const run = await execute(actProgram(), args, this.folder, {
+    const env = {
       ...{ PATH: `${join(standIns, 'bin')}:${process.env.PATH}`, HOME: this.#in('home'), LANG: 'C.UTF-8' },
       ...variables,
-    })
+    }
+    const run = await execute(args, this.folder, env, onOutput)
     for (const [name, secret] of Object.entries(this.#secrets)) {
       expect(run.log, `${name} is in the log`).not.toContain(secret)
     }
@@ -123,14 +126,14 @@ export class Caller {
 }
 
 function execute(
-  command: string,
   args: string[],
   cwd: string,
   env: Record<string, string | undefined>,
+  onOutput: (log: string) => void,
 ): Promise<ActRun> {
   return new Promise((resolve, reject) => {
     // A group of its own, so that nothing it has started outlives the deadline.
-    const child = spawn(command, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(actProgram(), args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
     let log = ''
     const timer = setTimeout(() => {
       log += `\nended: it took more than ${DEADLINE_MS / 1000} s`
@@ -139,6 +142,7 @@ function execute(
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {
         log += text
+        onOutput(log)
       })
     }
     child.on('error', reject)

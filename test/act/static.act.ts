@@ -1,9 +1,10 @@
-import { mkdirSync, mkdtempSync, readlinkSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type GitHubApi, startGitHubApi } from '../bed/github-api.ts'
 import { type Nginx, startNginx } from '../bed/nginx.ts'
+import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { readmeCaller } from '../workflows/readme.ts'
 import { Caller, expectFailed, expectOk } from './caller.ts'
@@ -36,17 +37,20 @@ afterAll(async () => {
 const host = () => `${sshd.user}@${sshd.host}:${sshd.port}`
 const page = async () => (await fetch(`${nginx.url}/`)).text()
 
-/** A commit whose build makes that page; an empty one has no page at all. */
-function site(text: string): string {
+/** A commit whose build makes that page; an empty one has no page at all. `more` are further inputs of the deploy. */
+function site(text: string, by = caller, more: readonly string[] = []): string {
   const build =
     text === '' ? 'mkdir -p dist && touch dist/robots.txt' : `mkdir -p dist && echo ${text} > dist/index.html`
-  return caller.commit(text || 'broken', {
+  return by.commit(text || 'broken', {
     'package.json': JSON.stringify({ name: 'site', version: '1.0.0', scripts: { build } }),
     'package-lock.json': JSON.stringify({ name: 'site', version: '1.0.0', lockfileVersion: 3, packages: {} }),
     '.github/workflows/deploy.yml': readmeCaller('deploy-static', [
       ['deploy@web1.example.com', host()],
       ['/srv/www/site', target],
-      ['health-url: http://127.0.0.1/', `health-url: ${nginx.url}/\n      health-timeout: 3s`],
+      [
+        'health-url: http://127.0.0.1/',
+        inputLines(`health-url: ${nginx.url}/`, 'health-timeout: 3s', ...more),
+      ],
     ]),
     '.github/workflows/rollback.yml': readmeCaller('rollback', [
       ['deploy@web1.example.com', host()],
@@ -54,6 +58,8 @@ function site(text: string): string {
     ]),
   })
 }
+
+const inputLines = (...lines: string[]) => lines.join('\n      ')
 
 const deploy = () => caller.run('deploy', { event: 'push' })
 const rollBack = (version: string) =>
@@ -105,6 +111,35 @@ test('deploys, goes back by itself from a broken release, and is rolled back by 
     `static ${two} in_progress failure`,
   ])
   expect(api.violations).toEqual([])
+})
+
+test('of two runs at once the second waits on the server, where act knows no concurrency', async () => {
+  const other = new Caller(
+    api,
+    { DEPLOY_KEY: sshd.clientKey.privateKey },
+    { KNOWN_HOSTS: sshd.knownHostsLines },
+  )
+  try {
+    const gate = join(scene, 'gate')
+    site('five', caller, [
+      `before-activate: for i in $(seq 900); do [ -e ${gate} ] && exit; sleep 0.1; done; exit 1`,
+    ])
+    site('six', other, ['lock-wait: 90s'])
+    let seen = { first: '', second: '' }
+    const follow = (which: 'first' | 'second') => (log: string) => {
+      seen = { ...seen, [which]: log }
+    }
+    const first = caller.run('deploy', { event: 'push', onOutput: follow('first') })
+    await until('the first has staged', () => /is complete and verified/.test(seen.first), 60_000)
+    const second = other.run('deploy', { event: 'push', onOutput: follow('second') })
+    await until('the second waits', () => /waiting for the lock, held by http/.test(seen.second), 60_000)
+    writeFileSync(gate, '')
+    expectOk(await first)
+    expectOk(await second)
+    expect(await page()).toContain('six')
+  } finally {
+    other.remove()
+  }
 })
 
 test('a missing secret is said before anything is done', async () => {
