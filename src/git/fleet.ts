@@ -6,6 +6,7 @@ import { formatTarget, type Target } from '../ssh/target.ts'
 import { bringCommit, goBack, short } from './bring.ts'
 import { type DeployPlan, HostDeploy, type HostOutcome } from './deploy.ts'
 import { takeOver } from './leftover.ts'
+import type { Source } from './repository.ts'
 import { type Survey, survey } from './survey.ts'
 
 /** Below this, in KiB, a fetch and a build have no chance. */
@@ -23,7 +24,7 @@ export async function preflight(
   hosts: readonly Target[],
   credentials: Credentials,
   path: string,
-  repository: string | undefined,
+  source: Source,
   context: Context,
 ): Promise<Candidate[]> {
   const looked = await Promise.allSettled(
@@ -31,7 +32,7 @@ export async function preflight(
       const own = { ...context, log: prefixedLog(context.log, formatTarget(target)) }
       const server = await Reconnecting.open(target, credentials, own)
       const found = await survey(server.connection, path)
-      const problem = unfit(found, path, repository)
+      const problem = unfit(found, path, source)
       if (problem !== undefined) {
         server.close()
         throw new Failure(problem.what, {
@@ -55,7 +56,7 @@ export async function preflight(
 export function unfit(
   { checkout, trouble, missing, freeKiB, origin }: Survey,
   path: string,
-  repository: string | undefined,
+  { repository, workspace }: Pick<Source, 'repository' | 'workspace'>,
 ): { what: string; seen: string; hint: string } | undefined {
   if (missing.length > 0) {
     const list = missing.join(', ')
@@ -66,7 +67,7 @@ export function unfit(
     const hint = 'give the top folder of the checkout, or an empty or missing one together with `repository`'
     return { what: `'${path}' is not a git checkout`, seen: trouble, hint }
   }
-  if (repository === undefined && (checkout === 'none' || origin === '')) {
+  if (workspace === undefined && repository === undefined && (checkout === 'none' || origin === '')) {
     const seen = checkout === 'none' ? 'the path is missing or empty' : 'the checkout has no remote `origin`'
     const hint = "set the input 'repository', from which it is cloned"
     return { what: `there is nothing to pull from in '${path}'`, seen, hint }

@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts'
 import type { Connection } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
+import { readKnown, sendPack } from './push.ts'
 import { remoteFailure, remoteGit, type Source } from './repository.ts'
 
 /**
@@ -14,13 +15,16 @@ export async function preview(
   source: Source,
   context: Context,
 ): Promise<string[]> {
-  const result = await connection.script(
-    String.raw`${remoteGit(source)}
+  const { workspace } = source
+  const known = workspace && (await readKnown(connection, path, sha, context))
+  const fetch = `remote_git --git-dir="$apart" fetch -q --no-tags --no-auto-gc -- "$origin" ${sha}`
+  const receive = 'git --git-dir="$apart" index-pack --stdin --fix-thin >/dev/null'
+  const script = String.raw`${remoteGit(source)}
 CDPATH= cd -- ${quote(path)}
 export GIT_OPTIONAL_LOCKS=0
 objects=$(cd "$(git rev-parse --git-path objects)" && pwd -P)
 shallow=$(git rev-parse --git-path shallow)
-origin=$(git ls-remote --get-url origin)
+origin=$(git ls-remote --get-url origin 2>/dev/null || :)
 head=$(git rev-parse -q --verify 'HEAD^{commit}' || :)
 apart=$(mktemp -d)
 trap 'rm -rf "$apart"' EXIT
@@ -28,15 +32,21 @@ git init -q --bare "$apart" >/dev/null
 printf '%s\n' "$objects" >"$apart/objects/info/alternates"
 [ ! -f "$shallow" ] || cp "$shallow" "$apart/shallow"
 if ! git --git-dir="$apart" cat-file -e ${sha}'^{commit}' 2>/dev/null; then
-  remote_git --git-dir="$apart" fetch -q --no-tags --no-auto-gc -- "$origin" ${sha}
+  ${workspace === undefined ? fetch : receive}
 fi
 git --git-dir="$apart" cat-file -e ${sha}'^{commit}'
 [ -n "$head" ] || exit 0
 git --git-dir="$apart" log --no-decorate --format='commit %h %an: %s' -n 200 "$head..${sha}" --
 git --git-dir="$apart" log --no-decorate --format='no longer %h %an: %s' -n 200 "${sha}..$head" --
-git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha} -- | head -n 500 | sed 's/^/file /'`,
-    { signal: context.signal },
-  )
+git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha} -- | head -n 500 | sed 's/^/file /'`
+  if (workspace !== undefined && known !== undefined) {
+    return linesOf(await sendPack(connection, script, sha, known, workspace, context))
+  }
+  const result = await connection.script(script, { signal: context.signal })
   if (result.code !== 0) throw remoteFailure(connection, 'the commit could not be fetched', result, source)
-  return result.stdout.split('\n').filter((line) => line !== '')
+  return linesOf(result.stdout)
+}
+
+function linesOf(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '')
 }

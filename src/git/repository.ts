@@ -2,6 +2,7 @@ import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { Connection, ExecResult } from '../ssh/connection.ts'
 import { quote, quoteAll } from '../ssh/quote.ts'
+import { COMPLETE, pushObjects, resolveOnRunner, type Workspace } from './push.ts'
 import { candidates, chooseCommit, parseLsRemote, type Ref } from './ref.ts'
 
 /** Where commits come from. */
@@ -11,6 +12,8 @@ export interface Source {
   readonly token: string
   /** The only place that may see the token, for example https://github.com. */
   readonly tokenUrl: string
+  /** The runner's checkout where commits are pushed; undefined where the server fetches them. */
+  readonly workspace: Workspace | undefined
 }
 
 /**
@@ -27,7 +30,7 @@ export function remoteGit({ token, tokenUrl }: Source): string {
   return `${head}remote_git() { EVENKEEL_GIT_TOKEN=${quote(token)} git ${quoteAll(options)} "$@"; }`
 }
 
-/** Resolves a branch or tag to one full commit, asking the remote; changes nothing. */
+/** Resolves a branch or tag to one full commit, asking where it comes from; changes nothing. */
 export async function resolveRef(
   connection: Connection,
   ref: Ref,
@@ -36,6 +39,7 @@ export async function resolveRef(
   context: Context,
 ): Promise<string> {
   if (ref.kind === 'sha') return ref.sha
+  if (source.workspace !== undefined) return resolveOnRunner(ref, source.workspace)
   const { path, remote } = where
   const patterns = candidates(ref.name).flatMap((name) => [name, `${name}^{}`])
   const script = `${remoteGit(source)}
@@ -96,16 +100,20 @@ export async function fetchCommit(
   source: Source,
   context: Context,
 ): Promise<void> {
+  const { workspace } = source
+  if (workspace !== undefined) await pushObjects(connection, path, sha, workspace, context)
   const result = await connection.script(
     `${remoteGit(source)}
+${COMPLETE}
 CDPATH= cd -- ${quote(path)}
-if ! git cat-file -e ${sha}'^{commit}' 2>/dev/null; then
+if ! complete ${sha}; then
+  ${workspace === undefined ? '' : 'exit 64'}
   if ! remote_git fetch -q --no-tags --no-auto-gc origin +${sha}:refs/evenkeel/target 2>&1; then
     # A server that hands out no single commits: everything it has.
     remote_git fetch -q --no-tags --no-auto-gc origin '+refs/heads/*:refs/evenkeel/fetched/heads/*' '+refs/tags/*:refs/evenkeel/fetched/tags/*'
   fi
 fi
-git cat-file -e ${sha}'^{commit}' 2>/dev/null || exit 64
+complete ${sha} || exit 64
 git update-ref refs/evenkeel/target ${sha}
 if git ls-tree -r ${sha} | grep -q '^160000'; then exit 65; fi
 if git grep -q -e 'filter=lfs' ${sha} -- .gitattributes ':(glob)**/.gitattributes' && ! git lfs version >/dev/null 2>&1; then exit 66; fi`,

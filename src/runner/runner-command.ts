@@ -18,10 +18,7 @@ export async function runOnRunner(
   variables: Readonly<Record<string, string>>,
   { log, signal }: Context,
 ): Promise<void> {
-  const env: Record<string, string> = {}
-  for (const [name, value] of Object.entries(process.env)) {
-    if (value !== undefined && !OWN_VARIABLES.has(name)) env[name] = value
-  }
+  const env = programEnvironment()
   let group = 0
   const tail: string[] = []
   const onLine = (line: string) => {
@@ -63,4 +60,13 @@ export async function runOnRunner(
   } finally {
     signal.removeEventListener('abort', stop)
   }
+}
+
+/** The environment for programs that are started here: all of it but what is the action's own. */
+export function programEnvironment(): Record<string, string> {
+  const env: Record<string, string> = {}
+  for (const [name, value] of Object.entries(process.env)) {
+    if (value !== undefined && !OWN_VARIABLES.has(name)) env[name] = value
+  }
+  return env
 }

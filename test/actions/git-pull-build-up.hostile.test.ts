@@ -230,7 +230,7 @@ describe('refused with a clear error', () => {
     [{ repository: '/no/such/repository' }, /could not be read/],
     [{ env: 'A B=1' }, /`env` 'A B' is not a KEY=VALUE line/],
     [{ env: 'EVENKEEL_UNIT=x' }, /names with EVENKEEL_ are taken/],
-    [{ transport: 'push' }, /`transport` is 'push', which this version of the action cannot do/],
+    [{ transport: 'carry' }, /`transport` is 'carry': write one of pull, push/],
     [{ sync: 'rebase' }, /`sync` is 'rebase'/],
   ])('%j', async (more: Record<string, string>, message) => {
     project.commit('1')

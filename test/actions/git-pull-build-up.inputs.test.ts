@@ -46,7 +46,10 @@ describeInputs('git-pull-build-up', {
     expectFailure(await deploy({ repository: '' }), /there is nothing to pull from/)
   },
   transport: async () => {
-    expectFailure(await deploy({ transport: 'push' }), /`transport` is 'push', which this version/)
+    project.commit('2')
+    project.git('reset', '-q', '--hard', 'HEAD~1')
+    expectSuccess(await runAction({ ...options({ transport: 'push' }), workspace: project.work }))
+    expect(project.read('running')).toBe('1\n')
   },
   sync: async () => {
     expectFailure(await deploy({ sync: 'rebase' }), /`sync` is 'rebase', which this version/)

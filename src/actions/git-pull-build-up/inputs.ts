@@ -8,7 +8,8 @@ import { readSshInputs, type SshInputs } from '../ssh-inputs.ts'
 export interface GitInputs extends SshInputs {
   readonly path: string
   readonly ref: Ref
-  readonly source: Source
+  readonly source: Omit<Source, 'workspace'>
+  readonly transport: 'pull' | 'push'
   readonly build: string
   readonly up: string
   readonly env: Readonly<Record<string, string>>
@@ -22,13 +23,13 @@ export interface GitInputs extends SshInputs {
 
 export function readInputs(read: InputReader, github: GitHubContext): GitInputs {
   const ssh = readSshInputs(read)
-  read.unserved('transport', ['pull'])
   read.unserved('sync', ['exact'])
   const env = read.environment('env')
   const reserved = Object.keys(env).find((name) => name.startsWith('EVENKEEL_'))
   if (reserved !== undefined) read.problem('env', `sets ${reserved}: names with EVENKEEL_ are taken`)
   return {
     ...ssh,
+    transport: read.choice('transport', ['pull', 'push']),
     path: readPath(read),
     ref: readRef(read, github),
     source: {

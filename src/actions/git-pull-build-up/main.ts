@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { DeployPlan } from '../../git/deploy.ts'
 import { type Candidate, deployFleet, fleetFailure, preflight } from '../../git/fleet.ts'
-import { resolveRef } from '../../git/repository.ts'
+import { resolveRef, type Source } from '../../git/repository.ts'
 import { settleFleet } from '../../git/settle.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { writeSummary } from '../../runner/summary.ts'
+import { WorkspaceGit } from '../../runner/workspace-git.ts'
 import { healthOf } from './health.ts'
 import { type GitInputs, readInputs } from './inputs.ts'
 import { conclude, show, table } from './report.ts'
@@ -20,13 +21,14 @@ interface Noted {
 export const gitPullBuildUp: Action = {
   async main(run) {
     const inputs = run.inputs((read) => readInputs(read, run.github))
-    const { hosts, credentials, path, source } = inputs
-    const candidates = await preflight(hosts, credentials, path, source.repository, run.context)
+    const { hosts, credentials, path } = inputs
+    const source = sourceOf(inputs, run)
+    const candidates = await preflight(hosts, credentials, path, source, run.context)
     try {
-      const sha = await resolve(candidates, inputs, run)
+      const sha = await resolve(candidates, inputs, source, run)
       run.output('sha', sha)
       if (inputs.dryRun) {
-        for (const candidate of candidates) await show(candidate, sha, inputs, run)
+        for (const candidate of candidates) await show(candidate, sha, { path, source }, run)
         return
       }
       const id = randomUUID()
@@ -65,22 +67,33 @@ async function settleAll(
 }
 
 /** All hosts get the same commit: the first one asks the repository. */
-async function resolve(candidates: readonly Candidate[], inputs: GitInputs, run: Run): Promise<string> {
+async function resolve(
+  candidates: readonly Candidate[],
+  inputs: GitInputs,
+  source: Source,
+  run: Run,
+): Promise<string> {
   const [first] = candidates
   if (first === undefined) throw new TypeError('the inputs require a host')
   const { found, server } = first
   const cloned = found.checkout === 'repository' && found.origin !== ''
   const where = cloned
     ? { path: found.path, remote: 'origin' }
-    : { path: '', remote: inputs.source.repository ?? '' }
-  const sha = await resolveRef(server.connection, inputs.ref, inputs.source, where, run.context)
+    : { path: '', remote: source.repository ?? '' }
+  const sha = await resolveRef(server.connection, inputs.ref, source, where, run.context)
   run.context.log.info(`${inputs.ref.kind === 'name' ? `${inputs.ref.name} is ` : 'commit '}${sha}`)
   return sha
 }
 
-function makePlan(inputs: GitInputs, id: string, sha: string, { github }: Run): DeployPlan {
+function sourceOf({ source, transport }: GitInputs, { github, context }: Run): Source {
+  const workspace = transport === 'push' ? new WorkspaceGit(github.workspace, context.signal) : undefined
+  return { ...source, workspace }
+}
+
+function makePlan(inputs: GitInputs, id: string, sha: string, work: Run): DeployPlan {
+  const { github } = work
   const release = `${sha.slice(0, 7)}-${github.runId || '0'}`
   const run = github.runUrl || 'a run without an address'
   const health = healthOf(inputs, release)
-  return { ...inputs, id, sha, release, run, actor: github.actor, health }
+  return { ...inputs, source: sourceOf(inputs, work), id, sha, release, run, actor: github.actor, health }
 }

@@ -1,23 +1,30 @@
 import type { HostOutcome } from '../../git/deploy.ts'
 import type { Candidate } from '../../git/fleet.ts'
 import { preview } from '../../git/preview.ts'
+import type { Source } from '../../git/repository.ts'
 import type { Run } from '../../runner/action.ts'
 import { inGroup } from '../../runner/console-log.ts'
 import { markdownTable, writeSummary } from '../../runner/summary.ts'
-import type { GitInputs } from './inputs.ts'
 
 /** Prints what a deploy to a host would change; changes nothing. */
-export async function show(candidate: Candidate, sha: string, inputs: GitInputs, run: Run): Promise<void> {
+export async function show(
+  candidate: Candidate,
+  sha: string,
+  plan: { readonly path: string; readonly source: Source },
+  run: Run,
+): Promise<void> {
   const { server, found, context } = candidate
   await inGroup(`What would change on ${server.name}`, async () => {
     const { log } = context
     if (found.checkout === 'none') {
-      log.info(`would clone ${inputs.source.repository} to '${inputs.path}' at ${sha}`)
+      log.info(
+        `would clone ${plan.source.repository ?? 'the commits of the runner'} to '${plan.path}' at ${sha}`,
+      )
       return
     }
     log.info(`checked out now: ${found.head ?? 'nothing'}; would be: ${sha}`)
     for (const line of found.changedFiles) log.info(`would go to a stash ref: ${line}`)
-    const changes = await preview(server.connection, found.path, sha, inputs.source, run.context)
+    const changes = await preview(server.connection, found.path, sha, plan.source, run.context)
     if (changes.length === 0) log.info('no commits and no files would change')
     for (const line of changes) log.info(line)
   })
