@@ -13,9 +13,9 @@ export async function bringCommit(host: HostDeploy): Promise<HostOutcome> {
   )
   const verdict = await host.judge(await host.run('deploy', plan.sha))
   if (verdict.good) {
-    await host.record('ok', plan.sha)
+    await host.record('ok', host.head)
     log.info(`${short(plan.sha)} is up (health: ${verdict.health})`)
-    return host.outcome({ result: 'ok', runs: plan.sha, health: verdict.health })
+    return host.outcome({ result: 'ok', runs: host.head, health: verdict.health })
   }
   return failedDeploy(host, verdict)
 }
@@ -25,7 +25,7 @@ async function upAlready(host: HostDeploy): Promise<HostOutcome | undefined> {
   const { plan, found, context } = host
   const newest = found.history.at(-1)
   const same =
-    found.head === plan.sha &&
+    found.head === (newest?.head ?? plan.sha) &&
     found.changedFiles.length === 0 &&
     newest?.result === 'ok' &&
     newest.sha === plan.sha &&
@@ -39,7 +39,7 @@ async function upAlready(host: HostDeploy): Promise<HostOutcome | undefined> {
     return undefined
   }
   context.log.info(`nothing to do: ${short(plan.sha)} is up already (health: ${verdict.health})`)
-  return host.outcome({ result: 'ok', runs: plan.sha, changed: false, health: verdict.health })
+  return host.outcome({ result: 'ok', runs: found.head ?? null, changed: false, health: verdict.health })
 }
 
 /** What follows a deploy that failed: the way back, or a stop for a person to look. */

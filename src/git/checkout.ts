@@ -1,18 +1,63 @@
 import { quote } from '../ssh/quote.ts'
 
 /**
+ * Sets `sha` to the local commits of HEAD on top of the commit. What is local is told by the commit that the deploy
+ * before put them on, or by the branch's upstream, so that commits which a forced push has dropped do not come back.
+ */
+const REBASE = String.raw`
+if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
+  base=
+  for candidate in refs/evenkeel/base '@{upstream}'; do
+    candidate=$(git rev-parse -q --verify "$candidate^{commit}" 2>/dev/null) || continue
+    if git merge-base --is-ancestor "$candidate" "$head"; then base=$candidate; break; fi
+  done
+  [ -n "$base" ] || base=$(git merge-base "$wanted" "$head") || base=
+  if [ -z "$base" ]; then
+    printf 'evenkeel: HEAD has no history in common with %s\n' "$wanted"
+    exit 1
+  fi
+  count=$(git rev-list --count "$base..$head" "^$wanted")
+  if [ "$count" -gt 0 ]; then
+    apart=$(git rev-parse --absolute-git-dir)/evenkeel/rebase
+    rm -rf "$apart"
+    git worktree prune
+    GIT_LFS_SKIP_SMUDGE=1 git worktree add -q --detach "$apart" "$head" >/dev/null
+    if ! git -C "$apart" -c commit.gpgSign=false -c rebase.autoStash=false rebase -q --onto "$wanted" "$base" 2>&1; then
+      git -C "$apart" diff --name-only --diff-filter=U | sed 's/^/evenkeel: conflict in /'
+      rm -rf "$apart"
+      git worktree prune
+      printf 'evenkeel: the local commits do not apply to %s; nothing was changed\n' "$wanted"
+      exit 1
+    fi
+    sha=$(git -C "$apart" rev-parse HEAD)
+    rm -rf "$apart"
+    git worktree prune
+    printf 'evenkeel: %s local commits were put on top of %s\n' "$count" "$wanted"
+  fi
+fi
+`
+
+/**
  * Script that brings the work tree to a commit that is there already, HEAD detached. Changed tracked files, staged
  * or not, go to a stash ref first; untracked and ignored files are never written over: where one is in the way, the
- * script fails with everything as it was. Commits that no ref holds get one.
+ * script fails with everything as it was. Commits that no ref holds get one. With `rebase`, local commits are put on
+ * top of the commit, in a work tree apart; where they conflict, the script fails before anything has changed.
  */
-export function checkoutScript(sha: string, stamp: string): string {
+export function checkoutScript(sha: string, stamp: string, how: 'exact' | 'rebase' | 'back'): string {
   return String.raw`
-sha=${sha} stamp=${quote(stamp)}
+wanted=${sha} sha=${sha} stamp=${quote(stamp)}
 export GIT_TERMINAL_PROMPT=0 LC_ALL=C
 export GIT_AUTHOR_NAME=Evenkeel GIT_AUTHOR_EMAIL=evenkeel@localhost
 export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
 saved=
+${how === 'rebase' ? REBASE : ''}
 if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
+  # Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
+  git ls-files -v | sed -n 's/^\([a-z]\|S\) //p' | while IFS= read -r file; do
+    [ -e "$file" ] || continue
+    git update-index --no-assume-unchanged -- "$file"
+    git update-index --no-skip-worktree -- "$file"
+  done
   git update-index -q --refresh >/dev/null || :
   if ! git diff-index --quiet "$head" -- || ! git diff-index --quiet --cached "$head" -- || ! git diff-files --quiet; then
     saved=$(git stash create "before $sha") || saved=
@@ -43,6 +88,7 @@ if ! git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach
   exit 1
 fi
 git update-ref refs/evenkeel/current "$sha"
+${how === 'back' ? '' : 'git update-ref refs/evenkeel/base "$wanted"'}
 printf 'evenkeel: checked out %s\n' "$(git log -1 --format='%h %s' "$sha")"
 `
 }

@@ -27,6 +27,10 @@ export interface DeployPlan {
   /** For each of build and up. */
   readonly timeoutMs: number
   readonly lockWaitMs: number
+  /** How long work of a deploy whose runner is silent is left alone, in ms: the runner may connect again. */
+  readonly reconnectGraceMs: number
+  /** `rebase`: local commits of the checkout are kept on top of the commit. */
+  readonly sync: 'exact' | 'rebase'
   readonly onFailure: 'rollback' | 'stop'
   /** Who deploys, for others: the run's address. */
   readonly run: string
@@ -62,9 +66,9 @@ export interface Verdict {
 }
 
 /** Digest of the commands; values of `env` are not part of it, since nothing of them may be kept. */
-export function commandsDigest({ build, up }: DeployPlan): string {
+export function commandsDigest({ build, up, sync }: DeployPlan): string {
   return createHash('sha256')
-    .update(JSON.stringify([build, up]))
+    .update(JSON.stringify([build, up, sync]))
     .digest('hex')
     .slice(0, 16)
 }
@@ -79,6 +83,7 @@ export class HostDeploy {
   found: Survey
   #lock: Lock
   #unit = ''
+  #head: string | undefined
   readonly #began: number
 
   private constructor(server: Reconnecting, plan: DeployPlan, context: Context, found: Survey, lock: Lock) {
@@ -156,7 +161,8 @@ export class HostDeploy {
       timeoutMs: plan.timeoutMs,
       onCancel,
     })
-    const checkout = checkoutScript(sha, `${stamp}-${sha.slice(0, 7)}`)
+    const how = purpose === 'deploy' ? plan.sync : 'back'
+    const checkout = checkoutScript(sha, `${stamp}-${sha.slice(0, 7)}`, how)
     const unit: UnitPlan = {
       name: this.#unit,
       folder: this.folder,
@@ -169,12 +175,25 @@ export class HostDeploy {
       ],
     }
     try {
-      return await runUnit(this.server, unit, (line) => context.log.info(line), context)
+      const result = await runUnit(this.server, unit, (line) => context.log.info(line), context)
+      if (purpose === 'deploy') await this.noteHead(result)
+      return result
     } catch (error) {
       // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
       if (context.signal.aborted && purpose === 'deploy') await cancelUnit(this.server, unit, ['build'])
       throw error
     }
+  }
+
+  /** The commit that is checked out for the deploy: not its own where local commits are on top of it. */
+  get head(): string {
+    return this.#head ?? this.plan.sha
+  }
+
+  /** Looks at what the unit of a deploy has checked out, where that may differ from its commit. */
+  async noteHead({ phase }: UnitResult): Promise<void> {
+    if (this.plan.sync === 'exact' || phase === 'checkout') return
+    this.#head = (await survey(this.server.connection, this.path)).head
   }
 
   /** After a cut the lock was free for a while: goes on only if nobody has had it since. */
@@ -221,6 +240,7 @@ export class HostDeploy {
     const entry: HistoryEntry = {
       ...{ at, sha, previous, result, runs: runs ?? null, durationMs, actor, run, release, commands },
       ...(why === undefined ? {} : { why }),
+      ...(sha === this.plan.sha && this.head !== sha ? { head: this.head } : {}),
     }
     const written = await this.server.connection.script(String.raw`
 folder=${quote(this.folder)}

@@ -7,6 +7,8 @@ export interface HistoryEntry {
   readonly result: 'ok' | 'failed' | 'cancelled' | 'interrupted'
   /** The commit that was up afterwards; null where that is not known. */
   readonly runs: string | null
+  /** What was checked out for it, where local commits were put on top of `sha`. */
+  readonly head?: string
   /** When it began, ISO 8601. */
   readonly at: string
   readonly durationMs: number
@@ -50,9 +52,11 @@ export function parseEntry<T extends { sha: string }>(line: string): T | undefin
 /** Commits whose last deploy failed. */
 export function failedCommits(history: readonly HistoryEntry[]): Set<string> {
   const failed = new Set<string>()
-  for (const { sha, result } of history) {
-    if (result === 'failed') failed.add(sha)
-    else if (result === 'ok') failed.delete(sha)
+  for (const { sha, head, result } of history) {
+    for (const commit of head === undefined ? [sha] : [sha, head]) {
+      if (result === 'failed') failed.add(commit)
+      else if (result === 'ok') failed.delete(commit)
+    }
   }
   return failed
 }
@@ -64,7 +68,7 @@ export function failedCommits(history: readonly HistoryEntry[]): Set<string> {
 export function commitUp(history: readonly HistoryEntry[], head: string | undefined): string | undefined {
   if (head === undefined) return undefined
   const failed = failedCommits(history)
-  const known = history.some(({ sha, previous }) => sha === head || previous === head)
+  const known = history.some((entry) => [entry.sha, entry.previous, entry.head].includes(head))
   if (!known) return head
   const newest = history.findLast(
     ({ result, runs }) => result !== 'interrupted' && runs !== null && !failed.has(runs),
@@ -80,12 +84,13 @@ export function wayBack(
 ): string | undefined {
   const failed = failedCommits(history)
   const up = commitUp(history, head)
+  const same = new Set([sha, ...history.flatMap((entry) => (entry.sha === sha ? (entry.head ?? []) : []))])
   const good = [
     up,
     ...history
       .filter(({ result }) => result === 'ok')
-      .map((entry) => entry.sha)
+      .map((entry) => entry.head ?? entry.sha)
       .reverse(),
   ]
-  return good.find((one) => one !== undefined && one !== sha && !failed.has(one))
+  return good.find((one) => one !== undefined && !same.has(one) && !failed.has(one))
 }

@@ -2,8 +2,6 @@ import { attachUnit, cancelUnit, type UnitResult } from '../ssh/unit.ts'
 import { failedDeploy, goBack, running, short } from './bring.ts'
 import type { HostDeploy, HostOutcome } from './deploy.ts'
 
-/** A runner that was cut off connects again within this time, in ms. */
-const RECONNECT_GRACE_MS = 30_000
 /** Between two looks at a unit of somebody else, in ms. */
 const PAUSE_MS = 1_000
 
@@ -16,7 +14,7 @@ export async function takeOver(host: HostDeploy): Promise<void> {
   const { log, clock, signal } = context
   if (host.found.busy) {
     log.info(`an earlier deploy was cut off; its work goes on there (${host.found.phase})`)
-    const until = clock.monotonic() + RECONNECT_GRACE_MS - host.silentMs
+    const until = clock.monotonic() + host.plan.reconnectGraceMs - host.silentMs
     while (host.found.busy && clock.monotonic() < until) {
       await clock.sleep(PAUSE_MS, signal)
       await host.look()
@@ -69,10 +67,11 @@ export async function finishDeploy(host: HostDeploy): Promise<HostOutcome | unde
   if (result === undefined || (result.outcome === 'cancelled' && !startedUp(result))) {
     return cancelledBuild(host, journal.previous ?? undefined)
   }
+  await host.noteHead(result)
   const verdict = await host.judge(result)
   if (!verdict.good) return failedDeploy(host, verdict)
-  await host.record('ok', plan.sha)
-  return host.outcome({ result: 'ok', runs: plan.sha, health: verdict.health })
+  await host.record('ok', host.head)
+  return host.outcome({ result: 'ok', runs: host.head, health: verdict.health })
 }
 
 /** `up` never began: what was up before still is, and gets its files back. */

@@ -80,8 +80,9 @@ run_phase() {
   mv "$unit/phase.new" "$unit/phase"
   ! asked || finish cancelled 0
   began=$(date +%s)
-  printf '%s\n' "$4" | setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
+  printf '%s\n' "$4" | EVENKEEL_UNIT=$name setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
   group=$!
+  printf '%s %s\n' "$group" "$on_cancel" >"$unit/group"
   [ -z "$ended" ] || [ "$on_cancel" = finish ] || end_group
   woken=1
   while [ -n "$woken" ]; do woken=; wait "$group"; code=$?; done
@@ -119,6 +120,31 @@ if [ -f "$unit/result" ]; then cat "$unit/result" >&2
 else printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$unit/phase" 2>/dev/null)" >&2; fi
 `
 
+/**
+ * Ends what is left of units whose supervisor was killed: its group, found again by the unit's name in the environment
+ * (numbers are used again after a restart), and of work that must not live on, everything with that name.
+ */
+const END_LEFT_OVER = String.raw`
+left_over() {
+  for environ in $(grep -lzFx "EVENKEEL_UNIT=$left_name" /proc/[0-9]*/environ 2>/dev/null); do
+    pid=$(printf '%s' "$environ" | tr -cd 0-9)
+    [ "$left_cancel" = end-all ] ||
+      [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d ' ' -f 3)" = "$left_group" ] || continue
+    printf '%s ' "$pid"
+  done
+}
+for left in "$folder"/units/*; do
+  [ -f "$left/group" ] && [ ! -f "$left/result" ] || continue
+  left_name=$(basename -- "$left")
+  read -r left_group left_cancel <"$left/group" || :
+  kill -s TERM $(left_over) 2>/dev/null || :
+  n=0
+  while [ -n "$(left_over)" ] && [ "$n" -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
+  kill -s KILL $(left_over) 2>/dev/null || :
+  printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$left/phase")" >"$left/result"
+done
+`
+
 /** Starts a unit and follows it. */
 export function startScript(plan: UnitPlan): string {
   const { name, folder, cwd, fence, journal, phases } = plan
@@ -136,6 +162,7 @@ export function startScript(plan: UnitPlan): string {
 ${variables(folder, name)} offset=0
 exec 9>>"$folder/work.lock"
 flock -n 9 || exit ${BUSY}
+${END_LEFT_OVER}
 [ "$(cat "$folder/fence")" -le ${fence} ] || exit ${FENCED}
 old_umask=$(umask)
 umask 077

@@ -231,7 +231,8 @@ describe('refused with a clear error', () => {
     [{ env: 'A B=1' }, /`env` 'A B' is not a KEY=VALUE line/],
     [{ env: 'EVENKEEL_UNIT=x' }, /names with EVENKEEL_ are taken/],
     [{ transport: 'carry' }, /`transport` is 'carry': write one of pull, push/],
-    [{ sync: 'rebase' }, /`sync` is 'rebase'/],
+    [{ sync: 'merge' }, /`sync` is 'merge': write one of exact, rebase/],
+    [{ env: 'A<<END\nx' }, /`env` begins A<<END and has no line 'END' that ends it/],
   ])('%j', async (more: Record<string, string>, message) => {
     project.commit('1')
     expectFailure(await deploy(more), message)

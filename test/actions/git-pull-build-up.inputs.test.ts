@@ -52,7 +52,26 @@ describeInputs('git-pull-build-up', {
     expect(project.read('running')).toBe('1\n')
   },
   sync: async () => {
-    expectFailure(await deploy({ sync: 'rebase' }), /`sync` is 'rebase', which this version/)
+    project.clone()
+    project.remote(
+      '-c',
+      'user.name=Bo',
+      '-c',
+      'user.email=b@c',
+      'commit',
+      '-q',
+      '--allow-empty',
+      '-m',
+      'local',
+    )
+    writeFileSync(join(project.path, 'local.txt'), 'x')
+    project.remote('add', 'local.txt')
+    project.remote('-c', 'user.name=Bo', '-c', 'user.email=b@c', 'commit', '-q', '-m', 'local')
+    project.commit('2')
+    expectSuccess(await deploy({ sync: 'rebase' }))
+    expect(project.read('local.txt')).toBe('x')
+    expectSuccess(await deploy({ sync: 'exact' }))
+    expect(project.read('local.txt')).toBe('')
   },
   token: async () => {
     const server = await startGitHttpServer(dirname(project.origin), 'right')

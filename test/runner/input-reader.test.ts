@@ -132,6 +132,16 @@ describe('values', () => {
     expect(value).toEqual({ A: '1', B_2: ' x=y', _C: '' })
   })
 
+  test('a value of several lines has a line that ends it, as in GITHUB_ENV', () => {
+    const env = `A<<END\n-----BEGIN "it's"-----\n  B=$(id)\n\n# no comment\nEND\nC=<<x\nD<<END\nEND`
+    const { value } = read({ env }, (reader) => reader.environment('env'))
+    expect(value).toEqual({
+      A: `-----BEGIN "it's"-----\n  B=$(id)\n\n# no comment`,
+      C: '<<x',
+      D: '',
+    })
+  })
+
   test.each(['A', '=x', 'A-B=x', 'A B=x', '$(id)=x'])('%s is no line of an environment', (env) => {
     expect(read({ env }, (reader) => reader.environment('env')).problems).toContain('is not a KEY=VALUE line')
   })

@@ -84,14 +84,21 @@ describe.each(['dash', 'bash'])('with %s as sh', (shell) => {
     expect(result.lines.at(-1)).toBe('not a tty')
   })
 
-  test('a supervisor that was killed is noticed', async () => {
-    const work = plan('echo under way; sleep 600 & echo $! >sleeping; wait')
+  test('a supervisor that was killed is noticed, and the next start ends what it has left', async () => {
+    const work = plan(
+      'sleep 600 & echo $! >sleeping; setsid sleep 600 & echo $! >apart; echo under way; wait; touch went-on',
+    )
+    const alive = (file: string) => existsSync(`/proc/${readFileSync(join(folder, file), 'utf8').trim()}`)
     const lines: string[] = []
     const result = runUnit(server, work, (line) => lines.push(line), recordingContext())
     await until('it is under way', () => lines.length > 0)
     process.kill(Number(readFileSync(join(folder, 'units', work.name, 'pid'), 'utf8')), 'SIGKILL')
     expect(await result).toMatchObject({ outcome: 'lost', phase: 'work' })
-    process.kill(Number(readFileSync(join(folder, 'sleeping'), 'utf8')), 'SIGKILL')
+    expect(alive('sleeping')).toBe(true)
+    expect(await run('true')).toMatchObject({ outcome: 'ok' })
+    expect(alive('sleeping')).toBe(false)
+    expect(alive('apart')).toBe(false)
+    expect(existsSync(join(folder, 'went-on'))).toBe(false)
   })
 
   test('two units cannot work in one place, and a lower fence than the last is refused', async () => {

@@ -16,6 +16,7 @@ export interface GitInputs extends SshInputs {
   readonly timeoutMs: number
   readonly lockWaitMs: number
   readonly batch: number
+  readonly sync: 'exact' | 'rebase'
   readonly onFailure: 'rollback' | 'stop'
   readonly health: HealthInputs
   readonly dryRun: boolean
@@ -23,7 +24,6 @@ export interface GitInputs extends SshInputs {
 
 export function readInputs(read: InputReader, github: GitHubContext): GitInputs {
   const ssh = readSshInputs(read)
-  read.unserved('sync', ['exact'])
   const env = read.environment('env')
   const reserved = Object.keys(env).find((name) => name.startsWith('EVENKEEL_'))
   if (reserved !== undefined) read.problem('env', `sets ${reserved}: names with EVENKEEL_ are taken`)
@@ -43,6 +43,7 @@ export function readInputs(read: InputReader, github: GitHubContext): GitInputs 
     timeoutMs: read.duration('timeout'),
     lockWaitMs: read.duration('lock-wait'),
     batch: read.integer('batch', { min: 1, max: 1_000 }),
+    sync: read.choice('sync', ['exact', 'rebase']),
     onFailure: read.choice('on-failure', ['rollback', 'stop']),
     health: readHealthInputs(read, ['name']),
     dryRun: read.boolean('dry-run'),

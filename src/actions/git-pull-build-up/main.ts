@@ -10,6 +10,9 @@ import { healthOf } from './health.ts'
 import { type GitInputs, readInputs } from './inputs.ts'
 import { conclude, show, table } from './report.ts'
 
+/** A runner that was cut off connects again within this time, in ms. */
+const RECONNECT_GRACE_MS = 30_000
+
 /** What the settle step needs to know of a deploy that did not come to its own end. */
 interface Noted {
   readonly id: string
@@ -95,5 +98,10 @@ function makePlan(inputs: GitInputs, id: string, sha: string, work: Run): Deploy
   const release = `${sha.slice(0, 7)}-${github.runId || '0'}`
   const run = github.runUrl || 'a run without an address'
   const health = healthOf(inputs, release)
-  return { ...inputs, source: sourceOf(inputs, work), id, sha, release, run, actor: github.actor, health }
+  return {
+    ...inputs,
+    source: sourceOf(inputs, work),
+    ...{ id, sha, release, run, actor: github.actor, health },
+    reconnectGraceMs: RECONNECT_GRACE_MS,
+  }
 }
