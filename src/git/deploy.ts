@@ -99,8 +99,17 @@ export class HostDeploy {
   }
 
   /** Makes the repository where there is none, takes the lock and looks at the checkout again under it. */
-  static async open(server: Reconnecting, plan: DeployPlan, context: Context): Promise<HostDeploy> {
-    const { path, folder } = await prepareRepository(server.connection, plan.path, plan.source.repository)
+  static async open(
+    server: Reconnecting,
+    plan: DeployPlan,
+    context: Context,
+    found: Survey,
+  ): Promise<HostDeploy> {
+    const { repository } = plan.source
+    const isReady = found.known && (found.origin !== '' || repository === undefined)
+    const { path, folder } = isReady
+      ? found
+      : await prepareRepository(server.connection, plan.path, repository)
     const request = { folder, holder: plan.run, waitMs: plan.lockWaitMs }
     const lock = await takeLock(server.connection, request, context)
     return new HostDeploy(server, plan, context, await survey(server.connection, path), lock)

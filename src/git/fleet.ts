@@ -1,7 +1,9 @@
 import { type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { Credentials } from '../ssh/connect.ts'
+import { READ_SCRIPT } from '../ssh/lock.ts'
 import { Reconnecting } from '../ssh/reconnecting.ts'
+import { READ_AND_RUN } from '../ssh/remote-script.ts'
 import { formatTarget, type Target } from '../ssh/target.ts'
 import { bringCommit, goBack, short } from './bring.ts'
 import { type DeployPlan, HostDeploy, type HostOutcome } from './deploy.ts'
@@ -31,6 +33,10 @@ export async function preflight(
     hosts.map(async (target): Promise<Candidate> => {
       const own = { ...context, log: prefixedLog(context.log, formatTarget(target)) }
       const server = await Reconnecting.open(target, credentials, own)
+      // What follows when all goes well: look, resolve a name, take the lock, look again, fetch, start.
+      for (const command of [READ_SCRIPT, ...Array<string>(5).fill(READ_AND_RUN)]) {
+        server.connection.prepare(command)
+      }
       const found = await survey(server.connection, path)
       const problem = unfit(found, path, source)
       if (problem !== undefined) {
@@ -96,7 +102,9 @@ export async function deployFleet(
   try {
     // In one order everywhere, so that two deploys of several hosts cannot wait for each other.
     const ordered = [...candidates].sort((a, b) => (a.server.name < b.server.name ? -1 : 1))
-    for (const { server, context } of ordered) hosts.push(await HostDeploy.open(server, plan, context))
+    for (const { server, context, found } of ordered) {
+      hosts.push(await HostDeploy.open(server, plan, context, found))
+    }
     hosts.sort((a, b) => place(candidates, a) - place(candidates, b))
     for (const host of hosts) await takeOver(host)
     const outcomes: HostOutcome[] = []

@@ -48,7 +48,7 @@ async function settleHost(
   const alone =
     wasUpdated && plan.onFailure === 'rollback' && newest?.sha === plan.sha && newest.result === 'ok'
   if (found.checkout !== 'repository' || !(unfinished || alone)) return undefined
-  const host = await HostDeploy.open(server, plan, context)
+  const host = await HostDeploy.open(server, plan, context, found)
   try {
     if (unfinished) return await finishDeploy(host)
     const what = 'the deploy was cancelled before all hosts had the commit'

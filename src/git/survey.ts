@@ -15,6 +15,8 @@ export interface Survey {
   readonly path: string
   /** Absolute path of `<git dir>/evenkeel`. */
   readonly folder: string
+  /** Whether that folder is there. */
+  readonly known: boolean
   readonly origin: string
   readonly head: string | undefined
   /** Changed tracked files, as `git status` shows them. */
@@ -57,6 +59,7 @@ fi
 say checkout repository
 folder=$(git rev-parse --absolute-git-dir)/evenkeel
 say folder "$folder"
+[ ! -d "$folder" ] || say known yes
 say origin "$(git config --get remote.origin.url || :)"
 say head "$(git rev-parse --verify -q 'HEAD^{commit}' || :)"
 git status --porcelain --untracked-files=no 2>/dev/null | while IFS= read -r line; do say changed "$line"; done
@@ -98,6 +101,7 @@ export function parseSurvey(text: string): Survey {
     missing: all('missing'),
     path: one('path'),
     folder: one('folder'),
+    known: one('known') === 'yes',
     origin: one('origin'),
     head: one('head') || undefined,
     changedFiles: all('changed'),

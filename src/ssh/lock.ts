@@ -9,7 +9,7 @@ const BEAT_MS = 10_000
 const BEAT_TIMEOUT_S = 45
 
 /** Reads a script up to a line with a dot and leaves the rest of standard input to it. Constant, see remote-script. */
-const READ_SCRIPT = `exec sh -c 'eval "$(while IFS= read -r l && [ "$l" != . ]; do printf "%s\\n" "$l"; done)"'`
+export const READ_SCRIPT = `exec sh -c 'eval "$(while IFS= read -r l && [ "$l" != . ]; do printf "%s\\n" "$l"; done)"'`
 
 export interface LockRequest {
   /** Absolute folder that exists; holds the lock, its holder and the fence. */

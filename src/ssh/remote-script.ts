@@ -8,7 +8,7 @@ export interface ScriptOptions {
 }
 
 /** Constant, so that it means the same to every login shell and shows nothing in the process list. */
-const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`
+export const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`
 
 /** The command to execute and the text for its standard input. Pure. */
 export function remoteScript(

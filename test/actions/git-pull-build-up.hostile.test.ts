@@ -109,20 +109,25 @@ describe('the token', () => {
 })
 
 test('values of env reach build, up and health as they are, and show up nowhere else', async () => {
+  const lines = `-----BEGIN-----\n  "a" $(id) \`id\` 'b'\n\n-----END-----`
   const secret = `it's "quoted" $(id) \`id\` \\ ; ünï # end`
   project.commit('1', {
     build: [
       'printf %s "$$VALUE" | cksum >built.sum',
       'echo under way; until test -f go; do sleep 0.05; done',
     ],
-    up: ['printf %s "$$VALUE" | cksum >up.sum', 'test -n "$$EVENKEEL_RELEASE"'],
+    up: [
+      'printf %s "$$LINES" | cksum >lines.sum',
+      'printf %s "$$VALUE" | cksum >up.sum',
+      'test -n "$$EVENKEEL_RELEASE"',
+    ],
   })
   let seen = ''
   let files: [string, string][] = []
   const result = await runAction({
     action: 'git-pull-build-up',
     inputs: inputs({
-      env: `VALUE=${secret}\n\n# a comment\nEMPTY=`,
+      env: `VALUE=${secret}\n\n# a comment\nEMPTY=\nLINES<<END\n${lines}\nEND`,
       'health-command': 'test "$(printf %s "$VALUE" | cksum)" = "$(cat up.sum)"',
     }),
     during: async (run) => {
@@ -136,6 +141,7 @@ test('values of env reach build, up and health as they are, and show up nowhere 
   const sum = execFileSync('cksum', { input: secret, encoding: 'utf8' })
   expect(project.read('built.sum')).toBe(sum)
   expect(project.read('up.sum')).toBe(sum)
+  expect(project.read('lines.sum')).toBe(execFileSync('cksum', { input: lines, encoding: 'utf8' }))
   const part = '$(id) `id`'
   expect(seen).not.toContain(part)
   expect(seen).toContain('evenkeel-')
