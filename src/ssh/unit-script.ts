@@ -49,8 +49,9 @@ exec </dev/null
 group= phase= on_cancel= ended= woken=
 printf '%s\n' "$$" >"$unit/pid"
 finish() {
-  printf '{"outcome":"%s","phase":"%s","code":%s}\n' "$1" "$phase" "$2" >"$unit/result.new"
-  mv "$unit/result.new" "$unit/result"
+  # On a full disk there is no result, rather than an empty one.
+  ! printf '{"outcome":"%s","phase":"%s","code":%s}\n' "$1" "$phase" "$2" >"$unit/result.new" ||
+    mv "$unit/result.new" "$unit/result"
   exit 0
 }
 asked() {
