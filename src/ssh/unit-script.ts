@@ -108,7 +108,7 @@ if [ ! -d "$unit" ]; then printf '{"outcome":"absent","phase":"","code":0}\n' >&
 printf '\036evenkeel-log\n'
 while :; do
   over=
-  if [ -f "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi
+  if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi
   size=$(($(wc -c <"$unit/log")))
   if [ "$size" -gt "$offset" ]; then
     tail -c "+$((offset + 1))" "$unit/log" | head -c "$((size - offset))"
@@ -117,7 +117,7 @@ while :; do
   [ -z "$over" ] || break
   sleep 0.1
 done
-if [ -f "$unit/result" ]; then cat "$unit/result" >&2
+if [ -s "$unit/result" ]; then cat "$unit/result" >&2
 else printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$unit/phase" 2>/dev/null)" >&2; fi
 `
 
@@ -135,7 +135,7 @@ left_over() {
   done
 }
 for left in "$folder"/units/*; do
-  [ -f "$left/group" ] && [ ! -f "$left/result" ] || continue
+  [ -f "$left/group" ] && [ ! -s "$left/result" ] || continue
   left_name=$(basename -- "$left")
   read -r left_group left_cancel <"$left/group" || :
   kill -s TERM $(left_over) 2>/dev/null || :
@@ -189,7 +189,7 @@ export function followScript(folder: string, name: string, offset: number): stri
 export function cancelScript(folder: string, name: string, phases: readonly string[]): string {
   return String.raw`
 ${variables(folder, name)}
-if [ -f "$unit/result" ] || flock -s -n "$folder/work.lock" true; then exit 0; fi
+if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then exit 0; fi
 printf '%s\n' ${quote(phases.join(' '))} >"$unit/cancel"
 kill -s TERM "$(cat "$unit/pid")"
 `

@@ -2,10 +2,10 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { runAction } from '../harness/action-run.ts'
-import { expectFailure } from '../harness/input-cases.ts'
+import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { type GitProject, makeGitProject } from './git-project.ts'
 import { sshInputs } from './ssh-input-cases.ts'
 
@@ -37,4 +37,17 @@ test('is refused before anything is changed', async () => {
   mount('32m')
   project.commit('1')
   expectFailure(await deploy(), /the disk is full/, /nothing was changed on any host/)
+})
+
+test('that a build fills fails the deploy, and the next one goes through once there is room', async () => {
+  mount('100m')
+  project.commit('1')
+  expectSuccess(await deploy())
+  project.commit('2', { build: ['dd if=/dev/zero of=fill bs=1M'] })
+  expectFailure(await deploy())
+  expect(project.read('running')).toBe('1\n')
+  execFileSync('rm', ['-f', `${project.path}/fill`])
+  const third = project.commit('3')
+  expectSuccess(await deploy())
+  expect(project.remote('rev-parse', 'HEAD')).toBe(third)
 })
