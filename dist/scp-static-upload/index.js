@@ -72457,13 +72457,19 @@ function lists(comparison) {
         ['manifest.gz', encodeManifest(comparison.result)],
     ];
 }
-/** Folders and links go first, in one lane; files are dealt out by size. */
+/**
+ * Files are dealt out by size. Every lane brings all folders: two tars that both miss one get into each other's way
+ * when they make it for their files.
+ */
 function splitIntoLanes(entries, count) {
     if (count === 1)
         return [[...entries]];
-    const lanes = Array.from({ length: count }, () => ({ entries: [], bytes: 0 }));
+    const folders = entries.filter(({ type }) => type === 'folder');
+    const lanes = Array.from({ length: count }, () => ({ entries: [...folders], bytes: 0 }));
     const first = lanes[0];
     for (const entry of entries) {
+        if (entry.type === 'folder')
+            continue;
         const lane = entry.type === 'file' ? lanes.reduce((least, one) => (one.bytes < least.bytes ? one : least)) : first;
         lane?.entries.push(entry);
         if (lane && entry.type === 'file')

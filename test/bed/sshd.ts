@@ -46,6 +46,8 @@ export interface SshdOptions {
   path?: string[]
   /** Added to the environment of every session. */
   env?: Record<string, string>
+  /** Run the server inside this network namespace (needs root, and `host` and `port`). */
+  namespace?: string
 }
 
 export interface Sshd {
@@ -135,9 +137,13 @@ async function start(options: SshdOptions): Promise<Sshd> {
   const running: Running = await startProcess({
     name: 'sshd',
     folder,
-    command: [sshd.path, '-D', '-e', '-f', configFile],
+    command: [...inNamespace(options.namespace), sshd.path, '-D', '-e', '-f', configFile],
     env: accounts(folder, home, user),
-    ready: () => greets(host, port),
+    // From outside its namespace only the server's own words tell.
+    ready: () =>
+      options.namespace
+        ? readFileSync(join(folder, '.log'), 'utf8').includes('Server listening')
+        : greets(host, port),
   })
   const where = port === 22 ? host : `[${host}]:${port}`
   return {
@@ -159,6 +165,10 @@ async function start(options: SshdOptions): Promise<Sshd> {
     log: running.log,
     stop: running.stop,
   }
+}
+
+function inNamespace(name: string | undefined): string[] {
+  return name === undefined ? [] : ['ip', 'netns', 'exec', name]
 }
 
 /** OpenSSH 9.8 and later is split into parts whose compiled-in places are not those of the cache. */
