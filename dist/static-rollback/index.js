@@ -69002,9 +69002,10 @@ class RemoteShell {
         });
     }
 }
+/** A remote process that waits for a script and what the script reads. */
+const openLane = (connection) => connection.start(READ_AND_RUN);
 /** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
-async function pipeToScript(connection, code, input, signal) {
-    const { channel, ended } = await connection.start(READ_AND_RUN);
+async function pipeToScript(host, { channel, ended }, code, input, signal) {
     let noise = '';
     const keep = (chunk) => {
         noise = (noise + chunk.toString('latin1')).slice(-KEEP_NOISE);
@@ -69033,7 +69034,7 @@ async function pipeToScript(connection, code, input, signal) {
         return { code: status.code, noise };
     }
     throw new Failure('the transfer was cut off', {
-        host: connection.name,
+        host,
         seen: status.signal === undefined ? describeError(broken) : `killed by ${status.signal}`,
         hint: 'run the job again: what has arrived is not sent a second time',
         cause: broken,
@@ -69254,7 +69255,7 @@ class StateReader {
         const stored = this.data.get('manifest');
         if (kind === 'release' && stored !== undefined)
             return decodeManifest(stored);
-        return kind === 'staging' ? this.#inventory() : new Map();
+        return kind === 'staging' || kind === 'hashed' ? this.#inventory() : new Map();
     }
     /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
     #inventory() {
@@ -69319,6 +69320,8 @@ async function onEach(hosts, work) {
  * host goes back to where it was.
  */
 async function activateOnAll(hosts, plan, context) {
+    if (plan.done.finish)
+        return context.log.info(`release ${plan.release} is active on ${names(hosts)}`);
     const env = { EVENKEEL_RELEASE: plan.release };
     if (plan.beforeActivate !== '') {
         const cwd = `${plan.target}/releases/${plan.release}`;
@@ -69332,7 +69335,8 @@ async function activateOnAll(hosts, plan, context) {
             context.log.info(`release ${plan.release} is active on ${only.name}`);
             return;
         }
-        await onEach(hosts, (host) => host.activate(plan.release, plan.isNew));
+        if (!plan.done.activate)
+            await onEach(hosts, (host) => host.activate(plan.release, plan.isNew));
         context.log.info(`release ${plan.release} is active on ${names(hosts)}`);
         if (plan.afterActivate !== '') {
             await onEach(hosts, (host) => runHook(host, 'after-activate', plan.afterActivate, plan.target, env, context));
@@ -69345,8 +69349,18 @@ async function activateOnAll(hosts, plan, context) {
     catch (error) {
         throw withOutcome(error, await returnAll(hosts, context));
     }
-    await onEach(hosts, (host) => host.confirm(plan.release, plan.keep));
+    await onEach(hosts, (host) => host.finish(plan.release, plan.keep));
 }
+/**
+ * How far staging may go in its last round trip: a lone host without a hook in between is activated at once, and
+ * without anything to look at afterwards it is done.
+ */
+function endingOf(hosts, plan) {
+    const activate = hosts === 1 && plan.beforeActivate === '';
+    return { activate, finish: activate && plan.afterActivate === '' && !plan.hasCheck, keep: plan.keep };
+}
+/** Where nothing was done yet. */
+const nothingDone = { activate: false, finish: false };
 /** Takes every host back to where it was. */
 async function returnAll(hosts, context) {
     const results = await Promise.allSettled(hosts.map((host) => host.goBack()));
@@ -70718,14 +70732,19 @@ function formatAddress(host, port) {
 
 
 const KEEP_BYTES = 1024 * 1024;
+/** Further connections for a server that allows few sessions on one. */
+const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
 class Connection {
     target;
     #client;
+    #origin;
+    #further = [];
     #lost;
     #closed = false;
-    constructor(target, client) {
+    constructor(target, client, origin) {
         this.target = target;
+        this.#origin = origin;
         this.#client = client;
         client.on('error', (error) => {
             this.#lost = error;
@@ -70742,12 +70761,22 @@ class Connection {
     get isOpen() {
         return !this.#closed;
     }
+    get roundTripMs() {
+        return this.#origin.roundTripMs;
+    }
+    /** Whether the server has refused several sessions on one connection. */
+    get isNarrow() {
+        return this.#further.length > 0;
+    }
     /** Called once when the connection has gone, for whatever reason. */
     onClose(listener) {
         this.#client.once('close', listener);
     }
     close() {
         this.#client.end();
+        for (const one of this.#further) {
+            one.then((connection) => connection.close(), () => { });
+        }
     }
     /**
      * Runs one command line by the login shell. Everything variable in it must have gone through `quote`; prefer
@@ -70765,8 +70794,32 @@ class Connection {
         const { command, stdin } = remoteScript(text, options);
         return this.exec(command, { ...options, stdin });
     }
-    /** Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. */
+    /**
+     * Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. Where the server
+     * refuses a further session on this connection (MaxSessions), it runs on another one.
+     */
     async start(command) {
+        try {
+            return await this.#startHere(command);
+        }
+        catch (error) {
+            if (!isSessionRefused(error))
+                throw error;
+        }
+        for (const one of [...this.#further]) {
+            try {
+                return await (await one).#startHere(command);
+            }
+            catch (error) {
+                if (!isSessionRefused(error) || this.#further.length === MAX_FURTHER)
+                    throw error;
+            }
+        }
+        const next = this.#origin.again();
+        this.#further.push(next);
+        return (await next).#startHere(command);
+    }
+    async #startHere(command) {
         let ended;
         const channel = await this.#open((done) => {
             this.#client.exec(command, (error, opened) => {
@@ -70819,6 +70872,10 @@ class Connection {
             cause: this.#lost,
         });
     }
+}
+/** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
+function isSessionRefused(error) {
+    return error instanceof failure_Failure && /channel open failure: open failed/i.test(error.details.seen ?? '');
 }
 async function collect({ channel, ended }, options) {
     const { signal, onLine, keepBytes = KEEP_BYTES } = options;
@@ -71070,12 +71127,16 @@ const RETRY_DELAY_MS = 500;
  */
 async function connect(target, credentials, context) {
     const { jump } = credentials;
+    const again = () => {
+        context.log.info(`${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
+        return connect(target, credentials, context);
+    };
     if (jump === undefined) {
-        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context));
+        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context), again);
     }
-    const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context));
+    const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context), again);
     try {
-        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port));
+        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port), again);
         inner.onClose(() => outer.close());
         return inner;
     }
@@ -71084,11 +71145,11 @@ async function connect(target, credentials, context) {
         throw error;
     }
 }
-async function login(target, key, credentials, context, openSocket) {
+async function login(target, key, credentials, context, openSocket, again) {
     const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
-        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket);
+        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again);
         if (outcome instanceof Connection)
             return outcome;
         // Of several attempts, a key that was offered and refused says more than a type the server does not have.
@@ -71100,17 +71161,20 @@ async function login(target, key, credentials, context, openSocket) {
     throw rejected?.failure;
 }
 /** A busy sshd (MaxStartups) drops connections before it has said anything: nothing is done yet, so try again. */
-async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket) {
+async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again) {
     for (let attempt = 1;; attempt++) {
         throwIfCancelled(context.signal);
-        const outcome = await handshake(await openSocket(), target, key, algorithms, credentials, context);
+        const begun = context.clock.monotonic();
+        const socket = await openSocket();
+        const origin = { roundTripMs: context.clock.monotonic() - begun, again };
+        const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin);
         if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
             return outcome;
         context.log.debug(`${formatTarget(target)}: ${outcome.failure.details.seen}; trying again`);
         await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
     }
 }
-async function handshake(socket, target, key, algorithms, credentials, context) {
+async function handshake(socket, target, key, algorithms, credentials, context, origin) {
     const { host, port, user } = target;
     const { hostKeys, connectTimeoutMs } = credentials;
     const ssh = new NodeSSH();
@@ -71144,7 +71208,7 @@ async function handshake(socket, target, key, algorithms, credentials, context) 
         const client = ssh.connection;
         if (client === null)
             throw new failure_Failure('the connection was closed right after the login', { host });
-        return new Connection(target, client);
+        return new Connection(target, client, origin);
     }
     catch (error) {
         socket.destroy();
@@ -71303,6 +71367,10 @@ hasher=sha256sum
 command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
 
 fail() { say "fail $*"; exit 1; }
+
+# When the client has gone: what was put away is removed after the answer, and after the lock was given back.
+at_exit() { rm -rf "$state/trash/$mark"; }
+trap at_exit EXIT
 link_now() { readlink "$root/current" 2>/dev/null || :; }
 id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
 first_line() { sed -n 1p "$1" 2>/dev/null || :; }
@@ -71316,11 +71384,11 @@ try_lock() {
     (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
     return
   fi
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"' EXIT && return
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT && return
   holder_pid=$(readlink "$state/lock.pid") || return
   if kill -0 "$holder_pid" 2>/dev/null || [ -d "/proc/$holder_pid" ]; then return 1; fi
   mv -f "$state/lock.pid" "$state/lock.$mark" && rm -f "$state/lock.$mark"
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"' EXIT
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT
 }
 
 # A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
@@ -71376,15 +71444,24 @@ describe() {
   done
 }
 
+# What lies in a tree, by content, written into a folder of lists.
 inventory() (
-  cd "$1/tree" &&
-    find . ! -type d ! -type f -exec rm -f -- {} + &&
-    find . -type d -print0 >../folders &&
-    find . -type f -print0 >../names && : >../hashes && : >../modes &&
-    if [ -s ../names ]; then
-      xargs -0 $hasher -- <../names | sed -n "$hash_line" >../hashes && xargs -0 stat -c '%a %s' -- <../names >../modes
+  lists=$2
+  cd "$1" &&
+    find . -type d -print0 >"$lists/folders" &&
+    find . -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
+    if [ -s "$lists/names" ]; then
+      xargs -0 $hasher -- <"$lists/names" | sed -n "$hash_line" >"$lists/hashes" &&
+        xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
     fi
 )
+
+send_inventory() {
+  for list in folders names hashes modes; do send "$list" "$1/$list"; done
+}
+
+# What an inventory does not tell of.
+drop_specials() { find "$1" ! -type d ! -type f -exec rm -f -- {} +; }
 
 fill() {
   mkdir "$stage/tree"
@@ -71393,13 +71470,15 @@ fill() {
   say "copied $(tail -n 1 "$stage/problem")"
   rm -rf "$stage/tree"
   mkdir "$stage/tree"
-  cp -a "$1/." "$stage/tree/"
+  if cp -a "$1/." "$stage/tree/"; then return 0; fi
+  rm -rf "$stage"
+  fail 'the release before could not be copied'
 }
 
 send_base() {
   base=
-  if [ -n "$old" ] && inventory "$old"; then
-    for list in folders names hashes modes; do send "$list" "$old/$list"; done
+  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
+    send_inventory "$old"
     base=$old/tree
     say 'base staging'
     return 0
@@ -71407,9 +71486,17 @@ send_base() {
   base_id=$(id_of "$(link_now)")
   [ -n "$base_id" ] || base_id=$(releases | sed -n 1p)
   if [ -n "$base_id" ] && [ -f "$state/meta/$base_id/manifest.gz" ] && [ -d "$root/releases/$base_id" ]; then
-    send manifest "$state/meta/$base_id/manifest.gz"
     base=$root/releases/$base_id
-    say "base release $base_id"
+    if [ -n "$full" ]; then
+      lists=$stage
+      [ -n "$lists" ] || lists=$(mktemp -d)
+      inventory "$base" "$lists" && send_inventory "$lists"
+      [ -n "$stage" ] || rm -rf "$lists"
+      say "base hashed $base_id"
+    else
+      send manifest "$state/meta/$base_id/manifest.gz"
+      say "base release $base_id"
+    fi
   else
     say 'base none'
   fi
@@ -71419,6 +71506,7 @@ claim() {
   if [ -d "$root/releases/$release" ] && [ -f "$state/meta/$release/content" ]; then return 0; fi
   if [ -e "$root/releases/$release" ]; then fail "releases/$release is there, but not from an upload of this action"; fi
   old=
+  stage=
   for folder in "$state/staging/$release+"*; do
     if [ -d "$folder/tree" ]; then old=$folder; fi
   done
@@ -71431,6 +71519,7 @@ claim() {
   mkdir "$stage"
   send_base
   fill "$base"
+  if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
   for folder in "$state/staging/$release+"*; do
     if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
   done
@@ -71465,6 +71554,11 @@ publish() {
   printf '%s\n' "$content" >"$meta/content"
   mv "$stage/tree" "$root/releases/$release"
   rm -rf "$stage"
+}
+
+# A block that was sent in one piece must not swap for a client that has gone meanwhile.
+client_is_there() {
+  kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ] || fail 'the connection broke before the activation'
 }
 
 point() {
@@ -71505,19 +71599,28 @@ go_back() {
   say "current $(link_now)"
 }
 
+# What arrived of a release that cannot come to its end.
+discard() { rm -rf "$state/staging/$release+$mark"; }
+
+# The last block of a run: from here on another one may begin.
+unlock() {
+  if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
+}
+
 confirm() {
   : >"$state/meta/$release/good"
   rm -f "$state/meta/$release/failed" "$state/pending"
 }
 
 drop() {
-  mkdir -p "$state/trash" && mv "$root/releases/$1" "$state/trash/$1+$mark" && rm -rf "$state/meta/$1"
+  mv "$root/releases/$1" "$state/trash/$mark/" && rm -rf "$state/meta/$1"
 }
 
 prune() {
   now=$(id_of "$(link_now)")
   before=$(first_line "$state/meta/$now/before")
   count=0
+  mkdir -p "$state/trash/$mark"
   releases | while read -r id; do
     kept=
     if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
@@ -71527,7 +71630,13 @@ prune() {
     fi
     count=$((count + 1))
     if [ -z "$kept" ] && [ "$count" -gt "$keep" ]; then drop "$id" || exit 1; fi
-  done && rm -rf "$state/trash" "$state/staging"/*+* "$root"/.evenkeel-current.*
+  done && {
+    for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
+      if [ "$left" = "$state/trash/$mark" ]; then continue; fi
+      # One of these may just be on its way out by the hand of the run before.
+      if [ -e "$left" ] || [ -L "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+    done
+  }
 }
 `;
 
@@ -71550,6 +71659,8 @@ class SiteHost {
     #settings;
     #log;
     #beat;
+    #lane;
+    #released = false;
     #current = '';
     constructor(connection, shell, settings, context) {
         this.connection = connection;
@@ -71559,6 +71670,11 @@ class SiteHost {
     }
     static async open(connection, settings, context) {
         return new SiteHost(connection, await RemoteShell.open(connection), settings, context);
+    }
+    /** The way for what is sent, opened while the server still reads how it stands. */
+    get lane() {
+        this.#lane ??= openLane(this.connection);
+        return this.#lane;
     }
     get name() {
         return this.connection.name;
@@ -71587,9 +71703,13 @@ class SiteHost {
             locked: dryRun ? 'not needed' : '',
             release: options.release ?? '',
             dry: dryRun ? 'yes' : '',
+            full: options.full ? 'yes' : '',
         };
         let prelude = `${assignments(variables)}\n${LIBRARY}`;
         const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim'];
+        // Its failure is taken up where it is used.
+        if (options.release !== undefined && !dryRun)
+            this.lane.catch(() => { });
         for (let shown = false;;) {
             const reader = new StateReader();
             if (!dryRun)
@@ -71628,14 +71748,18 @@ class SiteHost {
         await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal });
     }
     /** Checks what has arrived against what was sent, and makes it a release. */
-    async publish(values, context) {
+    async publish(values, ending, context) {
         const shared = values.linked.map((path) => {
             const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/');
             return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`;
         });
-        await this.#run({
-            code: ['verify', ...shared, 'publish'].join('\n'),
+        const activation = ending.activate ? ['client_is_there', 'activate'] : [];
+        const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : [];
+        await this.#change({
+            code: ['verify', ...shared, 'publish', ...activation, ...end].join('\n'),
             values: {
+                note_before: 'yes',
+                keep: String(ending.keep ?? 0),
                 release: values.release,
                 want_digest: values.digest,
                 want_totals: `${values.files} ${values.bytes}`,
@@ -71645,6 +71769,11 @@ class SiteHost {
             },
             signal: context.signal,
         });
+        this.#released = ending.finish;
+    }
+    /** Removes what has arrived of a release that cannot come to its end. */
+    async discard(release) {
+        await this.#run({ code: 'discard', values: { release } });
     }
     /** Points `current` at a release, noting where to go back to until `confirm`. */
     async activate(release, noteBefore) {
@@ -71653,19 +71782,28 @@ class SiteHost {
     /** Both in one round trip, where nothing has to be looked at between them. */
     async activateAndConfirm(release, noteBefore, keep) {
         const values = { release, note_before: noteBefore ? 'yes' : '', keep: String(keep ?? 0) };
-        await this.#change({ code: `activate\n${confirmCode(keep)}`, values });
+        await this.#change({ code: `activate\n${confirmCode(keep)}\nunlock`, values });
+        this.#released = true;
     }
     /** Undoes an activation that is not confirmed; does nothing where there is none. */
     async goBack() {
         await this.#change({ code: 'go_back' });
     }
-    /** From here on the release stands; older ones beyond `keep` go, where it is given. */
-    async confirm(release, keep) {
-        await this.#change({ code: confirmCode(keep), values: { release, keep: String(keep ?? 0) } });
+    /** From here on the release stands. */
+    async confirm(release) {
+        await this.#change({ code: 'confirm', values: { release } });
+    }
+    /** Confirms, and ends the work here: older releases beyond `keep` go, where it is given, and so does the lock. */
+    async finish(release, keep) {
+        const values = { release, keep: String(keep ?? 0) };
+        await this.#change({ code: `${confirmCode(keep)}\nunlock`, values });
+        this.#released = true;
     }
     /** Gives the lock back and ends the connection; what a cancel broke off is not waited for long. */
     async close() {
         clearInterval(this.#beat);
+        if (this.#released)
+            return this.connection.close();
         const patience = AbortSignal.timeout(CLOSE_MS);
         const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
         await Promise.race([this.#shell.close().catch(() => { }), late]);
@@ -72115,6 +72253,7 @@ function readUploadInputs(read, { workspace, defaultRelease }) {
         afterActivate: read.text('after-activate'),
         health: readHealthInputs(read, ['name']),
         lockWaitMs: read.duration('lock-wait'),
+        full: read.choice('verify', ['manifest', 'full']) === 'full',
         dryRun: read.boolean('dry-run'),
     };
 }
@@ -72243,6 +72382,7 @@ const staticRollback = {
                     beforeActivate: '',
                     afterActivate: '',
                     isNew: false,
+                    done: nothingDone,
                     keep: undefined,
                 }, context);
             }

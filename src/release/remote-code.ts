@@ -17,6 +17,10 @@ hasher=sha256sum
 command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
 
 fail() { say "fail $*"; exit 1; }
+
+# When the client has gone: what was put away is removed after the answer, and after the lock was given back.
+at_exit() { rm -rf "$state/trash/$mark"; }
+trap at_exit EXIT
 link_now() { readlink "$root/current" 2>/dev/null || :; }
 id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
 first_line() { sed -n 1p "$1" 2>/dev/null || :; }
@@ -30,11 +34,11 @@ try_lock() {
     (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
     return
   fi
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"' EXIT && return
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT && return
   holder_pid=$(readlink "$state/lock.pid") || return
   if kill -0 "$holder_pid" 2>/dev/null || [ -d "/proc/$holder_pid" ]; then return 1; fi
   mv -f "$state/lock.pid" "$state/lock.$mark" && rm -f "$state/lock.$mark"
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"' EXIT
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT
 }
 
 # A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
@@ -90,15 +94,24 @@ describe() {
   done
 }
 
+# What lies in a tree, by content, written into a folder of lists.
 inventory() (
-  cd "$1/tree" &&
-    find . ! -type d ! -type f -exec rm -f -- {} + &&
-    find . -type d -print0 >../folders &&
-    find . -type f -print0 >../names && : >../hashes && : >../modes &&
-    if [ -s ../names ]; then
-      xargs -0 $hasher -- <../names | sed -n "$hash_line" >../hashes && xargs -0 stat -c '%a %s' -- <../names >../modes
+  lists=$2
+  cd "$1" &&
+    find . -type d -print0 >"$lists/folders" &&
+    find . -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
+    if [ -s "$lists/names" ]; then
+      xargs -0 $hasher -- <"$lists/names" | sed -n "$hash_line" >"$lists/hashes" &&
+        xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
     fi
 )
+
+send_inventory() {
+  for list in folders names hashes modes; do send "$list" "$1/$list"; done
+}
+
+# What an inventory does not tell of.
+drop_specials() { find "$1" ! -type d ! -type f -exec rm -f -- {} +; }
 
 fill() {
   mkdir "$stage/tree"
@@ -107,13 +120,15 @@ fill() {
   say "copied $(tail -n 1 "$stage/problem")"
   rm -rf "$stage/tree"
   mkdir "$stage/tree"
-  cp -a "$1/." "$stage/tree/"
+  if cp -a "$1/." "$stage/tree/"; then return 0; fi
+  rm -rf "$stage"
+  fail 'the release before could not be copied'
 }
 
 send_base() {
   base=
-  if [ -n "$old" ] && inventory "$old"; then
-    for list in folders names hashes modes; do send "$list" "$old/$list"; done
+  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
+    send_inventory "$old"
     base=$old/tree
     say 'base staging'
     return 0
@@ -121,9 +136,17 @@ send_base() {
   base_id=$(id_of "$(link_now)")
   [ -n "$base_id" ] || base_id=$(releases | sed -n 1p)
   if [ -n "$base_id" ] && [ -f "$state/meta/$base_id/manifest.gz" ] && [ -d "$root/releases/$base_id" ]; then
-    send manifest "$state/meta/$base_id/manifest.gz"
     base=$root/releases/$base_id
-    say "base release $base_id"
+    if [ -n "$full" ]; then
+      lists=$stage
+      [ -n "$lists" ] || lists=$(mktemp -d)
+      inventory "$base" "$lists" && send_inventory "$lists"
+      [ -n "$stage" ] || rm -rf "$lists"
+      say "base hashed $base_id"
+    else
+      send manifest "$state/meta/$base_id/manifest.gz"
+      say "base release $base_id"
+    fi
   else
     say 'base none'
   fi
@@ -133,6 +156,7 @@ claim() {
   if [ -d "$root/releases/$release" ] && [ -f "$state/meta/$release/content" ]; then return 0; fi
   if [ -e "$root/releases/$release" ]; then fail "releases/$release is there, but not from an upload of this action"; fi
   old=
+  stage=
   for folder in "$state/staging/$release+"*; do
     if [ -d "$folder/tree" ]; then old=$folder; fi
   done
@@ -145,6 +169,7 @@ claim() {
   mkdir "$stage"
   send_base
   fill "$base"
+  if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
   for folder in "$state/staging/$release+"*; do
     if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
   done
@@ -179,6 +204,11 @@ publish() {
   printf '%s\n' "$content" >"$meta/content"
   mv "$stage/tree" "$root/releases/$release"
   rm -rf "$stage"
+}
+
+# A block that was sent in one piece must not swap for a client that has gone meanwhile.
+client_is_there() {
+  kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ] || fail 'the connection broke before the activation'
 }
 
 point() {
@@ -219,19 +249,28 @@ go_back() {
   say "current $(link_now)"
 }
 
+# What arrived of a release that cannot come to its end.
+discard() { rm -rf "$state/staging/$release+$mark"; }
+
+# The last block of a run: from here on another one may begin.
+unlock() {
+  if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
+}
+
 confirm() {
   : >"$state/meta/$release/good"
   rm -f "$state/meta/$release/failed" "$state/pending"
 }
 
 drop() {
-  mkdir -p "$state/trash" && mv "$root/releases/$1" "$state/trash/$1+$mark" && rm -rf "$state/meta/$1"
+  mv "$root/releases/$1" "$state/trash/$mark/" && rm -rf "$state/meta/$1"
 }
 
 prune() {
   now=$(id_of "$(link_now)")
   before=$(first_line "$state/meta/$now/before")
   count=0
+  mkdir -p "$state/trash/$mark"
   releases | while read -r id; do
     kept=
     if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
@@ -241,6 +280,12 @@ prune() {
     fi
     count=$((count + 1))
     if [ -z "$kept" ] && [ "$count" -gt "$keep" ]; then drop "$id" || exit 1; fi
-  done && rm -rf "$state/trash" "$state/staging"/*+* "$root"/.evenkeel-current.*
+  done && {
+    for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
+      if [ "$left" = "$state/trash/$mark" ]; then continue; fi
+      # One of these may just be on its way out by the hand of the run before.
+      if [ -e "$left" ] || [ -L "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+    done
+  }
 }
 `

@@ -26,7 +26,8 @@ export interface SiteState {
 
 /** What a new release is built from. */
 export interface Base {
-  readonly kind: 'none' | 'release' | 'staging'
+  /** `hashed`: a release, by what its files hold rather than by its stored list. */
+  readonly kind: 'none' | 'release' | 'staging' | 'hashed'
   readonly manifest: Manifest
 }
 
@@ -96,7 +97,7 @@ export class StateReader {
   #manifest(kind: Base['kind']): Manifest {
     const stored = this.data.get('manifest')
     if (kind === 'release' && stored !== undefined) return decodeManifest(stored)
-    return kind === 'staging' ? this.#inventory() : new Map()
+    return kind === 'staging' || kind === 'hashed' ? this.#inventory() : new Map()
   }
 
   /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */

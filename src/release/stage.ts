@@ -5,7 +5,7 @@ import { type ByteString, toByteString } from '../ssh/remote-shell.ts'
 import { compare } from './comparison.ts'
 import { contentId, type FileEntry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
 import { formatBytes } from './progress.ts'
-import type { SiteHost } from './site-host.ts'
+import type { Ending, SiteHost } from './site-host.ts'
 import type { Opened } from './site-state.ts'
 import type { SourceTree } from './source-tree.ts'
 import { filesOf, sentDigest, transfer } from './transfer.ts'
@@ -21,6 +21,8 @@ export interface StageOptions {
   /** Time of the files sent, in Unix seconds: the same on all hosts, so that their ETags are. */
   readonly mtime: number
   readonly dryRun: boolean
+  /** What may follow at once, as soon as the release is complete. */
+  readonly ending: Ending
 }
 
 /** What staging did on one host, or would do. */
@@ -139,6 +141,7 @@ export async function stageOn(
   )
   const needed = sent.reduce((sum, { size }) => sum + Math.ceil(size / BLOCK) * BLOCK, 0) + SPARE_BYTES
   if (needed > opened.state.freeBytes) {
+    if (!dryRun) await host.discard(release)
     throw new Failure('there is not enough space on the server', {
       host: host.name,
       seen: `${formatBytes(opened.state.freeBytes)} free, ${formatBytes(needed)} needed`,
@@ -157,10 +160,15 @@ export async function stageOn(
       tree,
       stage: host.stagePath(release),
       tools: opened.state.tools,
+      lane: host.lane,
       mtime: options.mtime,
     },
     context,
-  )
+  ).catch(async (error: unknown) => {
+    // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
+    if (error instanceof Failure && /no space left/.test(error.message)) await host.discard(release)
+    throw error
+  })
   const verifyStart = clock.monotonic()
   const all = filesOf([...comparison.result.values()])
   await host.publish(
@@ -174,6 +182,7 @@ export async function stageOn(
       owner: options.owner,
       linked: options.linked,
     },
+    options.ending,
     context,
   )
   const verifiedMs = clock.monotonic() - verifyStart

@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { Readable, Transform } from 'node:stream'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
-import type { Connection } from '../ssh/connection.ts'
+import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
-import { type ByteString, fromByteString, pipeToScript } from '../ssh/remote-shell.ts'
+import { type ByteString, fromByteString, openLane, pipeToScript } from '../ssh/remote-shell.ts'
 import type { Comparison } from './comparison.ts'
-import { type Codec, chooseCodec } from './compression.ts'
+import { type Codec, chooseCodec, uncompressed } from './compression.ts'
 import { type Entry, encodeManifest, type FileEntry } from './manifest.ts'
 import { type Progress, trackProgress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
@@ -18,6 +18,8 @@ export interface TransferPlan {
   /** Folder on the server that gets `tree/` and the lists beside it. */
   readonly stage: ByteString
   readonly tools: ReadonlySet<string>
+  /** Opened beforehand. */
+  readonly lane: Promise<RemoteProcess>
   /** Time of every file sent, in Unix seconds. */
   readonly mtime: number
 }
@@ -28,9 +30,9 @@ export interface TransferResult {
   readonly lanes: number
 }
 
-/** One channel fills at most its own window (2 MB): several fill a long fat path. */
-const LANES = 3
 const BYTES_FOR_LANES = 16 * 1024 * 1024
+const LONG_PATH_MS = 60
+const NEAR_MS = 1
 const CHUNK = 256 * 1024
 const SAMPLE = 256 * 1024
 
@@ -55,8 +57,9 @@ export async function transfer(
   const { comparison, tree, stage, tools } = plan
   const files = filesOf(comparison.send)
   const total = files.reduce((sum, { size }) => sum + size, 0)
-  const codec = chooseCodec(tools, await takeSample(files, tree))
-  const lanes = splitIntoLanes(comparison.send, total >= BYTES_FOR_LANES ? LANES : 1)
+  const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(files, tree))
+  const first = await plan.lane
+  const lanes = splitIntoLanes(comparison.send, connection.isNarrow ? 1 : laneCount(connection, total))
   const progress = trackProgress({ files: files.length, bytes: total }, context)
   const code = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`
   const failed = new AbortController()
@@ -66,7 +69,9 @@ export async function transfer(
       lanes.map(async (entries, index) => {
         const tar = archive(entries, index === 0 ? lists(comparison) : [], plan, progress)
         try {
-          const result = await pipeToScript(connection, code, compressed(tar, codec, progress), signal)
+          const lane = index === 0 ? first : await openLane(connection)
+          const input = compressed(tar, codec, progress)
+          const result = await pipeToScript(connection.name, lane, code, input, signal)
           if (result.code !== 0) throw unpackFailure(connection, result.code, result.noise)
         } catch (error) {
           failed.abort(error)
@@ -79,6 +84,18 @@ export async function transfer(
   }
   return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes: lanes.length }
 }
+
+/**
+ * One channel fills at most its own window (2 MB in a round trip): several fill a long fat path. On a short one more
+ * than three gain nothing.
+ */
+function laneCount({ roundTripMs }: Connection, bytes: number): number {
+  if (bytes < BYTES_FOR_LANES) return 1
+  return roundTripMs >= LONG_PATH_MS && bytes >= 4 * BYTES_FOR_LANES ? 6 : 3
+}
+
+/** On this machine or beside it: bytes travel faster there than they are compressed. */
+const isNear = ({ roundTripMs }: Connection) => roundTripMs < NEAR_MS
 
 /** Lists for the server, NUL-ended names; they travel in the archive as files beside the tree. */
 function lists(comparison: Comparison): [name: string, content: Buffer][] {

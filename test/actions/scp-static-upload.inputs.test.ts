@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished } from 'vitest'
@@ -159,6 +159,23 @@ describeInputs('scp-static-upload', {
     const failed = await site.upload('r2', { 'after-activate': 'false' })
     expectFailure(failed, /`after-activate` ended with exit code 1/, /serves release r1/)
     expect(site.current).toBe('releases/r1')
+  },
+  verify: async () => {
+    const site = newSite({ 'index.html': 'one', 'other.html': 'other' })
+    symlinkSync('other.html', join(site.source, 'link'))
+    expectSuccess(await site.upload('r1'))
+    // As by a person who edits on the server: the list stored there does not tell of it.
+    writeFileSync(join(site.target, 'current/other.html'), 'OTHER')
+    rmSync(join(site.target, 'current/link'))
+    writeFileSync(join(site.target, 'current/stray.html'), 'stray')
+    site.write({ 'index.html': 'two' })
+    const result = await site.upload('r2', { verify: 'full' })
+    expectSuccess(result)
+    expect(result.outputs['files-sent']).toBe('2')
+    expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
+    const before = treeOf(site.target)
+    expectSuccess(await site.upload('r3', { verify: 'full', 'dry-run': 'true' }))
+    expect(treeOf(site.target)).toEqual(before)
   },
   'lock-wait': async () => {
     const site = newSite()

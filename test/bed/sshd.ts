@@ -46,8 +46,8 @@ export interface SshdOptions {
   path?: string[]
   /** Added to the environment of every session. */
   env?: Record<string, string>
-  /** Run the server inside this network namespace (needs root, and `host` and `port`). */
-  namespace?: string
+  /** What the server is started by: `ip netns exec NAME`, say. */
+  by?: string[]
 }
 
 export interface Sshd {
@@ -137,11 +137,11 @@ async function start(options: SshdOptions): Promise<Sshd> {
   const running: Running = await startProcess({
     name: 'sshd',
     folder,
-    command: [...inNamespace(options.namespace), sshd.path, '-D', '-e', '-f', configFile],
+    command: [...(options.by ?? []), sshd.path, '-D', '-e', '-f', configFile],
     env: accounts(folder, home, user),
-    // From outside its namespace only the server's own words tell.
+    // It may not be reachable from here: then its own words must do.
     ready: () =>
-      options.namespace
+      options.by
         ? readFileSync(join(folder, '.log'), 'utf8').includes('Server listening')
         : greets(host, port),
   })
@@ -165,10 +165,6 @@ async function start(options: SshdOptions): Promise<Sshd> {
     log: running.log,
     stop: running.stop,
   }
-}
-
-function inNamespace(name: string | undefined): string[] {
-  return name === undefined ? [] : ['ip', 'netns', 'exec', name]
 }
 
 /** OpenSSH 9.8 and later is split into parts whose compiled-in places are not those of the cache. */

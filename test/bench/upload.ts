@@ -37,7 +37,10 @@ for (const name of option('links', Object.keys(links).join(',')).split(',')) {
     .split(',')
     .filter((site) => entry.sites.some((one) => one === site)) as SiteName[]
   const link = entry.open()
-  const server = link.server === undefined ? {} : { namespace: link.server, host: link.address, port: 2222 }
+  const server =
+    link.server === undefined
+      ? {}
+      : { by: ['ip', 'netns', 'exec', link.server], host: link.address, port: 2222 }
   const sshd = await startSshd(server)
   writeFileSync(join(sshd.home, '..', 'known_hosts'), sshd.knownHostsLines)
   try {

@@ -26,6 +26,8 @@ export interface UploadInputs {
   readonly afterActivate: string
   readonly health: HealthInputs
   readonly lockWaitMs: number
+  /** Hash the files on the server anew rather than trust the stored list. */
+  readonly full: boolean
   readonly dryRun: boolean
 }
 
@@ -53,6 +55,7 @@ export function readUploadInputs(
     afterActivate: read.text('after-activate'),
     health: readHealthInputs(read, ['name']),
     lockWaitMs: read.duration('lock-wait'),
+    full: read.choice('verify', ['manifest', 'full']) === 'full',
     dryRun: read.boolean('dry-run'),
   }
 }

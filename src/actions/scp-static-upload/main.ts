@@ -1,8 +1,8 @@
 import type { Context } from '../../context.ts'
-import { activateOnAll, onEach, served } from '../../release/deployment.ts'
+import { activateOnAll, endingOf, nothingDone, onEach, served } from '../../release/deployment.ts'
 import { pathMatcher } from '../../release/glob.ts'
 import { repair, reportMix } from '../../release/recovery.ts'
-import type { SiteHost } from '../../release/site-host.ts'
+import type { Ending, SiteHost } from '../../release/site-host.ts'
 import { type Opened, releaseOf } from '../../release/site-state.ts'
 import { scanSource } from '../../release/source-tree.ts'
 import { type StageReport, stageOn, withLinked } from '../../release/stage.ts'
@@ -37,6 +37,7 @@ export const scpStaticUpload: Action = {
         site,
         keepAssets: pathMatcher(inputs.keepAssets),
         mtime: unixTime(),
+        ending: ending(inputs),
       }
       const staged = await onEach(hosts, (host, index) =>
         stageOn(host, opened[index] as Opened, tree, options, run.context),
@@ -68,8 +69,8 @@ function readInputs(run: Run): UploadInputs {
 
 /** Locks every host, reads how it stands, and puts right what a dead run left. */
 async function begin(hosts: readonly SiteHost[], inputs: UploadInputs, context: Context): Promise<Opened[]> {
-  const { release, lockWaitMs, dryRun } = inputs
-  const opened = await onEach(hosts, (host) => host.begin({ release, lockWaitMs }, context))
+  const { release, lockWaitMs, full, dryRun } = inputs
+  const opened = await onEach(hosts, (host) => host.begin({ release, lockWaitMs, full }, context))
   const states = opened.map(({ state }) => state)
   if (!dryRun) await repair(hosts, states, context)
   reportMix(hosts, context)
@@ -96,6 +97,13 @@ async function activate(
   }
   const checkHealth = siteHealthCheck(inputs.health, inputs.credentials, { target, release })
   if (checkHealth === undefined) context.log.info('no health input is given: the health is not checked')
-  await activateOnAll(hosts, { ...inputs, checkHealth, isNew: true, keep: inputs.keepReleases }, context)
+  const done = arrived ? ending(inputs) : nothingDone
+  const keep = inputs.keepReleases
+  await activateOnAll(hosts, { ...inputs, checkHealth, isNew: true, keep, done }, context)
   return true
+}
+
+function ending({ activate, hosts, health, keepReleases, ...hooks }: UploadInputs): Ending {
+  if (!activate) return nothingDone
+  return endingOf(hosts.length, { ...hooks, keep: keepReleases, hasCheck: health.check !== undefined })
 }

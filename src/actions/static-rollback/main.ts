@@ -1,5 +1,5 @@
 import { formatDuration } from '../../duration.ts'
-import { activateOnAll, onEach } from '../../release/deployment.ts'
+import { activateOnAll, nothingDone, onEach } from '../../release/deployment.ts'
 import { repair, reportMix } from '../../release/recovery.ts'
 import { chooseRelease } from '../../release/rollback.ts'
 import { releaseOf } from '../../release/site-state.ts'
@@ -44,6 +44,7 @@ export const staticRollback: Action = {
             beforeActivate: '',
             afterActivate: '',
             isNew: false,
+            done: nothingDone,
             keep: undefined,
           },
           context,
