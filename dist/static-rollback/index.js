@@ -69249,7 +69249,14 @@ class StateReader {
             freeBytes: this.#free,
             tools: this.#tools,
         };
-        return { state, base: this.#base && { kind: this.#base, manifest: this.#manifest(this.#base) } };
+        return { state, base: this.#base && this.#finishBase(this.#base) };
+    }
+    #finishBase(kind) {
+        const stored = this.data.get('manifest');
+        const ours = stored === undefined ? new Map() : decodeManifest(stored);
+        if (kind !== 'place')
+            return { kind, manifest: this.#manifest(kind), ours };
+        return { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours };
     }
     #manifest(kind) {
         const stored = this.data.get('manifest');
@@ -69284,7 +69291,8 @@ class StateReader {
             };
         });
         const folders = paths('folders').map((path) => ({ type: 'folder', path, mode: -1 }));
-        return makeManifest([...files, ...folders].filter(({ path }) => isInsidePath(path)));
+        const links = paths('links').map((path) => ({ type: 'link', path, to: '' }));
+        return makeManifest([...files, ...folders, ...links].filter(({ path }) => isInsidePath(path)));
     }
 }
 /** The release that a link names, undefined when it is not one of ours. */
@@ -69324,7 +69332,8 @@ async function activateOnAll(hosts, plan, context) {
         return context.log.info(`release ${plan.release} is active on ${names(hosts)}`);
     const env = { EVENKEEL_RELEASE: plan.release };
     if (plan.beforeActivate !== '') {
-        const cwd = `${plan.target}/releases/${plan.release}`;
+        const inTarget = hosts[0]?.mode === 'in-place';
+        const cwd = inTarget ? plan.target : `${plan.target}/releases/${plan.release}`;
         await onEach(hosts, (host) => runHook(host, 'before-activate', plan.beforeActivate, cwd, env, context));
     }
     context.signal.throwIfAborted();
@@ -71348,8 +71357,217 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
     };
 }
 
-;// CONCATENATED MODULE: ./src/release/remote-code.ts
-// What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
+;// CONCATENATED MODULE: ./src/release/in-place-code.ts
+// Files straight in the served folder. On the server:
+//
+// <root>/                      the site, and whatever else lies there
+// <root>/.evenkeel/            ours, closed to others, on the same file system as the site:
+//   lock, holder, beat         who works here
+//   staging/<id>+<mark>/tree   files that are not in their place yet
+//   next/                      an upload that arrived whole: tree, keep.sh, put.sh, gone.sh, restore.sh, manifest.gz, content
+//   back/                      what `next` replaces, by hard links, until it is confirmed
+//   site/                      what our last confirmed upload put there: release, content, manifest.gz
+//   pending, undoing           `next` is being put in place and not confirmed; it is being taken back
+/** Functions on top of `COMMON_CODE`. The scripts in `next` call those in the middle. */
+const IN_PLACE_CODE = String.raw `
+next=$state/next
+back=$state/back
+
+describe() {
+  placed=$(first_line "$state/site/release")
+  say "current ${'$'}{placed:+releases/$placed}"
+  if [ -n "$placed" ]; then say "release $placed $(first_line "$state/site/content") good"; fi
+  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") ${'$'}{placed:+releases/$placed}"; fi
+  describe_server
+}
+
+claim() {
+  if [ "$(first_line "$state/site/release")" = "$release" ]; then return 0; fi
+  lists=
+  if [ -n "$dry" ]; then
+    if [ -n "$full" ]; then lists=$(mktemp -d); fi
+  else
+    stage=$state/staging/$release+$mark
+    lists=$stage
+    mkdir "$stage"
+    for folder in "$state/staging/$release+"*; do
+      if [ "$folder" = "$stage" ]; then continue; fi
+      rm -rf "$folder"
+    done
+    mkdir "$stage/tree"
+    # What a dead run left half in place would be taken for the site.
+    go_back
+  fi
+  if [ -f "$state/site/manifest.gz" ]; then send manifest "$state/site/manifest.gz"; fi
+  if [ -n "$full" ] && [ -d "$root" ]; then
+    inventory "$root" "$lists"
+    (cd "$root" && find . -path ./.evenkeel -prune -o -type l -print0) >"$lists/links"
+    send_inventory "$lists"
+    send links "$lists/links"
+  fi
+  if [ -n "$dry" ] && [ -n "$full" ]; then rm -rf "$lists"; fi
+  say 'base place'
+}
+
+verify() {
+  cd "$state/staging/$release+$mark/tree"
+  verify_sent
+}
+
+publish() {
+  cd "$root"
+  stage=$state/staging/$release+$mark
+  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
+  printf '%s\n' "$release" >"$stage/release"
+  printf '%s\n' "$content" >"$stage/content"
+  printf '%s\n' "$owner" >"$stage/owner"
+  rm -rf "$next" "$back"
+  mv "$stage" "$next"
+}
+
+# Enters a folder of the site, but never one that a link has put elsewhere.
+enter() {
+  cd -P -- "$real_root/$1" || fail "'$1' cannot be entered"
+  case $PWD/ in
+    "$real_root"/*) ;;
+    *) fail "'$1' leads out of the folder of the site" ;;
+  esac
+}
+
+keep() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  into=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$name" ] || [ -L "$name" ]; then set -- "$@" "./$name"; fi
+  done
+  if [ $# -eq 0 ]; then return 0; fi
+  mkdir -p -- "$into"
+  if cp -al -- "$@" "$into/" 2>/dev/null; then return 0; fi
+  (cd "$into" && rm -f -- "$@") && cp -a -- "$@" "$into/"
+}
+
+# Mode, the folder that it lies in, its name.
+folder() {
+  enter "$2"
+  if [ -L "$3" ]; then fail "'$2/$3' is a symbolic link there, where the site has a folder"; fi
+  if ! [ -d "$3" ]; then
+    mkdir -- "./$3"
+    if [ -n "$owner" ]; then chown -- "$owner" "./$3"; fi
+  fi
+  chmod "$1" "./$3"
+}
+
+put() {
+  enter "$1"
+  from=$next/tree/$1
+  shift
+  for name do
+    shift
+    if [ -d "$name" ] && ! [ -L "$name" ]; then fail "'$name' is a folder there, where the site has a file"; fi
+    set -- "$@" "$from/$name"
+  done
+  mv -f -- "$@" .
+}
+
+drop() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  shift
+  for name do
+    shift
+    set -- "$@" "./$name"
+  done
+  rm -f -- "$@"
+}
+
+# A folder goes when nothing is left in it.
+no_folder() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  if [ -L "./$2" ] || ! [ -d "./$2" ]; then return 0; fi
+  rmdir -- "./$2" 2>/dev/null || :
+}
+
+gone() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  from=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$from/$name" ] || [ -L "$from/$name" ] || [ -d "$name" ] && ! [ -L "$name" ]; then continue; fi
+    set -- "$@" "./$name"
+  done
+  if [ $# -gt 0 ]; then rm -f -- "$@"; fi
+}
+
+restore() {
+  if ! [ -d "$back/$1" ]; then return 0; fi
+  enter "$1"
+  from=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$from/$name" ] || [ -L "$from/$name" ]; then set -- "$@" "$from/$name"; fi
+  done
+  if [ $# -gt 0 ]; then mv -f -- "$@" .; fi
+}
+
+run_script() {
+  real_root=$(cd -P -- "$root" && pwd -P)
+  owner=$(first_line "$next/owner")
+  . "$next/$1"
+}
+
+activate() {
+  if ! [ -d "$next" ]; then fail "release $release is not there"; fi
+  mkdir -p "$back"
+  run_script keep.sh
+  printf '%s\n' "$release" >"$state/pending.new"
+  mv -f "$state/pending.new" "$state/pending"
+  run_script put.sh
+  say "current releases/$release"
+}
+
+go_back() {
+  if [ -f "$state/pending" ]; then
+    if ! [ -f "$state/undoing" ]; then
+      run_script gone.sh
+      : >"$state/undoing"
+    fi
+    run_script restore.sh
+    if [ -n "$(find "$back" ! -type d | sed -n 1p)" ]; then fail 'not everything could be put back in its place'; fi
+    rm -f "$state/pending" "$state/undoing"
+    rm -rf "$next" "$back"
+  fi
+  placed=$(first_line "$state/site/release")
+  say "current ${'$'}{placed:+releases/$placed}"
+}
+
+confirm() {
+  if ! [ -d "$next" ]; then return 0; fi
+  mkdir -p "$state/trash/$mark"
+  if [ -d "$state/site" ]; then mv "$state/site" "$state/trash/$mark/"; fi
+  mkdir "$state/site.new"
+  for part in manifest.gz content release; do mv "$next/$part" "$state/site.new/$part"; done
+  mv "$state/site.new" "$state/site"
+  rm -f "$state/pending"
+}
+
+prune() {
+  mkdir -p "$state/trash/$mark"
+  for left in "$next" "$back" "$state/staging"/*+* "$state/trash"/*; do
+    if [ "$left" = "$state/trash/$mark" ]; then continue; fi
+    if [ -e "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+  done
+}
+`;
+
+;// CONCATENATED MODULE: ./src/release/releases-code.ts
+// Releases beside each other, the served one named by a link. On the server:
 //
 // <root>/current                  -> releases/<id>, swapped by one rename
 // <root>/releases/<id>            complete and verified releases
@@ -71358,66 +71576,8 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
 //   staging/<id>+<mark>/tree      a release that is not complete yet
 //   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed
 //   pending                       an activation that is not confirmed yet: its release, and where to go back to
-/** Functions and names for all blocks below. Needs `root`, `hold_text`, `token` and `own` as variables. */
-const LIBRARY = String.raw `
-umask 022
-state=$root/releases/.evenkeel
-hash_line='s/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'
-hasher=sha256sum
-command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
-
-fail() { say "fail $*"; exit 1; }
-
-# When the client has gone: what was put away is removed after the answer, and after the lock was given back.
-at_exit() { rm -rf "$state/trash/$mark"; }
-trap at_exit EXIT
-link_now() { readlink "$root/current" 2>/dev/null || :; }
-id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
-first_line() { sed -n 1p "$1" 2>/dev/null || :; }
-
-prepare() (
-  mkdir -p -- "$root/releases" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
-)
-
-try_lock() {
-  if command -v flock >/dev/null 2>&1; then
-    (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
-    return
-  fi
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT && return
-  holder_pid=$(readlink "$state/lock.pid") || return
-  if kill -0 "$holder_pid" 2>/dev/null || [ -d "/proc/$holder_pid" ]; then return 1; fi
-  mv -f "$state/lock.pid" "$state/lock.$mark" && rm -f "$state/lock.$mark"
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT
-}
-
-# A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
-may_break() {
-  [ -n "$own" ] && [ "$(sed -n 3p "$state/holder" 2>/dev/null)" = "$own" ] && return
-  [ -n "$(find "$state/beat" -mmin +2 2>/dev/null)" ]
-}
-
-take_lock() {
-  [ -z "$locked" ] || return 0
-  tries=0
-  until try_lock; do
-    if [ "$tries" -ge 5 ] || ! may_break; then
-      say "busy $(sed -n 2p "$state/holder" 2>/dev/null)"
-      return 0
-    fi
-    holder_pid=$(first_line "$state/holder")
-    case $holder_pid in
-      '' | *[!0-9]* | 0 | 1) ;;
-      *) kill -s KILL -- "-$holder_pid" 2>/dev/null || kill -s KILL "$holder_pid" 2>/dev/null ;;
-    esac
-    tries=$((tries + 1))
-    sleep 1
-  done
-  rm -f "$state/beat"
-  printf '%s\n' "$$" "$hold_text" "$token" >"$state/holder"
-  locked=yes
-}
-
+/** Functions on top of `COMMON_CODE`. */
+const RELEASES_CODE = String.raw `
 releases() {
   (cd "$state/meta" 2>/dev/null && ls -1t -- */content 2>/dev/null) | while IFS=/ read -r id _; do
     [ -d "$root/releases/$id" ] && printf '%s\n' "$id"
@@ -71436,32 +71596,9 @@ describe() {
     if [ -f "$state/meta/$id/good" ]; then mark_of=good; fi
     say "release $id $(first_line "$state/meta/$id/content") $mark_of $(first_line "$state/meta/$id/before")"
   done
-  near=$root
-  while ! [ -d "$near" ]; do near=$(dirname "$near"); done
-  say "free $(df -Pk "$near" | awk 'NR == 2 {print $4}')"
-  for tool in zstd gzip; do
-    if command -v $tool >/dev/null 2>&1; then say "tool $tool"; fi
-  done
+  describe_server
 }
 
-# What lies in a tree, by content, written into a folder of lists.
-inventory() (
-  lists=$2
-  cd "$1" &&
-    find . -type d -print0 >"$lists/folders" &&
-    find . -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
-    if [ -s "$lists/names" ]; then
-      xargs -0 $hasher -- <"$lists/names" | sed -n "$hash_line" >"$lists/hashes" &&
-        xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
-    fi
-)
-
-send_inventory() {
-  for list in folders names hashes modes; do send "$list" "$1/$list"; done
-}
-
-# What an inventory does not tell of.
-drop_specials() { find "$1" ! -type d ! -type f -exec rm -f -- {} +; }
 
 fill() {
   mkdir "$stage/tree"
@@ -71530,11 +71667,7 @@ verify() {
   cd "$stage/tree"
   if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
   if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
-  digest=-
-  if [ -s ../sent ]; then
-    digest=$(xargs -0 $hasher -- <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
-  fi
-  [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
+  verify_sent
   totals='0 0'
   if [ "$want_totals" != "$totals" ]; then
     totals=$(find . -type f -print0 | xargs -0 stat -c %s -- | awk '{n++; s += $1} END {printf "%d %.0f", n, s}')
@@ -71554,11 +71687,6 @@ publish() {
   printf '%s\n' "$content" >"$meta/content"
   mv "$stage/tree" "$root/releases/$release"
   rm -rf "$stage"
-}
-
-# A block that was sent in one piece must not swap for a client that has gone meanwhile.
-client_is_there() {
-  kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ] || fail 'the connection broke before the activation'
 }
 
 point() {
@@ -71599,14 +71727,6 @@ go_back() {
   say "current $(link_now)"
 }
 
-# What arrived of a release that cannot come to its end.
-discard() { rm -rf "$state/staging/$release+$mark"; }
-
-# The last block of a run: from here on another one may begin.
-unlock() {
-  if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
-}
-
 confirm() {
   : >"$state/meta/$release/good"
   rm -f "$state/meta/$release/failed" "$state/pending"
@@ -71640,7 +71760,123 @@ prune() {
 }
 `;
 
+;// CONCATENATED MODULE: ./src/release/remote-code.ts
+// What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
+// Common to both ways of serving: releases-code.ts and in-place-code.ts add the functions of the same names
+// (describe, claim, verify, publish, activate, go_back, confirm, prune).
+/** Functions and names for all blocks below. Needs `root`, `state_path`, `hold_text`, `token` and `own` as variables. */
+const COMMON_CODE = String.raw `
+umask 022
+state=$root/$state_path
+hash_line='s/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'
+hasher=sha256sum
+command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
+
+fail() { say "fail $*"; exit 1; }
+
+# When the client has gone: what was put away is removed after the answer, and after the lock was given back.
+at_exit() { rm -rf "$state/trash/$mark"; }
+trap at_exit EXIT
+link_now() { readlink "$root/current" 2>/dev/null || :; }
+id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
+first_line() { sed -n 1p "$1" 2>/dev/null || :; }
+
+prepare() (
+  mkdir -p -- "$(dirname "$state")" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
+)
+
+try_lock() {
+  if command -v flock >/dev/null 2>&1; then
+    (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
+    return
+  fi
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT && return
+  holder_pid=$(readlink "$state/lock.pid") || return
+  if kill -0 "$holder_pid" 2>/dev/null || [ -d "/proc/$holder_pid" ]; then return 1; fi
+  mv -f "$state/lock.pid" "$state/lock.$mark" && rm -f "$state/lock.$mark"
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT
+}
+
+# A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
+may_break() {
+  [ -n "$own" ] && [ "$(sed -n 3p "$state/holder" 2>/dev/null)" = "$own" ] && return
+  [ -n "$(find "$state/beat" -mmin +2 2>/dev/null)" ]
+}
+
+take_lock() {
+  [ -z "$locked" ] || return 0
+  tries=0
+  until try_lock; do
+    if [ "$tries" -ge 5 ] || ! may_break; then
+      say "busy $(sed -n 2p "$state/holder" 2>/dev/null)"
+      return 0
+    fi
+    holder_pid=$(first_line "$state/holder")
+    case $holder_pid in
+      '' | *[!0-9]* | 0 | 1) ;;
+      *) kill -s KILL -- "-$holder_pid" 2>/dev/null || kill -s KILL "$holder_pid" 2>/dev/null ;;
+    esac
+    tries=$((tries + 1))
+    sleep 1
+  done
+  rm -f "$state/beat"
+  printf '%s\n' "$$" "$hold_text" "$token" >"$state/holder"
+  locked=yes
+}
+
+describe_server() {
+  near=$root
+  while ! [ -d "$near" ]; do near=$(dirname "$near"); done
+  say "free $(df -Pk "$near" | awk 'NR == 2 {print $4}')"
+  for tool in zstd gzip; do
+    if command -v $tool >/dev/null 2>&1; then say "tool $tool"; fi
+  done
+}
+
+# What lies in a tree, by content, written into a folder of lists.
+inventory() (
+  lists=$2
+  cd "$1" &&
+    find . -path ./.evenkeel -prune -o -type d -print0 >"$lists/folders" &&
+    find . -path ./.evenkeel -prune -o -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
+    if [ -s "$lists/names" ]; then
+      xargs -0 $hasher -- <"$lists/names" | sed -n "$hash_line" >"$lists/hashes" &&
+        xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
+    fi
+)
+
+send_inventory() {
+  for list in folders names hashes modes; do send "$list" "$1/$list"; done
+}
+
+# What an inventory does not tell of.
+drop_specials() { find "$1" ! -type d ! -type f -exec rm -f -- {} +; }
+
+# A block that was sent in one piece must not swap for a client that has gone meanwhile.
+client_is_there() {
+  kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ] || fail 'the connection broke before the activation'
+}
+
+# What arrived of a release that cannot come to its end.
+discard() { rm -rf "$state/staging/$release+$mark"; }
+
+# The last block of a run: from here on another one may begin.
+unlock() {
+  if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
+}
+
+verify_sent() {
+  digest=-
+  if [ -s ../sent ]; then
+    digest=$(xargs -0 $hasher -- <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
+  fi
+  [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
+}
+`;
+
 ;// CONCATENATED MODULE: ./src/release/site-host.ts
+
+
 
 
 
@@ -71683,9 +71919,15 @@ class SiteHost {
     get current() {
         return this.#current;
     }
+    get mode() {
+        return this.#settings.mode;
+    }
+    get #statePath() {
+        return this.mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel';
+    }
     /** Folder of the release that is being put together here. */
     stagePath(release) {
-        return toByteString(`${this.#settings.target}/releases/.evenkeel/staging/${release}+${this.#shell.mark}`);
+        return toByteString(`${this.#settings.target}/${this.#statePath}/staging/${release}+${this.#shell.mark}`);
     }
     /**
      * Takes the lock, waiting up to `lockWaitMs` for it, reads how the site stands, and where `release` is given and
@@ -71697,6 +71939,7 @@ class SiteHost {
         const give = context.clock.monotonic() + options.lockWaitMs;
         const variables = {
             root: toByteString(target),
+            state_path: this.#statePath,
             hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
             token,
             own: options.own ?? '',
@@ -71705,7 +71948,7 @@ class SiteHost {
             dry: dryRun ? 'yes' : '',
             full: options.full ? 'yes' : '',
         };
-        let prelude = `${assignments(variables)}\n${LIBRARY}`;
+        let prelude = `${assignments(variables)}\n${COMMON_CODE}${this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE}`;
         const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim'];
         // Its failure is taken up where it is used.
         if (options.release !== undefined && !dryRun)
@@ -71845,7 +72088,7 @@ class SiteHost {
     #startBeat() {
         if (this.#beat !== undefined)
             return;
-        const file = quote(`${this.#settings.target}/releases/.evenkeel/beat`);
+        const file = quote(`${this.#settings.target}/${this.#statePath}/beat`);
         const beat = () => void this.connection.script(`: >${file}`).catch(() => { });
         beat();
         this.#beat = setInterval(beat, BEAT_MS);
@@ -71905,9 +72148,9 @@ async function openHosts(hosts, credentials, settings, context) {
     throw failed.reason;
 }
 /** The settings of a step on a site, with a new token. */
-function siteSettings(run, target, dryRun) {
+function siteSettings(run, { target, dryRun, mode }) {
     const holder = run.github.runUrl || `a run by ${run.github.actor || 'hand'}`;
-    return { target, holder, token: (0,external_node_crypto_.randomBytes)(12).toString('hex'), dryRun };
+    return { target, mode, holder, token: (0,external_node_crypto_.randomBytes)(12).toString('hex'), dryRun };
 }
 /** After a cancel or a kill: sweeps the lock of that step away, repairs a half-made activation, says what stands. */
 async function settleSite(run, state, inputs) {
@@ -71915,7 +72158,7 @@ async function settleSite(run, state, inputs) {
         return;
     const { context } = run;
     const { token } = state;
-    const settings = siteSettings(run, inputs.target, false);
+    const settings = siteSettings(run, inputs);
     const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context);
     try {
         const opened = await Promise.all(hosts.map((host) => host.begin({ lockWaitMs: LOCK_WAIT_MS, own: token }, context)));
@@ -72234,15 +72477,25 @@ function effectiveMode(mode, isFolder, change) {
 /** Reads all inputs; `workspace` is what a relative `source` is relative to. */
 function readUploadInputs(read, { workspace, defaultRelease }) {
     const mode = read.choice('mode', ['atomic', 'in-place']);
-    if (mode === 'in-place')
-        read.problem('mode', "is 'in-place', which this version cannot do: write 'atomic'");
-    read.unserved('delete', ['', 'false']);
+    const deletion = read.choice('delete', ['false', 'true', 'all']);
+    const activate = read.boolean('activate');
+    if (mode === 'atomic' && deletion !== 'false') {
+        read.problem('delete', `is '${deletion}', which is for \`mode: in-place\`: a release holds only its own files`);
+    }
+    if (mode === 'in-place' && read.text('linked') !== '') {
+        read.problem('linked', 'is for `mode: atomic`: in place, what is not uploaded stays where it is');
+    }
+    if (mode === 'in-place' && !activate) {
+        read.problem('activate', 'is false, which is for `mode: atomic`: in place there is nothing to activate later');
+    }
     return {
+        mode,
+        deletion,
         ...readSshInputs(read),
         source: readSource(read, workspace),
         target: readSiteTarget(read),
         release: readRelease(read, 'release', defaultRelease),
-        activate: read.boolean('activate'),
+        activate,
         exclude: read.lines('exclude'),
         keepReleases: read.integer('keep-releases', { min: 1, max: 1000 }),
         keepAssets: read.lines('keep-assets'),
@@ -72353,7 +72606,7 @@ const staticRollback = {
         const started = context.clock.monotonic();
         const inputs = run.inputs(readRollbackInputs);
         const { target, dryRun } = inputs;
-        const settings = siteSettings(run, target, dryRun);
+        const settings = siteSettings(run, { target, dryRun, mode: 'atomic' });
         run.saveState({ token: settings.token });
         const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context);
         try {
@@ -72396,7 +72649,7 @@ const staticRollback = {
             await Promise.all(hosts.map((host) => host.close()));
         }
     },
-    settle: (run, state) => settleSite(run, state, run.inputs(readRollbackInputs)),
+    settle: (run, state) => settleSite(run, state, { ...run.inputs(readRollbackInputs), mode: 'atomic' }),
 };
 
 ;// CONCATENATED MODULE: ./src/actions/static-rollback/index.ts

@@ -55,7 +55,8 @@ export async function activateOnAll(
   if (plan.done.finish) return context.log.info(`release ${plan.release} is active on ${names(hosts)}`)
   const env = { EVENKEEL_RELEASE: plan.release }
   if (plan.beforeActivate !== '') {
-    const cwd = `${plan.target}/releases/${plan.release}`
+    const inTarget = hosts[0]?.mode === 'in-place'
+    const cwd = inTarget ? plan.target : `${plan.target}/releases/${plan.release}`
     await onEach(hosts, (host) => runHook(host, 'before-activate', plan.beforeActivate, cwd, env, context))
   }
   context.signal.throwIfAborted()

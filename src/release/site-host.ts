@@ -3,10 +3,16 @@ import { Failure } from '../failure.ts'
 import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
 import { type ByteString, fromByteString, openLane, RemoteShell, toByteString } from '../ssh/remote-shell.ts'
-import { LIBRARY } from './remote-code.ts'
+import { IN_PLACE_CODE } from './in-place-code.ts'
+import { RELEASES_CODE } from './releases-code.ts'
+import { COMMON_CODE } from './remote-code.ts'
 import { type Opened, StateReader } from './site-state.ts'
 
+/** `atomic`: releases and a link; `in-place`: files straight in the target. */
+export type SiteMode = 'atomic' | 'in-place'
+
 export interface SiteSettings {
+  readonly mode: SiteMode
   /** The site's root on the server. */
   readonly target: string
   /** Who works here, for others who find it locked: the run's address. */
@@ -78,9 +84,17 @@ export class SiteHost {
     return this.#current
   }
 
+  get mode(): SiteMode {
+    return this.#settings.mode
+  }
+
+  get #statePath(): string {
+    return this.mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel'
+  }
+
   /** Folder of the release that is being put together here. */
   stagePath(release: string): ByteString {
-    return toByteString(`${this.#settings.target}/releases/.evenkeel/staging/${release}+${this.#shell.mark}`)
+    return toByteString(`${this.#settings.target}/${this.#statePath}/staging/${release}+${this.#shell.mark}`)
   }
 
   /**
@@ -96,6 +110,7 @@ export class SiteHost {
     const give = context.clock.monotonic() + options.lockWaitMs
     const variables = {
       root: toByteString(target),
+      state_path: this.#statePath,
       hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
       token,
       own: options.own ?? '',
@@ -104,7 +119,7 @@ export class SiteHost {
       dry: dryRun ? 'yes' : '',
       full: options.full ? 'yes' : '',
     }
-    let prelude = `${assignments(variables)}\n${LIBRARY}`
+    let prelude = `${assignments(variables)}\n${COMMON_CODE}${this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE}`
     const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim']
     // Its failure is taken up where it is used.
     if (options.release !== undefined && !dryRun) this.lane.catch(() => {})
@@ -257,7 +272,7 @@ export class SiteHost {
 
   #startBeat(): void {
     if (this.#beat !== undefined) return
-    const file = quote(`${this.#settings.target}/releases/.evenkeel/beat`)
+    const file = quote(`${this.#settings.target}/${this.#statePath}/beat`)
     const beat = () => void this.connection.script(`: >${file}`).catch(() => {})
     beat()
     this.#beat = setInterval(beat, BEAT_MS)

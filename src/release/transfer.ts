@@ -13,7 +13,9 @@ import type { SourceTree } from './source-tree.ts'
 import { tarEnd, tarHeader, tarPadding } from './tar-writer.ts'
 
 export interface TransferPlan {
-  readonly comparison: Comparison
+  readonly send: readonly Entry[]
+  /** Files that travel beside the tree: lists, scripts, the manifest. */
+  readonly extra: readonly [name: string, content: Buffer][]
   readonly tree: SourceTree
   /** Folder on the server that gets `tree/` and the lists beside it. */
   readonly stage: ByteString
@@ -54,12 +56,12 @@ export async function transfer(
   plan: TransferPlan,
   context: Context,
 ): Promise<TransferResult> {
-  const { comparison, tree, stage, tools } = plan
-  const files = filesOf(comparison.send)
+  const { send, extra, tree, stage, tools } = plan
+  const files = filesOf(send)
   const total = files.reduce((sum, { size }) => sum + size, 0)
   const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(files, tree))
   const first = await plan.lane
-  const lanes = splitIntoLanes(comparison.send, connection.isNarrow ? 1 : laneCount(connection, total))
+  const lanes = splitIntoLanes(send, connection.isNarrow ? 1 : laneCount(connection, total))
   const progress = trackProgress({ files: files.length, bytes: total }, context)
   const code = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`
   const failed = new AbortController()
@@ -67,7 +69,7 @@ export async function transfer(
   try {
     await Promise.all(
       lanes.map(async (entries, index) => {
-        const tar = archive(entries, index === 0 ? lists(comparison) : [], plan, progress)
+        const tar = archive(entries, index === 0 ? extra : [], plan, progress)
         try {
           const lane = index === 0 ? first : await openLane(connection)
           const input = compressed(tar, codec, progress)
@@ -98,7 +100,7 @@ function laneCount({ roundTripMs }: Connection, bytes: number): number {
 const isNear = ({ roundTripMs }: Connection) => roundTripMs < NEAR_MS
 
 /** Lists for the server, NUL-ended names; they travel in the archive as files beside the tree. */
-function lists(comparison: Comparison): [name: string, content: Buffer][] {
+export function lists(comparison: Comparison): [name: string, content: Buffer][] {
   const names = (paths: readonly ByteString[]) =>
     Buffer.from(paths.map((path) => `./${path}\0`).join(''), 'latin1')
   return [

@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, lstatSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished } from 'vitest'
@@ -50,10 +59,26 @@ describeInputs('scp-static-upload', {
     expect(site.current).toBe('releases/0123456-1234567890')
   },
   mode: async () => {
-    expectFailure(await upload({ mode: 'in-place' }), /`mode` is 'in-place', which this version cannot do/)
+    const site = newSite()
+    expectSuccess(await site.upload('r1', { mode: 'in-place' }))
+    expect(readFileSync(join(site.target, 'index.html'), 'utf8')).toBe('one')
+    expect(site.current).toBe(undefined)
   },
   delete: async () => {
-    expectFailure(await upload({ delete: 'true' }), /`delete` is 'true', which this version/)
+    const site = newSite({ 'index.html': 'one', 'gone.html': 'gone' })
+    writeFileSync(join(site.target, 'foreign.html'), 'foreign')
+    const there = () => readdirSync(site.target).sort()
+    const inPlace = { mode: 'in-place' }
+    expectSuccess(await site.upload('r1', inPlace))
+    rmSync(join(site.source, 'gone.html'))
+    expectSuccess(await site.upload('r2', inPlace))
+    expect(there()).toEqual(['.evenkeel', 'foreign.html', 'gone.html', 'index.html'])
+    expectSuccess(await site.upload('r3', { ...inPlace, delete: 'true' }))
+    expect(there()).toEqual(['.evenkeel', 'foreign.html', 'index.html'])
+    expectSuccess(await site.upload('r4', { ...inPlace, delete: 'all', exclude: 'foreign.*' }))
+    expect(there()).toEqual(['.evenkeel', 'foreign.html', 'index.html'])
+    expectSuccess(await site.upload('r5', { ...inPlace, delete: 'all' }))
+    expect(there()).toEqual(['.evenkeel', 'index.html'])
   },
   activate: async () => {
     const site = newSite()

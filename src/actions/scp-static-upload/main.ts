@@ -17,7 +17,7 @@ export const scpStaticUpload: Action = {
   async main(run) {
     const started = run.context.clock.monotonic()
     const inputs = readInputs(run)
-    const settings = siteSettings(run, inputs.target, inputs.dryRun)
+    const settings = siteSettings(run, inputs)
     run.saveState({ token: settings.token })
     const exclude = pathMatcher(inputs.exclude)
     const scanning = scanSource(
@@ -35,6 +35,7 @@ export const scpStaticUpload: Action = {
       const options = {
         ...inputs,
         site,
+        isExcluded: exclude,
         keepAssets: pathMatcher(inputs.keepAssets),
         mtime: unixTime(),
         ending: ending(inputs),
@@ -69,7 +70,9 @@ function readInputs(run: Run): UploadInputs {
 
 /** Locks every host, reads how it stands, and puts right what a dead run left. */
 async function begin(hosts: readonly SiteHost[], inputs: UploadInputs, context: Context): Promise<Opened[]> {
-  const { release, lockWaitMs, full, dryRun } = inputs
+  const { release, lockWaitMs, dryRun } = inputs
+  // Only a look at the folder tells what else lies there.
+  const full = inputs.full || inputs.deletion === 'all'
   const opened = await onEach(hosts, (host) => host.begin({ release, lockWaitMs, full }, context))
   const states = opened.map(({ state }) => state)
   if (!dryRun) await repair(hosts, states, context)

@@ -15,7 +15,7 @@ export const staticRollback: Action = {
     const started = context.clock.monotonic()
     const inputs = run.inputs(readRollbackInputs)
     const { target, dryRun } = inputs
-    const settings = siteSettings(run, target, dryRun)
+    const settings = siteSettings(run, { target, dryRun, mode: 'atomic' })
     run.saveState({ token: settings.token })
     const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context)
     try {
@@ -62,5 +62,5 @@ export const staticRollback: Action = {
     }
   },
 
-  settle: (run, state) => settleSite(run, state, run.inputs(readRollbackInputs)),
+  settle: (run, state) => settleSite(run, state, { ...run.inputs(readRollbackInputs), mode: 'atomic' }),
 }
