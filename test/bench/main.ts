@@ -4,6 +4,7 @@ import { argv } from 'node:process'
 const benchmarks: Readonly<Record<string, () => Promise<unknown>>> = {
   bundles: () => import('./bundles.ts'),
   upload: () => import('./upload.ts'),
+  soak: () => import('./soak.ts'),
 }
 const names = argv.slice(2).filter((argument) => !argument.startsWith('--'))
 const unknown = names.filter((name) => benchmarks[name] === undefined)
