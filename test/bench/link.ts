@@ -41,12 +41,15 @@ export function openLink(mbit: number, oneWayMs: number, queueBytes: number): Li
   const name = `ek${subnet}`
   const up = [join(folder, 'up.sh'), name, String(mbit), String(oneWayMs), String(queueBytes), String(subnet)]
   const pid = execFileSync('bash', up, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim()
-  const link = {
+  const link: Link = {
     client: `c${name}`,
     server: `s${name}`,
     address: `10.77.${subnet}.2`,
-    close: () => execFileSync('bash', [join(folder, 'down.sh'), name, pid], { stdio: 'ignore' }),
+    close: () => {
+      process.removeListener('exit', link.close)
+      execFileSync('bash', [join(folder, 'down.sh'), name, pid], { stdio: 'ignore' })
+    },
   }
-  process.once('exit', () => existsSync(`/proc/${pid}`) && link.close())
+  process.once('exit', link.close)
   return link
 }
