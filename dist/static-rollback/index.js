@@ -69002,9 +69002,10 @@ class RemoteShell {
         });
     }
 }
+/** A remote process that waits for a script and what the script reads. */
+const openLane = (connection) => connection.start(READ_AND_RUN);
 /** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
-async function pipeToScript(connection, code, input, signal) {
-    const { channel, ended } = await connection.start(READ_AND_RUN);
+async function pipeToScript(host, { channel, ended }, code, input, signal) {
     let noise = '';
     const keep = (chunk) => {
         noise = (noise + chunk.toString('latin1')).slice(-KEEP_NOISE);
@@ -69033,7 +69034,7 @@ async function pipeToScript(connection, code, input, signal) {
         return { code: status.code, noise };
     }
     throw new Failure('the transfer was cut off', {
-        host: connection.name,
+        host,
         seen: status.signal === undefined ? describeError(broken) : `killed by ${status.signal}`,
         hint: 'run the job again: what has arrived is not sent a second time',
         cause: broken,
@@ -69248,13 +69249,20 @@ class StateReader {
             freeBytes: this.#free,
             tools: this.#tools,
         };
-        return { state, base: this.#base && { kind: this.#base, manifest: this.#manifest(this.#base) } };
+        return { state, base: this.#base && this.#finishBase(this.#base) };
+    }
+    #finishBase(kind) {
+        const stored = this.data.get('manifest');
+        const ours = stored === undefined ? new Map() : decodeManifest(stored);
+        if (kind !== 'place')
+            return { kind, manifest: this.#manifest(kind), ours };
+        return { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours };
     }
     #manifest(kind) {
         const stored = this.data.get('manifest');
         if (kind === 'release' && stored !== undefined)
             return decodeManifest(stored);
-        return kind === 'staging' ? this.#inventory() : new Map();
+        return kind === 'staging' || kind === 'hashed' ? this.#inventory() : new Map();
     }
     /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
     #inventory() {
@@ -69283,7 +69291,8 @@ class StateReader {
             };
         });
         const folders = paths('folders').map((path) => ({ type: 'folder', path, mode: -1 }));
-        return makeManifest([...files, ...folders].filter(({ path }) => isInsidePath(path)));
+        const links = paths('links').map((path) => ({ type: 'link', path, to: '' }));
+        return makeManifest([...files, ...folders, ...links].filter(({ path }) => isInsidePath(path)));
     }
 }
 /** The release that a link names, undefined when it is not one of ours. */
@@ -69319,9 +69328,12 @@ async function onEach(hosts, work) {
  * host goes back to where it was.
  */
 async function activateOnAll(hosts, plan, context) {
+    if (plan.done.finish)
+        return context.log.info(`release ${plan.release} is active on ${names(hosts)}`);
     const env = { EVENKEEL_RELEASE: plan.release };
     if (plan.beforeActivate !== '') {
-        const cwd = `${plan.target}/releases/${plan.release}`;
+        const inTarget = hosts[0]?.mode === 'in-place';
+        const cwd = inTarget ? plan.target : `${plan.target}/releases/${plan.release}`;
         await onEach(hosts, (host) => runHook(host, 'before-activate', plan.beforeActivate, cwd, env, context));
     }
     context.signal.throwIfAborted();
@@ -69332,7 +69344,8 @@ async function activateOnAll(hosts, plan, context) {
             context.log.info(`release ${plan.release} is active on ${only.name}`);
             return;
         }
-        await onEach(hosts, (host) => host.activate(plan.release, plan.isNew));
+        if (!plan.done.activate)
+            await onEach(hosts, (host) => host.activate(plan.release, plan.isNew));
         context.log.info(`release ${plan.release} is active on ${names(hosts)}`);
         if (plan.afterActivate !== '') {
             await onEach(hosts, (host) => runHook(host, 'after-activate', plan.afterActivate, plan.target, env, context));
@@ -69345,8 +69358,18 @@ async function activateOnAll(hosts, plan, context) {
     catch (error) {
         throw withOutcome(error, await returnAll(hosts, context));
     }
-    await onEach(hosts, (host) => host.confirm(plan.release, plan.keep));
+    await onEach(hosts, (host) => host.finish(plan.release, plan.keep));
 }
+/**
+ * How far staging may go in its last round trip: a lone host without a hook in between is activated at once, and
+ * without anything to look at afterwards it is done.
+ */
+function endingOf(hosts, plan) {
+    const activate = hosts === 1 && plan.beforeActivate === '';
+    return { activate, finish: activate && plan.afterActivate === '' && !plan.hasCheck, keep: plan.keep };
+}
+/** Where nothing was done yet. */
+const nothingDone = { activate: false, finish: false };
 /** Takes every host back to where it was. */
 async function returnAll(hosts, context) {
     const results = await Promise.allSettled(hosts.map((host) => host.goBack()));
@@ -70718,14 +70741,19 @@ function formatAddress(host, port) {
 
 
 const KEEP_BYTES = 1024 * 1024;
+/** Further connections for a server that allows few sessions on one. */
+const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
 class Connection {
     target;
     #client;
+    #origin;
+    #further = [];
     #lost;
     #closed = false;
-    constructor(target, client) {
+    constructor(target, client, origin) {
         this.target = target;
+        this.#origin = origin;
         this.#client = client;
         client.on('error', (error) => {
             this.#lost = error;
@@ -70742,12 +70770,22 @@ class Connection {
     get isOpen() {
         return !this.#closed;
     }
+    get roundTripMs() {
+        return this.#origin.roundTripMs;
+    }
+    /** Whether the server has refused several sessions on one connection. */
+    get isNarrow() {
+        return this.#further.length > 0;
+    }
     /** Called once when the connection has gone, for whatever reason. */
     onClose(listener) {
         this.#client.once('close', listener);
     }
     close() {
         this.#client.end();
+        for (const one of this.#further) {
+            one.then((connection) => connection.close(), () => { });
+        }
     }
     /**
      * Runs one command line by the login shell. Everything variable in it must have gone through `quote`; prefer
@@ -70765,8 +70803,32 @@ class Connection {
         const { command, stdin } = remoteScript(text, options);
         return this.exec(command, { ...options, stdin });
     }
-    /** Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. */
+    /**
+     * Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. Where the server
+     * refuses a further session on this connection (MaxSessions), it runs on another one.
+     */
     async start(command) {
+        try {
+            return await this.#startHere(command);
+        }
+        catch (error) {
+            if (!isSessionRefused(error))
+                throw error;
+        }
+        for (const one of [...this.#further]) {
+            try {
+                return await (await one).#startHere(command);
+            }
+            catch (error) {
+                if (!isSessionRefused(error) || this.#further.length === MAX_FURTHER)
+                    throw error;
+            }
+        }
+        const next = this.#origin.again();
+        this.#further.push(next);
+        return (await next).#startHere(command);
+    }
+    async #startHere(command) {
         let ended;
         const channel = await this.#open((done) => {
             this.#client.exec(command, (error, opened) => {
@@ -70819,6 +70881,10 @@ class Connection {
             cause: this.#lost,
         });
     }
+}
+/** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
+function isSessionRefused(error) {
+    return error instanceof failure_Failure && /channel open failure: open failed/i.test(error.details.seen ?? '');
 }
 async function collect({ channel, ended }, options) {
     const { signal, onLine, keepBytes = KEEP_BYTES } = options;
@@ -71070,12 +71136,16 @@ const RETRY_DELAY_MS = 500;
  */
 async function connect(target, credentials, context) {
     const { jump } = credentials;
+    const again = () => {
+        context.log.info(`${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
+        return connect(target, credentials, context);
+    };
     if (jump === undefined) {
-        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context));
+        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context), again);
     }
-    const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context));
+    const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context), again);
     try {
-        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port));
+        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port), again);
         inner.onClose(() => outer.close());
         return inner;
     }
@@ -71084,11 +71154,11 @@ async function connect(target, credentials, context) {
         throw error;
     }
 }
-async function login(target, key, credentials, context, openSocket) {
+async function login(target, key, credentials, context, openSocket, again) {
     const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
-        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket);
+        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again);
         if (outcome instanceof Connection)
             return outcome;
         // Of several attempts, a key that was offered and refused says more than a type the server does not have.
@@ -71100,17 +71170,20 @@ async function login(target, key, credentials, context, openSocket) {
     throw rejected?.failure;
 }
 /** A busy sshd (MaxStartups) drops connections before it has said anything: nothing is done yet, so try again. */
-async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket) {
+async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again) {
     for (let attempt = 1;; attempt++) {
         throwIfCancelled(context.signal);
-        const outcome = await handshake(await openSocket(), target, key, algorithms, credentials, context);
+        const begun = context.clock.monotonic();
+        const socket = await openSocket();
+        const origin = { roundTripMs: context.clock.monotonic() - begun, again };
+        const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin);
         if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
             return outcome;
         context.log.debug(`${formatTarget(target)}: ${outcome.failure.details.seen}; trying again`);
         await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
     }
 }
-async function handshake(socket, target, key, algorithms, credentials, context) {
+async function handshake(socket, target, key, algorithms, credentials, context, origin) {
     const { host, port, user } = target;
     const { hostKeys, connectTimeoutMs } = credentials;
     const ssh = new NodeSSH();
@@ -71144,7 +71217,7 @@ async function handshake(socket, target, key, algorithms, credentials, context) 
         const client = ssh.connection;
         if (client === null)
             throw new failure_Failure('the connection was closed right after the login', { host });
-        return new Connection(target, client);
+        return new Connection(target, client, origin);
     }
     catch (error) {
         socket.destroy();
@@ -71284,8 +71357,217 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
     };
 }
 
-;// CONCATENATED MODULE: ./src/release/remote-code.ts
-// What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
+;// CONCATENATED MODULE: ./src/release/in-place-code.ts
+// Files straight in the served folder. On the server:
+//
+// <root>/                      the site, and whatever else lies there
+// <root>/.evenkeel/            ours, closed to others, on the same file system as the site:
+//   lock, holder, beat         who works here
+//   staging/<id>+<mark>/tree   files that are not in their place yet
+//   next/                      an upload that arrived whole: tree, keep.sh, put.sh, gone.sh, restore.sh, manifest.gz, content
+//   back/                      what `next` replaces, by hard links, until it is confirmed
+//   site/                      what our last confirmed upload put there: release, content, manifest.gz
+//   pending, undoing           `next` is being put in place and not confirmed; it is being taken back
+/** Functions on top of `COMMON_CODE`. The scripts in `next` call those in the middle. */
+const IN_PLACE_CODE = String.raw `
+next=$state/next
+back=$state/back
+
+describe() {
+  placed=$(first_line "$state/site/release")
+  say "current ${'$'}{placed:+releases/$placed}"
+  if [ -n "$placed" ]; then say "release $placed $(first_line "$state/site/content") good"; fi
+  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") ${'$'}{placed:+releases/$placed}"; fi
+  describe_server
+}
+
+claim() {
+  if [ "$(first_line "$state/site/release")" = "$release" ]; then return 0; fi
+  lists=
+  if [ -n "$dry" ]; then
+    if [ -n "$full" ]; then lists=$(mktemp -d); fi
+  else
+    stage=$state/staging/$release+$mark
+    lists=$stage
+    mkdir "$stage"
+    for folder in "$state/staging/$release+"*; do
+      if [ "$folder" = "$stage" ]; then continue; fi
+      rm -rf "$folder"
+    done
+    mkdir "$stage/tree"
+    # What a dead run left half in place would be taken for the site.
+    go_back
+  fi
+  if [ -f "$state/site/manifest.gz" ]; then send manifest "$state/site/manifest.gz"; fi
+  if [ -n "$full" ] && [ -d "$root" ]; then
+    inventory "$root" "$lists"
+    (cd "$root" && find . -path ./.evenkeel -prune -o -type l -print0) >"$lists/links"
+    send_inventory "$lists"
+    send links "$lists/links"
+  fi
+  if [ -n "$dry" ] && [ -n "$full" ]; then rm -rf "$lists"; fi
+  say 'base place'
+}
+
+verify() {
+  cd "$state/staging/$release+$mark/tree"
+  verify_sent
+}
+
+publish() {
+  cd "$root"
+  stage=$state/staging/$release+$mark
+  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
+  printf '%s\n' "$release" >"$stage/release"
+  printf '%s\n' "$content" >"$stage/content"
+  printf '%s\n' "$owner" >"$stage/owner"
+  rm -rf "$next" "$back"
+  mv "$stage" "$next"
+}
+
+# Enters a folder of the site, but never one that a link has put elsewhere.
+enter() {
+  cd -P -- "$real_root/$1" || fail "'$1' cannot be entered"
+  case $PWD/ in
+    "$real_root"/*) ;;
+    *) fail "'$1' leads out of the folder of the site" ;;
+  esac
+}
+
+keep() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  into=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$name" ] || [ -L "$name" ]; then set -- "$@" "./$name"; fi
+  done
+  if [ $# -eq 0 ]; then return 0; fi
+  mkdir -p -- "$into"
+  if cp -al -- "$@" "$into/" 2>/dev/null; then return 0; fi
+  (cd "$into" && rm -f -- "$@") && cp -a -- "$@" "$into/"
+}
+
+# Mode, the folder that it lies in, its name.
+folder() {
+  enter "$2"
+  if [ -L "$3" ]; then fail "'$2/$3' is a symbolic link there, where the site has a folder"; fi
+  if ! [ -d "$3" ]; then
+    mkdir -- "./$3"
+    if [ -n "$owner" ]; then chown -- "$owner" "./$3"; fi
+  fi
+  chmod "$1" "./$3"
+}
+
+put() {
+  enter "$1"
+  from=$next/tree/$1
+  shift
+  for name do
+    shift
+    if [ -d "$name" ] && ! [ -L "$name" ]; then fail "'$name' is a folder there, where the site has a file"; fi
+    set -- "$@" "$from/$name"
+  done
+  mv -f -- "$@" .
+}
+
+drop() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  shift
+  for name do
+    shift
+    set -- "$@" "./$name"
+  done
+  rm -f -- "$@"
+}
+
+# A folder goes when nothing is left in it.
+no_folder() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  if [ -L "./$2" ] || ! [ -d "./$2" ]; then return 0; fi
+  rmdir -- "./$2" 2>/dev/null || :
+}
+
+gone() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  from=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$from/$name" ] || [ -L "$from/$name" ] || [ -d "$name" ] && ! [ -L "$name" ]; then continue; fi
+    set -- "$@" "./$name"
+  done
+  if [ $# -gt 0 ]; then rm -f -- "$@"; fi
+}
+
+restore() {
+  if ! [ -d "$back/$1" ]; then return 0; fi
+  enter "$1"
+  from=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$from/$name" ] || [ -L "$from/$name" ]; then set -- "$@" "$from/$name"; fi
+  done
+  if [ $# -gt 0 ]; then mv -f -- "$@" .; fi
+}
+
+run_script() {
+  real_root=$(cd -P -- "$root" && pwd -P)
+  owner=$(first_line "$next/owner")
+  . "$next/$1"
+}
+
+activate() {
+  if ! [ -d "$next" ]; then fail "release $release is not there"; fi
+  mkdir -p "$back"
+  run_script keep.sh
+  printf '%s\n' "$release" >"$state/pending.new"
+  mv -f "$state/pending.new" "$state/pending"
+  run_script put.sh
+  say "current releases/$release"
+}
+
+go_back() {
+  if [ -f "$state/pending" ]; then
+    if ! [ -f "$state/undoing" ]; then
+      run_script gone.sh
+      : >"$state/undoing"
+    fi
+    run_script restore.sh
+    if [ -n "$(find "$back" ! -type d | sed -n 1p)" ]; then fail 'not everything could be put back in its place'; fi
+    rm -f "$state/pending" "$state/undoing"
+    rm -rf "$next" "$back"
+  fi
+  placed=$(first_line "$state/site/release")
+  say "current ${'$'}{placed:+releases/$placed}"
+}
+
+confirm() {
+  if ! [ -d "$next" ]; then return 0; fi
+  mkdir -p "$state/trash/$mark"
+  if [ -d "$state/site" ]; then mv "$state/site" "$state/trash/$mark/"; fi
+  mkdir "$state/site.new"
+  for part in manifest.gz content release; do mv "$next/$part" "$state/site.new/$part"; done
+  mv "$state/site.new" "$state/site"
+  rm -f "$state/pending"
+}
+
+prune() {
+  mkdir -p "$state/trash/$mark"
+  for left in "$next" "$back" "$state/staging"/*+* "$state/trash"/*; do
+    if [ "$left" = "$state/trash/$mark" ]; then continue; fi
+    if [ -e "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+  done
+}
+`;
+
+;// CONCATENATED MODULE: ./src/release/releases-code.ts
+// Releases beside each other, the served one named by a link. On the server:
 //
 // <root>/current                  -> releases/<id>, swapped by one rename
 // <root>/releases/<id>            complete and verified releases
@@ -71294,62 +71576,8 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
 //   staging/<id>+<mark>/tree      a release that is not complete yet
 //   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed
 //   pending                       an activation that is not confirmed yet: its release, and where to go back to
-/** Functions and names for all blocks below. Needs `root`, `hold_text`, `token` and `own` as variables. */
-const LIBRARY = String.raw `
-umask 022
-state=$root/releases/.evenkeel
-hash_line='s/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'
-hasher=sha256sum
-command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
-
-fail() { say "fail $*"; exit 1; }
-link_now() { readlink "$root/current" 2>/dev/null || :; }
-id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
-first_line() { sed -n 1p "$1" 2>/dev/null || :; }
-
-prepare() (
-  mkdir -p -- "$root/releases" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
-)
-
-try_lock() {
-  if command -v flock >/dev/null 2>&1; then
-    (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
-    return
-  fi
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"' EXIT && return
-  holder_pid=$(readlink "$state/lock.pid") || return
-  if kill -0 "$holder_pid" 2>/dev/null || [ -d "/proc/$holder_pid" ]; then return 1; fi
-  mv -f "$state/lock.pid" "$state/lock.$mark" && rm -f "$state/lock.$mark"
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"' EXIT
-}
-
-# A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
-may_break() {
-  [ -n "$own" ] && [ "$(sed -n 3p "$state/holder" 2>/dev/null)" = "$own" ] && return
-  [ -n "$(find "$state/beat" -mmin +2 2>/dev/null)" ]
-}
-
-take_lock() {
-  [ -z "$locked" ] || return 0
-  tries=0
-  until try_lock; do
-    if [ "$tries" -ge 5 ] || ! may_break; then
-      say "busy $(sed -n 2p "$state/holder" 2>/dev/null)"
-      return 0
-    fi
-    holder_pid=$(first_line "$state/holder")
-    case $holder_pid in
-      '' | *[!0-9]* | 0 | 1) ;;
-      *) kill -s KILL -- "-$holder_pid" 2>/dev/null || kill -s KILL "$holder_pid" 2>/dev/null ;;
-    esac
-    tries=$((tries + 1))
-    sleep 1
-  done
-  rm -f "$state/beat"
-  printf '%s\n' "$$" "$hold_text" "$token" >"$state/holder"
-  locked=yes
-}
-
+/** Functions on top of `COMMON_CODE`. */
+const RELEASES_CODE = String.raw `
 releases() {
   (cd "$state/meta" 2>/dev/null && ls -1t -- */content 2>/dev/null) | while IFS=/ read -r id _; do
     [ -d "$root/releases/$id" ] && printf '%s\n' "$id"
@@ -71368,23 +71596,9 @@ describe() {
     if [ -f "$state/meta/$id/good" ]; then mark_of=good; fi
     say "release $id $(first_line "$state/meta/$id/content") $mark_of $(first_line "$state/meta/$id/before")"
   done
-  near=$root
-  while ! [ -d "$near" ]; do near=$(dirname "$near"); done
-  say "free $(df -Pk "$near" | awk 'NR == 2 {print $4}')"
-  for tool in zstd gzip; do
-    if command -v $tool >/dev/null 2>&1; then say "tool $tool"; fi
-  done
+  describe_server
 }
 
-inventory() (
-  cd "$1/tree" &&
-    find . ! -type d ! -type f -exec rm -f -- {} + &&
-    find . -type d -print0 >../folders &&
-    find . -type f -print0 >../names && : >../hashes && : >../modes &&
-    if [ -s ../names ]; then
-      xargs -0 $hasher -- <../names | sed -n "$hash_line" >../hashes && xargs -0 stat -c '%a %s' -- <../names >../modes
-    fi
-)
 
 fill() {
   mkdir "$stage/tree"
@@ -71393,13 +71607,15 @@ fill() {
   say "copied $(tail -n 1 "$stage/problem")"
   rm -rf "$stage/tree"
   mkdir "$stage/tree"
-  cp -a "$1/." "$stage/tree/"
+  if cp -a "$1/." "$stage/tree/"; then return 0; fi
+  rm -rf "$stage"
+  fail 'the release before could not be copied'
 }
 
 send_base() {
   base=
-  if [ -n "$old" ] && inventory "$old"; then
-    for list in folders names hashes modes; do send "$list" "$old/$list"; done
+  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
+    send_inventory "$old"
     base=$old/tree
     say 'base staging'
     return 0
@@ -71407,9 +71623,17 @@ send_base() {
   base_id=$(id_of "$(link_now)")
   [ -n "$base_id" ] || base_id=$(releases | sed -n 1p)
   if [ -n "$base_id" ] && [ -f "$state/meta/$base_id/manifest.gz" ] && [ -d "$root/releases/$base_id" ]; then
-    send manifest "$state/meta/$base_id/manifest.gz"
     base=$root/releases/$base_id
-    say "base release $base_id"
+    if [ -n "$full" ]; then
+      lists=$stage
+      [ -n "$lists" ] || lists=$(mktemp -d)
+      inventory "$base" "$lists" && send_inventory "$lists"
+      [ -n "$stage" ] || rm -rf "$lists"
+      say "base hashed $base_id"
+    else
+      send manifest "$state/meta/$base_id/manifest.gz"
+      say "base release $base_id"
+    fi
   else
     say 'base none'
   fi
@@ -71419,6 +71643,7 @@ claim() {
   if [ -d "$root/releases/$release" ] && [ -f "$state/meta/$release/content" ]; then return 0; fi
   if [ -e "$root/releases/$release" ]; then fail "releases/$release is there, but not from an upload of this action"; fi
   old=
+  stage=
   for folder in "$state/staging/$release+"*; do
     if [ -d "$folder/tree" ]; then old=$folder; fi
   done
@@ -71431,6 +71656,7 @@ claim() {
   mkdir "$stage"
   send_base
   fill "$base"
+  if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
   for folder in "$state/staging/$release+"*; do
     if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
   done
@@ -71441,11 +71667,7 @@ verify() {
   cd "$stage/tree"
   if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
   if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
-  digest=-
-  if [ -s ../sent ]; then
-    digest=$(xargs -0 $hasher -- <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
-  fi
-  [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
+  verify_sent
   totals='0 0'
   if [ "$want_totals" != "$totals" ]; then
     totals=$(find . -type f -print0 | xargs -0 stat -c %s -- | awk '{n++; s += $1} END {printf "%d %.0f", n, s}')
@@ -71511,13 +71733,14 @@ confirm() {
 }
 
 drop() {
-  mkdir -p "$state/trash" && mv "$root/releases/$1" "$state/trash/$1+$mark" && rm -rf "$state/meta/$1"
+  mv "$root/releases/$1" "$state/trash/$mark/" && rm -rf "$state/meta/$1"
 }
 
 prune() {
   now=$(id_of "$(link_now)")
   before=$(first_line "$state/meta/$now/before")
   count=0
+  mkdir -p "$state/trash/$mark"
   releases | while read -r id; do
     kept=
     if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
@@ -71527,11 +71750,133 @@ prune() {
     fi
     count=$((count + 1))
     if [ -z "$kept" ] && [ "$count" -gt "$keep" ]; then drop "$id" || exit 1; fi
-  done && rm -rf "$state/trash" "$state/staging"/*+* "$root"/.evenkeel-current.*
+  done && {
+    for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
+      if [ "$left" = "$state/trash/$mark" ]; then continue; fi
+      # One of these may just be on its way out by the hand of the run before.
+      if [ -e "$left" ] || [ -L "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+    done
+  }
+}
+`;
+
+;// CONCATENATED MODULE: ./src/release/remote-code.ts
+// What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
+// Common to both ways of serving: releases-code.ts and in-place-code.ts add the functions of the same names
+// (describe, claim, verify, publish, activate, go_back, confirm, prune).
+/** Functions and names for all blocks below. Needs `root`, `state_path`, `hold_text`, `token` and `own` as variables. */
+const COMMON_CODE = String.raw `
+umask 022
+state=$root/$state_path
+hash_line='s/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'
+hasher=sha256sum
+command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
+
+fail() { say "fail $*"; exit 1; }
+
+# When the client has gone: what was put away is removed after the answer, and after the lock was given back.
+at_exit() { rm -rf "$state/trash/$mark"; }
+trap at_exit EXIT
+link_now() { readlink "$root/current" 2>/dev/null || :; }
+id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
+first_line() { sed -n 1p "$1" 2>/dev/null || :; }
+
+prepare() (
+  mkdir -p -- "$(dirname "$state")" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
+)
+
+try_lock() {
+  if command -v flock >/dev/null 2>&1; then
+    (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
+    return
+  fi
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT && return
+  holder_pid=$(readlink "$state/lock.pid") || return
+  if kill -0 "$holder_pid" 2>/dev/null || [ -d "/proc/$holder_pid" ]; then return 1; fi
+  mv -f "$state/lock.pid" "$state/lock.$mark" && rm -f "$state/lock.$mark"
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT
+}
+
+# A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
+may_break() {
+  [ -n "$own" ] && [ "$(sed -n 3p "$state/holder" 2>/dev/null)" = "$own" ] && return
+  [ -n "$(find "$state/beat" -mmin +2 2>/dev/null)" ]
+}
+
+take_lock() {
+  [ -z "$locked" ] || return 0
+  tries=0
+  until try_lock; do
+    if [ "$tries" -ge 5 ] || ! may_break; then
+      say "busy $(sed -n 2p "$state/holder" 2>/dev/null)"
+      return 0
+    fi
+    holder_pid=$(first_line "$state/holder")
+    case $holder_pid in
+      '' | *[!0-9]* | 0 | 1) ;;
+      *) kill -s KILL -- "-$holder_pid" 2>/dev/null || kill -s KILL "$holder_pid" 2>/dev/null ;;
+    esac
+    tries=$((tries + 1))
+    sleep 1
+  done
+  rm -f "$state/beat"
+  printf '%s\n' "$$" "$hold_text" "$token" >"$state/holder"
+  locked=yes
+}
+
+describe_server() {
+  near=$root
+  while ! [ -d "$near" ]; do near=$(dirname "$near"); done
+  say "free $(df -Pk "$near" | awk 'NR == 2 {print $4}')"
+  for tool in zstd gzip; do
+    if command -v $tool >/dev/null 2>&1; then say "tool $tool"; fi
+  done
+}
+
+# What lies in a tree, by content, written into a folder of lists.
+inventory() (
+  lists=$2
+  cd "$1" &&
+    find . -path ./.evenkeel -prune -o -type d -print0 >"$lists/folders" &&
+    find . -path ./.evenkeel -prune -o -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
+    if [ -s "$lists/names" ]; then
+      xargs -0 $hasher -- <"$lists/names" | sed -n "$hash_line" >"$lists/hashes" &&
+        xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
+    fi
+)
+
+send_inventory() {
+  for list in folders names hashes modes; do send "$list" "$1/$list"; done
+}
+
+# What an inventory does not tell of.
+drop_specials() { find "$1" ! -type d ! -type f -exec rm -f -- {} +; }
+
+# A block that was sent in one piece must not swap for a client that has gone meanwhile.
+client_is_there() {
+  kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ] || fail 'the connection broke before the activation'
+}
+
+# What arrived of a release that cannot come to its end.
+discard() { rm -rf "$state/staging/$release+$mark"; }
+
+# The last block of a run: from here on another one may begin.
+unlock() {
+  if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
+}
+
+verify_sent() {
+  digest=-
+  if [ -s ../sent ]; then
+    digest=$(xargs -0 $hasher -- <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
+  fi
+  [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
 }
 `;
 
 ;// CONCATENATED MODULE: ./src/release/site-host.ts
+
+
 
 
 
@@ -71550,6 +71895,8 @@ class SiteHost {
     #settings;
     #log;
     #beat;
+    #lane;
+    #released = false;
     #current = '';
     constructor(connection, shell, settings, context) {
         this.connection = connection;
@@ -71560,6 +71907,11 @@ class SiteHost {
     static async open(connection, settings, context) {
         return new SiteHost(connection, await RemoteShell.open(connection), settings, context);
     }
+    /** The way for what is sent, opened while the server still reads how it stands. */
+    get lane() {
+        this.#lane ??= openLane(this.connection);
+        return this.#lane;
+    }
     get name() {
         return this.connection.name;
     }
@@ -71567,9 +71919,15 @@ class SiteHost {
     get current() {
         return this.#current;
     }
+    get mode() {
+        return this.#settings.mode;
+    }
+    get #statePath() {
+        return this.mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel';
+    }
     /** Folder of the release that is being put together here. */
     stagePath(release) {
-        return toByteString(`${this.#settings.target}/releases/.evenkeel/staging/${release}+${this.#shell.mark}`);
+        return toByteString(`${this.#settings.target}/${this.#statePath}/staging/${release}+${this.#shell.mark}`);
     }
     /**
      * Takes the lock, waiting up to `lockWaitMs` for it, reads how the site stands, and where `release` is given and
@@ -71581,15 +71939,20 @@ class SiteHost {
         const give = context.clock.monotonic() + options.lockWaitMs;
         const variables = {
             root: toByteString(target),
+            state_path: this.#statePath,
             hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
             token,
             own: options.own ?? '',
             locked: dryRun ? 'not needed' : '',
             release: options.release ?? '',
             dry: dryRun ? 'yes' : '',
+            full: options.full ? 'yes' : '',
         };
-        let prelude = `${assignments(variables)}\n${LIBRARY}`;
+        let prelude = `${assignments(variables)}\n${COMMON_CODE}${this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE}`;
         const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim'];
+        // Its failure is taken up where it is used.
+        if (options.release !== undefined && !dryRun)
+            this.lane.catch(() => { });
         for (let shown = false;;) {
             const reader = new StateReader();
             if (!dryRun)
@@ -71628,14 +71991,18 @@ class SiteHost {
         await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal });
     }
     /** Checks what has arrived against what was sent, and makes it a release. */
-    async publish(values, context) {
+    async publish(values, ending, context) {
         const shared = values.linked.map((path) => {
             const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/');
             return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`;
         });
-        await this.#run({
-            code: ['verify', ...shared, 'publish'].join('\n'),
+        const activation = ending.activate ? ['client_is_there', 'activate'] : [];
+        const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : [];
+        await this.#change({
+            code: ['verify', ...shared, 'publish', ...activation, ...end].join('\n'),
             values: {
+                note_before: 'yes',
+                keep: String(ending.keep ?? 0),
                 release: values.release,
                 want_digest: values.digest,
                 want_totals: `${values.files} ${values.bytes}`,
@@ -71645,6 +72012,11 @@ class SiteHost {
             },
             signal: context.signal,
         });
+        this.#released = ending.finish;
+    }
+    /** Removes what has arrived of a release that cannot come to its end. */
+    async discard(release) {
+        await this.#run({ code: 'discard', values: { release } });
     }
     /** Points `current` at a release, noting where to go back to until `confirm`. */
     async activate(release, noteBefore) {
@@ -71653,19 +72025,28 @@ class SiteHost {
     /** Both in one round trip, where nothing has to be looked at between them. */
     async activateAndConfirm(release, noteBefore, keep) {
         const values = { release, note_before: noteBefore ? 'yes' : '', keep: String(keep ?? 0) };
-        await this.#change({ code: `activate\n${confirmCode(keep)}`, values });
+        await this.#change({ code: `activate\n${confirmCode(keep)}\nunlock`, values });
+        this.#released = true;
     }
     /** Undoes an activation that is not confirmed; does nothing where there is none. */
     async goBack() {
         await this.#change({ code: 'go_back' });
     }
-    /** From here on the release stands; older ones beyond `keep` go, where it is given. */
-    async confirm(release, keep) {
-        await this.#change({ code: confirmCode(keep), values: { release, keep: String(keep ?? 0) } });
+    /** From here on the release stands. */
+    async confirm(release) {
+        await this.#change({ code: 'confirm', values: { release } });
+    }
+    /** Confirms, and ends the work here: older releases beyond `keep` go, where it is given, and so does the lock. */
+    async finish(release, keep) {
+        const values = { release, keep: String(keep ?? 0) };
+        await this.#change({ code: `${confirmCode(keep)}\nunlock`, values });
+        this.#released = true;
     }
     /** Gives the lock back and ends the connection; what a cancel broke off is not waited for long. */
     async close() {
         clearInterval(this.#beat);
+        if (this.#released)
+            return this.connection.close();
         const patience = AbortSignal.timeout(CLOSE_MS);
         const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
         await Promise.race([this.#shell.close().catch(() => { }), late]);
@@ -71707,7 +72088,7 @@ class SiteHost {
     #startBeat() {
         if (this.#beat !== undefined)
             return;
-        const file = quote(`${this.#settings.target}/releases/.evenkeel/beat`);
+        const file = quote(`${this.#settings.target}/${this.#statePath}/beat`);
         const beat = () => void this.connection.script(`: >${file}`).catch(() => { });
         beat();
         this.#beat = setInterval(beat, BEAT_MS);
@@ -71767,9 +72148,9 @@ async function openHosts(hosts, credentials, settings, context) {
     throw failed.reason;
 }
 /** The settings of a step on a site, with a new token. */
-function siteSettings(run, target, dryRun) {
+function siteSettings(run, { target, dryRun, mode }) {
     const holder = run.github.runUrl || `a run by ${run.github.actor || 'hand'}`;
-    return { target, holder, token: (0,external_node_crypto_.randomBytes)(12).toString('hex'), dryRun };
+    return { target, mode, holder, token: (0,external_node_crypto_.randomBytes)(12).toString('hex'), dryRun };
 }
 /** After a cancel or a kill: sweeps the lock of that step away, repairs a half-made activation, says what stands. */
 async function settleSite(run, state, inputs) {
@@ -71777,7 +72158,7 @@ async function settleSite(run, state, inputs) {
         return;
     const { context } = run;
     const { token } = state;
-    const settings = siteSettings(run, inputs.target, false);
+    const settings = siteSettings(run, inputs);
     const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context);
     try {
         const opened = await Promise.all(hosts.map((host) => host.begin({ lockWaitMs: LOCK_WAIT_MS, own: token }, context)));
@@ -72096,15 +72477,25 @@ function effectiveMode(mode, isFolder, change) {
 /** Reads all inputs; `workspace` is what a relative `source` is relative to. */
 function readUploadInputs(read, { workspace, defaultRelease }) {
     const mode = read.choice('mode', ['atomic', 'in-place']);
-    if (mode === 'in-place')
-        read.problem('mode', "is 'in-place', which this version cannot do: write 'atomic'");
-    read.unserved('delete', ['', 'false']);
+    const deletion = read.choice('delete', ['false', 'true', 'all']);
+    const activate = read.boolean('activate');
+    if (mode === 'atomic' && deletion !== 'false') {
+        read.problem('delete', `is '${deletion}', which is for \`mode: in-place\`: a release holds only its own files`);
+    }
+    if (mode === 'in-place' && read.text('linked') !== '') {
+        read.problem('linked', 'is for `mode: atomic`: in place, what is not uploaded stays where it is');
+    }
+    if (mode === 'in-place' && !activate) {
+        read.problem('activate', 'is false, which is for `mode: atomic`: in place there is nothing to activate later');
+    }
     return {
+        mode,
+        deletion,
         ...readSshInputs(read),
         source: readSource(read, workspace),
         target: readSiteTarget(read),
         release: readRelease(read, 'release', defaultRelease),
-        activate: read.boolean('activate'),
+        activate,
         exclude: read.lines('exclude'),
         keepReleases: read.integer('keep-releases', { min: 1, max: 1000 }),
         keepAssets: read.lines('keep-assets'),
@@ -72115,6 +72506,7 @@ function readUploadInputs(read, { workspace, defaultRelease }) {
         afterActivate: read.text('after-activate'),
         health: readHealthInputs(read, ['name']),
         lockWaitMs: read.duration('lock-wait'),
+        full: read.choice('verify', ['manifest', 'full']) === 'full',
         dryRun: read.boolean('dry-run'),
     };
 }
@@ -72214,7 +72606,7 @@ const staticRollback = {
         const started = context.clock.monotonic();
         const inputs = run.inputs(readRollbackInputs);
         const { target, dryRun } = inputs;
-        const settings = siteSettings(run, target, dryRun);
+        const settings = siteSettings(run, { target, dryRun, mode: 'atomic' });
         run.saveState({ token: settings.token });
         const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context);
         try {
@@ -72243,6 +72635,7 @@ const staticRollback = {
                     beforeActivate: '',
                     afterActivate: '',
                     isNew: false,
+                    done: nothingDone,
                     keep: undefined,
                 }, context);
             }
@@ -72256,7 +72649,7 @@ const staticRollback = {
             await Promise.all(hosts.map((host) => host.close()));
         }
     },
-    settle: (run, state) => settleSite(run, state, run.inputs(readRollbackInputs)),
+    settle: (run, state) => settleSite(run, state, { ...run.inputs(readRollbackInputs), mode: 'atomic' }),
 };
 
 ;// CONCATENATED MODULE: ./src/actions/static-rollback/index.ts

@@ -12,6 +12,11 @@ export interface SiteStepState {
   readonly token: string
 }
 
+export interface SiteStepInputs extends Pick<SiteSettings, 'target' | 'dryRun' | 'mode'> {
+  readonly hosts: readonly Target[]
+  readonly credentials: Credentials
+}
+
 /** How long to wait for what the killed step left running on a server. */
 const LOCK_WAIT_MS = 10_000
 
@@ -33,21 +38,20 @@ export async function openHosts(
 }
 
 /** The settings of a step on a site, with a new token. */
-export function siteSettings(run: Run, target: string, dryRun: boolean): SiteSettings {
+export function siteSettings(
+  run: Run,
+  { target, dryRun, mode }: Pick<SiteSettings, 'target' | 'dryRun' | 'mode'>,
+): SiteSettings {
   const holder = run.github.runUrl || `a run by ${run.github.actor || 'hand'}`
-  return { target, holder, token: randomBytes(12).toString('hex'), dryRun }
+  return { target, mode, holder, token: randomBytes(12).toString('hex'), dryRun }
 }
 
 /** After a cancel or a kill: sweeps the lock of that step away, repairs a half-made activation, says what stands. */
-export async function settleSite(
-  run: Run,
-  state: unknown,
-  inputs: { hosts: readonly Target[]; credentials: Credentials; target: string; dryRun: boolean },
-): Promise<void> {
+export async function settleSite(run: Run, state: unknown, inputs: SiteStepInputs): Promise<void> {
   if (inputs.dryRun) return
   const { context } = run
   const { token } = state as SiteStepState
-  const settings = siteSettings(run, inputs.target, false)
+  const settings = siteSettings(run, inputs)
   const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context)
   try {
     const opened = await Promise.all(

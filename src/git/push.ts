@@ -3,7 +3,7 @@ import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { Connection } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
-import { pipeToScript, toByteString } from '../ssh/remote-shell.ts'
+import { openLane, pipeToScript, toByteString } from '../ssh/remote-shell.ts'
 import { type AdvertisedRef, candidates, chooseCommit, parseLsRemote, type Ref } from './ref.ts'
 
 /** What a server's repository holds already. */
@@ -108,7 +108,14 @@ export async function sendPack(
   }
   const input = Readable.from(counted(), { objectMode: false })
   try {
-    const { code, noise } = await pipeToScript(connection, toByteString(`set -e\n${script}`), input, signal)
+    const lane = await openLane(connection)
+    const { code, noise } = await pipeToScript(
+      connection.name,
+      lane,
+      toByteString(`set -e\n${script}`),
+      input,
+      signal,
+    )
     await ended
     log.info(`commits sent: ${bytes} bytes`)
     if (code === 0) return Buffer.from(noise, 'latin1').toString('utf8')

@@ -9,7 +9,7 @@ export interface Codec {
   compressor(): Duplex | undefined
 }
 
-const NONE: Codec = { name: 'none', unpack: '', compressor: () => undefined }
+export const uncompressed: Codec = { name: 'none', unpack: '', compressor: () => undefined }
 const ZSTD: Codec = {
   name: 'zstd',
   unpack: 'zstd -dcq | ',
@@ -24,8 +24,8 @@ const WORTH_IT = 0.9
 /** The best codec that both sides have, or none where a sample of the content does not shrink. */
 export function chooseCodec(serverTools: ReadonlySet<string>, sample: Buffer): Codec {
   const shrunk = sample.length > 0 ? zlib.deflateRawSync(sample, { level: 1 }).length / sample.length : 1
-  if (shrunk > WORTH_IT) return NONE
+  if (shrunk > WORTH_IT) return uncompressed
   // Node has zstd since 22.15.
   if (serverTools.has('zstd') && typeof zlib.createZstdCompress === 'function') return ZSTD
-  return serverTools.has('gzip') ? GZIP : NONE
+  return serverTools.has('gzip') ? GZIP : uncompressed
 }

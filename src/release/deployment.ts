@@ -1,7 +1,7 @@
 import { type Context, prefixedLog } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
 import { fromByteString } from '../ssh/remote-shell.ts'
-import type { SiteHost } from './site-host.ts'
+import type { Ending, SiteHost } from './site-host.ts'
 import { releaseOf } from './site-state.ts'
 
 export interface Activation {
@@ -14,6 +14,8 @@ export interface Activation {
   readonly checkHealth: ((host: SiteHost, context: Context) => Promise<void>) | undefined
   /** Whether this release replaces the one before it, rather than being an old one that comes back. */
   readonly isNew: boolean
+  /** What staging has done of it already, on the only host. */
+  readonly done: Ending
   /** Releases to keep; undefined where none are removed. */
   readonly keep: number | undefined
 }
@@ -50,9 +52,11 @@ export async function activateOnAll(
   plan: Activation,
   context: Context,
 ): Promise<void> {
+  if (plan.done.finish) return context.log.info(`release ${plan.release} is active on ${names(hosts)}`)
   const env = { EVENKEEL_RELEASE: plan.release }
   if (plan.beforeActivate !== '') {
-    const cwd = `${plan.target}/releases/${plan.release}`
+    const inTarget = hosts[0]?.mode === 'in-place'
+    const cwd = inTarget ? plan.target : `${plan.target}/releases/${plan.release}`
     await onEach(hosts, (host) => runHook(host, 'before-activate', plan.beforeActivate, cwd, env, context))
   }
   context.signal.throwIfAborted()
@@ -63,7 +67,7 @@ export async function activateOnAll(
       context.log.info(`release ${plan.release} is active on ${only.name}`)
       return
     }
-    await onEach(hosts, (host) => host.activate(plan.release, plan.isNew))
+    if (!plan.done.activate) await onEach(hosts, (host) => host.activate(plan.release, plan.isNew))
     context.log.info(`release ${plan.release} is active on ${names(hosts)}`)
     if (plan.afterActivate !== '') {
       await onEach(hosts, (host) =>
@@ -76,8 +80,23 @@ export async function activateOnAll(
   } catch (error) {
     throw withOutcome(error, await returnAll(hosts, context))
   }
-  await onEach(hosts, (host) => host.confirm(plan.release, plan.keep))
+  await onEach(hosts, (host) => host.finish(plan.release, plan.keep))
 }
+
+/**
+ * How far staging may go in its last round trip: a lone host without a hook in between is activated at once, and
+ * without anything to look at afterwards it is done.
+ */
+export function endingOf(
+  hosts: number,
+  plan: Pick<Activation, 'beforeActivate' | 'afterActivate' | 'keep'> & { hasCheck: boolean },
+): Ending {
+  const activate = hosts === 1 && plan.beforeActivate === ''
+  return { activate, finish: activate && plan.afterActivate === '' && !plan.hasCheck, keep: plan.keep }
+}
+
+/** Where nothing was done yet. */
+export const nothingDone: Ending = { activate: false, finish: false }
 
 interface Return {
   /** Where each host stands now. */

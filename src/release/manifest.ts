@@ -34,6 +34,7 @@ export type Entry = FileEntry | FolderEntry | LinkEntry
 /** What a release consists of, by path, in the order of the paths' bytes. */
 export type Manifest = ReadonlyMap<ByteString, Entry>
 
+const RECORDS_AT_ONCE = 1000
 const HEADER = 'evenkeel manifest 1'
 const TYPES = { f: 'file', d: 'folder', l: 'link' } as const
 
@@ -44,20 +45,26 @@ export function makeManifest(entries: Iterable<Entry>): Manifest {
 
 /** The manifest as it lies on the server: NUL-ended records, gzipped. */
 export function encodeManifest(manifest: Manifest): Buffer {
-  return gzipSync(Buffer.from(records(manifest), 'latin1'), { level: 1 })
+  return gzipSync(Buffer.concat([...records(manifest)]), { level: 1 })
 }
 
 /** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
 export function contentId(manifest: Manifest): string {
   const own = [...manifest.values()].filter((entry) => entry.kept === undefined)
-  return createHash('sha256')
-    .update(records(makeManifest(own)), 'latin1')
-    .digest('hex')
+  const hash = createHash('sha256')
+  for (const chunk of records(makeManifest(own))) hash.update(chunk)
+  return hash.digest('hex')
 }
 
-function records(manifest: Manifest): ByteString {
-  const parts: string[] = [HEADER]
+/** In chunks: as one text, a large site would be in memory several times. */
+function* records(manifest: Manifest): Generator<Buffer> {
+  let parts: string[] = [HEADER]
+  const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1')
   for (const entry of manifest.values()) {
+    if (parts.length >= RECORDS_AT_ONCE) {
+      yield chunk()
+      parts = []
+    }
     const kept = entry.kept ?? 0
     switch (entry.type) {
       case 'file':
@@ -70,7 +77,7 @@ function records(manifest: Manifest): ByteString {
         parts.push(`l 777 0 - ${kept} ${entry.path}`, entry.to)
     }
   }
-  return `${parts.join('\0')}\0`
+  if (parts.length > 0) yield chunk()
 }
 
 /** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */

@@ -1,12 +1,18 @@
 import { type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
-import type { Connection } from '../ssh/connection.ts'
+import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
-import { type ByteString, fromByteString, RemoteShell, toByteString } from '../ssh/remote-shell.ts'
-import { LIBRARY } from './remote-code.ts'
+import { type ByteString, fromByteString, openLane, RemoteShell, toByteString } from '../ssh/remote-shell.ts'
+import { IN_PLACE_CODE } from './in-place-code.ts'
+import { RELEASES_CODE } from './releases-code.ts'
+import { COMMON_CODE } from './remote-code.ts'
 import { type Opened, StateReader } from './site-state.ts'
 
+/** `atomic`: releases and a link; `in-place`: files straight in the target. */
+export type SiteMode = 'atomic' | 'in-place'
+
 export interface SiteSettings {
+  readonly mode: SiteMode
   /** The site's root on the server. */
   readonly target: string
   /** Who works here, for others who find it locked: the run's address. */
@@ -15,6 +21,14 @@ export interface SiteSettings {
   readonly token: string
   /** Changes nothing, takes no lock. */
   readonly dryRun: boolean
+}
+
+/** What is done in the same round trip as the last step before it. */
+export interface Ending {
+  readonly activate: boolean
+  /** Confirm it, prune, and give the lock back. */
+  readonly finish: boolean
+  readonly keep?: number | undefined
 }
 
 interface Script {
@@ -40,6 +54,8 @@ export class SiteHost {
   readonly #settings: SiteSettings
   readonly #log: Context['log']
   #beat: NodeJS.Timeout | undefined
+  #lane: Promise<RemoteProcess> | undefined
+  #released = false
   #current: ByteString = ''
 
   private constructor(connection: Connection, shell: RemoteShell, settings: SiteSettings, context: Context) {
@@ -53,6 +69,12 @@ export class SiteHost {
     return new SiteHost(connection, await RemoteShell.open(connection), settings, context)
   }
 
+  /** The way for what is sent, opened while the server still reads how it stands. */
+  get lane(): Promise<RemoteProcess> {
+    this.#lane ??= openLane(this.connection)
+    return this.#lane
+  }
+
   get name(): string {
     return this.connection.name
   }
@@ -62,9 +84,17 @@ export class SiteHost {
     return this.#current
   }
 
+  get mode(): SiteMode {
+    return this.#settings.mode
+  }
+
+  get #statePath(): string {
+    return this.mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel'
+  }
+
   /** Folder of the release that is being put together here. */
   stagePath(release: string): ByteString {
-    return toByteString(`${this.#settings.target}/releases/.evenkeel/staging/${release}+${this.#shell.mark}`)
+    return toByteString(`${this.#settings.target}/${this.#statePath}/staging/${release}+${this.#shell.mark}`)
   }
 
   /**
@@ -73,22 +103,26 @@ export class SiteHost {
    * `own` is the token of a run whose remains may be swept away.
    */
   async begin(
-    options: { release?: string; lockWaitMs: number; own?: string },
+    options: { release?: string; lockWaitMs: number; own?: string; full?: boolean },
     context: Context,
   ): Promise<Opened> {
     const { target, holder, token, dryRun } = this.#settings
     const give = context.clock.monotonic() + options.lockWaitMs
     const variables = {
       root: toByteString(target),
+      state_path: this.#statePath,
       hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
       token,
       own: options.own ?? '',
       locked: dryRun ? 'not needed' : '',
       release: options.release ?? '',
       dry: dryRun ? 'yes' : '',
+      full: options.full ? 'yes' : '',
     }
-    let prelude = `${assignments(variables)}\n${LIBRARY}`
+    let prelude = `${assignments(variables)}\n${COMMON_CODE}${this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE}`
     const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim']
+    // Its failure is taken up where it is used.
+    if (options.release !== undefined && !dryRun) this.lane.catch(() => {})
     for (let shown = false; ; ) {
       const reader = new StateReader()
       if (!dryRun) prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi'
@@ -136,15 +170,20 @@ export class SiteHost {
       owner: string
       linked: readonly string[]
     },
+    ending: Ending,
     context: Context,
   ): Promise<void> {
     const shared = values.linked.map((path) => {
       const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/')
       return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`
     })
-    await this.#run({
-      code: ['verify', ...shared, 'publish'].join('\n'),
+    const activation = ending.activate ? ['client_is_there', 'activate'] : []
+    const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : []
+    await this.#change({
+      code: ['verify', ...shared, 'publish', ...activation, ...end].join('\n'),
       values: {
+        note_before: 'yes',
+        keep: String(ending.keep ?? 0),
         release: values.release,
         want_digest: values.digest,
         want_totals: `${values.files} ${values.bytes}`,
@@ -154,6 +193,12 @@ export class SiteHost {
       },
       signal: context.signal,
     })
+    this.#released = ending.finish
+  }
+
+  /** Removes what has arrived of a release that cannot come to its end. */
+  async discard(release: string): Promise<void> {
+    await this.#run({ code: 'discard', values: { release } })
   }
 
   /** Points `current` at a release, noting where to go back to until `confirm`. */
@@ -164,7 +209,8 @@ export class SiteHost {
   /** Both in one round trip, where nothing has to be looked at between them. */
   async activateAndConfirm(release: string, noteBefore: boolean, keep?: number): Promise<void> {
     const values = { release, note_before: noteBefore ? 'yes' : '', keep: String(keep ?? 0) }
-    await this.#change({ code: `activate\n${confirmCode(keep)}`, values })
+    await this.#change({ code: `activate\n${confirmCode(keep)}\nunlock`, values })
+    this.#released = true
   }
 
   /** Undoes an activation that is not confirmed; does nothing where there is none. */
@@ -172,14 +218,22 @@ export class SiteHost {
     await this.#change({ code: 'go_back' })
   }
 
-  /** From here on the release stands; older ones beyond `keep` go, where it is given. */
-  async confirm(release: string, keep?: number): Promise<void> {
-    await this.#change({ code: confirmCode(keep), values: { release, keep: String(keep ?? 0) } })
+  /** From here on the release stands. */
+  async confirm(release: string): Promise<void> {
+    await this.#change({ code: 'confirm', values: { release } })
+  }
+
+  /** Confirms, and ends the work here: older releases beyond `keep` go, where it is given, and so does the lock. */
+  async finish(release: string, keep?: number): Promise<void> {
+    const values = { release, keep: String(keep ?? 0) }
+    await this.#change({ code: `${confirmCode(keep)}\nunlock`, values })
+    this.#released = true
   }
 
   /** Gives the lock back and ends the connection; what a cancel broke off is not waited for long. */
   async close(): Promise<void> {
     clearInterval(this.#beat)
+    if (this.#released) return this.connection.close()
     const patience = AbortSignal.timeout(CLOSE_MS)
     const late = new Promise<void>((resolve) => patience.addEventListener('abort', () => resolve()))
     await Promise.race([this.#shell.close().catch(() => {}), late])
@@ -218,7 +272,7 @@ export class SiteHost {
 
   #startBeat(): void {
     if (this.#beat !== undefined) return
-    const file = quote(`${this.#settings.target}/releases/.evenkeel/beat`)
+    const file = quote(`${this.#settings.target}/${this.#statePath}/beat`)
     const beat = () => void this.connection.script(`: >${file}`).catch(() => {})
     beat()
     this.#beat = setInterval(beat, BEAT_MS)

@@ -26,8 +26,11 @@ export interface SiteState {
 
 /** What a new release is built from. */
 export interface Base {
-  readonly kind: 'none' | 'release' | 'staging'
+  /** `hashed`: a release, by what its files hold rather than by its stored list. */
+  readonly kind: 'none' | 'release' | 'staging' | 'hashed' | 'place'
   readonly manifest: Manifest
+  /** What uploads of ours put there; of `place` alone. */
+  readonly ours: Manifest
 }
 
 export interface Opened {
@@ -90,13 +93,20 @@ export class StateReader {
       freeBytes: this.#free,
       tools: this.#tools,
     }
-    return { state, base: this.#base && { kind: this.#base, manifest: this.#manifest(this.#base) } }
+    return { state, base: this.#base && this.#finishBase(this.#base) }
+  }
+
+  #finishBase(kind: Base['kind']): Base {
+    const stored = this.data.get('manifest')
+    const ours = stored === undefined ? new Map() : decodeManifest(stored)
+    if (kind !== 'place') return { kind, manifest: this.#manifest(kind), ours }
+    return { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours }
   }
 
   #manifest(kind: Base['kind']): Manifest {
     const stored = this.data.get('manifest')
     if (kind === 'release' && stored !== undefined) return decodeManifest(stored)
-    return kind === 'staging' ? this.#inventory() : new Map()
+    return kind === 'staging' || kind === 'hashed' ? this.#inventory() : new Map()
   }
 
   /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
@@ -127,7 +137,8 @@ export class StateReader {
       }
     })
     const folders = paths('folders').map((path): Entry => ({ type: 'folder', path, mode: -1 }))
-    return makeManifest([...files, ...folders].filter(({ path }) => isInsidePath(path)))
+    const links = paths('links').map((path): Entry => ({ type: 'link', path, to: '' }))
+    return makeManifest([...files, ...folders, ...links].filter(({ path }) => isInsidePath(path)))
   }
 }
 

@@ -34,7 +34,7 @@ export interface SourceTree {
 }
 
 /** Small files are kept from hashing to sending, up to this many bytes in all. */
-const KEEP_BYTES = 32 * 1024 * 1024
+const KEEP_BYTES = 8 * 1024 * 1024
 const SMALL_FILE = 1024 * 1024
 /** Files are read synchronously, which is the fastest by far for small ones; others run after this many ms. */
 const SLICE_MS = 10
@@ -165,7 +165,7 @@ async function hashFile(
   entry: FileEntry,
 ): Promise<{ size: number; hash: string; content: Buffer | undefined }> {
   const hash = createHash('sha256')
-  const digest = () => hash.digest('hex').slice(0, 32)
+  const digest = () => hash.digest().toString('hex', 0, 16)
   if (entry.size <= SMALL_FILE) {
     const content = readFileSync(locate(root, entry.path))
     hash.update(content)

@@ -2,25 +2,31 @@ import type { Context } from '../context.ts'
 import { formatDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, toByteString } from '../ssh/remote-shell.ts'
-import { compare } from './comparison.ts'
+import { type Comparison, compare } from './comparison.ts'
+import { compareInPlace, type Deletion, placeScripts } from './in-place.ts'
 import { contentId, type FileEntry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
 import { formatBytes } from './progress.ts'
-import type { SiteHost } from './site-host.ts'
+import type { Ending, SiteHost } from './site-host.ts'
 import type { Opened } from './site-state.ts'
 import type { SourceTree } from './source-tree.ts'
-import { filesOf, sentDigest, transfer } from './transfer.ts'
+import { filesOf, lists, sentDigest, transfer } from './transfer.ts'
 
 export interface StageOptions {
   readonly release: string
   /** The site with its `linked` paths. */
   readonly site: Manifest
   readonly linked: readonly string[]
+  /** For `in-place`: what is removed, and what never is. */
+  readonly deletion: Deletion
+  readonly isExcluded: (path: ByteString) => boolean
   readonly keepAssets: (path: ByteString) => boolean
   /** `user:group`, '' to leave it. */
   readonly owner: string
   /** Time of the files sent, in Unix seconds: the same on all hosts, so that their ETags are. */
   readonly mtime: number
   readonly dryRun: boolean
+  /** What may follow at once, as soon as the release is complete. */
+  readonly ending: Ending
 }
 
 /** What staging did on one host, or would do. */
@@ -99,6 +105,33 @@ export function checkSameContent(host: string, { state }: Opened, release: strin
   })
 }
 
+interface StagePlan {
+  readonly comparison: Comparison
+  readonly extra: readonly [name: string, content: Buffer][]
+}
+
+function planStage(host: SiteHost, { base }: Opened, options: StageOptions): StagePlan {
+  const { site, keepAssets, mtime, deletion, isExcluded } = options
+  const there = base?.manifest ?? new Map()
+  if (host.mode === 'atomic') {
+    const comparison = compare(there, site, keepAssets, mtime)
+    return { comparison, extra: lists(comparison) }
+  }
+  if ([...site.keys()].some((path) => path === '.evenkeel' || path.startsWith('.evenkeel/'))) {
+    throw new Failure("the source folder has '.evenkeel', which in place is where the action keeps its own", {
+      state: 'the site is as it was.',
+      hint: 'name it in `exclude`',
+    })
+  }
+  const known = { there, ours: base?.ours ?? new Map() }
+  const comparison = compareInPlace(known, site, deletion, keepAssets, isExcluded, mtime)
+  const scripts = Object.entries(placeScripts(comparison, there)).map(([name, text]): [string, Buffer] => [
+    name,
+    Buffer.from(text, 'latin1'),
+  ])
+  return { comparison, extra: [...lists(comparison), ...scripts] }
+}
+
 /** Brings a release to one host, complete and verified, without touching what is served. */
 export async function stageOn(
   host: SiteHost,
@@ -127,8 +160,7 @@ export async function stageOn(
     return { ...still, added: 0, changed: 0, removed: 0, unchanged, complete: true, comparedMs: 0 }
   }
 
-  const base = opened.base?.manifest ?? new Map()
-  const comparison = compare(base, site, options.keepAssets, options.mtime)
+  const { comparison, extra } = planStage(host, opened, options)
   const { added, changed, removed, unchanged } = comparison
   const sent = filesOf(comparison.send)
   const counts = { added, changed, removed, unchanged, complete: false }
@@ -139,6 +171,7 @@ export async function stageOn(
   )
   const needed = sent.reduce((sum, { size }) => sum + Math.ceil(size / BLOCK) * BLOCK, 0) + SPARE_BYTES
   if (needed > opened.state.freeBytes) {
+    if (!dryRun) await host.discard(release)
     throw new Failure('there is not enough space on the server', {
       host: host.name,
       seen: `${formatBytes(opened.state.freeBytes)} free, ${formatBytes(needed)} needed`,
@@ -148,19 +181,26 @@ export async function stageOn(
   }
   if (dryRun) return { ...still, ...counts, comparedMs, filesSent: sent.length }
 
-  if (comparison.replace.length > 0) await host.clear(release, comparison.replace, context)
+  if (host.mode === 'atomic' && comparison.replace.length > 0)
+    await host.clear(release, comparison.replace, context)
   const sendStart = clock.monotonic()
   const result = await transfer(
     host.connection,
     {
-      comparison,
+      send: comparison.send,
+      extra,
       tree,
       stage: host.stagePath(release),
       tools: opened.state.tools,
+      lane: host.lane,
       mtime: options.mtime,
     },
     context,
-  )
+  ).catch(async (error: unknown) => {
+    // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
+    if (error instanceof Failure && /no space left/.test(error.message)) await host.discard(release)
+    throw error
+  })
   const verifyStart = clock.monotonic()
   const all = filesOf([...comparison.result.values()])
   await host.publish(
@@ -174,6 +214,7 @@ export async function stageOn(
       owner: options.owner,
       linked: options.linked,
     },
+    options.ending,
     context,
   )
   const verifiedMs = clock.monotonic() - verifyStart

@@ -2,22 +2,26 @@ import { createHash } from 'node:crypto'
 import { Readable, Transform } from 'node:stream'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
-import type { Connection } from '../ssh/connection.ts'
+import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
-import { type ByteString, fromByteString, pipeToScript } from '../ssh/remote-shell.ts'
+import { type ByteString, fromByteString, openLane, pipeToScript } from '../ssh/remote-shell.ts'
 import type { Comparison } from './comparison.ts'
-import { type Codec, chooseCodec } from './compression.ts'
+import { type Codec, chooseCodec, uncompressed } from './compression.ts'
 import { type Entry, encodeManifest, type FileEntry } from './manifest.ts'
 import { type Progress, trackProgress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
 import { tarEnd, tarHeader, tarPadding } from './tar-writer.ts'
 
 export interface TransferPlan {
-  readonly comparison: Comparison
+  readonly send: readonly Entry[]
+  /** Files that travel beside the tree: lists, scripts, the manifest. */
+  readonly extra: readonly [name: string, content: Buffer][]
   readonly tree: SourceTree
   /** Folder on the server that gets `tree/` and the lists beside it. */
   readonly stage: ByteString
   readonly tools: ReadonlySet<string>
+  /** Opened beforehand. */
+  readonly lane: Promise<RemoteProcess>
   /** Time of every file sent, in Unix seconds. */
   readonly mtime: number
 }
@@ -28,9 +32,9 @@ export interface TransferResult {
   readonly lanes: number
 }
 
-/** One channel fills at most its own window (2 MB): several fill a long fat path. */
-const LANES = 3
 const BYTES_FOR_LANES = 16 * 1024 * 1024
+const LONG_PATH_MS = 60
+const NEAR_MS = 1
 const CHUNK = 256 * 1024
 const SAMPLE = 256 * 1024
 
@@ -52,11 +56,12 @@ export async function transfer(
   plan: TransferPlan,
   context: Context,
 ): Promise<TransferResult> {
-  const { comparison, tree, stage, tools } = plan
-  const files = filesOf(comparison.send)
+  const { send, extra, tree, stage, tools } = plan
+  const files = filesOf(send)
   const total = files.reduce((sum, { size }) => sum + size, 0)
-  const codec = chooseCodec(tools, await takeSample(files, tree))
-  const lanes = splitIntoLanes(comparison.send, total >= BYTES_FOR_LANES ? LANES : 1)
+  const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(files, tree))
+  const first = await plan.lane
+  const lanes = splitIntoLanes(send, connection.isNarrow ? 1 : laneCount(connection, total))
   const progress = trackProgress({ files: files.length, bytes: total }, context)
   const code = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`
   const failed = new AbortController()
@@ -64,9 +69,11 @@ export async function transfer(
   try {
     await Promise.all(
       lanes.map(async (entries, index) => {
-        const tar = archive(entries, index === 0 ? lists(comparison) : [], plan, progress)
+        const tar = archive(entries, index === 0 ? extra : [], plan, progress)
         try {
-          const result = await pipeToScript(connection, code, compressed(tar, codec, progress), signal)
+          const lane = index === 0 ? first : await openLane(connection)
+          const input = compressed(tar, codec, progress)
+          const result = await pipeToScript(connection.name, lane, code, input, signal)
           if (result.code !== 0) throw unpackFailure(connection, result.code, result.noise)
         } catch (error) {
           failed.abort(error)
@@ -80,8 +87,20 @@ export async function transfer(
   return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes: lanes.length }
 }
 
+/**
+ * One channel fills at most its own window (2 MB in a round trip): several fill a long fat path. On a short one more
+ * than three gain nothing.
+ */
+function laneCount({ roundTripMs }: Connection, bytes: number): number {
+  if (bytes < BYTES_FOR_LANES) return 1
+  return roundTripMs >= LONG_PATH_MS && bytes >= 4 * BYTES_FOR_LANES ? 6 : 3
+}
+
+/** On this machine or beside it: bytes travel faster there than they are compressed. */
+const isNear = ({ roundTripMs }: Connection) => roundTripMs < NEAR_MS
+
 /** Lists for the server, NUL-ended names; they travel in the archive as files beside the tree. */
-function lists(comparison: Comparison): [name: string, content: Buffer][] {
+export function lists(comparison: Comparison): [name: string, content: Buffer][] {
   const names = (paths: readonly ByteString[]) =>
     Buffer.from(paths.map((path) => `./${path}\0`).join(''), 'latin1')
   return [
@@ -92,12 +111,17 @@ function lists(comparison: Comparison): [name: string, content: Buffer][] {
   ]
 }
 
-/** Folders and links go first, in one lane; files are dealt out by size. */
+/**
+ * Files are dealt out by size. Every lane brings all folders: two tars that both miss one get into each other's way
+ * when they make it for their files.
+ */
 function splitIntoLanes(entries: readonly Entry[], count: number): Entry[][] {
   if (count === 1) return [[...entries]]
-  const lanes = Array.from({ length: count }, () => ({ entries: [] as Entry[], bytes: 0 }))
+  const folders = entries.filter(({ type }) => type === 'folder')
+  const lanes = Array.from({ length: count }, () => ({ entries: [...folders] as Entry[], bytes: 0 }))
   const first = lanes[0]
   for (const entry of entries) {
+    if (entry.type === 'folder') continue
     const lane =
       entry.type === 'file' ? lanes.reduce((least, one) => (one.bytes < least.bytes ? one : least)) : first
     lane?.entries.push(entry)

@@ -3,7 +3,7 @@ import { NodeSSH } from 'node-ssh'
 import type { ClientChannel, ParsedKey, ServerHostKeyAlgorithm } from 'ssh2'
 import { type Context, cancelled, throwIfCancelled } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
-import { Connection } from './connection.ts'
+import { Connection, type ConnectionOrigin } from './connection.ts'
 import { type HostKeys, hostKeyAttempts, hostKeyFailure, judgeHostKey } from './host-keys.ts'
 import { formatAddress, formatTarget, type Target } from './target.ts'
 
@@ -31,15 +31,38 @@ export async function connect(
   context: Context,
 ): Promise<Connection> {
   const { jump } = credentials
-  if (jump === undefined) {
-    return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context))
+  const again = () => {
+    context.log.info(
+      `${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`,
+    )
+    return connect(target, credentials, context)
   }
-  const outer = await login(jump.target, jump.key, credentials, context, () =>
-    dialTcp(jump.target, credentials, context),
+  if (jump === undefined) {
+    return login(
+      target,
+      credentials.key,
+      credentials,
+      context,
+      () => dialTcp(target, credentials, context),
+      again,
+    )
+  }
+  const outer = await login(
+    jump.target,
+    jump.key,
+    credentials,
+    context,
+    () => dialTcp(jump.target, credentials, context),
+    again,
   )
   try {
-    const inner = await login(target, credentials.key, credentials, context, () =>
-      outer.openTcp(target.host, target.port),
+    const inner = await login(
+      target,
+      credentials.key,
+      credentials,
+      context,
+      () => outer.openTcp(target.host, target.port),
+      again,
     )
     inner.onClose(() => outer.close())
     return inner
@@ -57,11 +80,12 @@ async function login(
   credentials: Credentials,
   context: Context,
   openSocket: () => Promise<Dialled>,
+  again: () => Promise<Connection>,
 ): Promise<Connection> {
   const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port)
   let rejected: Refused | undefined
   for (const algorithms of attempts) {
-    const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket)
+    const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again)
     if (outcome instanceof Connection) return outcome
     // Of several attempts, a key that was offered and refused says more than a type the server does not have.
     if (outcome.why === 'untrusted' || rejected === undefined) rejected = outcome
@@ -83,10 +107,14 @@ async function handshakeOrAgain(
   credentials: Credentials,
   context: Context,
   openSocket: () => Promise<Dialled>,
+  again: () => Promise<Connection>,
 ): Promise<Connection | Refused> {
   for (let attempt = 1; ; attempt++) {
     throwIfCancelled(context.signal)
-    const outcome = await handshake(await openSocket(), target, key, algorithms, credentials, context)
+    const begun = context.clock.monotonic()
+    const socket = await openSocket()
+    const origin = { roundTripMs: context.clock.monotonic() - begun, again }
+    const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin)
     if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
       return outcome
     context.log.debug(`${formatTarget(target)}: ${outcome.failure.details.seen}; trying again`)
@@ -101,6 +129,7 @@ async function handshake(
   algorithms: string[],
   credentials: Credentials,
   context: Context,
+  origin: ConnectionOrigin,
 ): Promise<Connection | Refused> {
   const { host, port, user } = target
   const { hostKeys, connectTimeoutMs } = credentials
@@ -133,7 +162,7 @@ async function handshake(
     })
     const client = ssh.connection
     if (client === null) throw new Failure('the connection was closed right after the login', { host })
-    return new Connection(target, client)
+    return new Connection(target, client, origin)
   } catch (error) {
     socket.destroy()
     if (context.signal.aborted) throw cancelled(context.signal)

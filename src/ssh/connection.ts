@@ -38,17 +38,29 @@ export interface ExecOptions {
 }
 
 const KEEP_BYTES = 1024 * 1024
+/** Further connections for a server that allows few sessions on one. */
+const MAX_FURTHER = 3
+
+export interface ConnectionOrigin {
+  /** Time that the dialling took, in ms: about one round trip. */
+  readonly roundTripMs: number
+  /** Logs in once more, to the same server. */
+  readonly again: () => Promise<Connection>
+}
 
 /** A logged-in connection to one server, its host key verified. */
 export class Connection {
   readonly target: Target
   readonly #client: Client
   readonly #prepared = new Map<string, Promise<RemoteProcess>[]>()
+  readonly #origin: ConnectionOrigin
+  readonly #further: Promise<Connection>[] = []
   #lost: Error | undefined
   #closed = false
 
-  constructor(target: Target, client: Client) {
+  constructor(target: Target, client: Client, origin: ConnectionOrigin) {
     this.target = target
+    this.#origin = origin
     this.#client = client
     client.on('error', (error: Error) => {
       this.#lost = error
@@ -68,6 +80,15 @@ export class Connection {
     return !this.#closed
   }
 
+  get roundTripMs(): number {
+    return this.#origin.roundTripMs
+  }
+
+  /** Whether the server has refused several sessions on one connection. */
+  get isNarrow(): boolean {
+    return this.#further.length > 0
+  }
+
   /** Called once when the connection has gone, for whatever reason. */
   onClose(listener: () => void): void {
     this.#client.once('close', listener)
@@ -75,6 +96,12 @@ export class Connection {
 
   close(): void {
     this.#client.end()
+    for (const one of this.#further) {
+      one.then(
+        (connection) => connection.close(),
+        () => {},
+      )
+    }
   }
 
   /**
@@ -100,18 +127,39 @@ export class Connection {
    * the round trips of a new channel. For commands that do nothing before they get input. sshd allows 10 at a time.
    */
   prepare(command: string): void {
-    const ready = this.#startNow(command)
+    const ready = this.#startHere(command)
     ready.catch(() => {})
     this.#prepared.set(command, [...(this.#prepared.get(command) ?? []), ready])
   }
 
-  /** Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. */
+  /**
+   * Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. Where the server
+   * refuses a further session on this connection (MaxSessions), it runs on another one.
+   */
   async start(command: string): Promise<RemoteProcess> {
     const ready = this.#prepared.get(command)?.shift()
     return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command))
   }
 
   async #startNow(command: string): Promise<RemoteProcess> {
+    try {
+      return await this.#startHere(command)
+    } catch (error) {
+      if (!isSessionRefused(error)) throw error
+    }
+    for (const one of [...this.#further]) {
+      try {
+        return await (await one).#startHere(command)
+      } catch (error) {
+        if (!isSessionRefused(error) || this.#further.length === MAX_FURTHER) throw error
+      }
+    }
+    const next = this.#origin.again()
+    this.#further.push(next)
+    return (await next).#startHere(command)
+  }
+
+  async #startHere(command: string): Promise<RemoteProcess> {
     let ended: Promise<ExitStatus> | undefined
     const channel = await this.#open((done) => {
       this.#client.exec(command, (error, opened) => {
@@ -169,6 +217,11 @@ export class Connection {
       cause: this.#lost,
     })
   }
+}
+
+/** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
+function isSessionRefused(error: unknown): boolean {
+  return error instanceof Failure && /channel open failure: open failed/i.test(error.details.seen ?? '')
 }
 
 async function collect({ channel, ended }: RemoteProcess, options: ExecOptions): Promise<ExecResult> {

@@ -140,14 +140,17 @@ export class RemoteShell {
   }
 }
 
+/** A remote process that waits for a script and what the script reads. */
+export const openLane = (connection: Connection): Promise<RemoteProcess> => connection.start(READ_AND_RUN)
+
 /** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
 export async function pipeToScript(
-  connection: Connection,
+  host: string,
+  { channel, ended }: RemoteProcess,
   code: ByteString,
   input: Readable,
   signal: AbortSignal,
 ): Promise<BlockResult> {
-  const { channel, ended } = await connection.start(READ_AND_RUN)
   let noise = ''
   const keep = (chunk: Buffer) => {
     noise = (noise + chunk.toString('latin1')).slice(-KEEP_NOISE)
@@ -174,7 +177,7 @@ export async function pipeToScript(
     return { code: status.code, noise }
   }
   throw new Failure('the transfer was cut off', {
-    host: connection.name,
+    host,
     seen: status.signal === undefined ? describeError(broken) : `killed by ${status.signal}`,
     hint: 'run the job again: what has arrived is not sent a second time',
     cause: broken,

@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, lstatSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished } from 'vitest'
@@ -50,10 +59,26 @@ describeInputs('scp-static-upload', {
     expect(site.current).toBe('releases/0123456-1234567890')
   },
   mode: async () => {
-    expectFailure(await upload({ mode: 'in-place' }), /`mode` is 'in-place', which this version cannot do/)
+    const site = newSite()
+    expectSuccess(await site.upload('r1', { mode: 'in-place' }))
+    expect(readFileSync(join(site.target, 'index.html'), 'utf8')).toBe('one')
+    expect(site.current).toBe(undefined)
   },
   delete: async () => {
-    expectFailure(await upload({ delete: 'true' }), /`delete` is 'true', which this version/)
+    const site = newSite({ 'index.html': 'one', 'gone.html': 'gone' })
+    writeFileSync(join(site.target, 'foreign.html'), 'foreign')
+    const there = () => readdirSync(site.target).sort()
+    const inPlace = { mode: 'in-place' }
+    expectSuccess(await site.upload('r1', inPlace))
+    rmSync(join(site.source, 'gone.html'))
+    expectSuccess(await site.upload('r2', inPlace))
+    expect(there()).toEqual(['.evenkeel', 'foreign.html', 'gone.html', 'index.html'])
+    expectSuccess(await site.upload('r3', { ...inPlace, delete: 'true' }))
+    expect(there()).toEqual(['.evenkeel', 'foreign.html', 'index.html'])
+    expectSuccess(await site.upload('r4', { ...inPlace, delete: 'all', exclude: 'foreign.*' }))
+    expect(there()).toEqual(['.evenkeel', 'foreign.html', 'index.html'])
+    expectSuccess(await site.upload('r5', { ...inPlace, delete: 'all' }))
+    expect(there()).toEqual(['.evenkeel', 'index.html'])
   },
   activate: async () => {
     const site = newSite()
@@ -159,6 +184,23 @@ describeInputs('scp-static-upload', {
     const failed = await site.upload('r2', { 'after-activate': 'false' })
     expectFailure(failed, /`after-activate` ended with exit code 1/, /serves release r1/)
     expect(site.current).toBe('releases/r1')
+  },
+  verify: async () => {
+    const site = newSite({ 'index.html': 'one', 'other.html': 'other' })
+    symlinkSync('other.html', join(site.source, 'link'))
+    expectSuccess(await site.upload('r1'))
+    // As by a person who edits on the server: the list stored there does not tell of it.
+    writeFileSync(join(site.target, 'current/other.html'), 'OTHER')
+    rmSync(join(site.target, 'current/link'))
+    writeFileSync(join(site.target, 'current/stray.html'), 'stray')
+    site.write({ 'index.html': 'two' })
+    const result = await site.upload('r2', { verify: 'full' })
+    expectSuccess(result)
+    expect(result.outputs['files-sent']).toBe('2')
+    expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
+    const before = treeOf(site.target)
+    expectSuccess(await site.upload('r3', { verify: 'full', 'dry-run': 'true' }))
+    expect(treeOf(site.target)).toEqual(before)
   },
   'lock-wait': async () => {
     const site = newSite()

@@ -48,6 +48,20 @@ test('uploads, links, goes back and prunes', async () => {
   expect(site.served('index.html')).toBe('r2')
 })
 
+test('in place', async () => {
+  const site = newSite()
+  const inPlace = { mode: 'in-place', delete: 'true' }
+  expectSuccess(await site.upload('r1', inPlace))
+  rmSync(join(site.source, 'a'), { recursive: true })
+  site.write({ 'index.html': 'two', a: 'a file now' })
+  const before = treeOf(site.target).filter((line) => !line.startsWith('/.evenkeel'))
+  expectFailure(await site.upload('r2', { ...inPlace, 'after-activate': 'false' }), /serves release r1/)
+  expect(treeOf(site.target).filter((line) => !line.startsWith('/.evenkeel'))).toEqual(before)
+  expectSuccess(await site.upload('r2', { ...inPlace, verify: 'full' }))
+  const placed = treeOf(site.target).filter((line) => !/^\/(\.evenkeel| )/.test(line))
+  expect(placed).toEqual(treeOf(site.source).filter((line) => !line.startsWith('/ ')))
+})
+
 test('without flock, the lock still keeps a second upload out and goes with its process', async () => {
   const site = newSite()
   const held = `${site.source}.held`

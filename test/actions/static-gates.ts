@@ -23,8 +23,8 @@ export async function startGatedSshd(): Promise<GatedSshd> {
   mkdirSync(bin)
   for (const command of ['cp', 'tar', 'sha256sum', 'mv'] satisfies Gate[]) {
     const wrapper = join(bin, command)
-    // mv is used for more than the swap of the link: only that one waits.
-    const when = command === 'mv' ? 'case " $* " in *" -T "*) wait_here ;; esac' : 'wait_here'
+    // mv is used for more than the swap of the link, or for files into their place: only these wait.
+    const when = command === 'mv' ? 'case " $* " in *" -T "* | *" . ") wait_here ;; esac' : 'wait_here'
     writeFileSync(
       wrapper,
       `#!/bin/sh

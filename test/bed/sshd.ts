@@ -46,6 +46,8 @@ export interface SshdOptions {
   path?: string[]
   /** Added to the environment of every session. */
   env?: Record<string, string>
+  /** What the server is started by: `ip netns exec NAME`, say. */
+  by?: string[]
 }
 
 export interface Sshd {
@@ -135,9 +137,13 @@ async function start(options: SshdOptions): Promise<Sshd> {
   const running: Running = await startProcess({
     name: 'sshd',
     folder,
-    command: [sshd.path, '-D', '-e', '-f', configFile],
+    command: [...(options.by ?? []), sshd.path, '-D', '-e', '-f', configFile],
     env: accounts(folder, home, user),
-    ready: () => greets(host, port),
+    // It may not be reachable from here: then its own words must do.
+    ready: () =>
+      options.by
+        ? readFileSync(join(folder, '.log'), 'utf8').includes('Server listening')
+        : greets(host, port),
   })
   const where = port === 22 ? host : `[${host}]:${port}`
   return {

@@ -1,11 +1,16 @@
-// npm run bench [-- name ...]: runs the named files of this folder, by default all of them.
-import { readdirSync } from 'node:fs'
-import { basename } from 'node:path'
+// `npm run bench`: all figures; `npm run bench -- upload git`: those named.
+import process from 'node:process'
 
-const known = readdirSync(import.meta.dirname)
-  .filter((file) => file.endsWith('.ts') && !['main.ts', 'delaying-proxy.ts'].includes(file))
-  .map((file) => basename(file, '.ts'))
-const asked = process.argv.slice(2)
-const unknown = asked.filter((name) => !known.includes(name))
-if (unknown.length > 0) throw new Error(`no benchmark ${unknown.join(', ')}; there are ${known.join(', ')}`)
-for (const name of asked.length > 0 ? asked : known) await import(`./${name}.ts`)
+const benchmarks: Readonly<Record<string, () => Promise<unknown>>> = {
+  bundles: () => import('./bundles.ts'),
+  upload: () => import('./upload.ts'),
+  git: () => import('./git.ts'),
+}
+
+const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
+const unknown = names.filter((name) => !Object.hasOwn(benchmarks, name))
+if (unknown.length > 0) {
+  console.error(`no benchmark ${unknown.join(', ')}; there are ${Object.keys(benchmarks).join(', ')}`)
+  process.exit(1)
+}
+for (const name of names.length > 0 ? names : Object.keys(benchmarks)) await benchmarks[name]?.()

@@ -1,7 +1,20 @@
-// npm run soak -- git [deploys]: many deploys in a row under load; every failed request counts.
-import { soakGit } from './git.ts'
+// `npm run soak`: all long runs; `npm run soak -- git 50`: one of them, so many times. Ends with 1 where one does not hold.
+import process from 'node:process'
 
-const [name = 'git', count = '20'] = process.argv.slice(2)
-if (name !== 'git') throw new Error(`no soak ${name}; there is git`)
-const failed = await soakGit(Number(count))
-process.exitCode = failed === 0 ? 0 : 1
+const soaks: Readonly<Record<string, (count: number | undefined) => Promise<boolean>>> = {
+  upload: async () => (await import('./upload.ts')).soakUpload(),
+  git: async (count = 20) => (await (await import('./git.ts')).soakGit(count)) === 0,
+}
+
+const [name, count] = process.argv.slice(2)
+if (name !== undefined && !Object.hasOwn(soaks, name)) {
+  console.error(`no soak ${name}; there are ${Object.keys(soaks).join(', ')}`)
+  process.exit(1)
+}
+let holds = true
+for (const [title, soak] of Object.entries(soaks)) {
+  if (name !== undefined && name !== title) continue
+  console.log(`${title}:`)
+  if (!(await soak(count === undefined ? undefined : Number(count)))) holds = false
+}
+process.exitCode = holds ? 0 : 1

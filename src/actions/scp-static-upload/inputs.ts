@@ -1,6 +1,8 @@
 import { readdirSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type ModeChange, parseModeChange } from '../../release/file-mode.ts'
+import type { Deletion } from '../../release/in-place.ts'
+import type { SiteMode } from '../../release/site-host.ts'
 import { linkedProblem, normalTarget, releaseProblem, targetProblem } from '../../release/site-path.ts'
 import type { InputReader } from '../../runner/input-reader.ts'
 import type { Credentials } from '../../ssh/connect.ts'
@@ -14,6 +16,8 @@ export interface UploadInputs {
   /** Absolute path of the folder to upload. */
   readonly source: string
   readonly target: string
+  readonly mode: SiteMode
+  readonly deletion: Deletion
   readonly release: string
   readonly activate: boolean
   readonly exclude: readonly string[]
@@ -26,6 +30,8 @@ export interface UploadInputs {
   readonly afterActivate: string
   readonly health: HealthInputs
   readonly lockWaitMs: number
+  /** Hash the files on the server anew rather than trust the stored list. */
+  readonly full: boolean
   readonly dryRun: boolean
 }
 
@@ -35,14 +41,31 @@ export function readUploadInputs(
   { workspace, defaultRelease }: { workspace: string; defaultRelease: string },
 ): UploadInputs {
   const mode = read.choice('mode', ['atomic', 'in-place'])
-  if (mode === 'in-place') read.problem('mode', "is 'in-place', which this version cannot do: write 'atomic'")
-  read.unserved('delete', ['', 'false'])
+  const deletion = read.choice('delete', ['false', 'true', 'all'])
+  const activate = read.boolean('activate')
+  if (mode === 'atomic' && deletion !== 'false') {
+    read.problem(
+      'delete',
+      `is '${deletion}', which is for \`mode: in-place\`: a release holds only its own files`,
+    )
+  }
+  if (mode === 'in-place' && read.text('linked') !== '') {
+    read.problem('linked', 'is for `mode: atomic`: in place, what is not uploaded stays where it is')
+  }
+  if (mode === 'in-place' && !activate) {
+    read.problem(
+      'activate',
+      'is false, which is for `mode: atomic`: in place there is nothing to activate later',
+    )
+  }
   return {
+    mode,
+    deletion,
     ...readSshInputs(read),
     source: readSource(read, workspace),
     target: readSiteTarget(read),
     release: readRelease(read, 'release', defaultRelease),
-    activate: read.boolean('activate'),
+    activate,
     exclude: read.lines('exclude'),
     keepReleases: read.integer('keep-releases', { min: 1, max: 1000 }),
     keepAssets: read.lines('keep-assets'),
@@ -53,6 +76,7 @@ export function readUploadInputs(
     afterActivate: read.text('after-activate'),
     health: readHealthInputs(read, ['name']),
     lockWaitMs: read.duration('lock-wait'),
+    full: read.choice('verify', ['manifest', 'full']) === 'full',
     dryRun: read.boolean('dry-run'),
   }
 }

@@ -1,8 +1,8 @@
 import type { Context } from '../../context.ts'
-import { activateOnAll, onEach, served } from '../../release/deployment.ts'
+import { activateOnAll, endingOf, nothingDone, onEach, served } from '../../release/deployment.ts'
 import { pathMatcher } from '../../release/glob.ts'
 import { repair, reportMix } from '../../release/recovery.ts'
-import type { SiteHost } from '../../release/site-host.ts'
+import type { Ending, SiteHost } from '../../release/site-host.ts'
 import { type Opened, releaseOf } from '../../release/site-state.ts'
 import { scanSource } from '../../release/source-tree.ts'
 import { type StageReport, stageOn, withLinked } from '../../release/stage.ts'
@@ -17,7 +17,7 @@ export const scpStaticUpload: Action = {
   async main(run) {
     const started = run.context.clock.monotonic()
     const inputs = readInputs(run)
-    const settings = siteSettings(run, inputs.target, inputs.dryRun)
+    const settings = siteSettings(run, inputs)
     run.saveState({ token: settings.token })
     const exclude = pathMatcher(inputs.exclude)
     const scanning = scanSource(
@@ -35,8 +35,10 @@ export const scpStaticUpload: Action = {
       const options = {
         ...inputs,
         site,
+        isExcluded: exclude,
         keepAssets: pathMatcher(inputs.keepAssets),
         mtime: unixTime(),
+        ending: ending(inputs),
       }
       const staged = await onEach(hosts, (host, index) =>
         stageOn(host, opened[index] as Opened, tree, options, run.context),
@@ -69,7 +71,9 @@ function readInputs(run: Run): UploadInputs {
 /** Locks every host, reads how it stands, and puts right what a dead run left. */
 async function begin(hosts: readonly SiteHost[], inputs: UploadInputs, context: Context): Promise<Opened[]> {
   const { release, lockWaitMs, dryRun } = inputs
-  const opened = await onEach(hosts, (host) => host.begin({ release, lockWaitMs }, context))
+  // Only a look at the folder tells what else lies there.
+  const full = inputs.full || inputs.deletion === 'all'
+  const opened = await onEach(hosts, (host) => host.begin({ release, lockWaitMs, full }, context))
   const states = opened.map(({ state }) => state)
   if (!dryRun) await repair(hosts, states, context)
   reportMix(hosts, context)
@@ -96,6 +100,13 @@ async function activate(
   }
   const checkHealth = siteHealthCheck(inputs.health, inputs.credentials, { target, release })
   if (checkHealth === undefined) context.log.info('no health input is given: the health is not checked')
-  await activateOnAll(hosts, { ...inputs, checkHealth, isNew: true, keep: inputs.keepReleases }, context)
+  const done = arrived ? ending(inputs) : nothingDone
+  const keep = inputs.keepReleases
+  await activateOnAll(hosts, { ...inputs, checkHealth, isNew: true, keep, done }, context)
   return true
+}
+
+function ending({ activate, hosts, health, keepReleases, ...hooks }: UploadInputs): Ending {
+  if (!activate) return nothingDone
+  return endingOf(hosts.length, { ...hooks, keep: keepReleases, hasCheck: health.check !== undefined })
 }

@@ -1,5 +1,5 @@
 import { formatDuration } from '../../duration.ts'
-import { activateOnAll, onEach } from '../../release/deployment.ts'
+import { activateOnAll, nothingDone, onEach } from '../../release/deployment.ts'
 import { repair, reportMix } from '../../release/recovery.ts'
 import { chooseRelease } from '../../release/rollback.ts'
 import { releaseOf } from '../../release/site-state.ts'
@@ -15,7 +15,7 @@ export const staticRollback: Action = {
     const started = context.clock.monotonic()
     const inputs = run.inputs(readRollbackInputs)
     const { target, dryRun } = inputs
-    const settings = siteSettings(run, target, dryRun)
+    const settings = siteSettings(run, { target, dryRun, mode: 'atomic' })
     run.saveState({ token: settings.token })
     const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context)
     try {
@@ -44,6 +44,7 @@ export const staticRollback: Action = {
             beforeActivate: '',
             afterActivate: '',
             isNew: false,
+            done: nothingDone,
             keep: undefined,
           },
           context,
@@ -61,5 +62,5 @@ export const staticRollback: Action = {
     }
   },
 
-  settle: (run, state) => settleSite(run, state, run.inputs(readRollbackInputs)),
+  settle: (run, state) => settleSite(run, state, { ...run.inputs(readRollbackInputs), mode: 'atomic' }),
 }

@@ -1,0 +1,208 @@
+// Files straight in the served folder. On the server:
+//
+// <root>/                      the site, and whatever else lies there
+// <root>/.evenkeel/            ours, closed to others, on the same file system as the site:
+//   lock, holder, beat         who works here
+//   staging/<id>+<mark>/tree   files that are not in their place yet
+//   next/                      an upload that arrived whole: tree, keep.sh, put.sh, gone.sh, restore.sh, manifest.gz, content
+//   back/                      what `next` replaces, by hard links, until it is confirmed
+//   site/                      what our last confirmed upload put there: release, content, manifest.gz
+//   pending, undoing           `next` is being put in place and not confirmed; it is being taken back
+
+/** Functions on top of `COMMON_CODE`. The scripts in `next` call those in the middle. */
+export const IN_PLACE_CODE = String.raw`
+next=$state/next
+back=$state/back
+
+describe() {
+  placed=$(first_line "$state/site/release")
+  say "current ${'$'}{placed:+releases/$placed}"
+  if [ -n "$placed" ]; then say "release $placed $(first_line "$state/site/content") good"; fi
+  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") ${'$'}{placed:+releases/$placed}"; fi
+  describe_server
+}
+
+claim() {
+  if [ "$(first_line "$state/site/release")" = "$release" ]; then return 0; fi
+  lists=
+  if [ -n "$dry" ]; then
+    if [ -n "$full" ]; then lists=$(mktemp -d); fi
+  else
+    stage=$state/staging/$release+$mark
+    lists=$stage
+    mkdir "$stage"
+    for folder in "$state/staging/$release+"*; do
+      if [ "$folder" = "$stage" ]; then continue; fi
+      rm -rf "$folder"
+    done
+    mkdir "$stage/tree"
+    # What a dead run left half in place would be taken for the site.
+    go_back
+  fi
+  if [ -f "$state/site/manifest.gz" ]; then send manifest "$state/site/manifest.gz"; fi
+  if [ -n "$full" ] && [ -d "$root" ]; then
+    inventory "$root" "$lists"
+    (cd "$root" && find . -path ./.evenkeel -prune -o -type l -print0) >"$lists/links"
+    send_inventory "$lists"
+    send links "$lists/links"
+  fi
+  if [ -n "$dry" ] && [ -n "$full" ]; then rm -rf "$lists"; fi
+  say 'base place'
+}
+
+verify() {
+  cd "$state/staging/$release+$mark/tree"
+  verify_sent
+}
+
+publish() {
+  cd "$root"
+  stage=$state/staging/$release+$mark
+  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
+  printf '%s\n' "$release" >"$stage/release"
+  printf '%s\n' "$content" >"$stage/content"
+  printf '%s\n' "$owner" >"$stage/owner"
+  rm -rf "$next" "$back"
+  mv "$stage" "$next"
+}
+
+# Enters a folder of the site, but never one that a link has put elsewhere.
+enter() {
+  cd -P -- "$real_root/$1" || fail "'$1' cannot be entered"
+  case $PWD/ in
+    "$real_root"/*) ;;
+    *) fail "'$1' leads out of the folder of the site" ;;
+  esac
+}
+
+keep() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  into=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$name" ] || [ -L "$name" ]; then set -- "$@" "./$name"; fi
+  done
+  if [ $# -eq 0 ]; then return 0; fi
+  mkdir -p -- "$into"
+  if cp -al -- "$@" "$into/" 2>/dev/null; then return 0; fi
+  (cd "$into" && rm -f -- "$@") && cp -a -- "$@" "$into/"
+}
+
+# Mode, the folder that it lies in, its name.
+folder() {
+  enter "$2"
+  if [ -L "$3" ]; then fail "'$2/$3' is a symbolic link there, where the site has a folder"; fi
+  if ! [ -d "$3" ]; then
+    mkdir -- "./$3"
+    if [ -n "$owner" ]; then chown -- "$owner" "./$3"; fi
+  fi
+  chmod "$1" "./$3"
+}
+
+put() {
+  enter "$1"
+  from=$next/tree/$1
+  shift
+  for name do
+    shift
+    if [ -d "$name" ] && ! [ -L "$name" ]; then fail "'$name' is a folder there, where the site has a file"; fi
+    set -- "$@" "$from/$name"
+  done
+  mv -f -- "$@" .
+}
+
+drop() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  shift
+  for name do
+    shift
+    set -- "$@" "./$name"
+  done
+  rm -f -- "$@"
+}
+
+# A folder goes when nothing is left in it.
+no_folder() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  if [ -L "./$2" ] || ! [ -d "./$2" ]; then return 0; fi
+  rmdir -- "./$2" 2>/dev/null || :
+}
+
+gone() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  from=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$from/$name" ] || [ -L "$from/$name" ] || [ -d "$name" ] && ! [ -L "$name" ]; then continue; fi
+    set -- "$@" "./$name"
+  done
+  if [ $# -gt 0 ]; then rm -f -- "$@"; fi
+}
+
+restore() {
+  if ! [ -d "$back/$1" ]; then return 0; fi
+  enter "$1"
+  from=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$from/$name" ] || [ -L "$from/$name" ]; then set -- "$@" "$from/$name"; fi
+  done
+  if [ $# -gt 0 ]; then mv -f -- "$@" .; fi
+}
+
+run_script() {
+  real_root=$(cd -P -- "$root" && pwd -P)
+  owner=$(first_line "$next/owner")
+  . "$next/$1"
+}
+
+activate() {
+  if ! [ -d "$next" ]; then fail "release $release is not there"; fi
+  mkdir -p "$back"
+  run_script keep.sh
+  printf '%s\n' "$release" >"$state/pending.new"
+  mv -f "$state/pending.new" "$state/pending"
+  run_script put.sh
+  say "current releases/$release"
+}
+
+go_back() {
+  if [ -f "$state/pending" ]; then
+    if ! [ -f "$state/undoing" ]; then
+      run_script gone.sh
+      : >"$state/undoing"
+    fi
+    run_script restore.sh
+    if [ -n "$(find "$back" ! -type d | sed -n 1p)" ]; then fail 'not everything could be put back in its place'; fi
+    rm -f "$state/pending" "$state/undoing"
+    rm -rf "$next" "$back"
+  fi
+  placed=$(first_line "$state/site/release")
+  say "current ${'$'}{placed:+releases/$placed}"
+}
+
+confirm() {
+  if ! [ -d "$next" ]; then return 0; fi
+  mkdir -p "$state/trash/$mark"
+  if [ -d "$state/site" ]; then mv "$state/site" "$state/trash/$mark/"; fi
+  mkdir "$state/site.new"
+  for part in manifest.gz content release; do mv "$next/$part" "$state/site.new/$part"; done
+  mv "$state/site.new" "$state/site"
+  rm -f "$state/pending"
+}
+
+prune() {
+  mkdir -p "$state/trash/$mark"
+  for left in "$next" "$back" "$state/staging"/*+* "$state/trash"/*; do
+    if [ "$left" = "$state/trash/$mark" ]; then continue; fi
+    if [ -e "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+  done
+}
+`

@@ -1,0 +1,154 @@
+// Files straight in the served folder, which may hold other things too.
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { type Gate, type GatedSshd, startGatedSshd } from './static-gates.ts'
+import { type Files, StaticSite, treeOf } from './static-site.ts'
+
+let gated: GatedSshd
+
+beforeAll(async () => {
+  gated = await startGatedSshd()
+})
+afterAll(() => gated?.stop())
+
+const inPlace = { mode: 'in-place', delete: 'true' }
+
+function newSite(files?: Files): StaticSite {
+  const site = new StaticSite(gated.sshd, files)
+  onTestFinished(() => site.remove())
+  return site
+}
+
+/** What lies in the target besides the folder of the action; modes of the root do not count. */
+const placed = (site: StaticSite) =>
+  treeOf(site.target).filter((line) => !line.startsWith('/.evenkeel') && !line.startsWith('/ '))
+const sourceOf = (site: StaticSite) => treeOf(site.source).filter((line) => !line.startsWith('/ '))
+const page = (site: StaticSite, path = 'index.html') => readFileSync(join(site.target, path), 'utf8')
+
+describe.each(['20', '24'] as const)('on Node %s', (node) => {
+  test('uploads, then only what changed, and removes only what was ours', async () => {
+    const site = newSite({
+      'index.html': 'one',
+      'a/b/page.html': 'page',
+      'a/old.js': 'old',
+      'new\nline/-rf': 'odd',
+      "it's/$(id)": 'odd too',
+    })
+    symlinkSync('a/old.js', join(site.source, 'link'))
+    const first = await site.upload('r1', inPlace, { node })
+    expectSuccess(first)
+    expect(placed(site)).toEqual(sourceOf(site))
+    mkdirSync(join(site.target, 'uploads'))
+    writeFileSync(join(site.target, 'uploads/photo.jpg'), 'photo')
+    rmSync(join(site.source, 'a/old.js'))
+    rmSync(join(site.source, 'link'))
+    rmSync(join(site.source, 'new\nline'), { recursive: true })
+    site.write({ 'index.html': 'two', 'a/new.js': 'new' })
+    const second = await site.upload('r2', inPlace, { node })
+    expectSuccess(second)
+    expect(second.outputs).toMatchObject({ 'files-sent': '2', 'previous-release': 'r1', changed: 'true' })
+    expect(page(site, 'uploads/photo.jpg')).toBe('photo')
+    rmSync(join(site.target, 'uploads'), { recursive: true })
+    expect(placed(site)).toEqual(sourceOf(site))
+    const again = await site.upload('r2', inPlace, { node })
+    expect(again.outputs).toMatchObject({ changed: 'false', 'files-sent': '0' })
+  })
+})
+
+test('things that become another kind of thing, and back after a failure', async () => {
+  const site = newSite({ a: 'file', 'b/c': 'in a folder', 'd/e/f': 'deep', 'g.js': 'g' })
+  expectSuccess(await site.upload('r1', inPlace))
+  const before = placed(site)
+  for (const path of ['a', 'b', 'd']) rmSync(join(site.source, path), { recursive: true })
+  site.write({ 'a/now/folder': '1', b: 'a file', 'g.js': 'other', 'h.js': 'h' })
+  const failed = await site.upload('r2', { ...inPlace, 'after-activate': 'exit 3' })
+  expectFailure(failed, /exit code 3/, /serves release r1/)
+  expect(placed(site)).toEqual(before)
+  expectSuccess(await site.upload('r2', inPlace))
+  expect(placed(site)).toEqual(sourceOf(site))
+})
+
+test('a folder that holds files already: what stands in the way comes back after a failure', async () => {
+  const site = newSite()
+  writeFileSync(join(site.target, 'index.html'), 'by hand')
+  const before = placed(site)
+  expectFailure(await site.upload('r1', { ...inPlace, 'after-activate': 'false' }), /serves nothing/)
+  expect(placed(site)).toEqual(before)
+  expectSuccess(await site.upload('r1', inPlace))
+  expect(page(site)).toBe('one')
+})
+
+test.each(['true', 'all'])('delete %s: never through a link that leaves the folder', async (deletion) => {
+  const site = newSite({ 'index.html': 'one', 'sub/x.html': 'x', 'sub/y.html': 'y' })
+  const outside = mkdtempSync(join(tmpdir(), 'evenkeel-outside-'))
+  onTestFinished(() => rmSync(outside, { recursive: true }))
+  expectSuccess(await site.upload('r1', inPlace))
+  for (const file of ['x.html', 'y.html']) writeFileSync(join(outside, file), 'not ours')
+  const before = treeOf(outside)
+  rmSync(join(site.target, 'sub'), { recursive: true })
+  symlinkSync(outside, join(site.target, 'sub'))
+  site.write({ 'sub/x.html': 'new' })
+  expectFailure(
+    await site.upload('r2', { ...inPlace, delete: 'true' }),
+    /leads out of the folder of the site/,
+  )
+  expect(treeOf(outside)).toEqual(before)
+  rmSync(join(site.source, 'sub'), { recursive: true })
+  await site.upload('r3', { ...inPlace, delete: deletion })
+  expect(treeOf(outside)).toEqual(before)
+})
+
+test('a dry run leaves the server as it is', async () => {
+  const site = newSite()
+  expectSuccess(await site.upload('r1', { ...inPlace, 'dry-run': 'true' }))
+  expect(treeOf(site.target)).toEqual(['/ 700'])
+  expectSuccess(await site.upload('r1', inPlace))
+  site.write({ 'index.html': 'two' })
+  const before = treeOf(site.target)
+  for (const deletion of ['true', 'all']) {
+    expectSuccess(await site.upload('r2', { ...inPlace, delete: deletion, 'dry-run': 'true' }))
+    expect(treeOf(site.target)).toEqual(before)
+  }
+})
+
+describe.each(['tar', 'sha256sum', 'mv'] satisfies Gate[])('stopped at %s', (gate) => {
+  async function stopped() {
+    const site = newSite({ 'index.html': 'old', 'a/one.js': 'one', 'gone.html': 'gone' })
+    expectSuccess(await site.upload('old', inPlace))
+    const before = placed(site)
+    rmSync(join(site.source, 'gone.html'))
+    site.write({ 'index.html': 'new', 'b/two.js': 'two' })
+    onTestFinished(() => gated.open(gate))
+    gated.close(gate)
+    const run = site.startUpload('new', inPlace)
+    await gated.reached(gate)
+    return { site, before, run }
+  }
+
+  test('kill -9: the settle step leaves the site wholly old; the same upload succeeds', async () => {
+    const { site, before, run } = await stopped()
+    run.kill9()
+    gated.open(gate)
+    const result = await run.result
+    expect(result.conclusion).toBe('failure')
+    const isOld = page(site) === 'old'
+    expect(placed(site)).toEqual(isOld ? before : sourceOf(site))
+    expectSuccess(await site.upload('new', inPlace))
+    expect(placed(site)).toEqual(sourceOf(site))
+  })
+
+  test('a lost runner: the next run puts it right before anything else', async () => {
+    const { site, before, run } = await stopped()
+    await run.lostRunner()
+    gated.open(gate)
+    const next = await site.upload('bad', { ...inPlace, 'before-activate': 'exit 3', 'lock-wait': '10s' })
+    expectFailure(next, /exit code 3/)
+    expect(placed(site)).toEqual(before)
+    expectSuccess(await site.upload('new', inPlace))
+    expect(placed(site)).toEqual(sourceOf(site))
+    expect(existsSync(join(site.target, '.evenkeel/pending'))).toBe(false)
+  })
+})
