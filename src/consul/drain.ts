@@ -87,7 +87,7 @@ export async function noteStep(
   drains: Drains,
   entry: JournalEntry,
   step: JournalStep,
-  change: { held?: boolean } | { release: string },
+  change: { held?: boolean } | { release: string; unit: string },
   context: Context,
 ): Promise<JournalEntry> {
   const next = { ...entry, ...change, step, session: drains.lease.session, holder: drains.holder }
@@ -106,7 +106,7 @@ export async function noteStep(
 
 /**
  * Puts one node back: its value becomes what it was before the drain, unless somebody else has changed it meanwhile.
- * `release` notes what the node now runs.
+ * `release` notes what the node now runs; '' that it is not known.
  */
 export async function undrainNode(
   drains: Drains,
@@ -127,7 +127,9 @@ export async function undrainNode(
     if (drained && target)
       operations.push({ verb: 'cas', key: target.key, value: original, index: target.modifyIndex })
     if (own) operations.push({ verb: 'delete', key: keys.journal(address) })
-    if (release !== undefined) operations.push({ verb: 'set', key: keys.release(address), value: release })
+    const releaseKey = keys.release(address)
+    if (release === '') operations.push({ verb: 'delete', key: releaseKey })
+    else if (release !== undefined) operations.push({ verb: 'set', key: releaseKey, value: release })
     lease.assertHeld()
     const conflicts = await attemptTransaction(drains, operations, context)
     if (conflicts?.length === 0) {

@@ -2,7 +2,7 @@ import type { Drains, Guard } from '../consul/drain.ts'
 import { parseAddress } from '../consul/node-address.ts'
 import type { Context } from '../context.ts'
 import { formatDuration } from '../duration.ts'
-import { Failure } from '../failure.ts'
+import { describeError, Failure } from '../failure.ts'
 import type { HealthCheck } from '../health/check.ts'
 import {
   type Answer,
@@ -45,28 +45,32 @@ export interface Fleet {
 export const MOST_COUNTED = 60
 
 /** The probe for one node; undefined where nothing is checked. Never takes another way than the one asked for. */
-export async function probeOf(
-  { health, connections, release }: Fleet,
-  address: string,
-): Promise<Probe | undefined> {
+export function probeOf({ health, connections, release }: Fleet, address: string): Probe | undefined {
   if (health === undefined) return undefined
   const node = parseAddress(address)
   if (node === undefined) throw new TypeError(`not an address: ${address}`)
-  const vantage = health.from === 'node' ? await connectionOf(connections, address) : health.from
   const { ip } = node
   const port = String(node.port)
-  return makeProbe(health.check, vantage, {
+  const subject = {
     placeholders: { address, ip, port, name: address },
     tcpHost: ip,
     env: { EVENKEEL_RELEASE: release, EVENKEEL_IP: ip, EVENKEEL_PORT: port, EVENKEEL_ADDRESS: address },
-  })
-}
-
-function connectionOf(connections: NodeConnections | undefined, address: string): Promise<Connection> {
-  if (connections?.has(address)) return connections.get(address)
-  throw new Failure(`the health of ${address} cannot be asked from the node`, {
-    hint: 'give the SSH inputs and its target in `nodes`, or set `health-from`',
-  })
+  }
+  const { check, from } = health
+  if (from !== 'node') return makeProbe(check, from, subject)
+  if (!connections?.has(address)) {
+    throw new Failure(`the health of ${address} cannot be asked from the node`, {
+      hint: 'give the SSH inputs and its target in `nodes`, or set `health-from`',
+    })
+  }
+  // Asked for each time: the connection may have broken since.
+  return async (signal) => {
+    try {
+      return await makeProbe(check, await connections.get(address), subject)(signal)
+    } catch (error) {
+      return { ok: false, error: describeError(error).replaceAll('\n', ' ') }
+    }
+  }
 }
 
 /** Polls until the node is well or the time is over; undefined where nothing is checked. */
@@ -76,7 +80,7 @@ export async function pollNode(
   context: Context,
   longestMs = Number.POSITIVE_INFINITY,
 ): Promise<PollResult | undefined> {
-  const probe = await probeOf(fleet, address)
+  const probe = probeOf(fleet, address)
   if (probe === undefined || fleet.health === undefined) return undefined
   const { policy } = fleet.health
   return pollHealth(probe, { ...policy, timeoutMs: Math.min(policy.timeoutMs, longestMs) }, context)
@@ -112,7 +116,8 @@ export function floorGuard(fleet: Fleet, { signal }: Context): Guard {
         hint: 'bring the nodes that are down back first',
       })
     if (others.length < minLive) throw tooFew(others.length, 'Consul')
-    let live = others
+    // The last first: of a batch that goes out at once, from the front, none counts on another.
+    let live = [...others].reverse()
     for (const url of pages?.urls ?? []) {
       const peers = await readStatusPage(url, pages as StatusPages, signal)
       live = live.filter(({ address }) => peers.get(address)?.down === false)
@@ -140,7 +145,7 @@ export function floorGuard(fleet: Fleet, { signal }: Context): Guard {
 
 async function askOnce(fleet: Fleet, address: string, signal: AbortSignal): Promise<Answer> {
   try {
-    const probe = await probeOf(fleet, address)
+    const probe = probeOf(fleet, address)
     return (await probe?.(signal)) ?? { ok: true }
   } catch (error) {
     signal.throwIfAborted()
