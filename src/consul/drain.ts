@@ -18,8 +18,8 @@ export interface Drains {
 }
 
 /**
- * Says which other nodes count towards the floor, given those that Consul calls up. Throws a `Failure` when they are
- * too few.
+ * Says which other nodes count towards the floor, given those that Consul calls up, in a circle from the node on.
+ * Throws a `Failure` when they are too few.
  */
 export type Guard = (others: readonly UpstreamNode[]) => Promise<readonly UpstreamNode[]>
 
@@ -61,7 +61,10 @@ export async function drainNode(
     }
     const value = drainedValue(target.value, id)
     if (value === undefined) throw refusal(address, 'its value would become too long for nginx-upsync')
-    const counted = await guard([...nodes.values()].filter((node) => node !== target && !node.down))
+    const all = [...nodes.values()]
+    const place = all.indexOf(target)
+    const others = [...all.slice(place + 1), ...all.slice(0, place)].filter(({ down }) => !down)
+    const counted = await guard(others)
     lease.assertHeld()
     const operations: KvOperation[] = [
       lease.check,

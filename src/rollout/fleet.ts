@@ -106,7 +106,8 @@ export async function confirmIn(
  * Decides by up to three witnesses which nodes serve: Consul calls them up, every load balancer's page does, and they
  * answer when asked. Those that count are enough to hold the floor; their keys must not change until the drain.
  */
-export function floorGuard(fleet: Fleet, { signal }: Context): Guard {
+export function floorGuard(fleet: Fleet, context: Context): Guard {
+  const { signal } = context
   return async (others) => {
     const { minLive, pages } = fleet
     const tooFew = (live: number, witness: string, seen?: string) =>
@@ -116,8 +117,10 @@ export function floorGuard(fleet: Fleet, { signal }: Context): Guard {
         hint: 'bring the nodes that are down back first',
       })
     if (others.length < minLive) throw tooFew(others.length, 'Consul')
-    // The last first: of a batch that goes out at once, from the front, none counts on another.
-    let live = [...others].reverse()
+    // From the far side of the circle: nodes that go out at the same time are neighbours, and must not count on
+    // each other.
+    const far = Math.floor(others.length / 2)
+    let live = [...others.slice(far), ...others.slice(0, far)]
     for (const url of pages?.urls ?? []) {
       const peers = await readStatusPage(url, pages as StatusPages, signal)
       live = live.filter(({ address }) => peers.get(address)?.down === false)
@@ -130,7 +133,7 @@ export function floorGuard(fleet: Fleet, { signal }: Context): Guard {
     for (let from = 0; from < live.length && counted.length < wanted; ) {
       const asked = live.slice(from, from + wanted - counted.length)
       from += asked.length
-      const answers = await Promise.all(asked.map(({ address }) => askOnce(fleet, address, signal)))
+      const answers = await Promise.all(asked.map(({ address }) => askOnce(fleet, address, context)))
       for (const [index, answer] of answers.entries()) {
         const node = asked[index]
         if (node === undefined) continue
@@ -143,12 +146,29 @@ export function floorGuard(fleet: Fleet, { signal }: Context): Guard {
   }
 }
 
-async function askOnce(fleet: Fleet, address: string, signal: AbortSignal): Promise<Answer> {
+/** Answers that several drains at about the same time share, in ms: else a batch asks each node once per drain. */
+const ANSWER_KEEPS_MS = 1_000
+const answers = new WeakMap<Fleet, Map<string, { at: number; answer: Promise<Answer> }>>()
+
+async function askOnce(fleet: Fleet, address: string, { clock, signal }: Context): Promise<Answer> {
+  const known = answers.get(fleet) ?? new Map<string, { at: number; answer: Promise<Answer> }>()
+  answers.set(fleet, known)
+  const now = clock.monotonic()
+  let one = known.get(address)
+  if (one === undefined || now - one.at > ANSWER_KEEPS_MS) {
+    // Not bound to the one who asks first: a probe ends by itself within seconds.
+    one = { at: now, answer: ask(fleet, address) }
+    known.set(address, one)
+  }
+  const answer = await one.answer
+  signal.throwIfAborted()
+  return answer
+}
+
+async function ask(fleet: Fleet, address: string): Promise<Answer> {
   try {
-    const probe = probeOf(fleet, address)
-    return (await probe?.(signal)) ?? { ok: true }
+    return (await probeOf(fleet, address)?.(new AbortController().signal)) ?? { ok: true }
   } catch (error) {
-    signal.throwIfAborted()
     return { ok: false, error: error instanceof Error ? error.message : String(error) }
   }
 }

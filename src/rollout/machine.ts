@@ -218,9 +218,10 @@ function begin(state: RolloutState, commands: Command[]): Step {
 
 /** Starts the way back of nodes that were restarted, the last one first, once nothing is being updated any more. */
 function beginBack(state: RolloutState, commands: Command[]): Step {
+  if (!state.goingBack) return { state, commands }
   let current = state
   for (const [name, node] of [...state.nodes].reverse()) {
-    if (!current.goingBack || current.backStopped !== undefined) break
+    if (current.backStopped !== undefined) break
     const underWay = nodesUnderWay(current)
     if (underWay.length >= current.batch || underWay.some(({ reverting }) => !reverting)) break
     if (!node.restarted || node.reverting || node.phase !== 'ended') continue

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import { readJournal, readReleases } from '../../consul/journal.ts'
 import type { Lease } from '../../consul/lease.ts'
 import { readUpstream } from '../../consul/upstream.ts'
@@ -41,6 +42,8 @@ export const consulRestart: Action = {
   async main(run) {
     const inputs = run.inputs(readInputs)
     const { context } = run
+    // Many connections make much short-lived garbage: what is collected late is held by a small runner.
+    setFlagsFromString('--optimize-for-size')
     const release = inputs.release || defaultRelease(run.github)
     const world = await openWorld(inputs, context)
     try {
