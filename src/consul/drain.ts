@@ -18,8 +18,8 @@ export interface Drains {
 }
 
 /**
- * Says which other nodes count towards the floor, given those that Consul calls up. Throws a `Failure` when they are
- * too few.
+ * Says which other nodes count towards the floor, given those that Consul calls up, in a circle from the node on.
+ * Throws a `Failure` when they are too few.
  */
 export type Guard = (others: readonly UpstreamNode[]) => Promise<readonly UpstreamNode[]>
 
@@ -61,7 +61,10 @@ export async function drainNode(
     }
     const value = drainedValue(target.value, id)
     if (value === undefined) throw refusal(address, 'its value would become too long for nginx-upsync')
-    const counted = await guard([...nodes.values()].filter((node) => node !== target && !node.down))
+    const all = [...nodes.values()]
+    const place = all.indexOf(target)
+    const others = [...all.slice(place + 1), ...all.slice(0, place)].filter(({ down }) => !down)
+    const counted = await guard(others)
     lease.assertHeld()
     const operations: KvOperation[] = [
       lease.check,
@@ -87,7 +90,7 @@ export async function noteStep(
   drains: Drains,
   entry: JournalEntry,
   step: JournalStep,
-  change: { held?: boolean } | { release: string },
+  change: { held?: boolean } | { release: string; unit: string },
   context: Context,
 ): Promise<JournalEntry> {
   const next = { ...entry, ...change, step, session: drains.lease.session, holder: drains.holder }
@@ -106,7 +109,7 @@ export async function noteStep(
 
 /**
  * Puts one node back: its value becomes what it was before the drain, unless somebody else has changed it meanwhile.
- * `release` notes what the node now runs.
+ * `release` notes what the node now runs; '' that it is not known.
  */
 export async function undrainNode(
   drains: Drains,
@@ -127,7 +130,9 @@ export async function undrainNode(
     if (drained && target)
       operations.push({ verb: 'cas', key: target.key, value: original, index: target.modifyIndex })
     if (own) operations.push({ verb: 'delete', key: keys.journal(address) })
-    if (release !== undefined) operations.push({ verb: 'set', key: keys.release(address), value: release })
+    const releaseKey = keys.release(address)
+    if (release === '') operations.push({ verb: 'delete', key: releaseKey })
+    else if (release !== undefined) operations.push({ verb: 'set', key: releaseKey, value: release })
     lease.assertHeld()
     const conflicts = await attemptTransaction(drains, operations, context)
     if (conflicts?.length === 0) {

@@ -18,7 +18,10 @@ export interface JournalEntry {
   readonly step: JournalStep
   /** The node's value before the drain. */
   readonly original: string
+  /** What the node runs once it is restarted; '' where that is not known. */
   readonly release: string
+  /** The unit that restarts it, from the step `restarting` on. */
+  readonly unit?: string
   /** The session of the lease under which it was written. */
   readonly session: string
   readonly holder: string
@@ -90,6 +93,7 @@ export function parseJournalEntry(text: string): JournalEntry | undefined {
   if (typeof entry !== 'object' || entry === null) return undefined
   if (texts.some((name) => typeof entry[name] !== 'string')) return undefined
   if (typeof entry.held !== 'boolean' || !steps.includes(entry.step)) return undefined
+  if (entry.unit !== undefined && !/^[A-Za-z0-9._+-]{1,200}$/.test(String(entry.unit))) return undefined
   const { address, original } = entry as JournalEntry
   if (parseAddress(address) === undefined) return undefined
   const value = parseValue(original)

@@ -4,8 +4,8 @@ import { describeError, Failure } from '../failure.ts'
 import { readStatusPage, type StatusPages } from './status-page.ts'
 import type { PagePeers } from './upstream-page.ts'
 
-/** Between two rounds of fresh connections: about 80 of them in the shortest window. */
-const PAUSE_MS = 25
+/** Between two rounds of fresh connections: about 40 of them in the shortest window. */
+const PAUSE_MS = 40
 const OBJECTION_EVERY_MS = 200
 /** upsync sleeps its interval and up to 1 s after each answer; the rest is for the answers themselves. */
 const SLACK_MS = 1_500

@@ -26,14 +26,15 @@ printf '%s\\n' "$seen"`
 
 /** The connections to one port of a node, from the node's own kernel. */
 export class SocketWatch {
-  readonly #connection: Connection | undefined
+  readonly #connect: (() => Promise<Connection>) | undefined
   readonly #address: { readonly ip: string; readonly port: number }
   #baseline: readonly NodeSocket[] | undefined
   /** The addresses that have sent requests before the drain. */
   readonly #seen = new Set<string>()
 
-  constructor(connection: Connection | undefined, address: { ip: string; port: number }) {
-    this.#connection = connection
+  /** `connect` gives the node's connection, a new one where it has broken; left out where there is no login. */
+  constructor(connect: (() => Promise<Connection>) | undefined, address: { ip: string; port: number }) {
+    this.#connect = connect
     this.#address = address
   }
 
@@ -83,16 +84,24 @@ export class SocketWatch {
   async #mustRead(signal: AbortSignal): Promise<NodeSocket[]> {
     const table = await this.#read(LOOK_ONCE, signal)
     if (table !== undefined) return table
-    throw new Failure('the socket table cannot be read any more', { host: this.#connection?.name })
+    const { ip, port } = this.#address
+    throw new Failure(`the socket table of ${ip}:${port} cannot be read any more`)
   }
 
   /** Undefined where it cannot be read: no login to this node, or no `ss` on it. */
   async #read(script: string, signal: AbortSignal): Promise<NodeSocket[] | undefined> {
-    if (this.#connection === undefined) return undefined
-    const { code, stdout } = await this.#connection.script(`${TABLE}\n${script}`, {
+    if (this.#connect === undefined) return undefined
+    const options = {
       env: { EVENKEEL_PORT: String(this.#address.port) },
       signal,
       keepBytes: 64 * 1024 * 1024,
+    }
+    const connection = await this.#connect()
+    const look = (from: Connection) => from.script(`${TABLE}\n${script}`, options)
+    const connect = this.#connect
+    const { code, stdout } = await look(connection).catch(async (error: unknown) => {
+      if (signal.aborted || connection.isOpen) throw error
+      return look(await connect())
     })
     return code === 0 ? parseSocketTable(stdout) : undefined
   }

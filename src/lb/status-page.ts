@@ -1,6 +1,8 @@
 import { lookup } from 'node:dns/promises'
 import { isIPv4 } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Agent, type Dispatcher, request } from 'undici'
+import { cancelled, throwIfCancelled } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { Connection } from '../ssh/connection.ts'
 import { tunnelDispatcher } from '../ssh/tunnel.ts'
@@ -15,6 +17,8 @@ export interface StatusPages {
 }
 
 const ANSWER_TIMEOUT_MS = 5_000
+/** How long a reading waits for more nodes that want to know. */
+const GATHER_MS = 5
 const LONGEST_PAGE = 4 * 1024 * 1024
 
 /**
@@ -34,19 +38,56 @@ export async function pageAddresses({ urls, from }: StatusPages): Promise<Readon
   return new Set(found.flat())
 }
 
+/** Readings that have been asked for and have not begun, by page. */
+const asked = new WeakMap<StatusPages, Map<string, Promise<PagePeers>>>()
+
 /**
- * Reads one page over a connection of its own: a page speaks for the worker that accepted the connection.
- * Throws a `Failure` that names the page.
+ * Reads one page over a connection of its own: a page speaks for the worker that accepted the connection. Those who
+ * ask at about the same time get the same answer, which begins after each of them has asked: a page speaks for all
+ * nodes. Throws a `Failure` that names the page.
  */
 export async function readStatusPage(
   url: string,
-  { from, upstream }: StatusPages,
+  pages: StatusPages,
   signal: AbortSignal,
 ): Promise<PagePeers> {
+  const coming = asked.get(pages) ?? new Map<string, Promise<PagePeers>>()
+  asked.set(pages, coming)
+  let reading = coming.get(url)
+  if (reading === undefined) {
+    reading = delay(GATHER_MS).then(() => {
+      coming.delete(url)
+      return readOnce(url, pages)
+    })
+    // Each who asks hears of a failure; one who has gone meanwhile need not.
+    reading.catch(() => {})
+    coming.set(url, reading)
+  }
+  return unlessCancelled(reading, signal)
+}
+
+/** The reading goes on for the others. */
+async function unlessCancelled<T>(reading: Promise<T>, signal: AbortSignal): Promise<T> {
+  throwIfCancelled(signal)
+  let cancel = () => {}
+  const gone = new Promise<never>((_, reject) => {
+    cancel = () => reject(cancelled(signal))
+    signal.addEventListener('abort', cancel, { once: true })
+  })
+  try {
+    return await Promise.race([reading, gone])
+  } finally {
+    signal.removeEventListener('abort', cancel)
+  }
+}
+
+async function readOnce(url: string, { from, upstream }: StatusPages): Promise<PagePeers> {
   const dispatcher: Dispatcher = from === 'runner' ? new Agent({ pipelining: 0 }) : tunnelDispatcher(from)
   try {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)])
-    const { statusCode, body } = await request(url, { dispatcher, signal: bounded })
+    const { statusCode, body } = await request(url, {
+      dispatcher,
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    })
     if (statusCode !== 200)
       throw new Failure('the status page of a load balancer has a wrong status', {
         seen: `status ${statusCode}`,
@@ -64,7 +105,6 @@ export async function readStatusPage(
     }
     return peers
   } catch (error) {
-    signal.throwIfAborted()
     if (error instanceof Failure)
       throw new Failure(error.message, { ...error.details, host: url, hint: hintFor(url) })
     throw new Failure('the status page of a load balancer cannot be read', {

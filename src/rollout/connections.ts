@@ -1,7 +1,8 @@
 import { type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
-import { type Credentials, connect } from '../ssh/connect.ts'
+import type { Credentials } from '../ssh/connect.ts'
 import type { Connection } from '../ssh/connection.ts'
+import { Reconnecting } from '../ssh/reconnecting.ts'
 import type { Target } from '../ssh/target.ts'
 
 /** How many servers are dialled at a time; sshd begins to refuse at ten (MaxStartups) where they are one machine. */
@@ -12,7 +13,8 @@ export class NodeConnections {
   readonly #targets: ReadonlyMap<string, Target>
   readonly #credentials: Credentials
   readonly #context: Context
-  readonly #open = new Map<string, Promise<Connection>>()
+  readonly #open = new Map<string, Promise<Reconnecting>>()
+  readonly #all = new Set<Reconnecting>()
 
   constructor(targets: ReadonlyMap<string, Target>, credentials: Credentials, context: Context) {
     this.#targets = targets
@@ -24,17 +26,25 @@ export class NodeConnections {
     return this.#targets.has(address)
   }
 
-  get(address: string): Promise<Connection> {
+  async get(address: string): Promise<Connection> {
+    return (await this.server(address)).connection
+  }
+
+  /** The node's server, connected to at this moment; it can connect again by itself. */
+  server(address: string): Promise<Reconnecting> {
     const known = this.#open.get(address)
     if (known) return known
     const target = this.#targets.get(address)
     if (target === undefined) throw new Failure(`there is no SSH target for the node ${address}`)
     const log = prefixedLog(this.#context.log, address)
-    const opening = connect(target, this.#credentials, { ...this.#context, log })
+    const opening = Reconnecting.open(target, this.#credentials, { ...this.#context, log })
     const forget = () => {
       if (this.#open.get(address) === opening) this.#open.delete(address)
     }
-    opening.then((connection) => connection.onClose(forget), forget)
+    opening.then((server) => {
+      this.#all.add(server)
+      server.connection.onClose(forget)
+    }, forget)
     this.#open.set(address, opening)
     return opening
   }
@@ -43,7 +53,7 @@ export class NodeConnections {
   async preflight(addresses: readonly string[]): Promise<void> {
     const queue = [...addresses]
     const dial = async () => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await this.get(next)
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await this.server(next)
     }
     const results = await Promise.allSettled(Array.from({ length: DIAL_AT_A_TIME }, dial))
     const failed = results.filter((result) => result.status === 'rejected')
@@ -61,7 +71,7 @@ export class NodeConnections {
   }
 
   async close(): Promise<void> {
-    const opened = await Promise.allSettled(this.#open.values())
-    for (const result of opened) if (result.status === 'fulfilled') result.value.close()
+    await Promise.allSettled(this.#open.values())
+    for (const server of this.#all) server.close()
   }
 }

@@ -2,7 +2,7 @@ import type { Drains, Guard } from '../consul/drain.ts'
 import { parseAddress } from '../consul/node-address.ts'
 import type { Context } from '../context.ts'
 import { formatDuration } from '../duration.ts'
-import { Failure } from '../failure.ts'
+import { describeError, Failure } from '../failure.ts'
 import type { HealthCheck } from '../health/check.ts'
 import {
   type Answer,
@@ -45,28 +45,32 @@ export interface Fleet {
 export const MOST_COUNTED = 60
 
 /** The probe for one node; undefined where nothing is checked. Never takes another way than the one asked for. */
-export async function probeOf(
-  { health, connections, release }: Fleet,
-  address: string,
-): Promise<Probe | undefined> {
+export function probeOf({ health, connections, release }: Fleet, address: string): Probe | undefined {
   if (health === undefined) return undefined
   const node = parseAddress(address)
   if (node === undefined) throw new TypeError(`not an address: ${address}`)
-  const vantage = health.from === 'node' ? await connectionOf(connections, address) : health.from
   const { ip } = node
   const port = String(node.port)
-  return makeProbe(health.check, vantage, {
+  const subject = {
     placeholders: { address, ip, port, name: address },
     tcpHost: ip,
     env: { EVENKEEL_RELEASE: release, EVENKEEL_IP: ip, EVENKEEL_PORT: port, EVENKEEL_ADDRESS: address },
-  })
-}
-
-function connectionOf(connections: NodeConnections | undefined, address: string): Promise<Connection> {
-  if (connections?.has(address)) return connections.get(address)
-  throw new Failure(`the health of ${address} cannot be asked from the node`, {
-    hint: 'give the SSH inputs and its target in `nodes`, or set `health-from`',
-  })
+  }
+  const { check, from } = health
+  if (from !== 'node') return makeProbe(check, from, subject)
+  if (!connections?.has(address)) {
+    throw new Failure(`the health of ${address} cannot be asked from the node`, {
+      hint: 'give the SSH inputs and its target in `nodes`, or set `health-from`',
+    })
+  }
+  // Asked for each time: the connection may have broken since.
+  return async (signal) => {
+    try {
+      return await makeProbe(check, await connections.get(address), subject)(signal)
+    } catch (error) {
+      return { ok: false, error: describeError(error).replaceAll('\n', ' ') }
+    }
+  }
 }
 
 /** Polls until the node is well or the time is over; undefined where nothing is checked. */
@@ -76,7 +80,7 @@ export async function pollNode(
   context: Context,
   longestMs = Number.POSITIVE_INFINITY,
 ): Promise<PollResult | undefined> {
-  const probe = await probeOf(fleet, address)
+  const probe = probeOf(fleet, address)
   if (probe === undefined || fleet.health === undefined) return undefined
   const { policy } = fleet.health
   return pollHealth(probe, { ...policy, timeoutMs: Math.min(policy.timeoutMs, longestMs) }, context)
@@ -102,7 +106,8 @@ export async function confirmIn(
  * Decides by up to three witnesses which nodes serve: Consul calls them up, every load balancer's page does, and they
  * answer when asked. Those that count are enough to hold the floor; their keys must not change until the drain.
  */
-export function floorGuard(fleet: Fleet, { signal }: Context): Guard {
+export function floorGuard(fleet: Fleet, context: Context): Guard {
+  const { signal } = context
   return async (others) => {
     const { minLive, pages } = fleet
     const tooFew = (live: number, witness: string, seen?: string) =>
@@ -112,7 +117,10 @@ export function floorGuard(fleet: Fleet, { signal }: Context): Guard {
         hint: 'bring the nodes that are down back first',
       })
     if (others.length < minLive) throw tooFew(others.length, 'Consul')
-    let live = others
+    // From the far side of the circle: nodes that go out at the same time are neighbours, and must not count on
+    // each other.
+    const far = Math.floor(others.length / 2)
+    let live = [...others.slice(far), ...others.slice(0, far)]
     for (const url of pages?.urls ?? []) {
       const peers = await readStatusPage(url, pages as StatusPages, signal)
       live = live.filter(({ address }) => peers.get(address)?.down === false)
@@ -125,7 +133,7 @@ export function floorGuard(fleet: Fleet, { signal }: Context): Guard {
     for (let from = 0; from < live.length && counted.length < wanted; ) {
       const asked = live.slice(from, from + wanted - counted.length)
       from += asked.length
-      const answers = await Promise.all(asked.map(({ address }) => askOnce(fleet, address, signal)))
+      const answers = await Promise.all(asked.map(({ address }) => askOnce(fleet, address, context)))
       for (const [index, answer] of answers.entries()) {
         const node = asked[index]
         if (node === undefined) continue
@@ -138,12 +146,29 @@ export function floorGuard(fleet: Fleet, { signal }: Context): Guard {
   }
 }
 
-async function askOnce(fleet: Fleet, address: string, signal: AbortSignal): Promise<Answer> {
+/** Answers that several drains at about the same time share, in ms: else a batch asks each node once per drain. */
+const ANSWER_KEEPS_MS = 1_000
+const answers = new WeakMap<Fleet, Map<string, { at: number; answer: Promise<Answer> }>>()
+
+async function askOnce(fleet: Fleet, address: string, { clock, signal }: Context): Promise<Answer> {
+  const known = answers.get(fleet) ?? new Map<string, { at: number; answer: Promise<Answer> }>()
+  answers.set(fleet, known)
+  const now = clock.monotonic()
+  let one = known.get(address)
+  if (one === undefined || now - one.at > ANSWER_KEEPS_MS) {
+    // Not bound to the one who asks first: a probe ends by itself within seconds.
+    one = { at: now, answer: ask(fleet, address) }
+    known.set(address, one)
+  }
+  const answer = await one.answer
+  signal.throwIfAborted()
+  return answer
+}
+
+async function ask(fleet: Fleet, address: string): Promise<Answer> {
   try {
-    const probe = await probeOf(fleet, address)
-    return (await probe?.(signal)) ?? { ok: true }
+    return (await probeOf(fleet, address)?.(new AbortController().signal)) ?? { ok: true }
   } catch (error) {
-    signal.throwIfAborted()
     return { ok: false, error: error instanceof Error ? error.message : String(error) }
   }
 }

@@ -2,103 +2,30 @@
  * The decision maker of a rolling restart. Pure: a state and an event in, a state and commands out. It knows neither
  * time nor servers; the executor carries out the commands and tells what came of them.
  */
+import {
+  type Command,
+  liveBesides,
+  type NodeState,
+  type RolloutEvent,
+  type RolloutState,
+  type Step,
+  type Work,
+} from './state.ts'
 
-/** Where a node begins: in the pool; out by an earlier run and still to be restarted; out and already restarted. */
-export type Beginning = 'in' | 'out' | 'restarted'
-
-export type Work = 'drain' | 'prove' | 'quiet' | 'restart' | 'check' | 'undrain' | 'confirm'
-
-/** What is being done with a node, or `waiting` for its turn, or `ended`. */
-export type Phase = 'waiting' | Work | 'ended'
-
-export interface NodeState {
-  readonly beginning: Beginning
-  readonly phase: Phase
-  /** Whether it counts as live for the others: in the pool, as far as is known. */
-  readonly live: boolean
-  /** Whether a drain of this run (or one that it took over) is in effect. */
-  readonly out: boolean
-  /** Whether its restart was begun by this run or, for this release, by an earlier one. */
-  readonly restarted: boolean
-  readonly healthy: boolean
-  /** Why it failed. */
-  readonly failure: string | undefined
-}
-
-export interface RolloutState {
-  readonly minLive: number
-  readonly batch: number
-  /** Live nodes of the upstream that this rollout does not touch. */
-  readonly liveOutside: number
-  readonly nodes: ReadonlyMap<string, NodeState>
-  /** Why nothing new is started any more. */
-  readonly stopped: string | undefined
-  /** After this nothing is written: the lease is lost, or there is no time left. */
-  readonly handsOff: string | undefined
-}
-
-export type RolloutEvent =
-  | { readonly type: 'begin' }
-  /** The work on a node is done. */
-  | { readonly type: 'done'; readonly node: string; readonly work: Work }
-  /** It was not, or it found what it should not. */
-  | { readonly type: 'failed'; readonly node: string; readonly work: Work; readonly reason: string }
-  /** It ended because it was told to. */
-  | { readonly type: 'aborted'; readonly node: string; readonly work: Work }
-  /** Somebody else changed how many nodes serve. */
-  | { readonly type: 'outside'; readonly live: number }
-  /** Start nothing more, put back what can be put back. */
-  | { readonly type: 'cancel' }
-  /** Write nothing more. */
-  | { readonly type: 'hands-off'; readonly reason: string }
-
-export type Command =
-  | { readonly type: Work; readonly node: string }
-  /** End what is being done with the node; it answers by any event about that work. */
-  | { readonly type: 'abort'; readonly node: string }
-
-export interface Step {
-  readonly state: RolloutState
-  readonly commands: readonly Command[]
-}
-
-export function newRollout(options: {
-  minLive: number
-  batch: number
-  liveOutside: number
-  nodes: readonly { readonly name: string; readonly beginning: Beginning }[]
-}): RolloutState {
-  const nodes = options.nodes.map(({ name, beginning }): [string, NodeState] => [
-    name,
-    {
-      beginning,
-      phase: 'waiting',
-      live: beginning === 'in',
-      out: beginning !== 'in',
-      restarted: beginning === 'restarted',
-      healthy: false,
-      failure: undefined,
-    },
-  ])
-  const { minLive, batch, liveOutside } = options
-  return { minLive, batch, liveOutside, nodes: new Map(nodes), stopped: undefined, handsOff: undefined }
-}
-
-/** True when nothing is under way and nothing will begin by itself. */
-export function isOver({ nodes, stopped }: RolloutState): boolean {
-  const phases = [...nodes.values()].map(({ phase }) => phase)
-  return phases.every((phase) => phase === 'ended' || (phase === 'waiting' && stopped !== undefined))
-}
-
-/** Nodes that serve if all goes on as it stands, besides the one named. */
-export function liveBesides({ nodes, liveOutside }: RolloutState, name: string): number {
-  return [...nodes].filter(([other, { live }]) => live && other !== name).length + liveOutside
-}
+const ALL_WORK: readonly Work[] = [
+  ...(['drain', 'prove', 'quiet', 'restart', 'revert', 'check'] as const),
+  ...(['verify-drained', 'undrain', 'confirm', 'bake', 'verify'] as const),
+]
+/** What a cancel ends at once; that it has ended early is not the node's fault. */
+const BREAKABLE: readonly Work[] = ['prove', 'quiet', 'verify-drained', 'confirm', 'bake', 'verify']
+/** What speaks against the new version when it fails; the rest speaks against the load balancers or Consul. */
+const TELLING: readonly Work[] = ['restart', 'check', 'verify-drained', 'bake', 'verify']
 
 /** The next state and what is to be done. */
 export function advance(state: RolloutState, event: RolloutEvent): Step {
   const step = react(state, event)
-  return begin(step.state, [...step.commands])
+  const begun = begin(step.state, [...step.commands])
+  return beginBack(begun.state, [...begun.commands])
 }
 
 function react(state: RolloutState, event: RolloutEvent): Step {
@@ -108,11 +35,10 @@ function react(state: RolloutState, event: RolloutEvent): Step {
     case 'outside':
       return { state: { ...state, liveOutside: event.live }, commands: [] }
     case 'cancel':
-      return abort(stop(state, 'the run was cancelled'), ['prove', 'quiet', 'confirm'])
+      return abort(stopAll(state, 'the run was cancelled'), BREAKABLE)
     case 'hands-off': {
       const handsOff = state.handsOff ?? event.reason
-      const all: Work[] = ['drain', 'prove', 'quiet', 'restart', 'check', 'undrain', 'confirm']
-      return abort({ ...stop(state, event.reason), handsOff }, all)
+      return abort({ ...stopAll(state, event.reason), handsOff }, ALL_WORK)
     }
     case 'done':
     case 'failed':
@@ -132,10 +58,12 @@ function onWork(state: RolloutState, event: WorkEvent, node: NodeState): Step {
   if (event.type === 'done') return onDone(state, name, work, node)
   const reason =
     event.type === 'failed' ? event.reason : (state.handsOff ?? state.stopped ?? 'it was cancelled')
-  // A cancelled proof or wait is not the node's fault; anything else that has ended early is.
-  const blameless = event.type === 'aborted' && ['prove', 'quiet', 'confirm'].includes(work)
-  const failed = { ...node, failure: node.failure ?? (blameless && !state.handsOff ? undefined : reason) }
-  const stopped = stop(state, blameless ? reason : `${name}: ${reason}`)
+  const blameless = event.type === 'aborted' && BREAKABLE.includes(work)
+  const failed = blameless && !state.handsOff ? node : withFailure(node, reason)
+  const stopped = noteFailure(state, blameless ? reason : `${name}: ${reason}`, {
+    reverting: node.reverting,
+    telling: event.type === 'failed' && TELLING.includes(work),
+  })
   switch (work) {
     case 'drain':
       // Whether it took effect may not be known: the undrain finds out and does nothing where there is nothing.
@@ -143,40 +71,87 @@ function onWork(state: RolloutState, event: WorkEvent, node: NodeState): Step {
     case 'prove':
     case 'quiet':
       return giveBack(stopped, name, failed)
-    case 'restart':
-    case 'check':
-    case 'undrain':
-    case 'confirm':
+    case 'verify-drained':
+      return enter(stopped, name, failed, blameless ? 'undrain' : 'ended')
+    default:
       return enter(stopped, name, failed, 'ended')
   }
 }
 
+function withFailure(node: NodeState, reason: string): NodeState {
+  if (node.failure === undefined) return { ...node, failure: reason }
+  return node.reverting ? { ...node, failure: `${node.failure}; on its way back: ${reason}` } : node
+}
+
+function noteFailure(
+  state: RolloutState,
+  reason: string,
+  { reverting, telling }: { reverting: boolean; telling: boolean },
+): RolloutState {
+  if (reverting) return { ...state, backStopped: state.backStopped ?? reason }
+  const goingBack = state.goingBack || (telling && state.onFailure === 'revert')
+  return { ...stop(state, reason), goingBack }
+}
+
+/** Whether the way on which a node is goes on. */
+function goesOn(state: RolloutState, { reverting }: NodeState): boolean {
+  return (reverting ? state.backStopped : state.stopped) === undefined
+}
+
 function onDone(state: RolloutState, name: string, work: Work, node: NodeState): Step {
+  const on = goesOn(state, node)
   switch (work) {
     case 'drain':
-      return state.stopped
-        ? enter(state, name, { ...node, out: true }, 'undrain')
-        : enter(state, name, { ...node, out: true }, 'prove')
+      return enter(state, name, { ...node, out: true }, on ? 'prove' : 'undrain')
     case 'prove':
-      return state.stopped ? giveBack(state, name, node) : enter(state, name, node, 'quiet')
+      return on ? enter(state, name, node, 'quiet') : giveBack(state, name, node)
     case 'quiet':
-      return state.stopped
-        ? giveBack(state, name, node)
+      if (!on) return giveBack(state, name, node)
+      return node.reverting
+        ? enter(state, name, node, 'revert')
         : enter(state, name, { ...node, restarted: true }, 'restart')
     case 'restart':
+    case 'revert':
       return enter(state, name, node, 'check')
-    case 'check':
-      return enter(state, name, { ...node, healthy: true }, 'undrain')
+    case 'check': {
+      const tried = on && !node.reverting && state.trial.verifyDrained && isCanary(state, name)
+      return enter(state, name, { ...node, healthy: true }, tried ? 'verify-drained' : 'undrain')
+    }
+    case 'verify-drained':
+      return enter(state, name, node, 'undrain')
     case 'undrain': {
       // It serves, but the load balancers have not shown it yet: it counts for the others only once they have.
       const back = { ...node, out: false }
-      return node.restarted && !state.stopped
+      return node.restarted && on
         ? enter(state, name, back, 'confirm')
         : enter(state, name, { ...back, live: true }, 'ended')
     }
     case 'confirm':
-      return enter(state, name, { ...node, live: true }, 'ended')
+    case 'bake':
+    case 'verify':
+      return onBack(state, name, work, { ...node, live: true })
   }
+}
+
+/** A node is back in the pool: the last canary is watched and tried there, for all of them. */
+function onBack(
+  state: RolloutState,
+  name: string,
+  work: 'confirm' | 'bake' | 'verify',
+  node: NodeState,
+): Step {
+  const end = (next: RolloutState) => enter(next, name, node, 'ended')
+  if (!goesOn(state, node) || node.reverting || !isCanary(state, name)) return end(state)
+  const others = [...state.nodes].slice(0, state.trial.size).filter(([other]) => other !== name)
+  if (others.some(([, { phase }]) => phase !== 'ended')) return end(state)
+  const { bake, verify } = state.trial
+  if (work === 'confirm' && bake) return enter(state, name, node, 'bake')
+  if (work !== 'verify' && verify) return enter(state, name, node, 'verify')
+  return end({ ...state, tried: true })
+}
+
+function isCanary({ nodes, trial }: RolloutState, name: string): boolean {
+  return [...nodes.keys()].indexOf(name) < trial.size
 }
 
 /** A node that was not restarted goes back, unless an earlier run has left it out because it is unwell. */
@@ -203,6 +178,10 @@ function stop(state: RolloutState, reason: string): RolloutState {
   return state.stopped === undefined ? { ...state, stopped: reason } : state
 }
 
+function stopAll(state: RolloutState, reason: string): RolloutState {
+  return { ...stop(state, reason), backStopped: state.backStopped ?? reason }
+}
+
 function abort(state: RolloutState, works: readonly Work[]): Step {
   const commands = [...state.nodes].flatMap(([node, { phase }]): Command[] =>
     works.some((work) => work === phase) ? [{ type: 'abort', node }] : [],
@@ -210,25 +189,22 @@ function abort(state: RolloutState, works: readonly Work[]): Step {
   return { state, commands }
 }
 
-/** Starts as many waiting nodes as the batch and the floor allow. */
+function nodesUnderWay({ nodes }: RolloutState): NodeState[] {
+  return [...nodes.values()].filter(({ phase }) => phase !== 'waiting' && phase !== 'ended')
+}
+
+/** Starts as many waiting nodes as the batch and the floor allow; canaries first. */
 function begin(state: RolloutState, commands: Command[]): Step {
   let current = state
   for (const [name, node] of state.nodes) {
     if (current.stopped !== undefined) break
+    if (!current.tried && !isCanary(current, name)) break
     if (node.phase !== 'waiting') continue
-    const underWay = [...current.nodes.values()].filter(
-      ({ phase }) => phase !== 'waiting' && phase !== 'ended',
-    )
+    const underWay = nodesUnderWay(current)
     if (underWay.length >= current.batch) break
     if (node.beginning === 'in' && liveBesides(current, name) < current.minLive) {
       // The nodes under way may come back; if there are none, it stays as it is.
-      if (underWay.length === 0) {
-        const live = liveBesides(current, name)
-        current = stop(
-          current,
-          `${name} cannot go out: ${live} others serve, the floor is ${current.minLive}`,
-        )
-      }
+      if (underWay.length === 0) current = stop(current, belowFloor(current, name))
       break
     }
     const first = { in: 'drain', out: 'prove', restarted: 'check' } as const
@@ -238,4 +214,30 @@ function begin(state: RolloutState, commands: Command[]): Step {
     commands.push(...step.commands)
   }
   return { state: current, commands }
+}
+
+/** Starts the way back of nodes that were restarted, the last one first, once nothing is being updated any more. */
+function beginBack(state: RolloutState, commands: Command[]): Step {
+  if (!state.goingBack) return { state, commands }
+  let current = state
+  for (const [name, node] of [...state.nodes].reverse()) {
+    if (current.backStopped !== undefined) break
+    const underWay = nodesUnderWay(current)
+    if (underWay.length >= current.batch || underWay.some(({ reverting }) => !reverting)) break
+    if (!node.restarted || node.reverting || node.phase !== 'ended') continue
+    if (!node.out && liveBesides(current, name) < current.minLive) {
+      if (underWay.length === 0) current = { ...current, backStopped: belowFloor(current, name) }
+      break
+    }
+    const beginning = node.out ? 'out' : 'in'
+    const back = { ...node, beginning, reverting: true, healthy: false, live: false } as const
+    const step = enter(current, name, back, node.out ? 'prove' : 'drain')
+    current = step.state
+    commands.push(...step.commands)
+  }
+  return { state: current, commands }
+}
+
+function belowFloor(state: RolloutState, name: string): string {
+  return `${name} cannot go out: ${liveBesides(state, name)} others serve, the floor is ${state.minLive}`
 }

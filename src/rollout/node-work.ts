@@ -8,9 +8,9 @@ import { describeAnswer } from '../health/poll.ts'
 import { proveState, unverifiedWait } from '../lb/agreement.ts'
 import { type Quiet, SocketWatch } from '../lb/in-flight.ts'
 import { pageAddresses } from '../lb/status-page.ts'
-import { confirmIn, type Fleet, floorGuard, pollNode } from './fleet.ts'
-import type { Work } from './machine.ts'
-import { RestartFailed, runRestart } from './restart.ts'
+import { confirmIn, type Fleet, floorGuard, pollNode, probeOf } from './fleet.ts'
+import { claimNode, RestartFailed, runRestart, type UnitFolder, unitName } from './restart.ts'
+import type { Work } from './state.ts'
 
 /** What is known about one node of a rollout. */
 export interface NodeRecord {
@@ -23,36 +23,58 @@ export interface NodeRecord {
   quiet: Quiet | undefined
   /** The node's last answer to a health probe, in words. */
   lastAnswer: string | undefined
+  /** The last lines of its restart's log. */
+  restartLines: readonly string[]
 }
+
+/** Tries the new version by a command of the workflow. Rejects when it is not good. */
+export type Trying = (
+  which: 'verify-drained' | 'verify',
+  node: { readonly address: string; readonly ip: string; readonly port: number },
+  context: Context,
+) => Promise<void>
+
+/** What is done with nodes besides taking them out and putting them back. */
+export interface Upgrade {
+  /** Remote commands. */
+  readonly restart: string
+  readonly revert: string
+  /** Drains that earlier runs have left. */
+  readonly adopted: readonly JournalEntry[]
+  /** The release that each node had before, as far as Consul knows. */
+  readonly before: ReadonlyMap<string, string>
+  readonly canaries: readonly string[]
+  readonly bakeMs: number
+  readonly tryOut: Trying
+}
+
+/** Bad answers of a canary in a row that end its watch. */
+const BAD_IN_A_ROW = 2
 
 /** Carries out each piece of work on nodes, and records what was seen. */
 export class NodeWork {
   readonly #fleet: Fleet
-  readonly #restart: string | undefined
+  readonly #upgrade: Upgrade | undefined
   readonly #context: Context
   readonly #startedAt: number
   readonly #records = new Map<string, NodeRecord>()
   readonly #watches = new Map<string, SocketWatch>()
   readonly #drainIds = new Map<string, string>()
 
-  /** `restart` may be left out where nothing is restarted. `adopted` are drains that earlier runs have left. */
-  constructor(
-    fleet: Fleet,
-    { restart, adopted = [] }: { restart?: string; adopted?: readonly JournalEntry[] },
-    context: Context,
-  ) {
+  /** `upgrade` is left out where nodes are only taken out and put back. */
+  constructor(fleet: Fleet, upgrade: Upgrade | undefined, context: Context) {
     this.#fleet = fleet
-    this.#restart = restart
+    this.#upgrade = upgrade
     this.#context = context
     this.#startedAt = context.clock.monotonic()
-    for (const entry of adopted) this.record(entry.address).entry = entry
+    for (const entry of upgrade?.adopted ?? []) this.record(entry.address).entry = entry
   }
 
   record(address: string): NodeRecord {
     const known = this.#records.get(address)
     if (known) return known
     const none = { entry: undefined, drainVerified: undefined, quiet: undefined, lastAnswer: undefined }
-    const record: NodeRecord = { address, times: {}, ...none }
+    const record: NodeRecord = { address, times: {}, restartLines: [], ...none }
     this.#records.set(address, record)
     return record
   }
@@ -76,7 +98,13 @@ export class NodeWork {
       case 'quiet':
         return this.#quiet(record, context)
       case 'restart':
-        return this.#doRestart(record, context)
+      case 'revert':
+        return this.#doRestart(work, record, context)
+      case 'verify-drained':
+      case 'verify':
+        return this.#tryOut(work, record, context)
+      case 'bake':
+        return this.#bake(context)
       case 'check':
         return this.#check(record, context)
       case 'undrain':
@@ -88,7 +116,8 @@ export class NodeWork {
 
   async #drain(record: NodeRecord, context: Context): Promise<void> {
     const { address } = record
-    const watch = await this.#watch(address)
+    const watch = this.#watch(address)
+    if (this.#upgrade !== undefined) await this.#claim(address, context)
     const id = newDrainId()
     this.#drainIds.set(address, id)
     await watch.firstLook(context)
@@ -113,7 +142,7 @@ export class NodeWork {
       record.drainVerified = false
       return
     }
-    const watch = await this.#watch(address)
+    const watch = this.#watch(address)
     const loadBalancers = await pageAddresses(pages)
     const { samples } = await proveState(pages, address, 'down', lbIntervalMs, context, ({ signal }) =>
       watch.objection(loadBalancers, signal),
@@ -124,7 +153,7 @@ export class NodeWork {
   }
 
   async #quiet(record: NodeRecord, context: Context): Promise<void> {
-    const watch = await this.#watch(record.address)
+    const watch = this.#watch(record.address)
     const cap = this.#fleet.drainTimeoutMs
     if (!watch.observable) {
       context.log.warn(
@@ -138,21 +167,26 @@ export class NodeWork {
       context.log.warn(`${left} requests are still at work after ${formatDuration(cap)}`)
   }
 
-  async #doRestart(record: NodeRecord, context: Context): Promise<void> {
-    const { connections, drains, release } = this.#fleet
+  async #doRestart(work: 'restart' | 'revert', record: NodeRecord, context: Context): Promise<void> {
+    const { connections, drains } = this.#fleet
     const { address, entry } = record
     const node = parseAddress(address)
-    if (this.#restart === undefined || connections === undefined || !entry || !node) {
+    if (this.#upgrade === undefined || connections === undefined || !entry || !node) {
       throw new TypeError('nothing to restart')
     }
-    const connection = await connections.get(address)
+    const folder = await this.#claim(address, context)
+    const { fence } = drains.lease
+    const unit = unitName(work, this.#fleet.release, fence)
+    const release = work === 'restart' ? this.#fleet.release : (this.#upgrade.before.get(address) ?? '')
     // From here on the lease is known to be held: the note is written only under it.
-    const begun = await noteStep(drains, entry, 'restarting', { release }, context)
+    const begun = await noteStep(drains, entry, 'restarting', { release, unit }, context)
     record.entry = begun
     context.signal.throwIfAborted()
-    context.log.info('restarting')
+    context.log.info(work === 'restart' ? 'restarting' : 'taking it back')
+    const command = this.#upgrade[work]
+    const restart = { unit, command, address, ...node, release: this.#fleet.release, fence }
     try {
-      await runRestart(connection, { command: this.#restart, address, ...node, release }, context)
+      record.restartLines = await runRestart(await connections.server(address), folder, restart, context)
     } catch (error) {
       if (error instanceof RestartFailed) record.entry = await noteStep(drains, begun, 'failed', {}, context)
       throw error
@@ -160,20 +194,68 @@ export class NodeWork {
     record.entry = await noteStep(drains, begun, 'restarted', {}, context)
   }
 
+  async #tryOut(work: 'verify-drained' | 'verify', record: NodeRecord, context: Context): Promise<void> {
+    const { address, entry } = record
+    const node = parseAddress(address)
+    if (this.#upgrade === undefined || node === undefined) throw new TypeError('nothing to try')
+    context.log.info(`running \`${work}\``)
+    try {
+      await this.#upgrade.tryOut(work, { address, ...node }, context)
+    } catch (error) {
+      // Whoever finds the node later must not take it for one that is only waiting to go back.
+      if (entry && !context.signal.aborted) {
+        record.entry = await noteStep(this.#fleet.drains, entry, 'failed', {}, context)
+      }
+      throw error
+    }
+  }
+
+  /** Watches the canaries in the pool. */
+  async #bake({ clock, log, signal }: Context): Promise<void> {
+    const { canaries, bakeMs } = this.#upgrade ?? { canaries: [], bakeMs: 0 }
+    log.info(`watching the canary for ${formatDuration(bakeMs)}`)
+    const end = clock.monotonic() + bakeMs
+    const interval = Math.max(this.#fleet.health?.policy.intervalMs ?? bakeMs, 50)
+    const bad = new Map<string, number>()
+    for (let rest = bakeMs; rest > 0; rest = end - clock.monotonic()) {
+      await clock.sleep(Math.min(interval, rest), signal)
+      for (const address of canaries) {
+        const answer = await probeOf(this.#fleet, address)?.(signal)
+        signal.throwIfAborted()
+        const times = answer === undefined || answer.ok ? 0 : (bad.get(address) ?? 0) + 1
+        bad.set(address, times)
+        if (answer === undefined || times < BAD_IN_A_ROW) continue
+        throw new Failure(`${address} is not healthy any more`, { seen: describeAnswer(answer) })
+      }
+    }
+  }
+
+  /** Shuts out earlier leases from the node, before anything is changed there. */
+  async #claim(address: string, context: Context): Promise<UnitFolder> {
+    const { connections, drains } = this.#fleet
+    if (connections === undefined) throw new TypeError('nobody can log in')
+    const { upstream, lease } = drains
+    return claimNode(await connections.server(address), { upstream, address, fence: lease.fence }, context)
+  }
+
   async #check(record: NodeRecord, context: Context): Promise<void> {
     const result = await pollNode(this.#fleet, record.address, context)
     if (result === undefined) return context.log.warn('nothing was checked: no health check is given')
     record.lastAnswer = describeAnswer(result.last)
     if (result.healthy) return
-    throw new Failure(`not healthy after ${formatDuration(result.durationMs)}`, { seen: record.lastAnswer })
+    const lines = record.restartLines
+    const log = lines.length === 0 ? '' : `; its restart said: ${lines.join(' / ')}`
+    throw new Failure(`not healthy after ${formatDuration(result.durationMs)}`, {
+      seen: `${record.lastAnswer}${log}`,
+    })
   }
 
   async #undrain(record: NodeRecord, context: Context): Promise<void> {
-    const { drains, release } = this.#fleet
+    const { drains } = this.#fleet
     const entry = record.entry ?? (await this.#findOwn(record.address, context))
     if (entry === undefined) return
     const updated = entry.step === 'restarted'
-    await undrainNode(drains, entry, updated ? { release } : {}, context)
+    await undrainNode(drains, entry, updated ? { release: entry.release } : {}, context)
     record.entry = undefined
     context.log.info(updated ? 'back in Consul' : 'put back in Consul as it was')
   }
@@ -191,14 +273,14 @@ export class NodeWork {
     return journal.find((entry) => entry.address === address && entry.id === id)
   }
 
-  async #watch(address: string): Promise<SocketWatch> {
+  #watch(address: string): SocketWatch {
     const known = this.#watches.get(address)
     if (known) return known
     const node = parseAddress(address)
     if (node === undefined) throw new TypeError(`not an address: ${address}`)
     const { connections } = this.#fleet
-    const connection = connections?.has(address) ? await connections.get(address) : undefined
-    const watch = new SocketWatch(connection, node)
+    const connect = connections?.has(address) ? () => connections.get(address) : undefined
+    const watch = new SocketWatch(connect, node)
     this.#watches.set(address, watch)
     return watch
   }

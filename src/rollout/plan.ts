@@ -1,7 +1,7 @@
 import type { JournalEntry } from '../consul/journal.ts'
 import type { UpstreamNode } from '../consul/upstream.ts'
-import type { Beginning } from './machine.ts'
 import type { Recovered } from './recovery.ts'
+import type { Beginning } from './state.ts'
 
 export interface Skipped {
   readonly address: string

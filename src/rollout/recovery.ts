@@ -1,10 +1,11 @@
-import { undrainNode } from '../consul/drain.ts'
+import { noteStep, undrainNode } from '../consul/drain.ts'
 import type { JournalEntry } from '../consul/journal.ts'
 import { type Context, prefixedLog, throwIfCancelled } from '../context.ts'
 import { describeError } from '../failure.ts'
 import { describeAnswer } from '../health/poll.ts'
 import { confirmIn, type Fleet, pollNode } from './fleet.ts'
-import type { Beginning } from './machine.ts'
+import { awaitRestart } from './restart.ts'
+import type { Beginning } from './state.ts'
 
 /** A drain that a run has left behind, and what has become of it. */
 export interface Recovered {
@@ -43,19 +44,26 @@ export async function recoverDrains(
 
 async function recoverDrain(
   fleet: Fleet,
-  entry: JournalEntry,
+  found: JournalEntry,
   planned: boolean,
   context: Context,
 ): Promise<Recovered> {
-  const { step, address } = entry
-  if (planned && entry.release === fleet.release && step !== 'drained') {
-    const restarted = step === 'restarted'
-    const reason = restarted ? 'it has this release already' : 'its restart may not have been done'
-    return { entry, outcome: 'taken over', beginning: restarted ? 'restarted' : 'out', reason }
-  }
+  let entry = found
   try {
-    const untouched = step === 'drained' || step === 'failed'
-    const longestMs = planned ? GLANCE_MS : untouched ? SHORT_LOOK_MS : undefined
+    entry = await knowStep(fleet, found, context)
+    const { step, address } = entry
+    if (planned && entry.release === fleet.release && step !== 'drained') {
+      const restarted = step === 'restarted'
+      const reason = restarted ? 'it has this release already' : 'its restart was not done'
+      return { entry, outcome: 'taken over', beginning: restarted ? 'restarted' : 'out', reason }
+    }
+    if (step === 'failed') {
+      const reason = 'what was done to it had failed'
+      return planned
+        ? { entry, outcome: 'taken over', beginning: 'out', reason }
+        : { entry, outcome: 'left out', reason }
+    }
+    const longestMs = planned ? GLANCE_MS : step === 'drained' ? SHORT_LOOK_MS : undefined
     const result = await pollNode(fleet, address, context, longestMs)
     const well = result?.healthy ?? (step === 'drained' || step === 'restarted')
     const seen = result ? describeAnswer(result.last) : 'nothing was checked'
@@ -70,6 +78,32 @@ async function recoverDrain(
     throwIfCancelled(context.signal)
     fleet.drains.lease.assertHeld()
     return { entry, outcome: 'left out', reason: describeError(error).replaceAll('\n', ' ') }
+  }
+}
+
+/**
+ * Finds out what became of a restart that the earlier run had begun: one that still runs is waited for, since the
+ * process that answers now may be the one that is about to be ended; one that has not begun never will.
+ */
+async function knowStep(
+  { drains, connections }: Fleet,
+  entry: JournalEntry,
+  context: Context,
+): Promise<JournalEntry> {
+  const { address, unit, step } = entry
+  if (step !== 'restarting' || unit === undefined || !connections?.has(address)) return entry
+  const { upstream, lease } = drains
+  const node = { upstream, address, fence: lease.fence }
+  const { outcome, seen } = await awaitRestart(await connections.server(address), node, unit, context)
+  context.log.info(`its restart: ${seen}`)
+  switch (outcome) {
+    case 'ok':
+      return noteStep(drains, entry, 'restarted', {}, context)
+    case 'absent':
+    case 'lost':
+      return entry
+    default:
+      return noteStep(drains, entry, 'failed', {}, context)
   }
 }
 

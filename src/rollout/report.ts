@@ -1,11 +1,11 @@
 import { formatDuration } from '../duration.ts'
-import type { NodeState, RolloutState, Work } from './machine.ts'
 import type { NodeRecord } from './node-work.ts'
 import type { Skipped } from './plan.ts'
 import type { Recovered } from './recovery.ts'
+import type { NodeState, RolloutState, Work } from './state.ts'
 
 /** What became of one node. */
-export type NodeOutcome = 'updated' | 'failed' | 'untouched' | 'put back' | 'skipped'
+export type NodeOutcome = 'updated' | 'reverted' | 'failed' | 'untouched' | 'put back' | 'skipped'
 
 export interface NodeReport {
   readonly address: string
@@ -27,9 +27,13 @@ const MOMENTS = {
   prove: 'proven',
   quiet: 'quiet',
   restart: 'restarted',
+  revert: 'reverted',
   check: 'healthy',
+  'verify-drained': 'tried while out',
   undrain: 'undrained',
   confirm: 'confirmed',
+  bake: 'watched',
+  verify: 'tried',
 } as const satisfies Record<Work, string>
 
 export type Moment = (typeof MOMENTS)[Work]
@@ -39,8 +43,12 @@ export interface RolloutReport {
   readonly release: string
   readonly updated: readonly string[]
   readonly failed: readonly string[]
+  /** Taken back to what they ran before, and serving. */
+  readonly reverted: readonly string[]
   readonly skipped: readonly string[]
   readonly stopped?: string
+  /** Why the way back to what ran before was not gone to its end. */
+  readonly backStopped?: string
   readonly durationMs: number
   readonly nodes: readonly NodeReport[]
   /** Drains that earlier runs had left behind. */
@@ -78,13 +86,22 @@ export function makeReport(about: {
   return {
     upstream: about.upstream,
     release: about.release,
-    ...{ updated: having('updated'), failed: having('failed'), skipped: having('skipped') },
-    ...(state.stopped === undefined ? {} : { stopped: state.stopped }),
+    ...{ updated: having('updated'), reverted: having('reverted'), skipped: having('skipped') },
+    failed: nodes
+      .filter(({ outcome, reason }) => reason && outcome !== 'skipped')
+      .map(({ address }) => address),
+    ...(state.stopped === undefined ? {} : { stopped: whyStopped(state.stopped, state.handsOff) }),
+    ...(state.goingBack && state.backStopped ? { backStopped: state.backStopped } : {}),
     durationMs: Math.round(about.durationMs),
     nodes,
     recovered: recovered.map(({ entry, outcome, reason }) => ({ address: entry.address, outcome, reason })),
     releases,
   }
+}
+
+/** What came first, and why nothing could be put right after it. */
+function whyStopped(stopped: string, handsOff: string | undefined): string {
+  return handsOff === undefined || handsOff === stopped ? stopped : `${stopped}; then: ${handsOff}`
 }
 
 function nodeReport(node: NodeState, record: NodeRecord): NodeReport {
@@ -107,15 +124,21 @@ function nodeReport(node: NodeState, record: NodeRecord): NodeReport {
   }
 }
 
-function outcomeOf({ phase, failure, restarted, healthy }: NodeState): NodeOutcome {
+function outcomeOf({ phase, failure, restarted, healthy, reverting, out }: NodeState): NodeOutcome {
   if (phase === 'waiting') return 'untouched'
+  if (reverting) return healthy && !out ? 'reverted' : 'failed'
   if (failure !== undefined) return 'failed'
   return restarted && healthy ? 'updated' : 'put back'
 }
 
 /** The rows of the summary's table, with their header. */
 export function reportTable({ nodes }: RolloutReport): { header: string[]; rows: string[][] } {
-  const moments = Object.values(MOMENTS)
+  const always: readonly Moment[] = (['drain', 'prove', 'quiet', 'restart', 'check', 'undrain'] as const).map(
+    (work) => MOMENTS[work],
+  )
+  const moments = Object.values(MOMENTS).filter(
+    (moment) => always.includes(moment) || nodes.some(({ timeline }) => timeline[moment] !== undefined),
+  )
   const header = ['', 'node', 'outcome', ...moments, 'remarks']
   const rows = nodes.map((node, index) => [
     // A number of its own: an address that is also a secret is masked.

@@ -1,6 +1,7 @@
 import type { Context } from '../context.ts'
 import { Cancelled, describeError, Failure } from '../failure.ts'
-import { advance, type Command, isOver, type RolloutEvent, type RolloutState, type Work } from './machine.ts'
+import { advance } from './machine.ts'
+import { type Command, isOver, type RolloutEvent, type RolloutState, type Work } from './state.ts'
 
 /** Carries out one piece of work on one node. Rejects when it failed, with a reason for people. */
 export type Worker = (work: Work, node: string, signal: AbortSignal) => Promise<void>

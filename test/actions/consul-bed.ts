@@ -27,9 +27,9 @@ export interface ConsulBed {
 export const VALUE = '{"weight":1,"max_fails":2,"fail_timeout":10}'
 
 export async function startConsulBed(
-  options: { nodes?: number; upsync?: Partial<UpsyncOptions> } = {},
+  options: { nodes?: number; upsync?: Partial<UpsyncOptions>; consul?: Consul } = {},
 ): Promise<ConsulBed> {
-  const consul = await startConsul()
+  const consul = options.consul ?? (await startConsul())
   const sshd = await startSshd()
   const names = Array.from({ length: options.nodes ?? 3 }, (_, index) => `node-${index + 1}`)
   const apps = await Promise.all(names.map((name) => startApp({ name })))

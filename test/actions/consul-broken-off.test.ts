@@ -1,12 +1,15 @@
 // Runs that do not come to their own end: cancelled, killed, lost, or in each other's way.
 import { describe, expect, test } from 'vitest'
+import type { App } from '../bed/app.ts'
 import { startLoad } from '../bed/load.ts'
-import { until } from '../bed/process.ts'
 import { runAction, startAction } from '../harness/action-run.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { bedForTest, VALUE } from './consul-bed.ts'
 
 const action = 'consul-restart'
+
+/** How often the node has been told to stop: a restart that is done twice shows. */
+const restartsOf = (app: App) => app.log().match(/: stopping$/gm)?.length ?? 0
 
 describe('a run that is broken off', { timeout: 150_000 }, () => {
   test('cancelled while the drain is being proven: the node is put back, nothing is restarted', async () => {
@@ -64,17 +67,15 @@ describe('a run that is broken off', { timeout: 150_000 }, () => {
   })
 
   test.each([
-    ['drained', /drained in Consul/, [1, 1, 1]],
-    ['being restarted', /\d \| restarting/, [1, 1, 1]],
-    ['restarted', /1\/3 .* \| health:/, [0, 1, 1]],
-  ] as const)('a lost runner while a node is %s: the next run finds it and goes on', async (_, line, restarts) => {
+    ['drained', /drained in Consul/],
+    ['being restarted', /\d \| restarting/],
+    ['restarted', /1\/3 .* \| health:/],
+  ])('a lost runner while a node is %s: the next run goes on, each node is restarted once', async (_, line) => {
     const { apps, quietInputs: inputs, stored, consul } = await bedForTest()
     const run = startAction({ action, inputs: { ...inputs, 'lease-ttl': '10s' }, deadline: 100_000 })
     await run.waitForLog(line)
     await run.lostRunner()
     expect((await stored(apps[0]!)).includes('"down":1')).toBe(true)
-    await until('the first node runs', () => apps[0]!.pid() !== undefined)
-    const pids = apps.map((app) => app.pid())
     const refused = await runAction({ action, inputs })
     expectFailure(refused, /another run holds the lease/, /octo-org\/site/)
 
@@ -82,11 +83,55 @@ describe('a run that is broken off', { timeout: 150_000 }, () => {
     expectSuccess(again)
     expect(again.outputs['updated']?.split(',').sort()).toEqual(apps.map((app) => app.address).sort())
     expect(again.log).toContain('an earlier run (octo-org/site: ')
-    for (const [index, app] of apps.entries()) {
+    for (const app of apps) {
       expect(await stored(app)).toBe(VALUE)
-      expect(app.pid() === pids[index] ? 0 : 1, again.log).toBe(restarts[index])
+      expect(restartsOf(app), again.log).toBe(1)
     }
     expect([...(await consul.list('evenkeel/upstreams/app/journal/')).keys()]).toEqual([])
+  })
+
+  test('kill -9 while a silent restart is under way: settle waits for its end, and the next run repeats nothing', async () => {
+    const { apps, inputs, stored, consul, upsync } = await bedForTest()
+    const load = await startLoad({ url: upsync.url, rate: 300 })
+    const slowly = { ...inputs, restart: `echo begun\nsleep 4\n${inputs['restart']}` }
+    const run = startAction({ action, inputs: slowly, deadline: 100_000 })
+    await run.waitForLog(/\| begun/)
+    run.kill9()
+    const result = await run.result
+    expect(result.log).toContain('waiting for the restart that is under way there')
+    expect(apps.map(restartsOf), result.log).toEqual([1, 0, 0])
+    expect([...(await consul.list('evenkeel/')).keys()]).toEqual([
+      `evenkeel/upstreams/app/releases/${apps[0]!.address}`,
+    ])
+    const again = await runAction({ action, inputs, deadline: 100_000 })
+    expectSuccess(again)
+    expect(again.outputs['skipped']).toBe(apps[0]!.address)
+    expect(apps.map(restartsOf)).toEqual([1, 1, 1])
+    for (const app of apps) expect(await stored(app)).toBe(VALUE)
+    const { failed, byReason } = await load.stop()
+    expect(failed, JSON.stringify(byReason)).toBe(0)
+  })
+
+  test.each([
+    ['proving a drain', /drained in Consul/],
+    ['restarting a node', /\d \| restarting/],
+  ])('stopped while it was %s, and gone on after another run took over: it writes and restarts nothing more', async (_, line) => {
+    const { apps, quietInputs: inputs, everything, stored } = await bedForTest()
+    const slowly = { ...inputs, restart: `sleep 1\n${inputs['restart']}`, 'lease-ttl': '10s' }
+    const run = startAction({ action, inputs: slowly, deadline: 140_000 })
+    await run.waitForLog(line)
+    const { pid } = run
+    process.kill(pid, 'SIGSTOP')
+    const second = await runAction({ action, inputs: { ...slowly, 'lock-wait': '1m' }, deadline: 120_000 })
+    expectSuccess(second)
+    expect(apps.map(restartsOf), second.log).toEqual([1, 1, 1])
+    const before = await everything()
+    process.kill(pid, 'SIGCONT')
+    const result = await run.result
+    expectFailure(result, /lease of this upstream was lost/)
+    expect(apps.map(restartsOf), result.log).toEqual([1, 1, 1])
+    expect(await everything()).toBe(before)
+    for (const app of apps) expect(await stored(app)).toBe(VALUE)
   })
 
   test('two runs at once: one is refused with the name of the other, and one that waits goes after it', async () => {

@@ -3,7 +3,7 @@ import { freePort } from '../bed/ports.ts'
 import { until } from '../bed/process.ts'
 import { runAction } from '../harness/action-run.ts'
 import { describeInputs, expectFailure, expectSuccess } from '../harness/input-cases.ts'
-import { type ConsulBed, startConsulBed } from './consul-bed.ts'
+import { type ConsulBed, startConsulBed, VALUE } from './consul-bed.ts'
 import {
   consulInputCases,
   nodeSshCases,
@@ -37,9 +37,6 @@ const inputs = (): Record<string, string> => ({
   'health-from': 'runner',
 })
 const run: RunWith = (overrides) => runAction({ action, inputs: { ...inputs(), ...overrides } })
-const unserved = (input: string, value: string) => async () => {
-  expectFailure(await run({ [input]: value }), new RegExp(`\`${input}\` is '${value}', which this version`))
-}
 const SOON = { 'health-timeout': '700ms', 'health-interval': '50ms' }
 
 /** Health by a server that says `status` of the first node. */
@@ -130,10 +127,47 @@ describeInputs(action, {
   'min-live': async () => {
     expectFailure(await run({ 'min-live': '3' }), /2 others serve, the floor is 3/)
   },
-  canary: unserved('canary', '1'),
-  'canary-bake': unserved('canary-bake', '1m'),
-  'verify-drained': unserved('verify-drained', 'true'),
-  verify: unserved('verify', 'true'),
-  'on-failure': unserved('on-failure', 'revert'),
-  revert: unserved('revert', 'true'),
+  canary: async () => {
+    const canary = { canary: '1', verify: 'echo "seen $EVENKEEL_ADDRESS"' }
+    const result = await run({ nodes: bed.inputs['nodes']!, batch: '3', ...canary })
+    expectSuccess(result)
+    const [first, second] = bed.apps
+    expect(result.log).toMatch(
+      new RegExp(`seen ${first!.address}[\\s\\S]*${second!.address} \\| drained in Consul`),
+    )
+    expectFailure(await run({ canary: 'one' }), /`canary` is 'one'/)
+  },
+  'canary-bake': async () => {
+    const result = await run({ canary: '1', 'canary-bake': '345ms' })
+    expectSuccess(result)
+    expect(result.log).toContain('watching the canary for 345 ms')
+    expectFailure(await run({ 'canary-bake': '1m' }), /`canary-bake` is given, but there is no `canary`/)
+  },
+  'verify-drained': async () => {
+    const result = await run({ canary: '1', 'verify-drained': 'echo "no $EVENKEEL_RELEASE"; exit 9' })
+    expectFailure(result, /`verify-drained` failed with exit code 9/, /no v2/)
+    expect(await bed.stored(bed.apps[0]!)).toContain('"down":1')
+  },
+  verify: async () => {
+    const result = await run({ canary: '1', verify: 'false | true\necho never' })
+    expectFailure(result, /`verify` failed with exit code 1/)
+    expect(result.log).not.toMatch(/\| never/)
+    expect(await bed.stored(bed.apps[0]!)).toBe(VALUE)
+  },
+  'on-failure': async () => {
+    const bad = { restart: 'false', revert: 'echo "going back on $EVENKEEL_PORT"' }
+    const back = await run({ ...bad, 'on-failure': 'revert' })
+    expectFailure(back, /1 taken back/)
+    expect(back.log).toContain(`going back on ${bed.apps[0]!.port}`)
+    expect(await bed.stored(bed.apps[0]!)).toBe(VALUE)
+    await resetBed(bed)
+    const stopped = await run({ ...bad, 'on-failure': 'stop' })
+    expectFailure(stopped, /out: /)
+    expect(stopped.log).not.toContain('| going back on')
+  },
+  revert: async () => {
+    expectFailure(await run({ 'on-failure': 'revert' }), /`revert` is required with `on-failure: revert`/)
+    const result = await run({ restart: 'false', revert: 'echo stuck; exit 4', 'on-failure': 'revert' })
+    expectFailure(result, /not all went back/, /exit code 4, last lines: stuck/)
+  },
 })

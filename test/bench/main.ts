@@ -5,6 +5,7 @@ const benchmarks: Readonly<Record<string, () => Promise<unknown>>> = {
   bundles: () => import('./bundles.ts'),
   upload: () => import('./upload.ts'),
   git: () => import('./git.ts'),
+  rollout: () => import('./rollout.ts'),
 }
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))

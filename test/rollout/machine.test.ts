@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { advance } from '../../src/rollout/machine.ts'
 import {
-  advance,
   type Beginning,
   type Command,
   isOver,
@@ -9,8 +9,9 @@ import {
   newRollout,
   type RolloutEvent,
   type RolloutState,
+  type Trial,
   type Work,
-} from '../../src/rollout/machine.ts'
+} from '../../src/rollout/state.ts'
 
 /** Plays a rollout: choices decide which outstanding work answers next, and how. Checks every step on the way. */
 class Play {
@@ -19,7 +20,11 @@ class Play {
   readonly underWay = new Map<string, { work: Work; aborted: boolean }>()
   readonly log: string[] = []
   readonly restarts = new Map<string, number>()
+  readonly reverts = new Map<string, number>()
   readonly proven = new Set<string>()
+  /** Canaries that were tried while they were out, and whether all of them were tried in the pool. */
+  readonly triedOut = new Set<string>()
+  verified = false
   /** Truth: whether a node is in the pool and serves, as the world would have it. */
   readonly inPool = new Map<string, boolean>()
   readonly begun = new Set<string>()
@@ -49,7 +54,11 @@ class Play {
     }
     if (handsOff || this.state.handsOff) throw new Error(`${type} ${node} after hands off`)
     if (this.underWay.has(node)) throw new Error(`${type} ${node} while it is at something else`)
-    if (stopped && (type === 'drain' || type === 'restart')) throw new Error(`${type} ${node} after the stop`)
+    const reverting = this.state.nodes.get(node)?.reverting === true
+    const over = reverting ? this.state.backStopped !== undefined : stopped
+    if (over && ['drain', 'restart', 'revert'].includes(type))
+      throw new Error(`${type} ${node} after the stop`)
+    this.checkTrial(type, node, reverting)
     if (type === 'drain') {
       if (liveBesides(this.state, node) < this.state.minLive) throw new Error(`${node} breaks the floor`)
       this.inPool.set(node, false)
@@ -58,11 +67,33 @@ class Play {
       if (!this.proven.has(node)) throw new Error(`${node} is restarted before its drain is proven`)
       this.restarts.set(node, (this.restarts.get(node) ?? 0) + 1)
     }
+    if (type === 'revert') {
+      if (!this.proven.has(node)) throw new Error(`${node} is taken back before its drain is proven`)
+      if (!this.state.goingBack) throw new Error(`${node} is taken back for no reason`)
+      this.reverts.set(node, (this.reverts.get(node) ?? 0) + 1)
+    }
     this.underWay.set(node, { work: type, aborted: false })
     this.log.push(`  live ${[...this.inPool.values()].filter(Boolean).length}`)
     this.checkFloor()
     const busy = this.underWay.size
     if (busy > this.state.batch) throw new Error(`${busy} nodes at a time`)
+  }
+
+  checkTrial(type: Work, node: string, reverting: boolean): void {
+    const { size, verifyDrained, verify } = this.state.trial
+    const names = [...this.state.nodes.keys()]
+    const canary = names.indexOf(node) < size
+    if (reverting) return
+    if (type === 'drain' && !canary && size > 0) {
+      const canaries = names.slice(0, size).map((name) => this.state.nodes.get(name))
+      if (canaries.some((one) => one?.phase !== 'ended' || one.failure !== undefined))
+        throw new Error(`${node} goes before the canaries have passed`)
+      if (verify && !this.verified) throw new Error(`${node} goes before the canaries were tried`)
+    }
+    if (type === 'verify-drained' && (this.inPool.get(node) || !canary))
+      throw new Error(`${node} is tried where it should not`)
+    if (type === 'undrain' && canary && verifyDrained && this.restarts.has(node) && !this.state.stopped)
+      if (!this.triedOut.has(node)) throw new Error(`${node} goes back without having been tried`)
   }
 
   checkFloor(): void {
@@ -81,7 +112,12 @@ class Play {
     this.underWay.delete(node)
     const type = aborted ? (how === 'done' ? 'done' : 'aborted') : how
     if (type === 'done') {
-      if (work === 'undrain') this.inPool.set(node, true)
+      if (work === 'undrain') {
+        this.inPool.set(node, true)
+        this.proven.delete(node)
+      }
+      if (work === 'verify-drained') this.triedOut.add(node)
+      if (work === 'verify') this.verified = true
       if (work === 'quiet') this.proven.add(node)
     }
     if (type === 'failed') this.tell({ type, node, work, reason: `${work} failed` })
@@ -104,6 +140,13 @@ const rollouts = fc.record({
   minLive: fc.integer({ min: 1, max: 4 }),
   batch: fc.integer({ min: 1, max: 4 }),
   liveOutside: fc.nat(3),
+  trial: fc.record({
+    size: fc.nat(3),
+    verifyDrained: fc.boolean(),
+    bake: fc.boolean(),
+    verify: fc.boolean(),
+  }),
+  onFailure: fc.constantFrom('stop' as const, 'revert' as const),
 })
 
 function start({
@@ -114,6 +157,8 @@ function start({
   minLive: number
   batch: number
   liveOutside: number
+  trial?: Trial
+  onFailure?: 'stop' | 'revert'
 }) {
   const nodes = list.map((beginning, index) => ({ name: `n${index}`, beginning }))
   return new Play(newRollout({ ...rest, nodes }))
@@ -139,8 +184,10 @@ test('through all interleavings the floor holds, and nothing is restarted twice,
       expect(isOver(play.state), play.log.join('\n')).toBe(true)
       for (const [name, node] of play.state.nodes) {
         expect(play.restarts.get(name) ?? 0, play.log.join('\n')).toBeLessThanOrEqual(
-          node.beginning === 'restarted' ? 0 : 1,
+          options.beginnings[[...play.state.nodes.keys()].indexOf(name)] === 'restarted' ? 0 : 1,
         )
+        expect(play.reverts.get(name) ?? 0, play.log.join('\n')).toBeLessThanOrEqual(1)
+        if (options.onFailure === 'stop') expect(node.reverting).toBe(false)
         // Whoever was taken out is back, or is reported with the reason.
         if (node.phase === 'ended' && !play.inPool.get(name)) {
           expect(node.failure, play.log.join('\n')).toBeDefined()
@@ -160,6 +207,7 @@ test('without failures every node is restarted once and ends in the pool', () =>
       for (const [name, node] of play.state.nodes) {
         expect(node).toMatchObject({ phase: 'ended', out: false, healthy: true, failure: undefined })
         expect(play.restarts.get(name) ?? 0).toBe(node.beginning === 'restarted' ? 0 : 1)
+        expect(play.reverts.get(name)).toBeUndefined()
         expect(play.inPool.get(name)).toBe(true)
       }
     }),
@@ -191,4 +239,99 @@ test('a cancel puts back what was not restarted yet, and brings to its end what 
   expect(play.state.nodes.get('n0')).toMatchObject({ out: false, healthy: true })
   expect(play.state.nodes.get('n1')).toMatchObject({ out: false, restarted: false, failure: undefined })
   expect(play.state.nodes.get('n2')).toMatchObject({ phase: 'waiting' })
+})
+
+/** Answers for one node until it is at `work`. */
+function bring(play: Play, node: string, work: Work | undefined): void {
+  for (let steps = 0; play.underWay.get(node)?.work !== work; steps++) {
+    if (steps > 20) throw new Error(`${node} never comes to ${work}: ${play.log.join('\n')}`)
+    play.answer([...play.underWay.keys()].indexOf(node), 'done')
+  }
+}
+const fail = (play: Play, node: string) => play.answer([...play.underWay.keys()].indexOf(node), 'failed')
+const TRIAL = { size: 1, verifyDrained: true, bake: true, verify: true }
+const three = { beginnings: ['in', 'in', 'in'] as Beginning[], minLive: 1, batch: 2, liveOutside: 0 }
+
+test('a canary is tried while it is out, watched, and tried in the pool before any other node goes out', () => {
+  const play = start({ ...three, trial: TRIAL })
+  const works: (Work | undefined)[] = []
+  for (let steps = 0; steps < 10; steps++) {
+    works.push(play.underWay.get('n0')?.work)
+    expect([...play.underWay.keys()]).toEqual(['n0'])
+    play.answer(0, 'done')
+  }
+  expect(works.join(' ')).toBe('drain prove quiet restart check verify-drained undrain confirm bake verify')
+  expect(play.underWay.has('n1')).toBe(true)
+  finish(play)
+  expect(play.inPool).toEqual(
+    new Map([
+      ['n0', true],
+      ['n1', true],
+      ['n2', true],
+    ]),
+  )
+})
+
+test.each([
+  ['verify-drained', true],
+  ['bake', false],
+  ['verify', false],
+] as const)('a canary that fails `%s` ends the rollout', (work, out) => {
+  const play = start({ ...three, trial: TRIAL })
+  bring(play, 'n0', work)
+  fail(play, 'n0')
+  expect(isOver(play.state)).toBe(true)
+  expect(play.state.nodes.get('n0')).toMatchObject({ out, failure: `${work} failed` })
+  expect(play.state.nodes.get('n1')).toMatchObject({ phase: 'waiting' })
+})
+
+test('what was updated goes back in reverse order, each with a drain of its own, when a node turns out bad', () => {
+  const play = start({ ...three, batch: 1, onFailure: 'revert' })
+  bring(play, 'n0', undefined)
+  bring(play, 'n1', 'check')
+  fail(play, 'n1')
+  expect([...play.underWay]).toEqual([['n1', { work: 'prove', aborted: false }]])
+  bring(play, 'n1', undefined)
+  expect([...play.underWay]).toEqual([['n0', { work: 'drain', aborted: false }]])
+  finish(play)
+  expect(play.reverts).toEqual(
+    new Map([
+      ['n1', 1],
+      ['n0', 1],
+    ]),
+  )
+  expect(play.state.nodes.get('n1')).toMatchObject({ out: false, healthy: true, failure: 'check failed' })
+  expect(play.state.nodes.get('n0')).toMatchObject({ out: false, healthy: true, reverting: true })
+  expect(play.state.nodes.get('n2')).toMatchObject({ phase: 'waiting' })
+})
+
+test('a node that fails on its way back stays out, and no further one goes back', () => {
+  const play = start({ ...three, batch: 1, onFailure: 'revert' })
+  bring(play, 'n0', undefined)
+  bring(play, 'n1', 'restart')
+  fail(play, 'n1')
+  bring(play, 'n1', 'revert')
+  fail(play, 'n1')
+  expect(isOver(play.state)).toBe(true)
+  expect(play.state.backStopped).toBe('n1: revert failed')
+  expect(play.state.nodes.get('n1')).toMatchObject({
+    out: true,
+    failure: 'restart failed; on its way back: revert failed',
+  })
+  expect(play.state.nodes.get('n0')).toMatchObject({ out: false, reverting: false })
+})
+
+test('a load balancer that does not follow is no reason to take nodes back, nor is a cancel', () => {
+  const play = start({ ...three, batch: 1, onFailure: 'revert' })
+  bring(play, 'n0', undefined)
+  bring(play, 'n1', 'prove')
+  fail(play, 'n1')
+  finish(play)
+  expect(play.state.goingBack).toBe(false)
+  const cancelled = start({ ...three, batch: 1, onFailure: 'revert' })
+  bring(cancelled, 'n0', 'check')
+  cancelled.tell({ type: 'cancel' })
+  fail(cancelled, 'n0')
+  expect(cancelled.reverts.size).toBe(0)
+  expect(isOver(cancelled.state)).toBe(true)
 })

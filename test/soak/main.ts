@@ -3,6 +3,12 @@ import process from 'node:process'
 
 const soaks: Readonly<Record<string, (count: number | undefined) => Promise<boolean>>> = {
   upload: async () => (await import('./upload.ts')).soakUpload(),
+  rollouts: async (count = 100) => {
+    const { soak } = await import('./rollouts.ts')
+    const result = await soak({ rollouts: count, controls: 10 }, (line) => console.log(line))
+    console.log(result)
+    return result.failed === 0 && result.control.every((failed) => failed > 0)
+  },
   git: async (count = 20) => (await (await import('./git.ts')).soakGit(count)) === 0,
 }
 

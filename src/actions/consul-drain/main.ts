@@ -58,7 +58,7 @@ export const consulDrain: Action = {
 /** Drains and proves it; what fails or is cancelled on the way is undone. From the end on the drain is kept. */
 async function takeOut(run: Run, fleet: Fleet, lease: Lease, node: string): Promise<void> {
   const { context } = run
-  const work = new NodeWork(fleet, {}, context)
+  const work = new NodeWork(fleet, undefined, context)
   const signal = AbortSignal.any([context.signal, lease.lost])
   let kept: JournalEntry
   try {

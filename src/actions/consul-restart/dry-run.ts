@@ -33,7 +33,7 @@ export async function showPlan(
     const todo = takenOver
       ? 'an abandoned drain: put back or taken over'
       : plannedAt >= 0
-        ? `restart (${plannedAt + 1})`
+        ? `restart (${plannedAt + 1}${plannedAt < inputs.canary ? ', canary' : ''})`
         : (skipped?.reason ?? 'not in `nodes`')
     return [
       address,

@@ -12,6 +12,13 @@ export interface ConsulRestartInputs extends ConsulInputs {
   readonly drainTimeoutMs: number
   readonly minLive: number
   readonly batch: (nodes: number) => number
+  readonly canary: number
+  readonly canaryBakeMs: number
+  /** Runner commands; '' for none. */
+  readonly verifyDrained: string
+  readonly verify: string
+  readonly onFailure: 'stop' | 'revert'
+  readonly revert: string
 }
 
 export function readInputs(read: InputReader): ConsulRestartInputs {
@@ -26,15 +33,22 @@ export function readInputs(read: InputReader): ConsulRestartInputs {
   if (batch === undefined) {
     read.problem('batch', `is '${read.text('batch')}': write a number such as 1, or a percentage such as 20%`)
   }
-  read.unserved('canary')
-  read.unserved('canary-bake')
-  read.unserved('verify-drained')
-  read.unserved('verify')
-  read.unserved('on-failure', ['stop'])
-  read.unserved('revert')
+  const canary = read.text('canary') === '' ? 0 : read.integer('canary', { min: 0, max: 10_000 })
+  const canaryBakeMs = read.text('canary-bake') === '' ? 0 : read.duration('canary-bake')
+  for (const name of canary === 0 ? ['canary-bake', 'verify-drained', 'verify'] : []) {
+    if (read.text(name) !== '')
+      read.problem(name, 'is given, but there is no `canary`: say how many nodes go first')
+  }
+  const onFailure = read.choice('on-failure', ['stop', 'revert'])
+  const revert = read.text('revert')
+  if (onFailure === 'revert' && revert === '') {
+    read.problem('revert', 'is required with `on-failure: revert`: the remote command that takes a node back')
+  }
   return {
     ...consul,
-    ...{ nodes, release },
+    ...{ nodes, release, canary, canaryBakeMs, onFailure, revert },
+    verifyDrained: read.text('verify-drained'),
+    verify: read.text('verify'),
     restart: read.required('restart'),
     drainTimeoutMs: read.duration('drain-timeout'),
     minLive: read.integer('min-live', { min: 1, max: MOST_COUNTED }),

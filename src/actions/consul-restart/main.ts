@@ -1,17 +1,19 @@
+import { setFlagsFromString } from 'node:v8'
 import { readJournal, readReleases } from '../../consul/journal.ts'
 import type { Lease } from '../../consul/lease.ts'
 import { readUpstream } from '../../consul/upstream.ts'
 import type { Context } from '../../context.ts'
 import { describeError } from '../../failure.ts'
-import { newRollout, type RolloutState } from '../../rollout/machine.ts'
-import { NodeWork } from '../../rollout/node-work.ts'
+import { NodeWork, type Trying } from '../../rollout/node-work.ts'
 import { type Plan, planRollout } from '../../rollout/plan.ts'
 import { progressLine } from '../../rollout/progress.ts'
 import { type Recovered, recoverDrains } from '../../rollout/recovery.ts'
 import { makeReport, type RolloutReport } from '../../rollout/report.ts'
 import { runRollout } from '../../rollout/run.ts'
+import { newRollout, type RolloutState } from '../../rollout/state.ts'
 import type { Action } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
+import { runOnRunner } from '../../runner/runner-command.ts'
 import { settleDrains } from '../consul-settle.ts'
 import {
   fleetOf,
@@ -40,6 +42,8 @@ export const consulRestart: Action = {
   async main(run) {
     const inputs = run.inputs(readInputs)
     const { context } = run
+    // Many connections make much short-lived garbage: what is collected late is held by a small runner.
+    setFlagsFromString('--optimize-for-size')
     const release = inputs.release || defaultRelease(run.github)
     const world = await openWorld(inputs, context)
     try {
@@ -78,11 +82,28 @@ async function rollOut(job: Job, lease: Lease): Promise<RolloutReport> {
   const recovered = await recoverDrains(fleet, left, new Set(wanted), context)
   const plan = await makePlan(job, recovered)
   const adopted = recovered.filter(({ outcome }) => outcome === 'taken over').map(({ entry }) => entry)
-  const work = new NodeWork(fleet, { restart: inputs.restart, adopted }, context)
+  const { canary, restart, revert, onFailure } = inputs
+  const work = new NodeWork(
+    fleet,
+    {
+      ...{ restart, revert, adopted },
+      before: await readReleases(world.client, upstream, context),
+      canaries: plan.nodes.slice(0, canary).map(({ name }) => name),
+      bakeMs: inputs.canaryBakeMs,
+      tryOut: (which, node, trying) => tryOut(job, which, node, trying),
+    },
+    context,
+  )
   const names = new Map(
     plan.nodes.map(({ name }, index) => [name, `${index + 1}/${plan.nodes.length} ${name}`]),
   )
-  const start = newRollout({ minLive, batch: inputs.batch(wanted.length), ...plan })
+  const trial = {
+    size: canary,
+    verifyDrained: inputs.verifyDrained !== '',
+    bake: inputs.canaryBakeMs > 0,
+    verify: inputs.verify !== '',
+  }
+  const start = newRollout({ minLive, batch: inputs.batch(wanted.length), ...plan, trial, onFailure })
   let shown = ''
   const onChange = (state: RolloutState) => {
     const line = progressLine(state)
@@ -125,6 +146,21 @@ async function makePlan(
   })
   for (const { address, reason } of plan.skipped) context.log.warn(`${address} is not restarted: ${reason}`)
   return plan
+}
+
+/** Tries a canary by the workflow's own command, on the runner. */
+function tryOut(
+  { inputs, release }: Job,
+  which: Parameters<Trying>[0],
+  { address, ip, port }: Parameters<Trying>[1],
+  context: Context,
+): Promise<void> {
+  const command = which === 'verify' ? inputs.verify : inputs.verifyDrained
+  const variables = {
+    ...{ EVENKEEL_RELEASE: release, EVENKEEL_ADDRESS: address },
+    ...{ EVENKEEL_IP: ip, EVENKEEL_PORT: String(port) },
+  }
+  return runOnRunner(which, command, variables, context)
 }
 
 function uncancelled(context: Context): Context {

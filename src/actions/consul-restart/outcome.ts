@@ -20,9 +20,11 @@ export async function conclude(run: Run, report: RolloutReport): Promise<void> {
   if (run.context.signal.aborted) throw new Cancelled('cancelled', { state })
   if (stopped === undefined) return
   const untouched = nodes.filter(({ outcome }) => outcome === 'untouched').length
+  const { updated, reverted, backStopped } = report
+  const back = reverted.length === 0 ? '' : `${reverted.length} taken back, `
   throw new Failure('the rollout was stopped', {
-    seen: stopped,
-    state: `${report.updated.length} updated, ${untouched} untouched; ${state}`,
+    seen: backStopped === undefined ? stopped : `${stopped}; not all went back: ${backStopped}`,
+    state: `${updated.length} updated, ${back}${untouched} untouched; ${state}`,
     hint:
       out.length === 0
         ? 'put right what stopped it and run the job again: it goes on where it was'
@@ -30,13 +32,26 @@ export async function conclude(run: Run, report: RolloutReport): Promise<void> {
   })
 }
 
+/** More rows than this are folded away, but for those that need a look. */
+const ROWS_SHOWN = 30
+const OUTCOME_COLUMN = 2
+
+function tables(header: string[], rows: string[][]): string[] {
+  if (rows.length === 0) return ['There was nothing to restart.']
+  if (rows.length <= ROWS_SHOWN) return [markdownTable(header, rows)]
+  const apart = rows.filter((row) => row[OUTCOME_COLUMN] !== 'updated').slice(0, ROWS_SHOWN)
+  const all = `<details><summary>All ${rows.length} nodes</summary>\n\n${markdownTable(header, rows)}\n</details>`
+  return apart.length === 0 ? [all] : [markdownTable(header, apart), all]
+}
+
 function summaryOf(report: RolloutReport): string {
   const { header, rows } = reportTable(report)
-  const { upstream, release, updated, nodes, durationMs, stopped } = report
+  const { upstream, release, updated, nodes, durationMs, stopped, backStopped } = report
   const lines = [
     `### Rolling restart of ${plainMarkdown(upstream)}: ${updated.length} of ${nodes.length} nodes updated to ${plainMarkdown(release)} in ${formatDuration(durationMs)}`,
     ...(stopped === undefined ? [] : [`**Stopped:** ${plainMarkdown(stopped)}`]),
-    rows.length === 0 ? 'There was nothing to restart.' : markdownTable(header, rows),
+    ...(backStopped === undefined ? [] : [`**Not all went back:** ${plainMarkdown(backStopped)}`]),
+    ...tables(header, rows),
     ...report.recovered.map(
       ({ address, outcome, reason }) =>
         `Left out by an earlier run: ${plainMarkdown(`${address}: ${outcome} (${reason})`)}`,
