@@ -68674,15 +68674,29 @@ class InputReader {
             .map((line) => line.trim())
             .filter((line) => line !== '' && !line.startsWith('#'));
     }
-    /** `KEY=VALUE` lines as an environment; the values are kept as they are. */
+    /**
+     * `KEY=VALUE` lines as an environment; the values are kept as they are. A value of several lines is written as in
+     * GITHUB_ENV: `KEY<<END`, its lines, and a line `END`.
+     */
     environment(name) {
         const env = {};
-        for (const line of this.lines(name)) {
-            const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line);
-            if (match?.[1] === undefined)
-                this.problem(name, `'${line.split('=')[0]}' is not a KEY=VALUE line`);
-            else
-                env[match[1]] = match[2] ?? '';
+        const lines = this.text(name).split(/\r?\n/);
+        for (let line = lines.shift(); line !== undefined; line = lines.shift()) {
+            const text = line.trim();
+            if (text === '' || text.startsWith('#'))
+                continue;
+            const [, key, sign, rest = ''] = /^([A-Za-z_][A-Za-z0-9_]*)(=|<<)(.*)$/.exec(text) ?? [];
+            if (key === undefined)
+                this.problem(name, `'${text.split('=')[0]}' is not a KEY=VALUE line`);
+            else if (sign === '=')
+                env[key] = rest;
+            else {
+                const end = lines.findIndex((one) => one.trim() === rest);
+                if (rest === '' || end < 0)
+                    this.problem(name, `begins ${key}<<${rest} and has no line '${rest}' that ends it`);
+                env[key] = lines.splice(0, end < 0 ? lines.length : end).join('\n');
+                lines.shift();
+            }
         }
         return env;
     }
@@ -69356,6 +69370,8 @@ function parseJournalEntry(text) {
         return undefined;
     if (typeof entry.held !== 'boolean' || !steps.includes(entry.step))
         return undefined;
+    if (entry.unit !== undefined && !/^[A-Za-z0-9._+-]{1,200}$/.test(String(entry.unit)))
+        return undefined;
     const { address, original } = entry;
     if (parseAddress(address) === undefined)
         return undefined;
@@ -69467,7 +69483,10 @@ async function drainNode(drains, { address, id, release, held = false }, guard, 
         const value = drainedValue(target.value, id);
         if (value === undefined)
             throw refusal(address, 'its value would become too long for nginx-upsync');
-        const counted = await guard([...nodes.values()].filter((node) => node !== target && !node.down));
+        const all = [...nodes.values()];
+        const place = all.indexOf(target);
+        const others = [...all.slice(place + 1), ...all.slice(0, place)].filter(({ down }) => !down);
+        const counted = await guard(others);
         lease.assertHeld();
         const operations = [
             lease.check,
@@ -69505,7 +69524,7 @@ async function noteStep(drains, entry, step, change, context) {
 }
 /**
  * Puts one node back: its value becomes what it was before the drain, unless somebody else has changed it meanwhile.
- * `release` notes what the node now runs.
+ * `release` notes what the node now runs; '' that it is not known.
  */
 async function undrainNode(drains, entry, { release }, context) {
     const { client, upstream, lease } = drains;
@@ -69523,8 +69542,11 @@ async function undrainNode(drains, entry, { release }, context) {
             operations.push({ verb: 'cas', key: target.key, value: original, index: target.modifyIndex });
         if (own)
             operations.push({ verb: 'delete', key: keys.journal(address) });
-        if (release !== undefined)
-            operations.push({ verb: 'set', key: keys.release(address), value: release });
+        const releaseKey = keys.release(address);
+        if (release === '')
+            operations.push({ verb: 'delete', key: releaseKey });
+        else if (release !== undefined)
+            operations.push({ verb: 'set', key: releaseKey, value: release });
         lease.assertHeld();
         const conflicts = await attemptTransaction(drains, operations, context);
         if (conflicts?.length === 0) {
@@ -69686,7 +69708,11 @@ function peersOf(page, upstream) {
 
 
 
+
+
 const status_page_ANSWER_TIMEOUT_MS = 5_000;
+/** How long a reading waits for more nodes that want to know. */
+const GATHER_MS = 5;
 const LONGEST_PAGE = 4 * 1024 * 1024;
 /**
  * The load balancers' own addresses, as far as they can be told from those of their pages. Names are resolved only
@@ -69704,15 +69730,50 @@ async function pageAddresses({ urls, from }) {
     }));
     return new Set(found.flat());
 }
+/** Readings that have been asked for and have not begun, by page. */
+const asked = new WeakMap();
 /**
- * Reads one page over a connection of its own: a page speaks for the worker that accepted the connection.
- * Throws a `Failure` that names the page.
+ * Reads one page over a connection of its own: a page speaks for the worker that accepted the connection. Those who
+ * ask at about the same time get the same answer, which begins after each of them has asked: a page speaks for all
+ * nodes. Throws a `Failure` that names the page.
  */
-async function readStatusPage(url, { from, upstream }, signal) {
+async function readStatusPage(url, pages, signal) {
+    const coming = asked.get(pages) ?? new Map();
+    asked.set(pages, coming);
+    let reading = coming.get(url);
+    if (reading === undefined) {
+        reading = (0,promises_namespaceObject.setTimeout)(GATHER_MS).then(() => {
+            coming.delete(url);
+            return readOnce(url, pages);
+        });
+        // Each who asks hears of a failure; one who has gone meanwhile need not.
+        reading.catch(() => { });
+        coming.set(url, reading);
+    }
+    return unlessCancelled(reading, signal);
+}
+/** The reading goes on for the others. */
+async function unlessCancelled(reading, signal) {
+    throwIfCancelled(signal);
+    let cancel = () => { };
+    const gone = new Promise((_, reject) => {
+        cancel = () => reject(cancelled(signal));
+        signal.addEventListener('abort', cancel, { once: true });
+    });
+    try {
+        return await Promise.race([reading, gone]);
+    }
+    finally {
+        signal.removeEventListener('abort', cancel);
+    }
+}
+async function readOnce(url, { from, upstream }) {
     const dispatcher = from === 'runner' ? new undici/* Agent */.g6({ pipelining: 0 }) : tunnelDispatcher(from);
     try {
-        const bounded = AbortSignal.any([signal, AbortSignal.timeout(status_page_ANSWER_TIMEOUT_MS)]);
-        const { statusCode, body } = await (0,undici/* request */.Em)(url, { dispatcher, signal: bounded });
+        const { statusCode, body } = await (0,undici/* request */.Em)(url, {
+            dispatcher,
+            signal: AbortSignal.timeout(status_page_ANSWER_TIMEOUT_MS),
+        });
         if (statusCode !== 200)
             throw new Failure('the status page of a load balancer has a wrong status', {
                 seen: `status ${statusCode}`,
@@ -69732,7 +69793,6 @@ async function readStatusPage(url, { from, upstream }, signal) {
         return peers;
     }
     catch (error) {
-        signal.throwIfAborted();
         if (error instanceof Failure)
             throw new Failure(error.message, { ...error.details, host: url, hint: hintFor(url) });
         throw new Failure('the status page of a load balancer cannot be read', {
@@ -69754,8 +69814,8 @@ function hintFor(url) {
 
 
 
-/** Between two rounds of fresh connections: about 80 of them in the shortest window. */
-const PAUSE_MS = 25;
+/** Between two rounds of fresh connections: about 40 of them in the shortest window. */
+const PAUSE_MS = 40;
 const OBJECTION_EVERY_MS = 200;
 /** upsync sleeps its interval and up to 1 s after each answer; the rest is for the answers themselves. */
 const SLACK_MS = 1_500;
@@ -69900,13 +69960,14 @@ done
 printf '%s\\n' "$seen"`;
 /** The connections to one port of a node, from the node's own kernel. */
 class SocketWatch {
-    #connection;
+    #connect;
     #address;
     #baseline;
     /** The addresses that have sent requests before the drain. */
     #seen = new Set();
-    constructor(connection, address) {
-        this.#connection = connection;
+    /** `connect` gives the node's connection, a new one where it has broken; left out where there is no login. */
+    constructor(connect, address) {
+        this.#connect = connect;
         this.#address = address;
     }
     /** Whether the table has shown traffic to this port: in a network namespace of its own it never does. */
@@ -69958,16 +70019,25 @@ class SocketWatch {
         const table = await this.#read(LOOK_ONCE, signal);
         if (table !== undefined)
             return table;
-        throw new Failure('the socket table cannot be read any more', { host: this.#connection?.name });
+        const { ip, port } = this.#address;
+        throw new Failure(`the socket table of ${ip}:${port} cannot be read any more`);
     }
     /** Undefined where it cannot be read: no login to this node, or no `ss` on it. */
     async #read(script, signal) {
-        if (this.#connection === undefined)
+        if (this.#connect === undefined)
             return undefined;
-        const { code, stdout } = await this.#connection.script(`${TABLE}\n${script}`, {
+        const options = {
             env: { EVENKEEL_PORT: String(this.#address.port) },
             signal,
             keepBytes: 64 * 1024 * 1024,
+        };
+        const connection = await this.#connect();
+        const look = (from) => from.script(`${TABLE}\n${script}`, options);
+        const connect = this.#connect;
+        const { code, stdout } = await look(connection).catch(async (error) => {
+            if (signal.aborted || connection.isOpen)
+                throw error;
+            return look(await connect());
         });
         return code === 0 ? parseSocketTable(stdout) : undefined;
     }
@@ -70134,31 +70204,40 @@ function probe_firstLine(text) {
 /** A transaction holds 64 operations, some of which are not checks of counted nodes. */
 const MOST_COUNTED = 60;
 /** The probe for one node; undefined where nothing is checked. Never takes another way than the one asked for. */
-async function probeOf({ health, connections, release }, address) {
+function probeOf({ health, connections, release }, address) {
     if (health === undefined)
         return undefined;
     const node = parseAddress(address);
     if (node === undefined)
         throw new TypeError(`not an address: ${address}`);
-    const vantage = health.from === 'node' ? await connectionOf(connections, address) : health.from;
     const { ip } = node;
     const port = String(node.port);
-    return makeProbe(health.check, vantage, {
+    const subject = {
         placeholders: { address, ip, port, name: address },
         tcpHost: ip,
         env: { EVENKEEL_RELEASE: release, EVENKEEL_IP: ip, EVENKEEL_PORT: port, EVENKEEL_ADDRESS: address },
-    });
-}
-function connectionOf(connections, address) {
-    if (connections?.has(address))
-        return connections.get(address);
-    throw new Failure(`the health of ${address} cannot be asked from the node`, {
-        hint: 'give the SSH inputs and its target in `nodes`, or set `health-from`',
-    });
+    };
+    const { check, from } = health;
+    if (from !== 'node')
+        return makeProbe(check, from, subject);
+    if (!connections?.has(address)) {
+        throw new Failure(`the health of ${address} cannot be asked from the node`, {
+            hint: 'give the SSH inputs and its target in `nodes`, or set `health-from`',
+        });
+    }
+    // Asked for each time: the connection may have broken since.
+    return async (signal) => {
+        try {
+            return await makeProbe(check, await connections.get(address), subject)(signal);
+        }
+        catch (error) {
+            return { ok: false, error: describeError(error).replaceAll('\n', ' ') };
+        }
+    };
 }
 /** Polls until the node is well or the time is over; undefined where nothing is checked. */
 async function pollNode(fleet, address, context, longestMs = Number.POSITIVE_INFINITY) {
-    const probe = await probeOf(fleet, address);
+    const probe = probeOf(fleet, address);
     if (probe === undefined || fleet.health === undefined)
         return undefined;
     const { policy } = fleet.health;
@@ -70177,7 +70256,8 @@ async function confirmIn({ pages, lbIntervalMs }, address, context) {
  * Decides by up to three witnesses which nodes serve: Consul calls them up, every load balancer's page does, and they
  * answer when asked. Those that count are enough to hold the floor; their keys must not change until the drain.
  */
-function floorGuard(fleet, { signal }) {
+function floorGuard(fleet, context) {
+    const { signal } = context;
     return async (others) => {
         const { minLive, pages } = fleet;
         const tooFew = (live, witness, seen) => new Failure(`only ${live} other nodes serve (${witness}), the floor \`min-live\` is ${minLive}`, {
@@ -70187,7 +70267,10 @@ function floorGuard(fleet, { signal }) {
         });
         if (others.length < minLive)
             throw tooFew(others.length, 'Consul');
-        let live = others;
+        // From the far side of the circle: nodes that go out at the same time are neighbours, and must not count on
+        // each other.
+        const far = Math.floor(others.length / 2);
+        let live = [...others.slice(far), ...others.slice(0, far)];
         for (const url of pages?.urls ?? []) {
             const peers = await readStatusPage(url, pages, signal);
             live = live.filter(({ address }) => peers.get(address)?.down === false);
@@ -70202,7 +70285,7 @@ function floorGuard(fleet, { signal }) {
         for (let from = 0; from < live.length && counted.length < wanted;) {
             const asked = live.slice(from, from + wanted - counted.length);
             from += asked.length;
-            const answers = await Promise.all(asked.map(({ address }) => askOnce(fleet, address, signal)));
+            const answers = await Promise.all(asked.map(({ address }) => askOnce(fleet, address, context)));
             for (const [index, answer] of answers.entries()) {
                 const node = asked[index];
                 if (node === undefined)
@@ -70218,51 +70301,537 @@ function floorGuard(fleet, { signal }) {
         return counted;
     };
 }
-async function askOnce(fleet, address, signal) {
+/** Answers that several drains at about the same time share, in ms: else a batch asks each node once per drain. */
+const ANSWER_KEEPS_MS = 1_000;
+const answers = new WeakMap();
+async function askOnce(fleet, address, { clock, signal }) {
+    const known = answers.get(fleet) ?? new Map();
+    answers.set(fleet, known);
+    const now = clock.monotonic();
+    let one = known.get(address);
+    if (one === undefined || now - one.at > ANSWER_KEEPS_MS) {
+        // Not bound to the one who asks first: a probe ends by itself within seconds.
+        one = { at: now, answer: ask(fleet, address) };
+        known.set(address, one);
+    }
+    const answer = await one.answer;
+    signal.throwIfAborted();
+    return answer;
+}
+async function ask(fleet, address) {
     try {
-        const probe = await probeOf(fleet, address);
-        return (await probe?.(signal)) ?? { ok: true };
+        return (await probeOf(fleet, address)?.(new AbortController().signal)) ?? { ok: true };
     }
     catch (error) {
-        signal.throwIfAborted();
         return { ok: false, error: error instanceof Error ? error.message : String(error) };
     }
 }
 
+;// CONCATENATED MODULE: ./src/ssh/quote.ts
+/**
+ * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
+ * Throws on a NUL byte, which no argument can carry.
+ */
+function quote_quote(argument) {
+    if (argument.includes('\0'))
+        throw new TypeError('a shell argument cannot hold a NUL byte');
+    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}
+/** Several arguments, each quoted, with spaces between. */
+function quoteAll(args) {
+    return args.map(quote_quote).join(' ');
+}
+
+;// CONCATENATED MODULE: external "node:string_decoder"
+const external_node_string_decoder_namespaceObject = require("node:string_decoder");
+;// CONCATENATED MODULE: ./src/ssh/output-tail.ts
+
+
+/** Output without newlines (a progress bar, a binary) is cut into lines of this many characters. */
+const LONGEST_LINE = 65_536;
+/** Splits output into lines as it comes and keeps the last bytes of it. */
+class OutputTail {
+    #limit;
+    #onLine;
+    #decoder = new external_node_string_decoder_namespaceObject.StringDecoder('utf8');
+    #chunks = [];
+    #bytes = 0;
+    #partial = '';
+    constructor(limit, onLine) {
+        this.#limit = limit;
+        this.#onLine = onLine;
+    }
+    push(chunk) {
+        this.#chunks.push(chunk);
+        this.#bytes += chunk.length;
+        while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#limit && this.#chunks.length > 1) {
+            this.#bytes -= this.#chunks.shift()?.length ?? 0;
+        }
+        if (this.#onLine === undefined)
+            return;
+        const lines = (this.#partial + this.#decoder.write(chunk)).split('\n');
+        this.#partial = lines.pop() ?? '';
+        if (this.#partial.length > LONGEST_LINE) {
+            lines.push(this.#partial);
+            this.#partial = '';
+        }
+        for (const line of lines)
+            this.#onLine(line);
+    }
+    end() {
+        if (this.#onLine !== undefined && this.#partial !== '')
+            this.#onLine(this.#partial);
+        this.#partial = '';
+    }
+    get text() {
+        return external_node_buffer_.Buffer.concat(this.#chunks).subarray(-this.#limit).toString('utf8');
+    }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
+
+/** Constant, so that it means the same to every login shell and shows nothing in the process list. */
+const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
+/** The command to execute and the text for its standard input. Pure. */
+function remoteScript(text, { cwd, env = {} }) {
+    const lines = ['set -e', 'exec </dev/null'];
+    for (const [name, value] of Object.entries(env))
+        lines.push(`export ${shellName(name)}=${quote_quote(value)}`);
+    // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
+    if (cwd !== undefined)
+        lines.push(`CDPATH= cd -- ${quote_quote(cwd)}`);
+    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
+}
+function shellName(name) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+        throw new TypeError(`'${name}' is not an environment variable name`);
+    return name;
+}
+
+;// CONCATENATED MODULE: ./src/ssh/unit-script.ts
+
+
+/** Exit statuses of the start script. */
+const BUSY = 75;
+const FENCED = 76;
+/** Unit folders that are kept, for their logs. */
+const KEPT_UNITS = 20;
+/**
+ * Runs under `setsid`, apart from any connection. Holds fd 9, the lock on the work, which the kernel frees when it
+ * ends, however that happens. Each phase has a session and process group of its own; TERM asks to end the phases
+ * that the file `cancel` names.
+ */
+const SUPERVISOR = String.raw `
+trap '' HUP
+exec </dev/null
+group= phase= on_cancel= ended= woken=
+printf '%s\n' "$$" >"$unit/pid"
+finish() {
+  # On a full disk there is no result, rather than an empty one.
+  ! printf '{"outcome":"%s","phase":"%s","code":%s}\n' "$1" "$phase" "$2" >"$unit/result.new" ||
+    mv "$unit/result.new" "$unit/result"
+  exit 0
+}
+asked() {
+  case " $(cat "$unit/cancel" 2>/dev/null) " in *" $phase "*) return 0 ;; esac
+  return 1
+}
+signal_group() {
+  kill -s "$1" -- "-$group" 2>/dev/null || kill -s "$1" "$group" 2>/dev/null
+}
+end_group() {
+  [ -n "$group" ] || return 0
+  signal_group TERM
+  n=0
+  while signal_group 0 && [ "$n" -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
+  signal_group KILL
+  [ "$on_cancel" = end-all ] || return 0
+  # Children that left the group still carry the unit's name.
+  for environ in $(grep -lzFx "EVENKEEL_UNIT=$name" /proc/[0-9]*/environ 2>/dev/null); do
+    stray=$(printf '%s' "$environ" | tr -cd 0-9)
+    kill -s KILL "$stray" 2>/dev/null
+  done
+}
+trap 'woken=1; if asked; then ended=1; [ "$on_cancel" = finish ] || end_group; fi' TERM
+run_phase() {
+  phase=$1 on_cancel=$3
+  printf '%s\n' "$phase" >"$unit/phase.new"
+  mv "$unit/phase.new" "$unit/phase"
+  ! asked || finish cancelled 0
+  began=$(date +%s)
+  printf '%s\n' "$4" | EVENKEEL_UNIT=$name setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
+  group=$!
+  printf '%s %s\n' "$group" "$on_cancel" >"$unit/group"
+  [ -z "$ended" ] || [ "$on_cancel" = finish ] || end_group
+  woken=1
+  while [ -n "$woken" ]; do woken=; wait "$group"; code=$?; done
+  [ -z "$ended" ] || finish cancelled "$code"
+  case $code in
+    0) group= ;;
+    124 | 137)
+      [ $(($(date +%s) - began)) -ge "$2" ] || finish failed "$code"
+      end_group
+      finish timeout "$code" ;;
+    *) finish failed "$code" ;;
+  esac
+}
+`;
+/** Comes before the log's bytes: what a login shell prints of its own must not count among them. */
+const LOG_BEGINS = '\x1eevenkeel-log\n';
+/** Lines of the log from byte `offset` on to standard output; at the end the result to standard error. */
+const FOLLOW = String.raw `
+if [ ! -d "$unit" ]; then printf '{"outcome":"absent","phase":"","code":0}\n' >&2; exit 0; fi
+printf '\036evenkeel-log\n'
+while :; do
+  over=
+  if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi
+  size=$(($(wc -c <"$unit/log")))
+  if [ "$size" -gt "$offset" ]; then
+    tail -c "+$((offset + 1))" "$unit/log" | head -c "$((size - offset))"
+    offset=$size
+  fi
+  [ -z "$over" ] || break
+  sleep 0.1
+done
+if [ -s "$unit/result" ]; then cat "$unit/result" >&2
+else printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$unit/phase" 2>/dev/null)" >&2; fi
+`;
+/**
+ * Ends what is left of units whose supervisor was killed: its group, found again by the unit's name in the environment
+ * (numbers are used again after a restart), and of work that must not live on, everything with that name.
+ */
+const END_LEFT_OVER = String.raw `
+left_over() {
+  for environ in $(grep -lzFx "EVENKEEL_UNIT=$left_name" /proc/[0-9]*/environ 2>/dev/null); do
+    pid=$(printf '%s' "$environ" | tr -cd 0-9)
+    [ "$left_cancel" = end-all ] ||
+      [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d ' ' -f 3)" = "$left_group" ] || continue
+    printf '%s ' "$pid"
+  done
+}
+for left in "$folder"/units/*; do
+  [ -f "$left/group" ] && [ ! -s "$left/result" ] || continue
+  left_name=$(basename -- "$left")
+  read -r left_group left_cancel <"$left/group" || :
+  kill -s TERM $(left_over) 2>/dev/null || :
+  n=0
+  while [ -n "$(left_over)" ] && [ "$n" -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
+  kill -s KILL $(left_over) 2>/dev/null || :
+  printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$left/phase")" >"$left/result"
+done
+`;
+/** Starts a unit and follows it. */
+function startScript(plan) {
+    const { name, folder, cwd, fence, journal, phases } = plan;
+    const supervisor = [
+        `${variables(folder, name)} name=${quote_quote(name)}`,
+        SUPERVISOR,
+        ...phases.map((phase) => {
+            const text = remoteScript(phase.script, { env: { ...phase.env, EVENKEEL_UNIT: name } }).stdin;
+            const seconds = Math.max(1, Math.ceil(phase.timeoutMs / 1_000));
+            return `run_phase ${phase.name} ${seconds} ${phase.onCancel} ${quote_quote(text)}`;
+        }),
+        'finish ok 0',
+    ].join('\n');
+    return String.raw `
+${variables(folder, name)} offset=0
+exec 9>>"$folder/work.lock"
+flock -n 9 || exit ${BUSY}
+${END_LEFT_OVER}
+[ "$(cat "$folder/fence")" -le ${fence} ] || exit ${FENCED}
+old_umask=$(umask)
+umask 077
+mkdir -p "$folder/units"
+ls -1 "$folder/units" | sort -r | tail -n +${KEPT_UNITS} | while IFS= read -r old; do rm -rf "$folder/units/$old"; done
+mkdir "$unit"
+: >"$unit/log"
+printf '%s\n' ${quote_quote(journal)} >"$folder/current.new"
+mv "$folder/current.new" "$folder/current.json"
+umask "$old_umask"
+CDPATH= cd -- ${quote_quote(cwd)}
+printf '%s\n' ${quote_quote(supervisor)} | setsid sh -c 'eval "$(cat)"' ${quote_quote(`evenkeel-${name}`)} >>"$unit/log" 2>&1 &
+exec 9>&-
+${FOLLOW}`;
+}
+/** Follows a unit that was started before. */
+function followScript(folder, name, offset) {
+    return `${variables(folder, name)} offset=${offset}\n${FOLLOW}`;
+}
+/** Asks a unit to end if it is in one of the phases, or as soon as it comes to one. */
+function unit_script_cancelScript(folder, name, phases) {
+    return String.raw `
+${variables(folder, name)}
+if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then exit 0; fi
+printf '%s\n' ${quote(phases.join(' '))} >"$unit/cancel"
+kill -s TERM "$(cat "$unit/pid")"
+`;
+}
+function variables(folder, name) {
+    return `folder=${quote_quote(folder)} unit=${quote_quote(`${folder}/units/${name}`)}`;
+}
+
+;// CONCATENATED MODULE: ./src/ssh/unit.ts
+
+
+
+
+
+const LAST_LINES = 20;
+/**
+ * Starts a unit: work that goes on whatever becomes of the connection, its log on the server. Streams the log and
+ * resolves with the result; after a cut it connects again and goes on with the next byte. Rejects with `Cancelled`
+ * when the signal aborts; the unit then still runs (see `cancelUnit`).
+ */
+async function runUnit(server, plan, onLine, context) {
+    const stream = new UnitStream(server, plan, onLine);
+    const first = await stream.follow(startScript(plan), context);
+    // The connection broke before anything of the unit was there.
+    if (first.outcome === 'absent') {
+        const second = await stream.follow(startScript(plan), context);
+        if (second.outcome !== 'absent')
+            return second;
+    }
+    return first;
+}
+/** Follows a unit that runs or has ended, from the beginning of its log. */
+async function attachUnit(server, unit, onLine, context) {
+    const result = await new UnitStream(server, unit, onLine).follow(followScript(unit.folder, unit.name, 0), context);
+    return result.outcome === 'absent' ? undefined : result;
+}
+/** Asks a unit to end, children included, where it is in one of these phases or comes to one; it may take seconds. */
+async function cancelUnit(server, unit, phases) {
+    await server.connection.script(cancelScript(unit.folder, unit.name, phases));
+}
+class UnitStream {
+    #server;
+    #unit;
+    #output;
+    #lastLines = [];
+    #offset = 0;
+    constructor(server, unit, onLine) {
+        this.#server = server;
+        this.#unit = unit;
+        // One splitter for all connections: a line cut in two by a cut arrives whole.
+        this.#output = new OutputTail(0, (line) => {
+            this.#lastLines.push(line);
+            if (this.#lastLines.length > LAST_LINES)
+                this.#lastLines.shift();
+            onLine(line);
+        });
+    }
+    async follow(script, context) {
+        for (let text = script;; text = followScript(this.#unit.folder, this.#unit.name, this.#offset)) {
+            try {
+                return await this.#once(text, context);
+            }
+            catch (error) {
+                if (context.signal.aborted || !(error instanceof Failure) || error instanceof Refused)
+                    throw error;
+                context.log.warn(`${error.message}; the work on the server goes on: connecting again`);
+                await this.#server.reconnect(context);
+                context.log.info('connected again');
+            }
+        }
+    }
+    async #once(script, { signal }) {
+        const { command, stdin } = remoteScript(script, {});
+        const { channel, ended } = await this.#server.connection.start(command);
+        let errors = '';
+        let greeting = Buffer.alloc(0);
+        channel.on('data', (chunk) => {
+            let log = chunk;
+            if (greeting !== undefined) {
+                greeting = Buffer.concat([greeting, chunk]);
+                const begin = greeting.indexOf(LOG_BEGINS);
+                if (begin < 0)
+                    return;
+                log = greeting.subarray(begin + LOG_BEGINS.length);
+                greeting = undefined;
+            }
+            this.#offset += log.length;
+            this.#output.push(log);
+        });
+        channel.stderr.on('data', (chunk) => {
+            errors = (errors + chunk.toString('utf8')).slice(-4096);
+        });
+        channel.on('error', () => { });
+        channel.end(stdin);
+        const status = await unlessAborted(ended, signal);
+        const result = /^\{"outcome".*\}$/m.exec(errors)?.[0];
+        if (result === undefined)
+            throw this.#refused(status.code, errors);
+        this.#output.end();
+        return { ...JSON.parse(result), lastLines: this.#lastLines };
+    }
+    #refused(code, errors) {
+        const host = this.#server.name;
+        const hint = 'look at the run that is at work there, and run this one again after it';
+        const state = 'nothing was started there.';
+        if (code === BUSY)
+            return new Refused('other work goes on in the same place', { host, state, hint });
+        if (code === FENCED)
+            return new Refused('a later run has taken over', { host, state, hint });
+        return new Refused('the work could not be started on the server', {
+            host,
+            seen: errors.trim(),
+            hint: 'check free disk space and that the user may write there',
+        });
+    }
+}
+/** The server has answered: trying again would not help. */
+class Refused extends Failure {
+}
+async function unlessAborted(work, signal) {
+    let abort = () => { };
+    try {
+        return await Promise.race([
+            work,
+            new Promise((_resolve, reject) => {
+                abort = () => reject(cancelled(signal));
+                if (signal.aborted)
+                    abort();
+                signal.addEventListener('abort', abort, { once: true });
+            }),
+        ]);
+    }
+    finally {
+        signal.removeEventListener('abort', abort);
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/rollout/restart.ts
+
+
+
+
 
 /** The command ran and did not succeed. */
 class RestartFailed extends Failure {
     name = 'RestartFailed';
 }
 const LINES_SHOWN = 10;
+/** A command that never ends must not hold the node out for ever, nor the runs after it. */
+const LONGEST_RESTART_MS = 30 * 60_000;
+const restart_PAUSE_MS = 200;
+const NO_TOOLS = 69;
 /**
- * Runs the restart command on the node, its values in the environment. Throws
- * `RestartFailed` with its last lines; any other error leaves open whether it ran.
+ * Makes the node's folder and raises its fence: from now on no restart begins there under an earlier lease.
+ * Throws a `Failure` when a later one has been there, or the server lacks what units need.
  */
-async function runRestart(connection, { command, address, ip, port, release }, { log, signal }) {
-    const lastLines = [];
-    const onLine = (line) => {
-        log.info(line);
-        lastLines.push(line);
-        if (lastLines.length > LINES_SHOWN)
-            lastLines.shift();
-    };
+async function claimNode(server, { upstream, address, fence }, { signal }) {
+    const name = quote_quote(`${encodeURIComponent(upstream)}@${address}`);
+    const script = `
+for tool in flock setsid timeout; do command -v "$tool" >/dev/null || { echo "$tool is missing" >&2; exit ${NO_TOOLS}; }; done
+umask 077
+folder=\${XDG_STATE_HOME:-$HOME/.local/state}/evenkeel/restarts/${name}
+mkdir -p "$folder"
+exec 7>>"$folder/fence.lock"
+flock 7
+last=$(cat "$folder/fence" 2>/dev/null || echo 0)
+if [ "$last" -gt ${fence} ]; then echo "$last in $folder/fence" >&2; exit ${FENCED}; fi
+printf '%s\\n' ${fence} >"$folder/fence.new"
+mv "$folder/fence.new" "$folder/fence"
+exec 7>&-
+state=busy
+if flock -n "$folder/work.lock" true; then state=free; fi
+printf '\\n%s\\n%s\\n%s' "$state" "$folder" "$HOME"`;
+    const { code, stdout, stderr } = await server.connection.script(script, { signal });
+    const host = server.name;
+    const seen = stderr.trim().split('\n').at(-1) ?? '';
+    if (code === FENCED) {
+        throw new Failure(`a later lease has been at work on ${address}`, {
+            host,
+            seen: `this run's number is ${fence}, the node has seen ${seen}`,
+            state: 'this run restarts nothing there.',
+            hint: 'see what the later run does; if Consul has been set up anew (its numbers begin again), delete that file',
+        });
+    }
+    if (code !== 0) {
+        throw new Failure('the folder for restarts cannot be used', {
+            host,
+            seen: seen || `exit code ${code}`,
+            hint: code === NO_TOOLS
+                ? 'install util-linux (flock, setsid) and coreutils (timeout) there'
+                : 'check free disk space there, and that the user may write to ~/.local/state',
+        });
+    }
+    const [state, path = '', home = ''] = stdout.split('\n').slice(-3);
+    return { path, home, busy: state === 'busy' };
+}
+/** The name of a restart's unit: sorts by lease, so that the oldest logs are the first to go. */
+function unitName(kind, release, fence) {
+    return `${String(fence).padStart(12, '0')}-${kind}-${release}`;
+}
+/**
+ * Restarts the node: the command runs as a unit, which goes on whatever becomes of this process or its connection.
+ * Returns the last lines of its log. Throws `RestartFailed`; any other error leaves open whether it ran.
+ */
+async function runRestart(server, folder, { unit, command, address, ip, port, release, fence }, context) {
     const env = {
         EVENKEEL_RELEASE: release,
         EVENKEEL_IP: ip,
         EVENKEEL_PORT: String(port),
         EVENKEEL_ADDRESS: address,
     };
-    const result = await connection.script(command, { env, onLine, signal });
-    if (result.code === 0)
-        return;
-    const end = result.signal === undefined ? `exit code ${result.code}` : `killed by ${result.signal}`;
-    throw new RestartFailed('the restart command failed', {
-        host: connection.name,
-        seen: lastLines.length === 0 ? end : `${end}, last lines: ${lastLines.join(' / ')}`,
-        hint: 'see the lines above it in the log',
-    });
+    const plan = {
+        name: unit,
+        folder: folder.path,
+        cwd: folder.home,
+        fence,
+        journal: JSON.stringify({ unit, address, release }),
+        // Once begun it comes to its end: half a restart is no state to leave a node in.
+        phases: [
+            {
+                name: 'restart',
+                script: `${command}\n`,
+                env,
+                timeoutMs: LONGEST_RESTART_MS,
+                onCancel: 'finish',
+            },
+        ],
+    };
+    const result = await runUnit(server, plan, (line) => context.log.info(line), context);
+    if (result.outcome === 'lost')
+        throw new Failure('the restart was broken off on its node', about(result));
+    if (result.outcome !== 'ok')
+        throw new RestartFailed('the restart command failed', about(result));
+    return result.lastLines.slice(-LINES_SHOWN);
+    function about(how) {
+        return {
+            host: server.name,
+            seen: describeResult(how),
+            hint: `the whole log is ${folder.path}/units/${unit}/log on that server`,
+        };
+    }
+}
+/**
+ * Waits until a restart that an earlier process began has ended; it is not begun again. `absent`: it never began, and
+ * since the node was claimed it never will.
+ */
+async function awaitRestart(server, node, unit, context) {
+    for (;;) {
+        const { path, busy } = await claimNode(server, node, context);
+        if (busy)
+            context.log.info('waiting for the restart that is under way there');
+        const result = await attachUnit(server, { folder: path, name: unit }, (line) => context.log.info(line), context);
+        if (result)
+            return { outcome: result.outcome, seen: describeResult(result) };
+        if (!busy)
+            return { outcome: 'absent', seen: 'it had not begun' };
+        // It is about to begin, or another one is at work.
+        await context.clock.sleep(restart_PAUSE_MS, context.signal);
+    }
+}
+function describeResult({ outcome, code, lastLines }) {
+    const end = {
+        ok: 'it succeeded',
+        failed: `exit code ${code}`,
+        timeout: `not done after ${formatDuration(LONGEST_RESTART_MS)}`,
+        cancelled: 'it was cancelled',
+        lost: 'its process has gone without a result',
+    }[outcome];
+    const lines = lastLines.slice(-LINES_SHOWN);
+    return lines.length === 0 ? end : `${end}, last lines: ${lines.join(' / ')}`;
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/node-work.ts
@@ -70278,22 +70847,24 @@ async function runRestart(connection, { command, address, ip, port, release }, {
 
 
 
+/** Bad answers of a canary in a row that end its watch. */
+const BAD_IN_A_ROW = 2;
 /** Carries out each piece of work on nodes, and records what was seen. */
 class NodeWork {
     #fleet;
-    #restart;
+    #upgrade;
     #context;
     #startedAt;
     #records = new Map();
     #watches = new Map();
     #drainIds = new Map();
-    /** `restart` may be left out where nothing is restarted. `adopted` are drains that earlier runs have left. */
-    constructor(fleet, { restart, adopted = [] }, context) {
+    /** `upgrade` is left out where nodes are only taken out and put back. */
+    constructor(fleet, upgrade, context) {
         this.#fleet = fleet;
-        this.#restart = restart;
+        this.#upgrade = upgrade;
         this.#context = context;
         this.#startedAt = context.clock.monotonic();
-        for (const entry of adopted)
+        for (const entry of upgrade?.adopted ?? [])
             this.record(entry.address).entry = entry;
     }
     record(address) {
@@ -70301,7 +70872,7 @@ class NodeWork {
         if (known)
             return known;
         const none = { entry: undefined, drainVerified: undefined, quiet: undefined, lastAnswer: undefined };
-        const record = { address, times: {}, ...none };
+        const record = { address, times: {}, restartLines: [], ...none };
         this.#records.set(address, record);
         return record;
     }
@@ -70323,7 +70894,13 @@ class NodeWork {
             case 'quiet':
                 return this.#quiet(record, context);
             case 'restart':
-                return this.#doRestart(record, context);
+            case 'revert':
+                return this.#doRestart(work, record, context);
+            case 'verify-drained':
+            case 'verify':
+                return this.#tryOut(work, record, context);
+            case 'bake':
+                return this.#bake(context);
             case 'check':
                 return this.#check(record, context);
             case 'undrain':
@@ -70334,7 +70911,9 @@ class NodeWork {
     }
     async #drain(record, context) {
         const { address } = record;
-        const watch = await this.#watch(address);
+        const watch = this.#watch(address);
+        if (this.#upgrade !== undefined)
+            await this.#claim(address, context);
         const id = newDrainId();
         this.#drainIds.set(address, id);
         await watch.firstLook(context);
@@ -70351,7 +70930,7 @@ class NodeWork {
             record.drainVerified = false;
             return;
         }
-        const watch = await this.#watch(address);
+        const watch = this.#watch(address);
         const loadBalancers = await pageAddresses(pages);
         const { samples } = await proveState(pages, address, 'down', lbIntervalMs, context, ({ signal }) => watch.objection(loadBalancers, signal));
         record.drainVerified = true;
@@ -70359,7 +70938,7 @@ class NodeWork {
         context.log.info(`out: ${samples} answers of the load balancers agree${table}`);
     }
     async #quiet(record, context) {
-        const watch = await this.#watch(record.address);
+        const watch = this.#watch(record.address);
         const cap = this.#fleet.drainTimeoutMs;
         if (!watch.observable) {
             context.log.warn(`requests in flight are unobservable (the node's socket table shows none of them): waiting all of \`drain-timeout\`, ${formatDuration(cap)}`);
@@ -70371,21 +70950,26 @@ class NodeWork {
         else if (left !== undefined)
             context.log.warn(`${left} requests are still at work after ${formatDuration(cap)}`);
     }
-    async #doRestart(record, context) {
-        const { connections, drains, release } = this.#fleet;
+    async #doRestart(work, record, context) {
+        const { connections, drains } = this.#fleet;
         const { address, entry } = record;
         const node = parseAddress(address);
-        if (this.#restart === undefined || connections === undefined || !entry || !node) {
+        if (this.#upgrade === undefined || connections === undefined || !entry || !node) {
             throw new TypeError('nothing to restart');
         }
-        const connection = await connections.get(address);
+        const folder = await this.#claim(address, context);
+        const { fence } = drains.lease;
+        const unit = unitName(work, this.#fleet.release, fence);
+        const release = work === 'restart' ? this.#fleet.release : (this.#upgrade.before.get(address) ?? '');
         // From here on the lease is known to be held: the note is written only under it.
-        const begun = await noteStep(drains, entry, 'restarting', { release }, context);
+        const begun = await noteStep(drains, entry, 'restarting', { release, unit }, context);
         record.entry = begun;
         context.signal.throwIfAborted();
-        context.log.info('restarting');
+        context.log.info(work === 'restart' ? 'restarting' : 'taking it back');
+        const command = this.#upgrade[work];
+        const restart = { unit, command, address, ...node, release: this.#fleet.release, fence };
         try {
-            await runRestart(connection, { command: this.#restart, address, ...node, release }, context);
+            record.restartLines = await runRestart(await connections.server(address), folder, restart, context);
         }
         catch (error) {
             if (error instanceof RestartFailed)
@@ -70394,6 +70978,51 @@ class NodeWork {
         }
         record.entry = await noteStep(drains, begun, 'restarted', {}, context);
     }
+    async #tryOut(work, record, context) {
+        const { address, entry } = record;
+        const node = parseAddress(address);
+        if (this.#upgrade === undefined || node === undefined)
+            throw new TypeError('nothing to try');
+        context.log.info(`running \`${work}\``);
+        try {
+            await this.#upgrade.tryOut(work, { address, ...node }, context);
+        }
+        catch (error) {
+            // Whoever finds the node later must not take it for one that is only waiting to go back.
+            if (entry && !context.signal.aborted) {
+                record.entry = await noteStep(this.#fleet.drains, entry, 'failed', {}, context);
+            }
+            throw error;
+        }
+    }
+    /** Watches the canaries in the pool. */
+    async #bake({ clock, log, signal }) {
+        const { canaries, bakeMs } = this.#upgrade ?? { canaries: [], bakeMs: 0 };
+        log.info(`watching the canary for ${formatDuration(bakeMs)}`);
+        const end = clock.monotonic() + bakeMs;
+        const interval = Math.max(this.#fleet.health?.policy.intervalMs ?? bakeMs, 50);
+        const bad = new Map();
+        for (let rest = bakeMs; rest > 0; rest = end - clock.monotonic()) {
+            await clock.sleep(Math.min(interval, rest), signal);
+            for (const address of canaries) {
+                const answer = await probeOf(this.#fleet, address)?.(signal);
+                signal.throwIfAborted();
+                const times = answer === undefined || answer.ok ? 0 : (bad.get(address) ?? 0) + 1;
+                bad.set(address, times);
+                if (answer === undefined || times < BAD_IN_A_ROW)
+                    continue;
+                throw new Failure(`${address} is not healthy any more`, { seen: describeAnswer(answer) });
+            }
+        }
+    }
+    /** Shuts out earlier leases from the node, before anything is changed there. */
+    async #claim(address, context) {
+        const { connections, drains } = this.#fleet;
+        if (connections === undefined)
+            throw new TypeError('nobody can log in');
+        const { upstream, lease } = drains;
+        return claimNode(await connections.server(address), { upstream, address, fence: lease.fence }, context);
+    }
     async #check(record, context) {
         const result = await pollNode(this.#fleet, record.address, context);
         if (result === undefined)
@@ -70401,15 +71030,19 @@ class NodeWork {
         record.lastAnswer = describeAnswer(result.last);
         if (result.healthy)
             return;
-        throw new Failure(`not healthy after ${formatDuration(result.durationMs)}`, { seen: record.lastAnswer });
+        const lines = record.restartLines;
+        const log = lines.length === 0 ? '' : `; its restart said: ${lines.join(' / ')}`;
+        throw new Failure(`not healthy after ${formatDuration(result.durationMs)}`, {
+            seen: `${record.lastAnswer}${log}`,
+        });
     }
     async #undrain(record, context) {
-        const { drains, release } = this.#fleet;
+        const { drains } = this.#fleet;
         const entry = record.entry ?? (await this.#findOwn(record.address, context));
         if (entry === undefined)
             return;
         const updated = entry.step === 'restarted';
-        await undrainNode(drains, entry, updated ? { release } : {}, context);
+        await undrainNode(drains, entry, updated ? { release: entry.release } : {}, context);
         record.entry = undefined;
         context.log.info(updated ? 'back in Consul' : 'put back in Consul as it was');
     }
@@ -70425,7 +71058,7 @@ class NodeWork {
         const journal = await readJournal(client, upstream, context);
         return journal.find((entry) => entry.address === address && entry.id === id);
     }
-    async #watch(address) {
+    #watch(address) {
         const known = this.#watches.get(address);
         if (known)
             return known;
@@ -70433,8 +71066,8 @@ class NodeWork {
         if (node === undefined)
             throw new TypeError(`not an address: ${address}`);
         const { connections } = this.#fleet;
-        const connection = connections?.has(address) ? await connections.get(address) : undefined;
-        const watch = new SocketWatch(connection, node);
+        const connect = connections?.has(address) ? () => connections.get(address) : undefined;
+        const watch = new SocketWatch(connect, node);
         this.#watches.set(address, watch);
         return watch;
     }
@@ -70688,6 +71321,7 @@ class Lease {
 
 
 
+
 /** A node that an earlier run had not got to is well at once or not at all. */
 const SHORT_LOOK_MS = 10_000;
 /** One that gets restarted now is not waited for: it is out already. */
@@ -70707,16 +71341,23 @@ async function recoverDrains(fleet, entries, planned, context) {
     }
     return recovered;
 }
-async function recoverDrain(fleet, entry, planned, context) {
-    const { step, address } = entry;
-    if (planned && entry.release === fleet.release && step !== 'drained') {
-        const restarted = step === 'restarted';
-        const reason = restarted ? 'it has this release already' : 'its restart may not have been done';
-        return { entry, outcome: 'taken over', beginning: restarted ? 'restarted' : 'out', reason };
-    }
+async function recoverDrain(fleet, found, planned, context) {
+    let entry = found;
     try {
-        const untouched = step === 'drained' || step === 'failed';
-        const longestMs = planned ? GLANCE_MS : untouched ? SHORT_LOOK_MS : undefined;
+        entry = await knowStep(fleet, found, context);
+        const { step, address } = entry;
+        if (planned && entry.release === fleet.release && step !== 'drained') {
+            const restarted = step === 'restarted';
+            const reason = restarted ? 'it has this release already' : 'its restart was not done';
+            return { entry, outcome: 'taken over', beginning: restarted ? 'restarted' : 'out', reason };
+        }
+        if (step === 'failed') {
+            const reason = 'what was done to it had failed';
+            return planned
+                ? { entry, outcome: 'taken over', beginning: 'out', reason }
+                : { entry, outcome: 'left out', reason };
+        }
+        const longestMs = planned ? GLANCE_MS : step === 'drained' ? SHORT_LOOK_MS : undefined;
         const result = await pollNode(fleet, address, context, longestMs);
         const well = result?.healthy ?? (step === 'drained' || step === 'restarted');
         const seen = result ? describeAnswer(result.last) : 'nothing was checked';
@@ -70733,6 +71374,28 @@ async function recoverDrain(fleet, entry, planned, context) {
         throwIfCancelled(context.signal);
         fleet.drains.lease.assertHeld();
         return { entry, outcome: 'left out', reason: describeError(error).replaceAll('\n', ' ') };
+    }
+}
+/**
+ * Finds out what became of a restart that the earlier run had begun: one that still runs is waited for, since the
+ * process that answers now may be the one that is about to be ended; one that has not begun never will.
+ */
+async function knowStep({ drains, connections }, entry, context) {
+    const { address, unit, step } = entry;
+    if (step !== 'restarting' || unit === undefined || !connections?.has(address))
+        return entry;
+    const { upstream, lease } = drains;
+    const node = { upstream, address, fence: lease.fence };
+    const { outcome, seen } = await awaitRestart(await connections.server(address), node, unit, context);
+    context.log.info(`its restart: ${seen}`);
+    switch (outcome) {
+        case 'ok':
+            return noteStep(drains, entry, 'restarted', {}, context);
+        case 'absent':
+        case 'lost':
+            return entry;
+        default:
+            return noteStep(drains, entry, 'failed', {}, context);
     }
 }
 function describeStep({ step, release }) {
@@ -71631,87 +72294,6 @@ class NodeSSH {
     }
 }
 
-;// CONCATENATED MODULE: external "node:string_decoder"
-const external_node_string_decoder_namespaceObject = require("node:string_decoder");
-;// CONCATENATED MODULE: ./src/ssh/output-tail.ts
-
-
-/** Output without newlines (a progress bar, a binary) is cut into lines of this many characters. */
-const LONGEST_LINE = 65_536;
-/** Splits output into lines as it comes and keeps the last bytes of it. */
-class OutputTail {
-    #limit;
-    #onLine;
-    #decoder = new external_node_string_decoder_namespaceObject.StringDecoder('utf8');
-    #chunks = [];
-    #bytes = 0;
-    #partial = '';
-    constructor(limit, onLine) {
-        this.#limit = limit;
-        this.#onLine = onLine;
-    }
-    push(chunk) {
-        this.#chunks.push(chunk);
-        this.#bytes += chunk.length;
-        while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#limit && this.#chunks.length > 1) {
-            this.#bytes -= this.#chunks.shift()?.length ?? 0;
-        }
-        if (this.#onLine === undefined)
-            return;
-        const lines = (this.#partial + this.#decoder.write(chunk)).split('\n');
-        this.#partial = lines.pop() ?? '';
-        if (this.#partial.length > LONGEST_LINE) {
-            lines.push(this.#partial);
-            this.#partial = '';
-        }
-        for (const line of lines)
-            this.#onLine(line);
-    }
-    end() {
-        if (this.#onLine !== undefined && this.#partial !== '')
-            this.#onLine(this.#partial);
-        this.#partial = '';
-    }
-    get text() {
-        return external_node_buffer_.Buffer.concat(this.#chunks).subarray(-this.#limit).toString('utf8');
-    }
-}
-
-;// CONCATENATED MODULE: ./src/ssh/quote.ts
-/**
- * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
- * Throws on a NUL byte, which no argument can carry.
- */
-function quote(argument) {
-    if (argument.includes('\0'))
-        throw new TypeError('a shell argument cannot hold a NUL byte');
-    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-}
-/** Several arguments, each quoted, with spaces between. */
-function quoteAll(args) {
-    return args.map(quote).join(' ');
-}
-
-;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
-
-/** Constant, so that it means the same to every login shell and shows nothing in the process list. */
-const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
-/** The command to execute and the text for its standard input. Pure. */
-function remoteScript(text, { cwd, env = {} }) {
-    const lines = ['set -e', 'exec </dev/null'];
-    for (const [name, value] of Object.entries(env))
-        lines.push(`export ${shellName(name)}=${quote(value)}`);
-    // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
-    if (cwd !== undefined)
-        lines.push(`CDPATH= cd -- ${quote(cwd)}`);
-    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
-}
-function shellName(name) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
-        throw new TypeError(`'${name}' is not an environment variable name`);
-    return name;
-}
-
 ;// CONCATENATED MODULE: ./src/ssh/connection.ts
 
 
@@ -71719,14 +72301,20 @@ function shellName(name) {
 
 
 const KEEP_BYTES = 1024 * 1024;
+/** Further connections for a server that allows few sessions on one. */
+const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
 class Connection {
     target;
     #client;
+    #prepared = new Map();
+    #origin;
+    #further = [];
     #lost;
     #closed = false;
-    constructor(target, client) {
+    constructor(target, client, origin) {
         this.target = target;
+        this.#origin = origin;
         this.#client = client;
         client.on('error', (error) => {
             this.#lost = error;
@@ -71743,12 +72331,22 @@ class Connection {
     get isOpen() {
         return !this.#closed;
     }
+    get roundTripMs() {
+        return this.#origin.roundTripMs;
+    }
+    /** Whether the server has refused several sessions on one connection. */
+    get isNarrow() {
+        return this.#further.length > 0;
+    }
     /** Called once when the connection has gone, for whatever reason. */
     onClose(listener) {
         this.#client.once('close', listener);
     }
     close() {
         this.#client.end();
+        for (const one of this.#further) {
+            one.then((connection) => connection.close(), () => { });
+        }
     }
     /**
      * Runs one command line by the login shell. Everything variable in it must have gone through `quote`; prefer
@@ -71766,8 +72364,45 @@ class Connection {
         const { command, stdin } = remoteScript(text, options);
         return this.exec(command, { ...options, stdin });
     }
-    /** Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. */
+    /**
+     * Starts a command line ahead of its use: the next `start` of the same one finds it waiting for its input, which saves
+     * the round trips of a new channel. For commands that do nothing before they get input. sshd allows 10 at a time.
+     */
+    prepare(command) {
+        const ready = this.#startHere(command);
+        ready.catch(() => { });
+        this.#prepared.set(command, [...(this.#prepared.get(command) ?? []), ready]);
+    }
+    /**
+     * Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. Where the server
+     * refuses a further session on this connection (MaxSessions), it runs on another one.
+     */
     async start(command) {
+        const ready = this.#prepared.get(command)?.shift();
+        return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
+    }
+    async #startNow(command) {
+        try {
+            return await this.#startHere(command);
+        }
+        catch (error) {
+            if (!isSessionRefused(error))
+                throw error;
+        }
+        for (const one of [...this.#further]) {
+            try {
+                return await (await one).#startHere(command);
+            }
+            catch (error) {
+                if (!isSessionRefused(error) || this.#further.length === MAX_FURTHER)
+                    throw error;
+            }
+        }
+        const next = this.#origin.again();
+        this.#further.push(next);
+        return (await next).#startHere(command);
+    }
+    async #startHere(command) {
         let ended;
         const channel = await this.#open((done) => {
             this.#client.exec(command, (error, opened) => {
@@ -71820,6 +72455,10 @@ class Connection {
             cause: this.#lost,
         });
     }
+}
+/** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
+function isSessionRefused(error) {
+    return error instanceof Failure && /channel open failure: open failed/i.test(error.details.seen ?? '');
 }
 async function collect({ channel, ended }, options) {
     const { signal, onLine, keepBytes = KEEP_BYTES } = options;
@@ -72071,12 +72710,16 @@ const RETRY_DELAY_MS = 500;
  */
 async function connect(target, credentials, context) {
     const { jump } = credentials;
+    const again = () => {
+        context.log.info(`${target_formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
+        return connect(target, credentials, context);
+    };
     if (jump === undefined) {
-        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context));
+        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context), again);
     }
-    const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context));
+    const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context), again);
     try {
-        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port));
+        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port), again);
         inner.onClose(() => outer.close());
         return inner;
     }
@@ -72085,11 +72728,11 @@ async function connect(target, credentials, context) {
         throw error;
     }
 }
-async function login(target, key, credentials, context, openSocket) {
+async function login(target, key, credentials, context, openSocket, again) {
     const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
-        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket);
+        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again);
         if (outcome instanceof Connection)
             return outcome;
         // Of several attempts, a key that was offered and refused says more than a type the server does not have.
@@ -72101,17 +72744,20 @@ async function login(target, key, credentials, context, openSocket) {
     throw rejected?.failure;
 }
 /** A busy sshd (MaxStartups) drops connections before it has said anything: nothing is done yet, so try again. */
-async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket) {
+async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again) {
     for (let attempt = 1;; attempt++) {
         throwIfCancelled(context.signal);
-        const outcome = await handshake(await openSocket(), target, key, algorithms, credentials, context);
+        const begun = context.clock.monotonic();
+        const socket = await openSocket();
+        const origin = { roundTripMs: context.clock.monotonic() - begun, again };
+        const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin);
         if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
             return outcome;
         context.log.debug(`${target_formatTarget(target)}: ${outcome.failure.details.seen}; trying again`);
         await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
     }
 }
-async function handshake(socket, target, key, algorithms, credentials, context) {
+async function handshake(socket, target, key, algorithms, credentials, context, origin) {
     const { host, port, user } = target;
     const { hostKeys, connectTimeoutMs } = credentials;
     const ssh = new NodeSSH();
@@ -72145,7 +72791,7 @@ async function handshake(socket, target, key, algorithms, credentials, context) 
         const client = ssh.connection;
         if (client === null)
             throw new Failure('the connection was closed right after the login', { host });
-        return new Connection(target, client);
+        return new Connection(target, client, origin);
     }
     catch (error) {
         socket.destroy();
@@ -72249,6 +72895,68 @@ function dialOnce({ host, port }, timeoutMs, signal) {
     });
 }
 
+;// CONCATENATED MODULE: ./src/ssh/reconnecting.ts
+
+
+
+
+/** How long a server that was reached before may stay out of reach, in ms. */
+const reconnecting_PATIENCE_MS = 120_000;
+const reconnecting_PAUSE_MS = 1_000;
+/** A server whose connection can be made again after a cut. */
+class Reconnecting {
+    target;
+    #credentials;
+    #connection;
+    #restore;
+    constructor(target, credentials, connection) {
+        this.target = target;
+        this.#credentials = credentials;
+        this.#connection = connection;
+    }
+    static async open(target, credentials, context) {
+        return new Reconnecting(target, credentials, await connect(target, credentials, context));
+    }
+    get name() {
+        return target_formatTarget(this.target);
+    }
+    /** The connection as it is now. */
+    get connection() {
+        return this.#connection;
+    }
+    /** What to do after each new connection before anything else, such as taking a lock again. */
+    onReconnect(restore) {
+        this.#restore = restore;
+    }
+    /** Connects again if the connection is known to have gone. */
+    async ensureOpen(context) {
+        if (!this.#connection.isOpen)
+            await this.reconnect(context);
+    }
+    /** Connects again, for at most two minutes. */
+    async reconnect(context) {
+        this.#connection.close();
+        const start = context.clock.monotonic();
+        for (;;) {
+            try {
+                this.#connection = await connect(this.target, this.#credentials, context);
+                break;
+            }
+            catch (error) {
+                throwIfCancelled(context.signal);
+                if (context.clock.monotonic() - start > reconnecting_PATIENCE_MS)
+                    throw error;
+                context.log.debug(describeError(error));
+                await context.clock.sleep(reconnecting_PAUSE_MS, context.signal);
+            }
+        }
+        await this.#restore?.();
+    }
+    close() {
+        this.#connection.close();
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/rollout/connections.ts
 
 
@@ -72261,6 +72969,7 @@ class NodeConnections {
     #credentials;
     #context;
     #open = new Map();
+    #all = new Set();
     constructor(targets, credentials, context) {
         this.#targets = targets;
         this.#credentials = credentials;
@@ -72269,7 +72978,11 @@ class NodeConnections {
     has(address) {
         return this.#targets.has(address);
     }
-    get(address) {
+    async get(address) {
+        return (await this.server(address)).connection;
+    }
+    /** The node's server, connected to at this moment; it can connect again by itself. */
+    server(address) {
         const known = this.#open.get(address);
         if (known)
             return known;
@@ -72277,12 +72990,15 @@ class NodeConnections {
         if (target === undefined)
             throw new Failure(`there is no SSH target for the node ${address}`);
         const log = prefixedLog(this.#context.log, address);
-        const opening = connect(target, this.#credentials, { ...this.#context, log });
+        const opening = Reconnecting.open(target, this.#credentials, { ...this.#context, log });
         const forget = () => {
             if (this.#open.get(address) === opening)
                 this.#open.delete(address);
         };
-        opening.then((connection) => connection.onClose(forget), forget);
+        opening.then((server) => {
+            this.#all.add(server);
+            server.connection.onClose(forget);
+        }, forget);
         this.#open.set(address, opening);
         return opening;
     }
@@ -72291,7 +73007,7 @@ class NodeConnections {
         const queue = [...addresses];
         const dial = async () => {
             for (let next = queue.shift(); next !== undefined; next = queue.shift())
-                await this.get(next);
+                await this.server(next);
         };
         const results = await Promise.allSettled(Array.from({ length: DIAL_AT_A_TIME }, dial));
         const failed = results.filter((result) => result.status === 'rejected');
@@ -72307,10 +73023,9 @@ class NodeConnections {
         }
     }
     async close() {
-        const opened = await Promise.allSettled(this.#open.values());
-        for (const result of opened)
-            if (result.status === 'fulfilled')
-                result.value.close();
+        await Promise.allSettled(this.#open.values());
+        for (const server of this.#all)
+            server.close();
     }
 }
 
@@ -72866,7 +73581,7 @@ const consulDrain = {
 /** Drains and proves it; what fails or is cancelled on the way is undone. From the end on the drain is kept. */
 async function takeOut(run, fleet, lease, node) {
     const { context } = run;
-    const work = new NodeWork(fleet, {}, context);
+    const work = new NodeWork(fleet, undefined, context);
     const signal = AbortSignal.any([context.signal, lease.lost]);
     let kept;
     try {

@@ -68674,15 +68674,29 @@ class InputReader {
             .map((line) => line.trim())
             .filter((line) => line !== '' && !line.startsWith('#'));
     }
-    /** `KEY=VALUE` lines as an environment; the values are kept as they are. */
+    /**
+     * `KEY=VALUE` lines as an environment; the values are kept as they are. A value of several lines is written as in
+     * GITHUB_ENV: `KEY<<END`, its lines, and a line `END`.
+     */
     environment(name) {
         const env = {};
-        for (const line of this.lines(name)) {
-            const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line);
-            if (match?.[1] === undefined)
-                this.problem(name, `'${line.split('=')[0]}' is not a KEY=VALUE line`);
-            else
-                env[match[1]] = match[2] ?? '';
+        const lines = this.text(name).split(/\r?\n/);
+        for (let line = lines.shift(); line !== undefined; line = lines.shift()) {
+            const text = line.trim();
+            if (text === '' || text.startsWith('#'))
+                continue;
+            const [, key, sign, rest = ''] = /^([A-Za-z_][A-Za-z0-9_]*)(=|<<)(.*)$/.exec(text) ?? [];
+            if (key === undefined)
+                this.problem(name, `'${text.split('=')[0]}' is not a KEY=VALUE line`);
+            else if (sign === '=')
+                env[key] = rest;
+            else {
+                const end = lines.findIndex((one) => one.trim() === rest);
+                if (rest === '' || end < 0)
+                    this.problem(name, `begins ${key}<<${rest} and has no line '${rest}' that ends it`);
+                env[key] = lines.splice(0, end < 0 ? lines.length : end).join('\n');
+                lines.shift();
+            }
         }
         return env;
     }
@@ -69356,6 +69370,8 @@ function parseJournalEntry(text) {
         return undefined;
     if (typeof entry.held !== 'boolean' || !steps.includes(entry.step))
         return undefined;
+    if (entry.unit !== undefined && !/^[A-Za-z0-9._+-]{1,200}$/.test(String(entry.unit)))
+        return undefined;
     const { address, original } = entry;
     if (parseAddress(address) === undefined)
         return undefined;
@@ -69467,7 +69483,10 @@ async function drainNode(drains, { address, id, release, held = false }, guard, 
         const value = drainedValue(target.value, id);
         if (value === undefined)
             throw refusal(address, 'its value would become too long for nginx-upsync');
-        const counted = await guard([...nodes.values()].filter((node) => node !== target && !node.down));
+        const all = [...nodes.values()];
+        const place = all.indexOf(target);
+        const others = [...all.slice(place + 1), ...all.slice(0, place)].filter(({ down }) => !down);
+        const counted = await guard(others);
         lease.assertHeld();
         const operations = [
             lease.check,
@@ -69505,7 +69524,7 @@ async function noteStep(drains, entry, step, change, context) {
 }
 /**
  * Puts one node back: its value becomes what it was before the drain, unless somebody else has changed it meanwhile.
- * `release` notes what the node now runs.
+ * `release` notes what the node now runs; '' that it is not known.
  */
 async function undrainNode(drains, entry, { release }, context) {
     const { client, upstream, lease } = drains;
@@ -69523,8 +69542,11 @@ async function undrainNode(drains, entry, { release }, context) {
             operations.push({ verb: 'cas', key: target.key, value: original, index: target.modifyIndex });
         if (own)
             operations.push({ verb: 'delete', key: keys.journal(address) });
-        if (release !== undefined)
-            operations.push({ verb: 'set', key: keys.release(address), value: release });
+        const releaseKey = keys.release(address);
+        if (release === '')
+            operations.push({ verb: 'delete', key: releaseKey });
+        else if (release !== undefined)
+            operations.push({ verb: 'set', key: releaseKey, value: release });
         lease.assertHeld();
         const conflicts = await attemptTransaction(drains, operations, context);
         if (conflicts?.length === 0) {
@@ -69832,7 +69854,11 @@ function peersOf(page, upstream) {
 
 
 
+
+
 const status_page_ANSWER_TIMEOUT_MS = 5_000;
+/** How long a reading waits for more nodes that want to know. */
+const GATHER_MS = 5;
 const LONGEST_PAGE = 4 * 1024 * 1024;
 /**
  * The load balancers' own addresses, as far as they can be told from those of their pages. Names are resolved only
@@ -69850,15 +69876,50 @@ async function pageAddresses({ urls, from }) {
     }));
     return new Set(found.flat());
 }
+/** Readings that have been asked for and have not begun, by page. */
+const asked = new WeakMap();
 /**
- * Reads one page over a connection of its own: a page speaks for the worker that accepted the connection.
- * Throws a `Failure` that names the page.
+ * Reads one page over a connection of its own: a page speaks for the worker that accepted the connection. Those who
+ * ask at about the same time get the same answer, which begins after each of them has asked: a page speaks for all
+ * nodes. Throws a `Failure` that names the page.
  */
-async function status_page_readStatusPage(url, { from, upstream }, signal) {
+async function status_page_readStatusPage(url, pages, signal) {
+    const coming = asked.get(pages) ?? new Map();
+    asked.set(pages, coming);
+    let reading = coming.get(url);
+    if (reading === undefined) {
+        reading = (0,promises_namespaceObject.setTimeout)(GATHER_MS).then(() => {
+            coming.delete(url);
+            return readOnce(url, pages);
+        });
+        // Each who asks hears of a failure; one who has gone meanwhile need not.
+        reading.catch(() => { });
+        coming.set(url, reading);
+    }
+    return unlessCancelled(reading, signal);
+}
+/** The reading goes on for the others. */
+async function unlessCancelled(reading, signal) {
+    throwIfCancelled(signal);
+    let cancel = () => { };
+    const gone = new Promise((_, reject) => {
+        cancel = () => reject(cancelled(signal));
+        signal.addEventListener('abort', cancel, { once: true });
+    });
+    try {
+        return await Promise.race([reading, gone]);
+    }
+    finally {
+        signal.removeEventListener('abort', cancel);
+    }
+}
+async function readOnce(url, { from, upstream }) {
     const dispatcher = from === 'runner' ? new undici/* Agent */.g6({ pipelining: 0 }) : tunnelDispatcher(from);
     try {
-        const bounded = AbortSignal.any([signal, AbortSignal.timeout(status_page_ANSWER_TIMEOUT_MS)]);
-        const { statusCode, body } = await (0,undici/* request */.Em)(url, { dispatcher, signal: bounded });
+        const { statusCode, body } = await (0,undici/* request */.Em)(url, {
+            dispatcher,
+            signal: AbortSignal.timeout(status_page_ANSWER_TIMEOUT_MS),
+        });
         if (statusCode !== 200)
             throw new failure_Failure('the status page of a load balancer has a wrong status', {
                 seen: `status ${statusCode}`,
@@ -69878,7 +69939,6 @@ async function status_page_readStatusPage(url, { from, upstream }, signal) {
         return peers;
     }
     catch (error) {
-        signal.throwIfAborted();
         if (error instanceof failure_Failure)
             throw new failure_Failure(error.message, { ...error.details, host: url, hint: hintFor(url) });
         throw new failure_Failure('the status page of a load balancer cannot be read', {
@@ -69900,8 +69960,8 @@ function hintFor(url) {
 
 
 
-/** Between two rounds of fresh connections: about 80 of them in the shortest window. */
-const PAUSE_MS = 25;
+/** Between two rounds of fresh connections: about 40 of them in the shortest window. */
+const PAUSE_MS = 40;
 const OBJECTION_EVERY_MS = 200;
 /** upsync sleeps its interval and up to 1 s after each answer; the rest is for the answers themselves. */
 const SLACK_MS = 1_500;
@@ -69984,31 +70044,40 @@ async function disagreement(url, pages, address, wanted, signal) {
 /** A transaction holds 64 operations, some of which are not checks of counted nodes. */
 const MOST_COUNTED = 60;
 /** The probe for one node; undefined where nothing is checked. Never takes another way than the one asked for. */
-async function probeOf({ health, connections, release }, address) {
+function probeOf({ health, connections, release }, address) {
     if (health === undefined)
         return undefined;
     const node = parseAddress(address);
     if (node === undefined)
         throw new TypeError(`not an address: ${address}`);
-    const vantage = health.from === 'node' ? await connectionOf(connections, address) : health.from;
     const { ip } = node;
     const port = String(node.port);
-    return makeProbe(health.check, vantage, {
+    const subject = {
         placeholders: { address, ip, port, name: address },
         tcpHost: ip,
         env: { EVENKEEL_RELEASE: release, EVENKEEL_IP: ip, EVENKEEL_PORT: port, EVENKEEL_ADDRESS: address },
-    });
-}
-function connectionOf(connections, address) {
-    if (connections?.has(address))
-        return connections.get(address);
-    throw new failure_Failure(`the health of ${address} cannot be asked from the node`, {
-        hint: 'give the SSH inputs and its target in `nodes`, or set `health-from`',
-    });
+    };
+    const { check, from } = health;
+    if (from !== 'node')
+        return makeProbe(check, from, subject);
+    if (!connections?.has(address)) {
+        throw new failure_Failure(`the health of ${address} cannot be asked from the node`, {
+            hint: 'give the SSH inputs and its target in `nodes`, or set `health-from`',
+        });
+    }
+    // Asked for each time: the connection may have broken since.
+    return async (signal) => {
+        try {
+            return await makeProbe(check, await connections.get(address), subject)(signal);
+        }
+        catch (error) {
+            return { ok: false, error: describeError(error).replaceAll('\n', ' ') };
+        }
+    };
 }
 /** Polls until the node is well or the time is over; undefined where nothing is checked. */
 async function pollNode(fleet, address, context, longestMs = Number.POSITIVE_INFINITY) {
-    const probe = await probeOf(fleet, address);
+    const probe = probeOf(fleet, address);
     if (probe === undefined || fleet.health === undefined)
         return undefined;
     const { policy } = fleet.health;
@@ -70027,7 +70096,8 @@ async function confirmIn({ pages, lbIntervalMs }, address, context) {
  * Decides by up to three witnesses which nodes serve: Consul calls them up, every load balancer's page does, and they
  * answer when asked. Those that count are enough to hold the floor; their keys must not change until the drain.
  */
-function floorGuard(fleet, { signal }) {
+function floorGuard(fleet, context) {
+    const { signal } = context;
     return async (others) => {
         const { minLive, pages } = fleet;
         const tooFew = (live, witness, seen) => new Failure(`only ${live} other nodes serve (${witness}), the floor \`min-live\` is ${minLive}`, {
@@ -70037,7 +70107,10 @@ function floorGuard(fleet, { signal }) {
         });
         if (others.length < minLive)
             throw tooFew(others.length, 'Consul');
-        let live = others;
+        // From the far side of the circle: nodes that go out at the same time are neighbours, and must not count on
+        // each other.
+        const far = Math.floor(others.length / 2);
+        let live = [...others.slice(far), ...others.slice(0, far)];
         for (const url of pages?.urls ?? []) {
             const peers = await readStatusPage(url, pages, signal);
             live = live.filter(({ address }) => peers.get(address)?.down === false);
@@ -70052,7 +70125,7 @@ function floorGuard(fleet, { signal }) {
         for (let from = 0; from < live.length && counted.length < wanted;) {
             const asked = live.slice(from, from + wanted - counted.length);
             from += asked.length;
-            const answers = await Promise.all(asked.map(({ address }) => askOnce(fleet, address, signal)));
+            const answers = await Promise.all(asked.map(({ address }) => askOnce(fleet, address, context)));
             for (const [index, answer] of answers.entries()) {
                 const node = asked[index];
                 if (node === undefined)
@@ -70068,13 +70141,28 @@ function floorGuard(fleet, { signal }) {
         return counted;
     };
 }
-async function askOnce(fleet, address, signal) {
+/** Answers that several drains at about the same time share, in ms: else a batch asks each node once per drain. */
+const ANSWER_KEEPS_MS = 1_000;
+const answers = new WeakMap();
+async function askOnce(fleet, address, { clock, signal }) {
+    const known = answers.get(fleet) ?? new Map();
+    answers.set(fleet, known);
+    const now = clock.monotonic();
+    let one = known.get(address);
+    if (one === undefined || now - one.at > ANSWER_KEEPS_MS) {
+        // Not bound to the one who asks first: a probe ends by itself within seconds.
+        one = { at: now, answer: ask(fleet, address) };
+        known.set(address, one);
+    }
+    const answer = await one.answer;
+    signal.throwIfAborted();
+    return answer;
+}
+async function ask(fleet, address) {
     try {
-        const probe = await probeOf(fleet, address);
-        return (await probe?.(signal)) ?? { ok: true };
+        return (await probeOf(fleet, address)?.(new AbortController().signal)) ?? { ok: true };
     }
     catch (error) {
-        signal.throwIfAborted();
         return { ok: false, error: error instanceof Error ? error.message : String(error) };
     }
 }
@@ -71292,14 +71380,20 @@ function shellName(name) {
 
 
 const KEEP_BYTES = 1024 * 1024;
+/** Further connections for a server that allows few sessions on one. */
+const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
 class Connection {
     target;
     #client;
+    #prepared = new Map();
+    #origin;
+    #further = [];
     #lost;
     #closed = false;
-    constructor(target, client) {
+    constructor(target, client, origin) {
         this.target = target;
+        this.#origin = origin;
         this.#client = client;
         client.on('error', (error) => {
             this.#lost = error;
@@ -71316,12 +71410,22 @@ class Connection {
     get isOpen() {
         return !this.#closed;
     }
+    get roundTripMs() {
+        return this.#origin.roundTripMs;
+    }
+    /** Whether the server has refused several sessions on one connection. */
+    get isNarrow() {
+        return this.#further.length > 0;
+    }
     /** Called once when the connection has gone, for whatever reason. */
     onClose(listener) {
         this.#client.once('close', listener);
     }
     close() {
         this.#client.end();
+        for (const one of this.#further) {
+            one.then((connection) => connection.close(), () => { });
+        }
     }
     /**
      * Runs one command line by the login shell. Everything variable in it must have gone through `quote`; prefer
@@ -71339,8 +71443,45 @@ class Connection {
         const { command, stdin } = remoteScript(text, options);
         return this.exec(command, { ...options, stdin });
     }
-    /** Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. */
+    /**
+     * Starts a command line ahead of its use: the next `start` of the same one finds it waiting for its input, which saves
+     * the round trips of a new channel. For commands that do nothing before they get input. sshd allows 10 at a time.
+     */
+    prepare(command) {
+        const ready = this.#startHere(command);
+        ready.catch(() => { });
+        this.#prepared.set(command, [...(this.#prepared.get(command) ?? []), ready]);
+    }
+    /**
+     * Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. Where the server
+     * refuses a further session on this connection (MaxSessions), it runs on another one.
+     */
     async start(command) {
+        const ready = this.#prepared.get(command)?.shift();
+        return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
+    }
+    async #startNow(command) {
+        try {
+            return await this.#startHere(command);
+        }
+        catch (error) {
+            if (!isSessionRefused(error))
+                throw error;
+        }
+        for (const one of [...this.#further]) {
+            try {
+                return await (await one).#startHere(command);
+            }
+            catch (error) {
+                if (!isSessionRefused(error) || this.#further.length === MAX_FURTHER)
+                    throw error;
+            }
+        }
+        const next = this.#origin.again();
+        this.#further.push(next);
+        return (await next).#startHere(command);
+    }
+    async #startHere(command) {
         let ended;
         const channel = await this.#open((done) => {
             this.#client.exec(command, (error, opened) => {
@@ -71393,6 +71534,10 @@ class Connection {
             cause: this.#lost,
         });
     }
+}
+/** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
+function isSessionRefused(error) {
+    return error instanceof failure_Failure && /channel open failure: open failed/i.test(error.details.seen ?? '');
 }
 async function collect({ channel, ended }, options) {
     const { signal, onLine, keepBytes = KEEP_BYTES } = options;
@@ -71644,12 +71789,16 @@ const RETRY_DELAY_MS = 500;
  */
 async function connect(target, credentials, context) {
     const { jump } = credentials;
+    const again = () => {
+        context.log.info(`${target_formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
+        return connect(target, credentials, context);
+    };
     if (jump === undefined) {
-        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context));
+        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context), again);
     }
-    const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context));
+    const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context), again);
     try {
-        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port));
+        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port), again);
         inner.onClose(() => outer.close());
         return inner;
     }
@@ -71658,11 +71807,11 @@ async function connect(target, credentials, context) {
         throw error;
     }
 }
-async function login(target, key, credentials, context, openSocket) {
+async function login(target, key, credentials, context, openSocket, again) {
     const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
-        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket);
+        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again);
         if (outcome instanceof Connection)
             return outcome;
         // Of several attempts, a key that was offered and refused says more than a type the server does not have.
@@ -71674,17 +71823,20 @@ async function login(target, key, credentials, context, openSocket) {
     throw rejected?.failure;
 }
 /** A busy sshd (MaxStartups) drops connections before it has said anything: nothing is done yet, so try again. */
-async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket) {
+async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again) {
     for (let attempt = 1;; attempt++) {
         throwIfCancelled(context.signal);
-        const outcome = await handshake(await openSocket(), target, key, algorithms, credentials, context);
+        const begun = context.clock.monotonic();
+        const socket = await openSocket();
+        const origin = { roundTripMs: context.clock.monotonic() - begun, again };
+        const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin);
         if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
             return outcome;
         context.log.debug(`${target_formatTarget(target)}: ${outcome.failure.details.seen}; trying again`);
         await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
     }
 }
-async function handshake(socket, target, key, algorithms, credentials, context) {
+async function handshake(socket, target, key, algorithms, credentials, context, origin) {
     const { host, port, user } = target;
     const { hostKeys, connectTimeoutMs } = credentials;
     const ssh = new NodeSSH();
@@ -71718,7 +71870,7 @@ async function handshake(socket, target, key, algorithms, credentials, context) 
         const client = ssh.connection;
         if (client === null)
             throw new failure_Failure('the connection was closed right after the login', { host });
-        return new Connection(target, client);
+        return new Connection(target, client, origin);
     }
     catch (error) {
         socket.destroy();
@@ -71822,6 +71974,68 @@ function dialOnce({ host, port }, timeoutMs, signal) {
     });
 }
 
+;// CONCATENATED MODULE: ./src/ssh/reconnecting.ts
+
+
+
+
+/** How long a server that was reached before may stay out of reach, in ms. */
+const reconnecting_PATIENCE_MS = 120_000;
+const reconnecting_PAUSE_MS = 1_000;
+/** A server whose connection can be made again after a cut. */
+class Reconnecting {
+    target;
+    #credentials;
+    #connection;
+    #restore;
+    constructor(target, credentials, connection) {
+        this.target = target;
+        this.#credentials = credentials;
+        this.#connection = connection;
+    }
+    static async open(target, credentials, context) {
+        return new Reconnecting(target, credentials, await connect(target, credentials, context));
+    }
+    get name() {
+        return target_formatTarget(this.target);
+    }
+    /** The connection as it is now. */
+    get connection() {
+        return this.#connection;
+    }
+    /** What to do after each new connection before anything else, such as taking a lock again. */
+    onReconnect(restore) {
+        this.#restore = restore;
+    }
+    /** Connects again if the connection is known to have gone. */
+    async ensureOpen(context) {
+        if (!this.#connection.isOpen)
+            await this.reconnect(context);
+    }
+    /** Connects again, for at most two minutes. */
+    async reconnect(context) {
+        this.#connection.close();
+        const start = context.clock.monotonic();
+        for (;;) {
+            try {
+                this.#connection = await connect(this.target, this.#credentials, context);
+                break;
+            }
+            catch (error) {
+                throwIfCancelled(context.signal);
+                if (context.clock.monotonic() - start > reconnecting_PATIENCE_MS)
+                    throw error;
+                context.log.debug(describeError(error));
+                await context.clock.sleep(reconnecting_PAUSE_MS, context.signal);
+            }
+        }
+        await this.#restore?.();
+    }
+    close() {
+        this.#connection.close();
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/rollout/connections.ts
 
 
@@ -71834,6 +72048,7 @@ class NodeConnections {
     #credentials;
     #context;
     #open = new Map();
+    #all = new Set();
     constructor(targets, credentials, context) {
         this.#targets = targets;
         this.#credentials = credentials;
@@ -71842,7 +72057,11 @@ class NodeConnections {
     has(address) {
         return this.#targets.has(address);
     }
-    get(address) {
+    async get(address) {
+        return (await this.server(address)).connection;
+    }
+    /** The node's server, connected to at this moment; it can connect again by itself. */
+    server(address) {
         const known = this.#open.get(address);
         if (known)
             return known;
@@ -71850,12 +72069,15 @@ class NodeConnections {
         if (target === undefined)
             throw new failure_Failure(`there is no SSH target for the node ${address}`);
         const log = prefixedLog(this.#context.log, address);
-        const opening = connect(target, this.#credentials, { ...this.#context, log });
+        const opening = Reconnecting.open(target, this.#credentials, { ...this.#context, log });
         const forget = () => {
             if (this.#open.get(address) === opening)
                 this.#open.delete(address);
         };
-        opening.then((connection) => connection.onClose(forget), forget);
+        opening.then((server) => {
+            this.#all.add(server);
+            server.connection.onClose(forget);
+        }, forget);
         this.#open.set(address, opening);
         return opening;
     }
@@ -71864,7 +72086,7 @@ class NodeConnections {
         const queue = [...addresses];
         const dial = async () => {
             for (let next = queue.shift(); next !== undefined; next = queue.shift())
-                await this.get(next);
+                await this.server(next);
         };
         const results = await Promise.allSettled(Array.from({ length: DIAL_AT_A_TIME }, dial));
         const failed = results.filter((result) => result.status === 'rejected');
@@ -71880,10 +72102,9 @@ class NodeConnections {
         }
     }
     async close() {
-        const opened = await Promise.allSettled(this.#open.values());
-        for (const result of opened)
-            if (result.status === 'fulfilled')
-                result.value.close();
+        await Promise.allSettled(this.#open.values());
+        for (const server of this.#all)
+            server.close();
     }
 }
 

@@ -68426,7 +68426,7 @@ function getIDToken(aud) {
 const promises_namespaceObject = require("node:timers/promises");
 ;// CONCATENATED MODULE: ./src/failure.ts
 /** An error that a person can act on: what failed, where, what was seen, how things stand, what to do. */
-class Failure extends Error {
+class failure_Failure extends Error {
     name = 'Failure';
     details;
     constructor(what, details = {}) {
@@ -68447,12 +68447,12 @@ class Failure extends Error {
     }
 }
 /** The work was cancelled (by a person, or because the job's time ran out). */
-class Cancelled extends Failure {
+class Cancelled extends failure_Failure {
     name = 'Cancelled';
 }
 /** Text for any thrown thing, for `seen` and logs. */
 function describeError(error) {
-    if (error instanceof Failure)
+    if (error instanceof failure_Failure)
         return error.describe();
     if (error instanceof AggregateError && error.errors.length > 0) {
         return error.errors.map(describeError).join('; ');
@@ -68484,11 +68484,11 @@ const systemClock = {
 /** Throws `Cancelled` when the signal has aborted. */
 function throwIfCancelled(signal) {
     if (signal?.aborted)
-        throw cancelled(signal);
+        throw context_cancelled(signal);
 }
 /** The error for an aborted signal: its own reason where that is ours. */
-function cancelled(signal) {
-    return signal.reason instanceof Failure
+function context_cancelled(signal) {
+    return signal.reason instanceof failure_Failure
         ? signal.reason
         : new Cancelled('cancelled', { cause: signal.reason });
 }
@@ -68674,15 +68674,29 @@ class InputReader {
             .map((line) => line.trim())
             .filter((line) => line !== '' && !line.startsWith('#'));
     }
-    /** `KEY=VALUE` lines as an environment; the values are kept as they are. */
+    /**
+     * `KEY=VALUE` lines as an environment; the values are kept as they are. A value of several lines is written as in
+     * GITHUB_ENV: `KEY<<END`, its lines, and a line `END`.
+     */
     environment(name) {
         const env = {};
-        for (const line of this.lines(name)) {
-            const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line);
-            if (match?.[1] === undefined)
-                this.problem(name, `'${line.split('=')[0]}' is not a KEY=VALUE line`);
-            else
-                env[match[1]] = match[2] ?? '';
+        const lines = this.text(name).split(/\r?\n/);
+        for (let line = lines.shift(); line !== undefined; line = lines.shift()) {
+            const text = line.trim();
+            if (text === '' || text.startsWith('#'))
+                continue;
+            const [, key, sign, rest = ''] = /^([A-Za-z_][A-Za-z0-9_]*)(=|<<)(.*)$/.exec(text) ?? [];
+            if (key === undefined)
+                this.problem(name, `'${text.split('=')[0]}' is not a KEY=VALUE line`);
+            else if (sign === '=')
+                env[key] = rest;
+            else {
+                const end = lines.findIndex((one) => one.trim() === rest);
+                if (rest === '' || end < 0)
+                    this.problem(name, `begins ${key}<<${rest} and has no line '${rest}' that ends it`);
+                env[key] = lines.splice(0, end < 0 ? lines.length : end).join('\n');
+                lines.shift();
+            }
         }
         return env;
     }
@@ -68709,7 +68723,7 @@ class InputReader {
         }
         if (this.#problems.length === 0)
             return;
-        throw new Failure(`${this.#problems.length === 1 ? 'an input is' : 'some inputs are'} wrong`, {
+        throw new failure_Failure(`${this.#problems.length === 1 ? 'an input is' : 'some inputs are'} wrong`, {
             seen: this.#problems.map((problem) => `\n  - ${problem}`).join(''),
             state: 'no connection was made and nothing was changed.',
             hint: "correct the step's `with:` block; the README of the action lists its inputs",
@@ -68805,10 +68819,10 @@ async function mainPhase(action, run) {
     catch (error) {
         report(error);
         process.exitCode = 1;
-        if (error instanceof Failure)
+        if (error instanceof failure_Failure)
             await writeSummary(failureMarkdown(error));
         // A failure of our own has left things as its text says; anything else is for the settle phase to look at.
-        if (error instanceof Failure && !(error instanceof Cancelled) && !error.details.unsettled) {
+        if (error instanceof failure_Failure && !(error instanceof Cancelled) && !error.details.unsettled) {
             run.state.finish();
         }
     }
@@ -68825,7 +68839,7 @@ async function settlePhase(action, run) {
     }
 }
 function report(error) {
-    if (error instanceof Failure) {
+    if (error instanceof failure_Failure) {
         const title = error instanceof Cancelled ? 'Cancelled' : error.message;
         core_error(inertText(error.describe()), { title: inert(title) });
     }
@@ -68856,7 +68870,7 @@ function makeRun(signal, state) {
 function readInputs() {
     const json = process.env['INPUTS'];
     if (json === undefined) {
-        throw new Failure('the variable INPUTS is not set', {
+        throw new failure_Failure('the variable INPUTS is not set', {
             hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
         });
     }
@@ -68892,6 +68906,141 @@ class StateFile {
         (0,external_node_fs_namespaceObject.writeFileSync)(`${this.path}.new`, JSON.stringify(content), { mode: 0o600 });
         (0,external_node_fs_namespaceObject.renameSync)(`${this.path}.new`, this.path);
     }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/quote.ts
+/**
+ * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
+ * Throws on a NUL byte, which no argument can carry.
+ */
+function quote(argument) {
+    if (argument.includes('\0'))
+        throw new TypeError('a shell argument cannot hold a NUL byte');
+    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}
+/** Several arguments, each quoted, with spaces between. */
+function quoteAll(args) {
+    return args.map(quote).join(' ');
+}
+
+;// CONCATENATED MODULE: ./src/ssh/lock.ts
+
+
+
+
+/** The runner says this often that it is alive; the server gives the lock up when it has not for so long (ms, s). */
+const BEAT_MS = 10_000;
+const BEAT_TIMEOUT_S = 45;
+/** Reads a script up to a line with a dot and leaves the rest of standard input to it. Constant, see remote-script. */
+const READ_SCRIPT = `exec sh -c 'eval "$(while IFS= read -r l && [ "$l" != . ]; do printf "%s\\n" "$l"; done)"'`;
+const HOLD = String.raw `
+printf '\n'
+exec 8>>"$folder/deploy.lock"
+waited=0
+told=
+until flock -n 8; do
+  [ -n "$told" ] || { printf 'held %s %s\n' "$(date +%s)" "$(cat "$folder/holder" 2>/dev/null)"; told=1; }
+  [ "$waited" -lt "$wait" ] || { printf 'refused\n'; exit 0; }
+  # Standard input at its end: nobody waits for the lock any more.
+  timeout 1 sh -c 'read -r line' || [ "$?" -ne 1 ] || exit 0
+  waited=$((waited + 1000))
+done
+last=$(cat "$folder/fence" 2>/dev/null || echo 0)
+fence=$((last + 1))
+if [ -n "$resume" ]; then
+  [ "$last" = "$resume" ] || { printf 'taken\n'; exit 0; }
+  fence=$resume
+fi
+printf '%s\n' "$fence" >"$folder/fence.new"
+mv "$folder/fence.new" "$folder/fence"
+printf '%s %s\n' "$(date +%s)" "$holder" >"$folder/holder.new"
+mv "$folder/holder.new" "$folder/holder"
+now=$(date +%s)
+silent=$((now - $(cat "$folder/beat" 2>/dev/null || echo 0)))
+printf '%s\n' "$now" >"$folder/beat"
+printf 'got %s %s\n' "$fence" "$silent"
+while timeout "$beat" sh -c 'read -r line'; do date +%s >"$folder/beat"; done
+`;
+/** Takes the lock, waiting for it; throws a `Failure` that names the holder when it stays taken. */
+async function takeLock(connection, request, context) {
+    const { folder, holder, waitMs, resume } = request;
+    const { channel, ended } = await connection.start(READ_SCRIPT);
+    channel.on('error', () => { });
+    let errors = '';
+    channel.stderr.on('data', (chunk) => {
+        errors = (errors + chunk.toString('utf8')).slice(-4096);
+    });
+    const settings = `folder=${quote(folder)} holder=${quote(holder)} wait=${waitMs} resume=${resume ?? ''} beat=${BEAT_TIMEOUT_S}`;
+    channel.write(`${settings}\n${HOLD}\n.\n`);
+    let held = 'by another deploy';
+    let abort = () => { };
+    const got = await new Promise((resolve, reject) => {
+        const refuse = (what, seen) => reject(new failure_Failure(what, {
+            host: connection.name,
+            seen,
+            state: 'nothing was changed there.',
+            hint: "wait for that run to end and run this one again, or raise the input 'lock-wait'",
+        }));
+        abort = () => {
+            channel.close();
+            reject(context_cancelled(context.signal));
+        };
+        if (context.signal.aborted)
+            abort();
+        context.signal.addEventListener('abort', abort, { once: true });
+        let text = '';
+        channel.on('data', (chunk) => {
+            text += chunk.toString('utf8');
+            const lines = text.split('\n');
+            text = lines.pop() ?? '';
+            for (const line of lines) {
+                const [word, rest = ''] = split(line);
+                if (word === 'got')
+                    resolve(rest);
+                if (word === 'taken')
+                    refuse('a later run has taken over', held);
+                if (word === 'refused')
+                    refuse('another deploy is at work there', held);
+                if (word === 'held') {
+                    held = describeHolder(rest);
+                    context.log.info(`the lock is held ${held}${waitMs > 0 ? '; waiting for it' : ''}`);
+                }
+            }
+        });
+        ended.then(({ code }) => refuse('the lock could not be taken', errors.trim() || `exit code ${code}`), reject);
+    }).finally(() => context.signal.removeEventListener('abort', abort));
+    const beats = setInterval(() => channel.write('\n'), BEAT_MS);
+    let lost = false;
+    const lose = () => {
+        lost = true;
+        clearInterval(beats);
+    };
+    ended.then(lose, lose);
+    const [fence, silentS] = split(got);
+    return {
+        fence: Number(fence),
+        silentMs: Number(silentS) * 1_000,
+        get lost() {
+            return lost;
+        },
+        async release() {
+            clearInterval(beats);
+            channel.end();
+            await ended.catch(() => { });
+        },
+    };
+}
+/** `<now> <since> <holder>`, both times in seconds. */
+function describeHolder(text) {
+    const [now = '', rest = ''] = split(text);
+    const [since = '', holder = ''] = split(rest);
+    if (holder === '')
+        return 'by another deploy';
+    return `by ${holder} for ${formatDuration(Math.max(0, Number(now) - Number(since)) * 1_000)}`;
+}
+function split(line) {
+    const space = line.indexOf(' ');
+    return space < 0 ? [line, ''] : [line.slice(0, space), line.slice(space + 1)];
 }
 
 // EXTERNAL MODULE: external "node:net"
@@ -69827,21 +69976,6 @@ class OutputTail {
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/quote.ts
-/**
- * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
- * Throws on a NUL byte, which no argument can carry.
- */
-function quote(argument) {
-    if (argument.includes('\0'))
-        throw new TypeError('a shell argument cannot hold a NUL byte');
-    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-}
-/** Several arguments, each quoted, with spaces between. */
-function quoteAll(args) {
-    return args.map(quote).join(' ');
-}
-
 ;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
 
 /** Constant, so that it means the same to every login shell and shows nothing in the process list. */
@@ -69924,14 +70058,20 @@ function formatAddress(host, port) {
 
 
 const KEEP_BYTES = 1024 * 1024;
+/** Further connections for a server that allows few sessions on one. */
+const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
 class Connection {
     target;
     #client;
+    #prepared = new Map();
+    #origin;
+    #further = [];
     #lost;
     #closed = false;
-    constructor(target, client) {
+    constructor(target, client, origin) {
         this.target = target;
+        this.#origin = origin;
         this.#client = client;
         client.on('error', (error) => {
             this.#lost = error;
@@ -69948,12 +70088,22 @@ class Connection {
     get isOpen() {
         return !this.#closed;
     }
+    get roundTripMs() {
+        return this.#origin.roundTripMs;
+    }
+    /** Whether the server has refused several sessions on one connection. */
+    get isNarrow() {
+        return this.#further.length > 0;
+    }
     /** Called once when the connection has gone, for whatever reason. */
     onClose(listener) {
         this.#client.once('close', listener);
     }
     close() {
         this.#client.end();
+        for (const one of this.#further) {
+            one.then((connection) => connection.close(), () => { });
+        }
     }
     /**
      * Runs one command line by the login shell. Everything variable in it must have gone through `quote`; prefer
@@ -69971,8 +70121,45 @@ class Connection {
         const { command, stdin } = remoteScript(text, options);
         return this.exec(command, { ...options, stdin });
     }
-    /** Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. */
+    /**
+     * Starts a command line ahead of its use: the next `start` of the same one finds it waiting for its input, which saves
+     * the round trips of a new channel. For commands that do nothing before they get input. sshd allows 10 at a time.
+     */
+    prepare(command) {
+        const ready = this.#startHere(command);
+        ready.catch(() => { });
+        this.#prepared.set(command, [...(this.#prepared.get(command) ?? []), ready]);
+    }
+    /**
+     * Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. Where the server
+     * refuses a further session on this connection (MaxSessions), it runs on another one.
+     */
     async start(command) {
+        const ready = this.#prepared.get(command)?.shift();
+        return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
+    }
+    async #startNow(command) {
+        try {
+            return await this.#startHere(command);
+        }
+        catch (error) {
+            if (!isSessionRefused(error))
+                throw error;
+        }
+        for (const one of [...this.#further]) {
+            try {
+                return await (await one).#startHere(command);
+            }
+            catch (error) {
+                if (!isSessionRefused(error) || this.#further.length === MAX_FURTHER)
+                    throw error;
+            }
+        }
+        const next = this.#origin.again();
+        this.#further.push(next);
+        return (await next).#startHere(command);
+    }
+    async #startHere(command) {
         let ended;
         const channel = await this.#open((done) => {
             this.#client.exec(command, (error, opened) => {
@@ -70010,14 +70197,14 @@ class Connection {
             start((error, channel) => {
                 this.#client.removeListener('close', gone);
                 if (error)
-                    reject(new Failure(what, { host: this.name, seen: describeError(error), cause: error }));
+                    reject(new failure_Failure(what, { host: this.name, seen: describeError(error), cause: error }));
                 else
                     resolve(channel);
             });
         });
     }
     #connectionLost() {
-        return new Failure('the SSH connection broke', {
+        return new failure_Failure('the SSH connection broke', {
             host: this.name,
             seen: this.#lost ? describeError(this.#lost) : 'the server closed it',
             state: 'whether the last command still runs there is not known.',
@@ -70025,6 +70212,10 @@ class Connection {
             cause: this.#lost,
         });
     }
+}
+/** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
+function isSessionRefused(error) {
+    return error instanceof failure_Failure && /channel open failure: open failed/i.test(error.details.seen ?? '');
 }
 async function collect({ channel, ended }, options) {
     const { signal, onLine, keepBytes = KEEP_BYTES } = options;
@@ -70040,7 +70231,7 @@ async function collect({ channel, ended }, options) {
             // The server answers a close only once the process has gone, which may be never.
             channel.close();
             if (signal)
-                reject(cancelled(signal));
+                reject(context_cancelled(signal));
         };
     });
     if (signal?.aborted)
@@ -70213,7 +70404,7 @@ function hostKeyFailure(verdict, known, host, port, key) {
     const state = 'nothing was sent to the server and nothing was changed.';
     if (verdict === 'unknown') {
         const authorities = entriesAbout(known, host, port).some((entry) => entry.marker === 'cert-authority');
-        return new Failure('the host key is not known', {
+        return new failure_Failure('the host key is not known', {
             host: address,
             seen,
             state,
@@ -70229,7 +70420,7 @@ function hostKeyFailure(verdict, known, host, port, key) {
     const expected = verdict === 'revoked'
         ? 'known-hosts marks this very key as @revoked'
         : `expected ${expectedFingerprints(known, host, port).join(' or ')}`;
-    return new Failure(verdict === 'revoked' ? 'the host key is revoked' : 'THE HOST KEY HAS CHANGED', {
+    return new failure_Failure(verdict === 'revoked' ? 'the host key is revoked' : 'THE HOST KEY HAS CHANGED', {
         host: address,
         seen: `${seen}; ${expected}`,
         state,
@@ -70276,12 +70467,16 @@ const RETRY_DELAY_MS = 500;
  */
 async function connect(target, credentials, context) {
     const { jump } = credentials;
+    const again = () => {
+        context.log.info(`${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
+        return connect(target, credentials, context);
+    };
     if (jump === undefined) {
-        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context));
+        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context), again);
     }
-    const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context));
+    const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context), again);
     try {
-        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port));
+        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port), again);
         inner.onClose(() => outer.close());
         return inner;
     }
@@ -70290,11 +70485,11 @@ async function connect(target, credentials, context) {
         throw error;
     }
 }
-async function login(target, key, credentials, context, openSocket) {
+async function login(target, key, credentials, context, openSocket, again) {
     const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
-        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket);
+        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again);
         if (outcome instanceof Connection)
             return outcome;
         // Of several attempts, a key that was offered and refused says more than a type the server does not have.
@@ -70306,17 +70501,20 @@ async function login(target, key, credentials, context, openSocket) {
     throw rejected?.failure;
 }
 /** A busy sshd (MaxStartups) drops connections before it has said anything: nothing is done yet, so try again. */
-async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket) {
+async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again) {
     for (let attempt = 1;; attempt++) {
         throwIfCancelled(context.signal);
-        const outcome = await handshake(await openSocket(), target, key, algorithms, credentials, context);
+        const begun = context.clock.monotonic();
+        const socket = await openSocket();
+        const origin = { roundTripMs: context.clock.monotonic() - begun, again };
+        const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin);
         if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
             return outcome;
         context.log.debug(`${formatTarget(target)}: ${outcome.failure.details.seen}; trying again`);
         await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
     }
 }
-async function handshake(socket, target, key, algorithms, credentials, context) {
+async function handshake(socket, target, key, algorithms, credentials, context, origin) {
     const { host, port, user } = target;
     const { hostKeys, connectTimeoutMs } = credentials;
     const ssh = new NodeSSH();
@@ -70349,13 +70547,13 @@ async function handshake(socket, target, key, algorithms, credentials, context) 
         });
         const client = ssh.connection;
         if (client === null)
-            throw new Failure('the connection was closed right after the login', { host });
-        return new Connection(target, client);
+            throw new failure_Failure('the connection was closed right after the login', { host });
+        return new Connection(target, client, origin);
     }
     catch (error) {
         socket.destroy();
         if (context.signal.aborted)
-            throw cancelled(context.signal);
+            throw context_cancelled(context.signal);
         if (untrusted !== undefined)
             return { failure: untrusted, why: 'untrusted' };
         const failure = loginFailure(error, target, credentials, algorithms);
@@ -70373,30 +70571,30 @@ function loginFailure(error, target, credentials, algorithms) {
     const seen = describeError(error);
     const details = { host: formatTarget(target), seen, state: 'nothing was changed there.', cause: error };
     if (/authentication methods failed/i.test(seen)) {
-        return new Failure('the server refused the login', {
+        return new failure_Failure('the server refused the login', {
             ...details,
             hint: `put the key's public half into ~${target.user}/.ssh/authorized_keys on the server (ssh-keygen -y -f <key file> prints it), and check the user name`,
         });
     }
     if (/no matching host key/i.test(seen)) {
-        return new Failure('the server has no host key of a type that is known for it', {
+        return new failure_Failure('the server has no host key of a type that is known for it', {
             ...details,
             hint: `known are: ${algorithms.join(', ')}. Print the server's keys on its own console: cat /etc/ssh/ssh_host_*_key.pub`,
         });
     }
     if (/no matching (key exchange|cipher|C->S|S->C)/i.test(seen)) {
-        return new Failure('the server and this client have no algorithm in common', {
+        return new failure_Failure('the server and this client have no algorithm in common', {
             ...details,
             hint: 'allow curve25519-sha256 and aes128-gcm@openssh.com in the sshd_config of the server',
         });
     }
     if (/timed out|ETIMEDOUT|No response/i.test(seen)) {
-        return new Failure(`no SSH handshake within ${credentials.connectTimeoutMs} ms`, {
+        return new failure_Failure(`no SSH handshake within ${credentials.connectTimeoutMs} ms`, {
             ...details,
             hint: "check that an SSH server listens there, a firewall between, or raise the input 'connect-timeout'",
         });
     }
-    return new Failure('the SSH connection could not be made', {
+    return new failure_Failure('the SSH connection could not be made', {
         ...details,
         hint: 'try it by hand: ssh -v -p PORT USER@HOST true',
     });
@@ -70425,7 +70623,7 @@ function dialFailure(error, target, attempts) {
         ENETUNREACH: 'the runner has no route to it (IPv6 is missing on GitHub-hosted runners)',
     };
     const code = Object.keys(hints).find((name) => seen.includes(name));
-    return new Failure(`cannot connect (${attempts} ${attempts === 1 ? 'attempt' : 'attempts'})`, {
+    return new failure_Failure(`cannot connect (${attempts} ${attempts === 1 ? 'attempt' : 'attempts'})`, {
         host: formatTarget(target),
         seen,
         state: 'nothing was changed there.',
@@ -70437,7 +70635,7 @@ function dialOnce({ host, port }, timeoutMs, signal) {
     return new Promise((resolve, reject) => {
         // The signal is for dialling only: after a cancel the connection is what things are put right through.
         const socket = (0,external_node_net_.connect)({ host, port, noDelay: true });
-        const abort = () => socket.destroy(cancelled(signal));
+        const abort = () => socket.destroy(context_cancelled(signal));
         signal.addEventListener('abort', abort, { once: true });
         const timer = setTimeout(() => socket.destroy(new Error(`ETIMEDOUT: no answer from ${formatAddress(host, port)} in ${timeoutMs} ms`)), timeoutMs);
         socket.once('connect', () => {
@@ -70562,126 +70760,6 @@ function describeAnswer({ ok, status, error, body }) {
     return parts.join(', ');
 }
 
-;// CONCATENATED MODULE: ./src/ssh/lock.ts
-
-
-
-
-/** The runner says this often that it is alive; the server gives the lock up when it has not for so long (ms, s). */
-const BEAT_MS = 10_000;
-const BEAT_TIMEOUT_S = 45;
-/** Reads a script up to a line with a dot and leaves the rest of standard input to it. Constant, see remote-script. */
-const READ_SCRIPT = `exec sh -c 'eval "$(while IFS= read -r l && [ "$l" != . ]; do printf "%s\\n" "$l"; done)"'`;
-const HOLD = String.raw `
-printf '\n'
-exec 8>>"$folder/deploy.lock"
-waited=0
-told=
-until flock -n 8; do
-  [ -n "$told" ] || { printf 'held %s %s\n' "$(date +%s)" "$(cat "$folder/holder" 2>/dev/null)"; told=1; }
-  [ "$waited" -lt "$wait" ] || { printf 'refused\n'; exit 0; }
-  # Standard input at its end: nobody waits for the lock any more.
-  timeout 1 sh -c 'read -r line' || [ "$?" -ne 1 ] || exit 0
-  waited=$((waited + 1000))
-done
-last=$(cat "$folder/fence" 2>/dev/null || echo 0)
-fence=$((last + 1))
-if [ -n "$resume" ]; then
-  [ "$last" = "$resume" ] || { printf 'taken\n'; exit 0; }
-  fence=$resume
-fi
-printf '%s\n' "$fence" >"$folder/fence.new"
-mv "$folder/fence.new" "$folder/fence"
-printf '%s %s\n' "$(date +%s)" "$holder" >"$folder/holder.new"
-mv "$folder/holder.new" "$folder/holder"
-now=$(date +%s)
-silent=$((now - $(cat "$folder/beat" 2>/dev/null || echo 0)))
-printf '%s\n' "$now" >"$folder/beat"
-printf 'got %s %s\n' "$fence" "$silent"
-while timeout "$beat" sh -c 'read -r line'; do date +%s >"$folder/beat"; done
-`;
-/** Takes the lock, waiting for it; throws a `Failure` that names the holder when it stays taken. */
-async function takeLock(connection, request, context) {
-    const { folder, holder, waitMs, resume } = request;
-    const { channel, ended } = await connection.start(READ_SCRIPT);
-    channel.on('error', () => { });
-    let errors = '';
-    channel.stderr.on('data', (chunk) => {
-        errors = (errors + chunk.toString('utf8')).slice(-4096);
-    });
-    const settings = `folder=${quote(folder)} holder=${quote(holder)} wait=${waitMs} resume=${resume ?? ''} beat=${BEAT_TIMEOUT_S}`;
-    channel.write(`${settings}\n${HOLD}\n.\n`);
-    let held = 'by another deploy';
-    let abort = () => { };
-    const got = await new Promise((resolve, reject) => {
-        const refuse = (what, seen) => reject(new Failure(what, {
-            host: connection.name,
-            seen,
-            state: 'nothing was changed there.',
-            hint: "wait for that run to end and run this one again, or raise the input 'lock-wait'",
-        }));
-        abort = () => {
-            channel.close();
-            reject(cancelled(context.signal));
-        };
-        if (context.signal.aborted)
-            abort();
-        context.signal.addEventListener('abort', abort, { once: true });
-        let text = '';
-        channel.on('data', (chunk) => {
-            text += chunk.toString('utf8');
-            const lines = text.split('\n');
-            text = lines.pop() ?? '';
-            for (const line of lines) {
-                const [word, rest = ''] = split(line);
-                if (word === 'got')
-                    resolve(rest);
-                if (word === 'taken')
-                    refuse('a later run has taken over', held);
-                if (word === 'refused')
-                    refuse('another deploy is at work there', held);
-                if (word === 'held') {
-                    held = describeHolder(rest);
-                    context.log.info(`the lock is held ${held}${waitMs > 0 ? '; waiting for it' : ''}`);
-                }
-            }
-        });
-        ended.then(({ code }) => refuse('the lock could not be taken', errors.trim() || `exit code ${code}`), reject);
-    }).finally(() => context.signal.removeEventListener('abort', abort));
-    const beats = setInterval(() => channel.write('\n'), BEAT_MS);
-    let lost = false;
-    const lose = () => {
-        lost = true;
-        clearInterval(beats);
-    };
-    ended.then(lose, lose);
-    const [fence, silentS] = split(got);
-    return {
-        fence: Number(fence),
-        silentMs: Number(silentS) * 1_000,
-        get lost() {
-            return lost;
-        },
-        async release() {
-            clearInterval(beats);
-            channel.end();
-            await ended.catch(() => { });
-        },
-    };
-}
-/** `<now> <since> <holder>`, both times in seconds. */
-function describeHolder(text) {
-    const [now = '', rest = ''] = split(text);
-    const [since = '', holder = ''] = split(rest);
-    if (holder === '')
-        return 'by another deploy';
-    return `by ${holder} for ${formatDuration(Math.max(0, Number(now) - Number(since)) * 1_000)}`;
-}
-function split(line) {
-    const space = line.indexOf(' ');
-    return space < 0 ? [line, ''] : [line.slice(0, space), line.slice(space + 1)];
-}
-
 ;// CONCATENATED MODULE: ./src/ssh/unit-script.ts
 
 
@@ -70701,8 +70779,9 @@ exec </dev/null
 group= phase= on_cancel= ended= woken=
 printf '%s\n' "$$" >"$unit/pid"
 finish() {
-  printf '{"outcome":"%s","phase":"%s","code":%s}\n' "$1" "$phase" "$2" >"$unit/result.new"
-  mv "$unit/result.new" "$unit/result"
+  # On a full disk there is no result, rather than an empty one.
+  ! printf '{"outcome":"%s","phase":"%s","code":%s}\n' "$1" "$phase" "$2" >"$unit/result.new" ||
+    mv "$unit/result.new" "$unit/result"
   exit 0
 }
 asked() {
@@ -70732,8 +70811,9 @@ run_phase() {
   mv "$unit/phase.new" "$unit/phase"
   ! asked || finish cancelled 0
   began=$(date +%s)
-  printf '%s\n' "$4" | setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
+  printf '%s\n' "$4" | EVENKEEL_UNIT=$name setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
   group=$!
+  printf '%s %s\n' "$group" "$on_cancel" >"$unit/group"
   [ -z "$ended" ] || [ "$on_cancel" = finish ] || end_group
   woken=1
   while [ -n "$woken" ]; do woken=; wait "$group"; code=$?; done
@@ -70756,7 +70836,7 @@ if [ ! -d "$unit" ]; then printf '{"outcome":"absent","phase":"","code":0}\n' >&
 printf '\036evenkeel-log\n'
 while :; do
   over=
-  if [ -f "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi
+  if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi
   size=$(($(wc -c <"$unit/log")))
   if [ "$size" -gt "$offset" ]; then
     tail -c "+$((offset + 1))" "$unit/log" | head -c "$((size - offset))"
@@ -70765,8 +70845,32 @@ while :; do
   [ -z "$over" ] || break
   sleep 0.1
 done
-if [ -f "$unit/result" ]; then cat "$unit/result" >&2
+if [ -s "$unit/result" ]; then cat "$unit/result" >&2
 else printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$unit/phase" 2>/dev/null)" >&2; fi
+`;
+/**
+ * Ends what is left of units whose supervisor was killed: its group, found again by the unit's name in the environment
+ * (numbers are used again after a restart), and of work that must not live on, everything with that name.
+ */
+const END_LEFT_OVER = String.raw `
+left_over() {
+  for environ in $(grep -lzFx "EVENKEEL_UNIT=$left_name" /proc/[0-9]*/environ 2>/dev/null); do
+    pid=$(printf '%s' "$environ" | tr -cd 0-9)
+    [ "$left_cancel" = end-all ] ||
+      [ "$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d ' ' -f 3)" = "$left_group" ] || continue
+    printf '%s ' "$pid"
+  done
+}
+for left in "$folder"/units/*; do
+  [ -f "$left/group" ] && [ ! -s "$left/result" ] || continue
+  left_name=$(basename -- "$left")
+  read -r left_group left_cancel <"$left/group" || :
+  kill -s TERM $(left_over) 2>/dev/null || :
+  n=0
+  while [ -n "$(left_over)" ] && [ "$n" -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
+  kill -s KILL $(left_over) 2>/dev/null || :
+  printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$left/phase")" >"$left/result"
+done
 `;
 /** Starts a unit and follows it. */
 function startScript(plan) {
@@ -70785,6 +70889,7 @@ function startScript(plan) {
 ${variables(folder, name)} offset=0
 exec 9>>"$folder/work.lock"
 flock -n 9 || exit ${BUSY}
+${END_LEFT_OVER}
 [ "$(cat "$folder/fence")" -le ${fence} ] || exit ${FENCED}
 old_umask=$(umask)
 umask 077
@@ -70808,7 +70913,7 @@ function followScript(folder, name, offset) {
 function cancelScript(folder, name, phases) {
     return String.raw `
 ${variables(folder, name)}
-if [ -f "$unit/result" ] || flock -s -n "$folder/work.lock" true; then exit 0; fi
+if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then exit 0; fi
 printf '%s\n' ${quote(phases.join(' '))} >"$unit/cancel"
 kill -s TERM "$(cat "$unit/pid")"
 `;
@@ -70872,7 +70977,7 @@ class UnitStream {
                 return await this.#once(text, context);
             }
             catch (error) {
-                if (context.signal.aborted || !(error instanceof Failure) || error instanceof Refused)
+                if (context.signal.aborted || !(error instanceof failure_Failure) || error instanceof Refused)
                     throw error;
                 context.log.warn(`${error.message}; the work on the server goes on: connecting again`);
                 await this.#server.reconnect(context);
@@ -70926,7 +71031,7 @@ class UnitStream {
     }
 }
 /** The server has answered: trying again would not help. */
-class Refused extends Failure {
+class Refused extends failure_Failure {
 }
 async function unlessAborted(work, signal) {
     let abort = () => { };
@@ -70934,7 +71039,7 @@ async function unlessAborted(work, signal) {
         return await Promise.race([
             work,
             new Promise((_resolve, reject) => {
-                abort = () => reject(cancelled(signal));
+                abort = () => reject(context_cancelled(signal));
                 if (signal.aborted)
                     abort();
                 signal.addEventListener('abort', abort, { once: true });
@@ -70949,18 +71054,62 @@ async function unlessAborted(work, signal) {
 ;// CONCATENATED MODULE: ./src/git/checkout.ts
 
 /**
+ * Sets `sha` to the local commits of HEAD on top of the commit. What is local is told by the commit that the deploy
+ * before put them on, or by the branch's upstream, so that commits which a forced push has dropped do not come back.
+ */
+const REBASE = String.raw `
+if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
+  base=
+  for candidate in refs/evenkeel/base '@{upstream}'; do
+    candidate=$(git rev-parse -q --verify "$candidate^{commit}" 2>/dev/null) || continue
+    if git merge-base --is-ancestor "$candidate" "$head"; then base=$candidate; break; fi
+  done
+  [ -n "$base" ] || base=$(git merge-base "$wanted" "$head") || base=
+  if [ -z "$base" ]; then
+    printf 'evenkeel: HEAD has no history in common with %s\n' "$wanted"
+    exit 1
+  fi
+  count=$(git rev-list --count "$base..$head" "^$wanted")
+  if [ "$count" -gt 0 ]; then
+    apart=$(git rev-parse --absolute-git-dir)/evenkeel/rebase
+    rm -rf "$apart"
+    git worktree prune
+    GIT_LFS_SKIP_SMUDGE=1 git worktree add -q --detach "$apart" "$head" >/dev/null
+    if ! git -C "$apart" -c commit.gpgSign=false -c rebase.autoStash=false rebase -q --onto "$wanted" "$base" 2>&1; then
+      git -C "$apart" diff --name-only --diff-filter=U | sed 's/^/evenkeel: conflict in /'
+      rm -rf "$apart"
+      git worktree prune
+      printf 'evenkeel: the local commits do not apply to %s; nothing was changed\n' "$wanted"
+      exit 1
+    fi
+    sha=$(git -C "$apart" rev-parse HEAD)
+    rm -rf "$apart"
+    git worktree prune
+    printf 'evenkeel: %s local commits were put on top of %s\n' "$count" "$wanted"
+  fi
+fi
+`;
+/**
  * Script that brings the work tree to a commit that is there already, HEAD detached. Changed tracked files, staged
  * or not, go to a stash ref first; untracked and ignored files are never written over: where one is in the way, the
- * script fails with everything as it was. Commits that no ref holds get one.
+ * script fails with everything as it was. Commits that no ref holds get one. With `rebase`, local commits are put on
+ * top of the commit, in a work tree apart; where they conflict, the script fails before anything has changed.
  */
-function checkoutScript(sha, stamp) {
+function checkoutScript(sha, stamp, how) {
     return String.raw `
-sha=${sha} stamp=${quote(stamp)}
+wanted=${sha} sha=${sha} stamp=${quote(stamp)}
 export GIT_TERMINAL_PROMPT=0 LC_ALL=C
 export GIT_AUTHOR_NAME=Evenkeel GIT_AUTHOR_EMAIL=evenkeel@localhost
 export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
 saved=
+${how === 'rebase' ? REBASE : ''}
 if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
+  # Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
+  git ls-files -v | sed -n 's/^\([a-z]\|S\) //p' | while IFS= read -r file; do
+    [ -e "$file" ] || continue
+    git update-index --no-assume-unchanged -- "$file"
+    git update-index --no-skip-worktree -- "$file"
+  done
   git update-index -q --refresh >/dev/null || :
   if ! git diff-index --quiet "$head" -- || ! git diff-index --quiet --cached "$head" -- || ! git diff-files --quiet; then
     saved=$(git stash create "before $sha") || saved=
@@ -70991,6 +71140,7 @@ if ! git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach
   exit 1
 fi
 git update-ref refs/evenkeel/current "$sha"
+${how === 'back' ? '' : 'git update-ref refs/evenkeel/base "$wanted"'}
 printf 'evenkeel: checked out %s\n' "$(git log -1 --format='%h %s' "$sha")"
 `;
 }
@@ -71009,11 +71159,13 @@ function parseEntry(line) {
 /** Commits whose last deploy failed. */
 function failedCommits(history) {
     const failed = new Set();
-    for (const { sha, result } of history) {
-        if (result === 'failed')
-            failed.add(sha);
-        else if (result === 'ok')
-            failed.delete(sha);
+    for (const { sha, head, result } of history) {
+        for (const commit of head === undefined ? [sha] : [sha, head]) {
+            if (result === 'failed')
+                failed.add(commit);
+            else if (result === 'ok')
+                failed.delete(commit);
+        }
     }
     return failed;
 }
@@ -71025,7 +71177,7 @@ function commitUp(history, head) {
     if (head === undefined)
         return undefined;
     const failed = failedCommits(history);
-    const known = history.some(({ sha, previous }) => sha === head || previous === head);
+    const known = history.some((entry) => [entry.sha, entry.previous, entry.head].includes(head));
     if (!known)
         return head;
     const newest = history.findLast(({ result, runs }) => result !== 'interrupted' && runs !== null && !failed.has(runs));
@@ -71035,14 +71187,236 @@ function commitUp(history, head) {
 function wayBack(history, head, sha) {
     const failed = failedCommits(history);
     const up = commitUp(history, head);
+    const same = new Set([sha, ...history.flatMap((entry) => (entry.sha === sha ? (entry.head ?? []) : []))]);
     const good = [
         up,
         ...history
             .filter(({ result }) => result === 'ok')
-            .map((entry) => entry.sha)
+            .map((entry) => entry.head ?? entry.sha)
             .reverse(),
     ];
-    return good.find((one) => one !== undefined && one !== sha && !failed.has(one));
+    return good.find((one) => one !== undefined && !same.has(one) && !failed.has(one));
+}
+
+// EXTERNAL MODULE: external "node:stream"
+var external_node_stream_ = __nccwpck_require__(7075);
+;// CONCATENATED MODULE: external "node:stream/promises"
+const external_node_stream_promises_namespaceObject = require("node:stream/promises");
+;// CONCATENATED MODULE: ./src/ssh/remote-shell.ts
+
+
+
+
+/**
+ * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
+ * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
+ * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
+ */
+const remote_shell_READ_AND_RUN = String.raw `exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`;
+const KEEP_NOISE = 64 * 1024;
+const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
+/** How a byte string reads for people. */
+const fromByteString = (bytes) => Buffer.from(bytes, 'latin1').toString('utf8');
+/**
+ * A POSIX shell on the server that stays open over several blocks of code, so that what it holds (a lock) lasts from
+ * one block to the next and goes with the connection. Records are told from other output by a random mark.
+ */
+class RemoteShell {
+    /** Random, of this shell alone; `$mark` there. */
+    mark;
+    #channel;
+    #connection;
+    #parser;
+    #ended;
+    #queue = Promise.resolve();
+    #stderr = '';
+    #closed = false;
+    constructor(connection, { channel, ended }) {
+        this.mark = randomBytes(12).toString('hex');
+        this.#connection = connection;
+        this.#channel = channel;
+        channel.on('data', (chunk) => this.#parser?.push(chunk));
+        channel.stderr.on('data', (chunk) => {
+            this.#stderr = (this.#stderr + chunk.toString('latin1')).slice(-KEEP_NOISE);
+        });
+        // A broken connection also ends the channel: `close` is where that is told.
+        channel.on('error', () => { });
+        this.#ended = ended.then(() => { }, () => { });
+        void this.#ended.then(() => {
+            this.#closed = true;
+            this.#parser?.end();
+        });
+        this.#send('+', [
+            `mark=${this.mark}`,
+            `say() { printf '%s %s\\n' "$mark" "$*"; }`,
+            `send() { printf '%s data %s %s\\n' "$mark" "$1" "$(($(wc -c <"$2")))"; cat <"$2"; }`,
+        ]);
+    }
+    static async open(connection) {
+        return new RemoteShell(connection, await connection.start(remote_shell_READ_AND_RUN));
+    }
+    /**
+     * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
+     * shell ends before the block's own end line has come: then it is not known how far it got.
+     */
+    run(code, options = {}) {
+        const turn = this.#queue.then(() => this.#runNow(code, options));
+        this.#queue = turn.catch(() => { });
+        return options.signal === undefined ? turn : remote_shell_unlessAborted(turn, options.signal);
+    }
+    /** Lets the shell come to its end, after what it is at; what it holds is released. Resolves when it has gone. */
+    async close() {
+        await this.#queue;
+        if (this.#closed)
+            return;
+        this.#channel.end();
+        await this.#ended;
+    }
+    #runNow(code, { prelude = '', onRecord, onData }) {
+        return new Promise((resolve, reject) => {
+            if (this.#closed)
+                return reject(this.#gone());
+            this.#parser = new RecordParser(this.mark, {
+                onRecord: (name, value) => {
+                    if (name !== 'end') {
+                        onRecord?.(name, value);
+                        return;
+                    }
+                    const noise = this.#parser?.noise ?? '';
+                    this.#parser = undefined;
+                    resolve({ code: Number(value), noise });
+                },
+                onData: (name, bytes) => onData?.(name, bytes),
+                onGone: () => reject(this.#gone()),
+            });
+            this.#send('+', [prelude, '(', 'set -e', code, ') 2>&1', 'say "end $?"']);
+            this.#channel.write('.\n');
+        });
+    }
+    #send(prefix, parts) {
+        const lines = parts.join('\n').split('\n');
+        this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'));
+    }
+    #gone() {
+        const seen = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
+        return new Failure('the connection or the remote shell ended in the middle of its work', {
+            host: this.#connection.name,
+            seen: seen || 'no answer',
+            hint: /sftp/i.test(seen)
+                ? 'this login may only use SFTP: give the deploy user a shell'
+                : 'run the job again: it looks at the state of the server first',
+        });
+    }
+}
+/** A remote process that waits for a script and what the script reads. */
+const openLane = (connection) => connection.start(remote_shell_READ_AND_RUN);
+/** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
+async function pipeToScript(host, { channel, ended }, code, input, signal) {
+    let noise = '';
+    const keep = (chunk) => {
+        noise = (noise + chunk.toString('latin1')).slice(-KEEP_NOISE);
+    };
+    channel.on('data', keep);
+    channel.stderr.on('data', keep);
+    const lines = code.split('\n').map((line) => `+${line}\n`);
+    channel.write(Buffer.from(`${lines.join('')}<\n`, 'latin1'));
+    let broken;
+    try {
+        // An aborted pipeline waits until the other side has closed too, which may never come.
+        await remote_shell_unlessAborted((0,external_node_stream_promises_namespaceObject.pipeline)(input, channel, { signal }), signal);
+    }
+    catch (error) {
+        if (signal.aborted)
+            throw context_cancelled(signal);
+        if (error instanceof failure_Failure) {
+            channel.close();
+            throw error;
+        }
+        broken = error;
+    }
+    // A remote process that ends early closes the pipe: its own words tell more than that.
+    const status = await remote_shell_unlessAborted(ended, signal);
+    if (status.code !== undefined && (status.code !== 0 || broken === undefined)) {
+        return { code: status.code, noise };
+    }
+    throw new failure_Failure('the transfer was cut off', {
+        host,
+        seen: status.signal === undefined ? describeError(broken) : `killed by ${status.signal}`,
+        hint: 'run the job again: what has arrived is not sent a second time',
+        cause: broken,
+    });
+}
+/** Settles as the work does, or rejects as soon as the signal aborts. */
+function remote_shell_unlessAborted(work, signal) {
+    return new Promise((resolve, reject) => {
+        const abort = () => reject(context_cancelled(signal));
+        if (signal.aborted)
+            abort();
+        signal.addEventListener('abort', abort, { once: true });
+        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+}
+/** Splits a shell's output into records, frames of bytes, and the rest. */
+class RecordParser {
+    #mark;
+    #sinks;
+    #pending = Buffer.alloc(0);
+    #frame;
+    noise = '';
+    constructor(mark, sinks) {
+        this.#mark = `${mark} `;
+        this.#sinks = sinks;
+    }
+    push(chunk) {
+        let rest = this.#pending.length > 0 ? Buffer.concat([this.#pending, chunk]) : chunk;
+        this.#pending = Buffer.alloc(0);
+        for (;;) {
+            if (this.#frame !== undefined) {
+                rest = this.#fill(this.#frame, rest);
+                if (this.#frame !== undefined)
+                    return;
+            }
+            const end = rest.indexOf(10);
+            if (end < 0) {
+                this.#pending = rest;
+                return;
+            }
+            this.#line(rest.subarray(0, end).toString('latin1'));
+            rest = rest.subarray(end + 1);
+        }
+    }
+    end() {
+        this.noise += this.#pending.toString('latin1');
+        this.#sinks.onGone();
+    }
+    #fill(frame, from) {
+        const part = from.subarray(0, frame.bytes - frame.have);
+        frame.chunks.push(part);
+        frame.have += part.length;
+        if (frame.have === frame.bytes) {
+            this.#frame = undefined;
+            this.#sinks.onData(frame.name, Buffer.concat(frame.chunks));
+        }
+        return from.subarray(part.length);
+    }
+    #line(line) {
+        // Output that does not end in a newline stands before the mark.
+        const at = line.indexOf(this.#mark);
+        if (at < 0) {
+            this.noise = `${this.noise}${line}\n`.slice(-KEEP_NOISE);
+            return;
+        }
+        this.noise += line.slice(0, at);
+        const record = line.slice(at + this.#mark.length);
+        const space = record.indexOf(' ');
+        const name = space < 0 ? record : record.slice(0, space);
+        const value = space < 0 ? '' : record.slice(space + 1);
+        const frame = name === 'data' ? /^(\S+) (\d+)$/.exec(value) : null;
+        if (frame?.[1] === undefined)
+            this.#sinks.onRecord(name, value);
+        else
+            this.#frame = { name: frame[1], bytes: Number(frame[2]), chunks: [], have: 0 };
+    }
 }
 
 ;// CONCATENATED MODULE: ./src/git/ref.ts
@@ -71088,7 +71462,106 @@ function chooseCommit(name, advertised) {
     return { sha: find(`${first}^{}`) ?? find(first) ?? '' };
 }
 
+;// CONCATENATED MODULE: ./src/git/push.ts
+
+
+
+
+
+/** Resolves a branch or tag to one full commit by the checkout on the runner, or else by its origin. */
+async function resolveOnRunner(ref, workspace) {
+    if (ref.kind === 'sha')
+        return ref.sha;
+    const names = candidates(ref.name);
+    const tracked = `refs/remotes/origin/${ref.name}`;
+    const own = parseLsRemote(await workspace.lsRemote('checkout', [...names.flatMap((name) => [name, `${name}^{}`]), tracked]));
+    const branch = `refs/heads/${ref.name}`;
+    const remembered = own.some(({ name }) => name === branch)
+        ? []
+        : own.flatMap(({ sha, name }) => (name === tracked ? [{ sha, name: branch }] : []));
+    let chosen = chooseCommit(ref.name, [...own, ...remembered]);
+    if (typeof chosen === 'string' && own.length === 0) {
+        const patterns = names.flatMap((name) => [name, `${name}^{}`]);
+        chosen = chooseCommit(ref.name, parseLsRemote(await workspace.lsRemote('origin', patterns)));
+    }
+    if (typeof chosen === 'string') {
+        throw new failure_Failure(chosen, {
+            seen: 'neither the checkout on the runner nor its origin has it',
+            state: 'nothing was changed on any host.',
+            hint: "check the input 'ref', and that actions/checkout runs before this step",
+        });
+    }
+    return chosen.sha;
+}
+/** A shell function: whether a commit is in a repository with everything it stands on. */
+const COMPLETE = `complete() {
+  git cat-file -e "$1^{commit}" 2>/dev/null && git rev-list --objects --quiet "$1" --not --all 2>/dev/null
+}`;
+/** What the repository at `path` holds; undefined when the commit itself is among it. */
+async function readKnown(connection, path, sha, { signal }) {
+    const { code, stdout, stderr } = await connection.script(String.raw `${COMPLETE}
+CDPATH= cd -- ${quote(path)}
+printf '\n'
+if complete ${sha}; then echo complete; exit 0; fi
+git rev-parse -q --verify 'HEAD^{commit}' | sed 's/^/have /' || :
+git for-each-ref --count=2000 --format='have %(objectname) %(*objectname)'
+sed 's/^/shallow /' "$(git rev-parse --git-path shallow)" 2>/dev/null || :`, { signal, keepBytes: 8 * 1024 * 1024 });
+    if (code !== 0) {
+        throw new failure_Failure('the checkout could not be read', { host: connection.name, seen: stderr.trim() });
+    }
+    const lines = stdout.split('\n').map((line) => line.split(' '));
+    if (lines.some(([word]) => word === 'complete'))
+        return undefined;
+    const all = (word) => {
+        const ids = lines.flatMap(([first, ...rest]) => (first === word ? rest : []));
+        return [...new Set(ids.filter((id) => /^[0-9a-f]{40,64}$/.test(id)))];
+    };
+    return { haves: all('have'), shallow: all('shallow') };
+}
+/**
+ * Sends what a repository lacks of a commit over the open connection into a script, which must hand its standard
+ * input to `git index-pack --stdin --fix-thin`. Resolves with what the script printed.
+ */
+async function sendPack(connection, script, sha, known, workspace, { log, signal }) {
+    const { stream, ended } = await workspace.pack(sha, known);
+    let bytes = 0;
+    const counted = async function* () {
+        for await (const chunk of stream) {
+            bytes += chunk.length;
+            yield chunk;
+        }
+    };
+    const input = external_node_stream_.Readable.from(counted(), { objectMode: false });
+    try {
+        const lane = await openLane(connection);
+        const { code, noise } = await pipeToScript(connection.name, lane, toByteString(`set -e\n${script}`), input, signal);
+        await ended;
+        log.info(`commits sent: ${bytes} bytes`);
+        if (code === 0)
+            return Buffer.from(noise, 'latin1').toString('utf8');
+        throw new failure_Failure('the commits could not be stored on the server', {
+            host: connection.name,
+            seen: noise.trim() || `exit code ${code}`,
+            state: 'the checkout and what runs are as they were.',
+            hint: 'check the free disk space there and that the user may write to the repository',
+        });
+    }
+    finally {
+        input.destroy();
+        stream.destroy();
+    }
+}
+/** Brings a commit into the objects of the repository at `path`; no ref, branch or file changes. */
+async function pushObjects(connection, path, sha, workspace, context) {
+    const known = await readKnown(connection, path, sha, context);
+    if (known === undefined)
+        return;
+    const script = `CDPATH= cd -- ${quote(path)}\ngit index-pack --stdin --fix-thin >/dev/null`;
+    await sendPack(connection, script, sha, known, workspace, context);
+}
+
 ;// CONCATENATED MODULE: ./src/git/repository.ts
+
 
 
 
@@ -71105,10 +71578,12 @@ function remoteGit({ token, tokenUrl }) {
     const options = ['-c', 'credential.helper=', '-c', `credential.${tokenUrl}.helper=${helper}`];
     return `${head}remote_git() { EVENKEEL_GIT_TOKEN=${quote(token)} git ${quoteAll(options)} "$@"; }`;
 }
-/** Resolves a branch or tag to one full commit, asking the remote; changes nothing. */
+/** Resolves a branch or tag to one full commit, asking where it comes from; changes nothing. */
 async function resolveRef(connection, ref, source, where, context) {
     if (ref.kind === 'sha')
         return ref.sha;
+    if (source.workspace !== undefined)
+        return resolveOnRunner(ref, source.workspace);
     const { path, remote } = where;
     const patterns = candidates(ref.name).flatMap((name) => [name, `${name}^{}`]);
     const script = `${remoteGit(source)}
@@ -71120,7 +71595,7 @@ remote_git ls-remote -- ${quoteAll([remote, ...patterns])}`;
         throw remoteFailure(connection, 'the repository could not be read', result, source);
     const chosen = chooseCommit(ref.name, parseLsRemote(result.stdout));
     if (typeof chosen === 'string') {
-        throw new Failure(chosen, {
+        throw new failure_Failure(chosen, {
             host: connection.name,
             state: 'nothing was changed there.',
             hint: "check the input 'ref'; the commit must have been pushed",
@@ -71147,7 +71622,7 @@ printf '\npath %s\nfolder %s\n' "$(pwd -P)" "$folder"`);
     const absolute = /^path (.+)$/m.exec(stdout)?.[1];
     const folder = /^folder (.+)$/m.exec(stdout)?.[1];
     if (code !== 0 || !absolute || !folder) {
-        throw new Failure(`the checkout '${path}' could not be prepared`, {
+        throw new failure_Failure(`the checkout '${path}' could not be prepared`, {
             host: connection.name,
             seen: stderr.trim(),
             hint: 'the user must be able to write there',
@@ -71157,15 +71632,20 @@ printf '\npath %s\nfolder %s\n' "$(pwd -P)" "$folder"`);
 }
 /** Brings a commit into the repository's objects, pinned by a ref of ours; branches and work tree stay as they are. */
 async function fetchCommit(connection, path, sha, source, context) {
+    const { workspace } = source;
+    if (workspace !== undefined)
+        await pushObjects(connection, path, sha, workspace, context);
     const result = await connection.script(`${remoteGit(source)}
+${COMPLETE}
 CDPATH= cd -- ${quote(path)}
-if ! git cat-file -e ${sha}'^{commit}' 2>/dev/null; then
+if ! complete ${sha}; then
+  ${workspace === undefined ? '' : 'exit 64'}
   if ! remote_git fetch -q --no-tags --no-auto-gc origin +${sha}:refs/evenkeel/target 2>&1; then
     # A server that hands out no single commits: everything it has.
     remote_git fetch -q --no-tags --no-auto-gc origin '+refs/heads/*:refs/evenkeel/fetched/heads/*' '+refs/tags/*:refs/evenkeel/fetched/tags/*'
   fi
 fi
-git cat-file -e ${sha}'^{commit}' 2>/dev/null || exit 64
+complete ${sha} || exit 64
 git update-ref refs/evenkeel/target ${sha}
 if git ls-tree -r ${sha} | grep -q '^160000'; then exit 65; fi
 if git grep -q -e 'filter=lfs' ${sha} -- .gitattributes ':(glob)**/.gitattributes' && ! git lfs version >/dev/null 2>&1; then exit 66; fi`, { signal: context.signal });
@@ -71174,7 +71654,7 @@ if git grep -q -e 'filter=lfs' ${sha} -- .gitattributes ':(glob)**/.gitattribute
     const host = connection.name;
     const state = 'the checkout and what runs are as they were.';
     if (result.code === 64) {
-        throw new Failure(`the commit ${sha} is not in the repository`, {
+        throw new failure_Failure(`the commit ${sha} is not in the repository`, {
             host,
             seen: result.stdout.trim(),
             state,
@@ -71182,14 +71662,14 @@ if git grep -q -e 'filter=lfs' ${sha} -- .gitattributes ':(glob)**/.gitattribute
         });
     }
     if (result.code === 65) {
-        throw new Failure(`the commit ${sha} has submodules, which this version of the action cannot bring`, {
+        throw new failure_Failure(`the commit ${sha} has submodules, which this version of the action cannot bring`, {
             host,
             state,
             hint: 'bring the parts into the repository itself (git subtree), or as packages in `build`',
         });
     }
     if (result.code === 66) {
-        throw new Failure(`the commit ${sha} has files in Git LFS, and git-lfs is not installed on the server`, {
+        throw new failure_Failure(`the commit ${sha} has files in Git LFS, and git-lfs is not installed on the server`, {
             host,
             state,
             hint: 'install git-lfs there (apt-get install git-lfs) and run the job again',
@@ -71200,7 +71680,7 @@ if git grep -q -e 'filter=lfs' ${sha} -- .gitattributes ':(glob)**/.gitattribute
 function remoteFailure(connection, what, result, { token, tokenUrl }) {
     const seen = `${result.stdout}\n${result.stderr}`.trim();
     const login = /could not read Username|Authentication failed|terminal prompts disabled|403|401/.test(seen);
-    return new Failure(what, {
+    return new failure_Failure(what, {
         host: connection.name,
         seen,
         state: 'the checkout and what runs are as they were.',
@@ -71246,6 +71726,7 @@ fi
 say checkout repository
 folder=$(git rev-parse --absolute-git-dir)/evenkeel
 say folder "$folder"
+[ ! -d "$folder" ] || say known yes
 say origin "$(git config --get remote.origin.url || :)"
 say head "$(git rev-parse --verify -q 'HEAD^{commit}' || :)"
 git status --porcelain --untracked-files=no 2>/dev/null | while IFS= read -r line; do say changed "$line"; done
@@ -71261,7 +71742,7 @@ fi
 async function survey(connection, path) {
     const { code, signal, stdout, stderr } = await connection.script(`path=${quote(path)}\n${SURVEY}`);
     if (code !== 0) {
-        throw new Failure(`the checkout '${path}' could not be looked at`, {
+        throw new failure_Failure(`the checkout '${path}' could not be looked at`, {
             host: connection.name,
             seen: stderr.trim() || `exit ${code ?? signal}`,
             state: 'nothing was changed there.',
@@ -71285,6 +71766,7 @@ function parseSurvey(text) {
         missing: all('missing'),
         path: one('path'),
         folder: one('folder'),
+        known: one('known') === 'yes',
         origin: one('origin'),
         head: one('head') || undefined,
         changedFiles: all('changed'),
@@ -71308,9 +71790,9 @@ function parseSurvey(text) {
 
 
 /** Digest of the commands; values of `env` are not part of it, since nothing of them may be kept. */
-function commandsDigest({ build, up }) {
+function commandsDigest({ build, up, sync }) {
     return (0,external_node_crypto_.createHash)('sha256')
-        .update(JSON.stringify([build, up]))
+        .update(JSON.stringify([build, up, sync]))
         .digest('hex')
         .slice(0, 16);
 }
@@ -71324,6 +71806,7 @@ class HostDeploy {
     found;
     #lock;
     #unit = '';
+    #head;
     #began;
     constructor(server, plan, context, found, lock) {
         this.server = server;
@@ -71337,8 +71820,12 @@ class HostDeploy {
         server.onReconnect(() => this.#renewLock());
     }
     /** Makes the repository where there is none, takes the lock and looks at the checkout again under it. */
-    static async open(server, plan, context) {
-        const { path, folder } = await prepareRepository(server.connection, plan.path, plan.source.repository);
+    static async open(server, plan, context, found) {
+        const { repository } = plan.source;
+        const isReady = found.known && (found.origin !== '' || repository === undefined);
+        const { path, folder } = isReady
+            ? found
+            : await prepareRepository(server.connection, plan.path, repository);
         const request = { folder, holder: plan.run, waitMs: plan.lockWaitMs };
         const lock = await takeLock(server.connection, request, context);
         return new HostDeploy(server, plan, context, await survey(server.connection, path), lock);
@@ -71392,7 +71879,8 @@ class HostDeploy {
             timeoutMs: plan.timeoutMs,
             onCancel,
         });
-        const checkout = checkoutScript(sha, `${stamp}-${sha.slice(0, 7)}`);
+        const how = purpose === 'deploy' ? plan.sync : 'back';
+        const checkout = checkoutScript(sha, `${stamp}-${sha.slice(0, 7)}`, how);
         const unit = {
             name: this.#unit,
             folder: this.folder,
@@ -71405,7 +71893,10 @@ class HostDeploy {
             ],
         };
         try {
-            return await runUnit(this.server, unit, (line) => context.log.info(line), context);
+            const result = await runUnit(this.server, unit, (line) => context.log.info(line), context);
+            if (purpose === 'deploy')
+                await this.noteHead(result);
+            return result;
         }
         catch (error) {
             // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
@@ -71413,6 +71904,16 @@ class HostDeploy {
                 await cancelUnit(this.server, unit, ['build']);
             throw error;
         }
+    }
+    /** The commit that is checked out for the deploy: not its own where local commits are on top of it. */
+    get head() {
+        return this.#head ?? this.plan.sha;
+    }
+    /** Looks at what the unit of a deploy has checked out, where that may differ from its commit. */
+    async noteHead({ phase }) {
+        if (this.plan.sync === 'exact' || phase === 'checkout')
+            return;
+        this.#head = (await survey(this.server.connection, this.path)).head;
     }
     /** After a cut the lock was free for a while: goes on only if nobody has had it since. */
     async #renewLock() {
@@ -71450,6 +71951,7 @@ class HostDeploy {
         const entry = {
             ...{ at, sha, previous, result, runs: runs ?? null, durationMs, actor, run, release, commands },
             ...(why === undefined ? {} : { why }),
+            ...(sha === this.plan.sha && this.head !== sha ? { head: this.head } : {}),
         };
         const written = await this.server.connection.script(String.raw `
 folder=${quote(this.folder)}
@@ -71458,7 +71960,7 @@ umask 077
 printf '%s\n' ${quote(JSON.stringify(entry))} >>"$folder/history.jsonl"
 rm -f "$folder/current.json"`);
         if (written.code !== 0) {
-            throw new Failure('the history on the server could not be written', {
+            throw new failure_Failure('the history on the server could not be written', {
                 host: this.server.name,
                 seen: written.stderr.trim() || 'a later run has taken over',
                 state: runs === undefined ? 'what runs there is not known.' : `${runs.slice(0, 7)} is up there.`,
@@ -71523,9 +72025,9 @@ async function bringCommit(host) {
     log.info(`bringing ${bring_short(plan.sha)}${host.before === undefined ? '' : `, up before: ${bring_short(host.before)}`}`);
     const verdict = await host.judge(await host.run('deploy', plan.sha));
     if (verdict.good) {
-        await host.record('ok', plan.sha);
+        await host.record('ok', host.head);
         log.info(`${bring_short(plan.sha)} is up (health: ${verdict.health})`);
-        return host.outcome({ result: 'ok', runs: plan.sha, health: verdict.health });
+        return host.outcome({ result: 'ok', runs: host.head, health: verdict.health });
     }
     return failedDeploy(host, verdict);
 }
@@ -71533,7 +72035,7 @@ async function bringCommit(host) {
 async function upAlready(host) {
     const { plan, found, context } = host;
     const newest = found.history.at(-1);
-    const same = found.head === plan.sha &&
+    const same = found.head === (newest?.head ?? plan.sha) &&
         found.changedFiles.length === 0 &&
         newest?.result === 'ok' &&
         newest.sha === plan.sha &&
@@ -71548,7 +72050,7 @@ async function upAlready(host) {
         return undefined;
     }
     context.log.info(`nothing to do: ${bring_short(plan.sha)} is up already (health: ${verdict.health})`);
-    return host.outcome({ result: 'ok', runs: plan.sha, changed: false, health: verdict.health });
+    return host.outcome({ result: 'ok', runs: found.head ?? null, changed: false, health: verdict.health });
 }
 /** What follows a deploy that failed: the way back, or a stop for a person to look. */
 async function failedDeploy(host, verdict) {
@@ -71601,7 +72103,7 @@ async function goBack(host, to, verdict) {
     });
 }
 function conclude(host, verdict, runs, { state, hint, ...parts }) {
-    const failure = new Failure(verdict.what, { host: host.server.name, seen: verdict.seen, state, hint });
+    const failure = new failure_Failure(verdict.what, { host: host.server.name, seen: verdict.seen, state, hint });
     const result = verdict.phase === 'checkout' ? 'interrupted' : 'failed';
     return host.outcome({ result, runs: runs ?? null, health: verdict.health, failure, ...parts });
 }
@@ -71615,8 +72117,6 @@ function running(sha) {
 ;// CONCATENATED MODULE: ./src/git/leftover.ts
 
 
-/** A runner that was cut off connects again within this time, in ms. */
-const RECONNECT_GRACE_MS = 30_000;
 /** Between two looks at a unit of somebody else, in ms. */
 const leftover_PAUSE_MS = 1_000;
 /**
@@ -71628,7 +72128,7 @@ async function takeOver(host) {
     const { log, clock, signal } = context;
     if (host.found.busy) {
         log.info(`an earlier deploy was cut off; its work goes on there (${host.found.phase})`);
-        const until = clock.monotonic() + RECONNECT_GRACE_MS - host.silentMs;
+        const until = clock.monotonic() + host.plan.reconnectGraceMs - host.silentMs;
         while (host.found.busy && clock.monotonic() < until) {
             await clock.sleep(leftover_PAUSE_MS, signal);
             await host.look();
@@ -71686,11 +72186,12 @@ async function finishDeploy(host) {
     if (result === undefined || (result.outcome === 'cancelled' && !startedUp(result))) {
         return cancelledBuild(host, journal.previous ?? undefined);
     }
+    await host.noteHead(result);
     const verdict = await host.judge(result);
     if (!verdict.good)
         return failedDeploy(host, verdict);
-    await host.record('ok', plan.sha);
-    return host.outcome({ result: 'ok', runs: plan.sha, health: verdict.health });
+    await host.record('ok', host.head);
+    return host.outcome({ result: 'ok', runs: host.head, health: verdict.health });
 }
 /** `up` never began: what was up before still is, and gets its files back. */
 async function cancelledBuild(host, before) {
@@ -71720,18 +72221,24 @@ function describe(result) {
 
 
 
+
+
 /** Below this, in KiB, a fetch and a build have no chance. */
 const MIN_FREE_KIB = 64 * 1024;
 /** Logs in to all hosts and looks at each; throws one `Failure` for all that cannot be deployed to. */
-async function preflight(hosts, credentials, path, repository, context) {
+async function preflight(hosts, credentials, path, source, context) {
     const looked = await Promise.allSettled(hosts.map(async (target) => {
         const own = { ...context, log: prefixedLog(context.log, formatTarget(target)) };
         const server = await Reconnecting.open(target, credentials, own);
+        // What follows when all goes well: look, resolve a name, take the lock, look again, fetch, start.
+        for (const command of [READ_SCRIPT, ...Array(5).fill(READ_AND_RUN)]) {
+            server.connection.prepare(command);
+        }
         const found = await survey(server.connection, path);
-        const problem = unfit(found, path, repository);
+        const problem = unfit(found, path, source);
         if (problem !== undefined) {
             server.close();
-            throw new Failure(problem.what, {
+            throw new failure_Failure(problem.what, {
                 host: server.name,
                 seen: problem.seen,
                 state: 'nothing was changed on any host.',
@@ -71749,7 +72256,7 @@ async function preflight(hosts, credentials, path, repository, context) {
     throw failed.length === 1 ? failed[0] : together(`${failed.length} hosts cannot be deployed to`, failed);
 }
 /** Why a host cannot be deployed to. Pure. */
-function unfit({ checkout, trouble, missing, freeKiB, origin }, path, repository) {
+function unfit({ checkout, trouble, missing, freeKiB, origin }, path, { repository, workspace }) {
     if (missing.length > 0) {
         const list = missing.join(', ');
         const hint = 'apt-get install git util-linux coreutils';
@@ -71759,7 +72266,7 @@ function unfit({ checkout, trouble, missing, freeKiB, origin }, path, repository
         const hint = 'give the top folder of the checkout, or an empty or missing one together with `repository`';
         return { what: `'${path}' is not a git checkout`, seen: trouble, hint };
     }
-    if (repository === undefined && (checkout === 'none' || origin === '')) {
+    if (workspace === undefined && repository === undefined && (checkout === 'none' || origin === '')) {
         const seen = checkout === 'none' ? 'the path is missing or empty' : 'the checkout has no remote `origin`';
         const hint = "set the input 'repository', from which it is cloned";
         return { what: `there is nothing to pull from in '${path}'`, seen, hint };
@@ -71779,8 +72286,9 @@ async function deployFleet(candidates, plan, batch, onUpdated) {
     try {
         // In one order everywhere, so that two deploys of several hosts cannot wait for each other.
         const ordered = [...candidates].sort((a, b) => (a.server.name < b.server.name ? -1 : 1));
-        for (const { server, context } of ordered)
-            hosts.push(await HostDeploy.open(server, plan, context));
+        for (const { server, context, found } of ordered) {
+            hosts.push(await HostDeploy.open(server, plan, context, found));
+        }
         hosts.sort((a, b) => place(candidates, a) - place(candidates, b));
         for (const host of hosts)
             await takeOver(host);
@@ -71842,10 +72350,10 @@ function fleetFailure(outcomes, hosts) {
 }
 function together(what, failures, state = '') {
     const seen = failures
-        .map((one) => (one instanceof Failure ? one.describe() : String(one)))
+        .map((one) => (one instanceof failure_Failure ? one.describe() : String(one)))
         .map((text) => `\n  ${text.replaceAll('\n', '\n  ')}`)
         .join('');
-    return new Failure(what, { seen, ...(state === '' ? {} : { state }) });
+    return new failure_Failure(what, { seen, ...(state === '' ? {} : { state }) });
 }
 
 ;// CONCATENATED MODULE: ./src/git/settle.ts
@@ -71888,7 +72396,7 @@ async function settleHost(server, plan, wasUpdated, context) {
     const alone = wasUpdated && plan.onFailure === 'rollback' && newest?.sha === plan.sha && newest.result === 'ok';
     if (found.checkout !== 'repository' || !(unfinished || alone))
         return undefined;
-    const host = await HostDeploy.open(server, plan, context);
+    const host = await HostDeploy.open(server, plan, context, found);
     try {
         if (unfinished)
             return await finishDeploy(host);
@@ -71901,6 +72409,188 @@ async function settleHost(server, plan, wasUpdated, context) {
     finally {
         await host.release();
     }
+}
+
+;// CONCATENATED MODULE: external "node:child_process"
+const external_node_child_process_namespaceObject = require("node:child_process");
+;// CONCATENATED MODULE: ./src/runner/runner-command.ts
+
+
+
+/** Lines of the output that an error shows. */
+const TAIL_LINES = 20;
+/** What the variables of the action itself hold (credentials among them) is none of the command's business. */
+const OWN_VARIABLES = new Set(['INPUTS', 'STATE']);
+/**
+ * Runs a command of the workflow on this machine by `bash -eo pipefail -c`, stdin empty. What it prints goes to the
+ * log as text. On a cancel its whole process group is killed. Throws unless it ends with 0.
+ */
+async function runOnRunner(input, command, variables, { log, signal }) {
+    const env = programEnvironment();
+    let group = 0;
+    const tail = [];
+    const onLine = (line) => {
+        tail.push(line);
+        if (tail.length > TAIL_LINES)
+            tail.shift();
+        log.info(line);
+    };
+    const stop = () => {
+        try {
+            if (group > 0)
+                process.kill(-group, 'SIGKILL');
+        }
+        catch {
+            // It has just ended.
+        }
+    };
+    signal.addEventListener('abort', stop);
+    try {
+        // The first line is the process id, which @actions/exec does not tell.
+        const wrapper = 'echo "$$"; exec setsid bash -eo pipefail -c "$0" </dev/null';
+        const code = await exec('bash', ['-c', wrapper, command], {
+            env: { ...env, ...variables },
+            silent: true,
+            ignoreReturnCode: true,
+            // A process that went on in the background may hold the output open.
+            delay: 1_000,
+            listeners: {
+                stdline: (line) => {
+                    if (group > 0)
+                        return onLine(line);
+                    group = Number(line);
+                    if (signal.aborted)
+                        stop();
+                },
+                errline: onLine,
+            },
+        });
+        if (signal.aborted)
+            throw cancelled(signal);
+        if (code === 0)
+            return;
+        throw new Failure(`\`${input}\` failed with exit code ${code}`, {
+            seen: tail.join('\n  ') || 'it printed nothing',
+        });
+    }
+    finally {
+        signal.removeEventListener('abort', stop);
+    }
+}
+/** The environment for programs that are started here: all of it but what is the action's own. */
+function programEnvironment() {
+    const env = {};
+    for (const [name, value] of Object.entries(process.env)) {
+        if (value !== undefined && !OWN_VARIABLES.has(name))
+            env[name] = value;
+    }
+    return env;
+}
+
+;// CONCATENATED MODULE: ./src/runner/workspace-git.ts
+
+
+
+
+
+/** git in the workflow's own checkout on the runner, with the credentials that actions/checkout has left there. */
+class WorkspaceGit {
+    #folder;
+    #signal;
+    constructor(folder, signal) {
+        this.#folder = folder;
+        this.#signal = signal;
+    }
+    async lsRemote(of, patterns) {
+        const { stdout } = await this.#git(['ls-remote', '--', of === 'checkout' ? '.' : 'origin', ...patterns]);
+        return stdout;
+    }
+    async pack(sha, known) {
+        await this.#bring(sha);
+        const haves = (await this.#present(known.haves)).map((id) => `^${id}`);
+        const shallow = (await this.#present(known.shallow)).map((id) => `--shallow ${id}`);
+        const args = ['pack-objects', '--revs', '--thin', '--stdout', '--delta-base-offset', '-q'];
+        if (shallow.length > 0)
+            args.push('--shallow');
+        const child = this.#start(args);
+        // At once: what nobody reads yet when a child ends is thrown away.
+        const stream = child.stdout.pipe(new external_node_stream_.PassThrough());
+        child.stdin.end(`${[...shallow, sha, ...haves].join('\n')}\n`);
+        const ended = outcome(child, false).then(({ code, stderr }) => {
+            if (code === 0)
+                return;
+            throw new failure_Failure('git could not pack the commits on the runner', {
+                seen: stderr.trim() || `exit code ${code}`,
+                state: 'the checkout and what runs are as they were.',
+            });
+        });
+        ended.catch(() => { });
+        return { stream, ended };
+    }
+    /** Makes sure that a commit is here with its history: a shallow checkout is deepened. */
+    async #bring(sha) {
+        const repository = await this.#git(['rev-parse', '--is-shallow-repository']);
+        if (repository.code !== 0) {
+            throw new failure_Failure('there is no git checkout in the workspace of the runner to push from', {
+                seen: repository.stderr.trim(),
+                state: 'nothing was changed there.',
+                hint: 'run actions/checkout with `fetch-depth: 0` before this step',
+            });
+        }
+        const isShallow = repository.stdout.trim() === 'true';
+        const isHere = (await this.#git(['cat-file', '-e', `${sha}^{commit}`])).code === 0;
+        if (isHere && !isShallow)
+            return;
+        const deepen = isShallow ? ['--unshallow'] : [];
+        const fetched = await this.#git(['fetch', '-q', '--no-tags', ...deepen, 'origin', sha]);
+        if (fetched.code === 0)
+            return;
+        throw new failure_Failure(isHere
+            ? 'the checkout on the runner is shallow and could not be deepened'
+            : `the commit ${sha} is not in the checkout on the runner`, {
+            seen: fetched.stderr.trim(),
+            state: 'the checkout on the server and what runs are as they were.',
+            hint: 'give actions/checkout `fetch-depth: 0`',
+        });
+    }
+    /** Those objects that are here, too: others cannot be built upon. */
+    async #present(ids) {
+        if (ids.length === 0)
+            return [];
+        const { stdout } = await this.#git(['cat-file', '--batch-check'], `${ids.join('\n')}\n`);
+        return stdout.split('\n').flatMap((line) => /^([0-9a-f]{40,64}) (?:commit|tag) /.exec(line)?.[1] ?? []);
+    }
+    #git(args, input = '') {
+        const child = this.#start(args);
+        child.stdin.end(input);
+        return outcome(child, true);
+    }
+    #start(args) {
+        if (this.#signal.aborted)
+            throw context_cancelled(this.#signal);
+        const env = { ...programEnvironment(), GIT_TERMINAL_PROMPT: '0', LC_ALL: 'C' };
+        const child = (0,external_node_child_process_namespaceObject.spawn)('git', ['-C', this.#folder, ...args], {
+            env,
+            stdio: ['pipe', 'pipe', 'pipe'],
+            signal: this.#signal,
+        });
+        // git that ends before it has read everything: its exit code tells more.
+        child.stdin.on('error', () => { });
+        return child;
+    }
+}
+function outcome(child, keepStdout) {
+    return new Promise((resolve, reject) => {
+        const stdout = [];
+        let stderr = '';
+        if (keepStdout)
+            child.stdout.on('data', (chunk) => stdout.push(chunk));
+        child.stderr.on('data', (chunk) => {
+            stderr = (stderr + chunk.toString('utf8')).slice(-4096);
+        });
+        child.once('error', reject);
+        child.once('close', (code) => resolve({ code, stdout: Buffer.concat(stdout).toString('utf8'), stderr }));
+    });
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/tunnel.ts
@@ -71996,7 +72686,7 @@ function bounded(ask) {
 }
 /** An answer is one line: where it was asked stands beside it anyway. */
 function briefly(error) {
-    if (!(error instanceof Failure))
+    if (!(error instanceof failure_Failure))
         return describeError(error);
     return error.details.seen ? `${error.message} (${error.details.seen})` : error.message;
 }
@@ -72119,7 +72809,7 @@ function readPrivateKey(text, passphrase) {
     const repaired = repair(text);
     if (!/^-----BEGIN [A-Z0-9 ]+-----\n/.test(repaired)) {
         const what = /^(ssh-|ecdsa-)/.test(repaired) ? 'a public key' : 'not a private key';
-        throw new Failure(`the private key is ${what}`, { hint: KEEP });
+        throw new failure_Failure(`the private key is ${what}`, { hint: KEEP });
     }
     if (repaired.startsWith('-----BEGIN ENCRYPTED PRIVATE KEY') && passphrase === '')
         throw needsPassphrase();
@@ -72128,22 +72818,22 @@ function readPrivateKey(text, passphrase) {
         const key = Array.isArray(parsed) ? parsed[0] : parsed;
         if (key?.isPrivateKey())
             return key;
-        throw new Failure('the private key is a public key', { hint: KEEP });
+        throw new failure_Failure('the private key is a public key', { hint: KEEP });
     }
     if (/no passphrase given/i.test(parsed.message))
         throw needsPassphrase();
     if (/bad passphrase|bad decrypt|integrity/i.test(parsed.message)) {
-        throw new Failure("the input 'passphrase' does not fit the private key", {
+        throw new failure_Failure("the input 'passphrase' does not fit the private key", {
             hint: 'check it with: ssh-keygen -y -f <key file>',
         });
     }
-    throw new Failure('the private key cannot be read', {
+    throw new failure_Failure('the private key cannot be read', {
         seen: parsed.message,
         hint: `${KEEP}. Its format must be OpenSSH or PEM; a key encrypted with chacha20 must be converted: ssh-keygen -p -Z aes256-ctr -f <key file>`,
     });
 }
 function needsPassphrase() {
-    return new Failure('the private key needs a passphrase', {
+    return new failure_Failure('the private key needs a passphrase', {
         hint: "give it as the input 'passphrase' (from a secret), or use a deploy key without one",
     });
 }
@@ -72163,7 +72853,7 @@ function fromPkcs8(pem, passphrase) {
         return key.export({ format: 'pem', type });
     }
     catch (error) {
-        throw new Failure('the private key is PKCS#8 and cannot be converted', {
+        throw new failure_Failure('the private key is PKCS#8 and cannot be converted', {
             seen: error instanceof Error ? error.message : String(error),
             hint: 'check the passphrase, or make an OpenSSH key: ssh-keygen -t ed25519',
             cause: error,
@@ -72242,7 +72932,7 @@ function readKey(read, name, passphrase, required) {
         return readPrivateKey(text, passphrase);
     }
     catch (error) {
-        if (!(error instanceof Failure))
+        if (!(error instanceof failure_Failure))
             throw error;
         const { seen, hint } = error.details;
         read.problem(name, `${error.message}${seen ? ` (${seen})` : ''}: ${hint}`);
@@ -72324,14 +73014,13 @@ function readCheck(read, placeholders) {
 
 function inputs_readInputs(read, github) {
     const ssh = readSshInputs(read);
-    read.unserved('transport', ['pull']);
-    read.unserved('sync', ['exact']);
     const env = read.environment('env');
     const reserved = Object.keys(env).find((name) => name.startsWith('EVENKEEL_'));
     if (reserved !== undefined)
         read.problem('env', `sets ${reserved}: names with EVENKEEL_ are taken`);
     return {
         ...ssh,
+        transport: read.choice('transport', ['pull', 'push']),
         path: readPath(read),
         ref: readRef(read, github),
         source: {
@@ -72345,6 +73034,7 @@ function inputs_readInputs(read, github) {
         timeoutMs: read.duration('timeout'),
         lockWaitMs: read.duration('lock-wait'),
         batch: read.integer('batch', { min: 1, max: 1_000 }),
+        sync: read.choice('sync', ['exact', 'rebase']),
         onFailure: read.choice('on-failure', ['rollback', 'stop']),
         health: readHealthInputs(read, ['name']),
         dryRun: read.boolean('dry-run'),
@@ -72397,17 +73087,22 @@ function hasControl(text) {
 ;// CONCATENATED MODULE: ./src/git/preview.ts
 
 
+
 /**
  * Tells which commits and files a deploy would bring, a line each. The objects go to a folder of their own, which is
  * removed: refs, objects and index of the checkout stay as they are.
  */
 async function preview(connection, path, sha, source, context) {
-    const result = await connection.script(String.raw `${remoteGit(source)}
+    const { workspace } = source;
+    const known = workspace && (await readKnown(connection, path, sha, context));
+    const fetch = `remote_git --git-dir="$apart" fetch -q --no-tags --no-auto-gc -- "$origin" ${sha}`;
+    const receive = 'git --git-dir="$apart" index-pack --stdin --fix-thin >/dev/null';
+    const script = String.raw `${remoteGit(source)}
 CDPATH= cd -- ${quote(path)}
 export GIT_OPTIONAL_LOCKS=0
 objects=$(cd "$(git rev-parse --git-path objects)" && pwd -P)
 shallow=$(git rev-parse --git-path shallow)
-origin=$(git ls-remote --get-url origin)
+origin=$(git ls-remote --get-url origin 2>/dev/null || :)
 head=$(git rev-parse -q --verify 'HEAD^{commit}' || :)
 apart=$(mktemp -d)
 trap 'rm -rf "$apart"' EXIT
@@ -72415,16 +73110,23 @@ git init -q --bare "$apart" >/dev/null
 printf '%s\n' "$objects" >"$apart/objects/info/alternates"
 [ ! -f "$shallow" ] || cp "$shallow" "$apart/shallow"
 if ! git --git-dir="$apart" cat-file -e ${sha}'^{commit}' 2>/dev/null; then
-  remote_git --git-dir="$apart" fetch -q --no-tags --no-auto-gc -- "$origin" ${sha}
+  ${workspace === undefined ? fetch : receive}
 fi
 git --git-dir="$apart" cat-file -e ${sha}'^{commit}'
 [ -n "$head" ] || exit 0
 git --git-dir="$apart" log --no-decorate --format='commit %h %an: %s' -n 200 "$head..${sha}" --
 git --git-dir="$apart" log --no-decorate --format='no longer %h %an: %s' -n 200 "${sha}..$head" --
-git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha} -- | head -n 500 | sed 's/^/file /'`, { signal: context.signal });
+git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha} -- | head -n 500 | sed 's/^/file /'`;
+    if (workspace !== undefined && known !== undefined) {
+        return linesOf(await sendPack(connection, script, sha, known, workspace, context));
+    }
+    const result = await connection.script(script, { signal: context.signal });
     if (result.code !== 0)
         throw remoteFailure(connection, 'the commit could not be fetched', result, source);
-    return result.stdout.split('\n').filter((line) => line !== '');
+    return linesOf(result.stdout);
+}
+function linesOf(text) {
+    return text.split('\n').filter((line) => line !== '');
 }
 
 ;// CONCATENATED MODULE: ./src/actions/git-pull-build-up/report.ts
@@ -72432,18 +73134,18 @@ git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha}
 
 
 /** Prints what a deploy to a host would change; changes nothing. */
-async function show(candidate, sha, inputs, run) {
+async function show(candidate, sha, plan, run) {
     const { server, found, context } = candidate;
     await inGroup(`What would change on ${server.name}`, async () => {
         const { log } = context;
         if (found.checkout === 'none') {
-            log.info(`would clone ${inputs.source.repository} to '${inputs.path}' at ${sha}`);
+            log.info(`would clone ${plan.source.repository ?? 'the commits of the runner'} to '${plan.path}' at ${sha}`);
             return;
         }
         log.info(`checked out now: ${found.head ?? 'nothing'}; would be: ${sha}`);
         for (const line of found.changedFiles)
             log.info(`would go to a stash ref: ${line}`);
-        const changes = await preview(server.connection, found.path, sha, inputs.source, run.context);
+        const changes = await preview(server.connection, found.path, sha, plan.source, run.context);
         if (changes.length === 0)
             log.info('no commits and no files would change');
         for (const line of changes)
@@ -72492,17 +73194,21 @@ function table(outcomes, title) {
 
 
 
+
+/** A runner that was cut off connects again within this time, in ms. */
+const RECONNECT_GRACE_MS = 30_000;
 const gitPullBuildUp = {
     async main(run) {
         const inputs = run.inputs((read) => inputs_readInputs(read, run.github));
-        const { hosts, credentials, path, source } = inputs;
-        const candidates = await preflight(hosts, credentials, path, source.repository, run.context);
+        const { hosts, credentials, path } = inputs;
+        const source = sourceOf(inputs, run);
+        const candidates = await preflight(hosts, credentials, path, source, run.context);
         try {
-            const sha = await resolve(candidates, inputs, run);
+            const sha = await resolve(candidates, inputs, source, run);
             run.output('sha', sha);
             if (inputs.dryRun) {
                 for (const candidate of candidates)
-                    await show(candidate, sha, inputs, run);
+                    await show(candidate, sha, { path, source }, run);
                 return;
             }
             const id = (0,external_node_crypto_.randomUUID)();
@@ -72538,7 +73244,7 @@ async function settleAll({ hosts, credentials }, plan, updated, { context }) {
         await writeSummary(table(outcomes, 'put right after it was cut off'));
 }
 /** All hosts get the same commit: the first one asks the repository. */
-async function resolve(candidates, inputs, run) {
+async function resolve(candidates, inputs, source, run) {
     const [first] = candidates;
     if (first === undefined)
         throw new TypeError('the inputs require a host');
@@ -72546,16 +73252,26 @@ async function resolve(candidates, inputs, run) {
     const cloned = found.checkout === 'repository' && found.origin !== '';
     const where = cloned
         ? { path: found.path, remote: 'origin' }
-        : { path: '', remote: inputs.source.repository ?? '' };
-    const sha = await resolveRef(server.connection, inputs.ref, inputs.source, where, run.context);
+        : { path: '', remote: source.repository ?? '' };
+    const sha = await resolveRef(server.connection, inputs.ref, source, where, run.context);
     run.context.log.info(`${inputs.ref.kind === 'name' ? `${inputs.ref.name} is ` : 'commit '}${sha}`);
     return sha;
 }
-function makePlan(inputs, id, sha, { github }) {
+function sourceOf({ source, transport }, { github, context }) {
+    const workspace = transport === 'push' ? new WorkspaceGit(github.workspace, context.signal) : undefined;
+    return { ...source, workspace };
+}
+function makePlan(inputs, id, sha, work) {
+    const { github } = work;
     const release = `${sha.slice(0, 7)}-${github.runId || '0'}`;
     const run = github.runUrl || 'a run without an address';
     const health = healthOf(inputs, release);
-    return { ...inputs, id, sha, release, run, actor: github.actor, health };
+    return {
+        ...inputs,
+        source: sourceOf(inputs, work),
+        ...{ id, sha, release, run, actor: github.actor, health },
+        reconnectGraceMs: RECONNECT_GRACE_MS,
+    };
 }
 
 ;// CONCATENATED MODULE: ./src/actions/git-pull-build-up/index.ts

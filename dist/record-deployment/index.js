@@ -43763,15 +43763,29 @@ class InputReader {
             .map((line) => line.trim())
             .filter((line) => line !== '' && !line.startsWith('#'));
     }
-    /** `KEY=VALUE` lines as an environment; the values are kept as they are. */
+    /**
+     * `KEY=VALUE` lines as an environment; the values are kept as they are. A value of several lines is written as in
+     * GITHUB_ENV: `KEY<<END`, its lines, and a line `END`.
+     */
     environment(name) {
         const env = {};
-        for (const line of this.lines(name)) {
-            const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line);
-            if (match?.[1] === undefined)
-                this.problem(name, `'${line.split('=')[0]}' is not a KEY=VALUE line`);
-            else
-                env[match[1]] = match[2] ?? '';
+        const lines = this.text(name).split(/\r?\n/);
+        for (let line = lines.shift(); line !== undefined; line = lines.shift()) {
+            const text = line.trim();
+            if (text === '' || text.startsWith('#'))
+                continue;
+            const [, key, sign, rest = ''] = /^([A-Za-z_][A-Za-z0-9_]*)(=|<<)(.*)$/.exec(text) ?? [];
+            if (key === undefined)
+                this.problem(name, `'${text.split('=')[0]}' is not a KEY=VALUE line`);
+            else if (sign === '=')
+                env[key] = rest;
+            else {
+                const end = lines.findIndex((one) => one.trim() === rest);
+                if (rest === '' || end < 0)
+                    this.problem(name, `begins ${key}<<${rest} and has no line '${rest}' that ends it`);
+                env[key] = lines.splice(0, end < 0 ? lines.length : end).join('\n');
+                lines.shift();
+            }
         }
         return env;
     }

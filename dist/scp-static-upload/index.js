@@ -71184,15 +71184,29 @@ class InputReader {
             .map((line) => line.trim())
             .filter((line) => line !== '' && !line.startsWith('#'));
     }
-    /** `KEY=VALUE` lines as an environment; the values are kept as they are. */
+    /**
+     * `KEY=VALUE` lines as an environment; the values are kept as they are. A value of several lines is written as in
+     * GITHUB_ENV: `KEY<<END`, its lines, and a line `END`.
+     */
     environment(name) {
         const env = {};
-        for (const line of this.lines(name)) {
-            const match = /^([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line);
-            if (match?.[1] === undefined)
-                this.problem(name, `'${line.split('=')[0]}' is not a KEY=VALUE line`);
-            else
-                env[match[1]] = match[2] ?? '';
+        const lines = this.text(name).split(/\r?\n/);
+        for (let line = lines.shift(); line !== undefined; line = lines.shift()) {
+            const text = line.trim();
+            if (text === '' || text.startsWith('#'))
+                continue;
+            const [, key, sign, rest = ''] = /^([A-Za-z_][A-Za-z0-9_]*)(=|<<)(.*)$/.exec(text) ?? [];
+            if (key === undefined)
+                this.problem(name, `'${text.split('=')[0]}' is not a KEY=VALUE line`);
+            else if (sign === '=')
+                env[key] = rest;
+            else {
+                const end = lines.findIndex((one) => one.trim() === rest);
+                if (rest === '' || end < 0)
+                    this.problem(name, `begins ${key}<<${rest} and has no line '${rest}' that ends it`);
+                env[key] = lines.splice(0, end < 0 ? lines.length : end).join('\n');
+                lines.shift();
+            }
         }
         return env;
     }
@@ -71629,6 +71643,7 @@ var external_node_zlib_ = __nccwpck_require__(8522);
 
 
 
+const RECORDS_AT_ONCE = 1000;
 const HEADER = 'evenkeel manifest 1';
 const TYPES = { f: 'file', d: 'folder', l: 'link' };
 function makeManifest(entries) {
@@ -71637,18 +71652,25 @@ function makeManifest(entries) {
 }
 /** The manifest as it lies on the server: NUL-ended records, gzipped. */
 function encodeManifest(manifest) {
-    return (0,external_node_zlib_.gzipSync)(Buffer.from(records(manifest), 'latin1'), { level: 1 });
+    return (0,external_node_zlib_.gzipSync)(Buffer.concat([...records(manifest)]), { level: 1 });
 }
 /** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
 function contentId(manifest) {
     const own = [...manifest.values()].filter((entry) => entry.kept === undefined);
-    return (0,external_node_crypto_.createHash)('sha256')
-        .update(records(makeManifest(own)), 'latin1')
-        .digest('hex');
+    const hash = (0,external_node_crypto_.createHash)('sha256');
+    for (const chunk of records(makeManifest(own)))
+        hash.update(chunk);
+    return hash.digest('hex');
 }
-function records(manifest) {
-    const parts = [HEADER];
+/** In chunks: as one text, a large site would be in memory several times. */
+function* records(manifest) {
+    let parts = [HEADER];
+    const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1');
     for (const entry of manifest.values()) {
+        if (parts.length >= RECORDS_AT_ONCE) {
+            yield chunk();
+            parts = [];
+        }
         const kept = entry.kept ?? 0;
         switch (entry.type) {
             case 'file':
@@ -71661,7 +71683,8 @@ function records(manifest) {
                 parts.push(`l 777 0 - ${kept} ${entry.path}`, entry.to);
         }
     }
-    return `${parts.join('\0')}\0`;
+    if (parts.length > 0)
+        yield chunk();
 }
 /** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
 function decodeManifest(stored) {
@@ -72031,7 +72054,7 @@ function effectiveMode(mode, isFolder, change) {
 
 
 /** Small files are kept from hashing to sending, up to this many bytes in all. */
-const KEEP_BYTES = 32 * 1024 * 1024;
+const KEEP_BYTES = 8 * 1024 * 1024;
 const SMALL_FILE = 1024 * 1024;
 /** Files are read synchronously, which is the fastest by far for small ones; others run after this many ms. */
 const SLICE_MS = 10;
@@ -72166,7 +72189,7 @@ function locate(root, path) {
 }
 async function hashFile(root, entry) {
     const hash = (0,external_node_crypto_.createHash)('sha256');
-    const digest = () => hash.digest('hex').slice(0, 32);
+    const digest = () => hash.digest().toString('hex', 0, 16);
     if (entry.size <= SMALL_FILE) {
         const content = (0,external_node_fs_namespaceObject.readFileSync)(locate(root, entry.path));
         hash.update(content);
@@ -74114,6 +74137,7 @@ const MAX_FURTHER = 3;
 class Connection {
     target;
     #client;
+    #prepared = new Map();
     #origin;
     #further = [];
     #lost;
@@ -74171,10 +74195,23 @@ class Connection {
         return this.exec(command, { ...options, stdin });
     }
     /**
+     * Starts a command line ahead of its use: the next `start` of the same one finds it waiting for its input, which saves
+     * the round trips of a new channel. For commands that do nothing before they get input. sshd allows 10 at a time.
+     */
+    prepare(command) {
+        const ready = this.#startHere(command);
+        ready.catch(() => { });
+        this.#prepared.set(command, [...(this.#prepared.get(command) ?? []), ready]);
+    }
+    /**
      * Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. Where the server
      * refuses a further session on this connection (MaxSessions), it runs on another one.
      */
     async start(command) {
+        const ready = this.#prepared.get(command)?.shift();
+        return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
+    }
+    async #startNow(command) {
         try {
             return await this.#startHere(command);
         }
