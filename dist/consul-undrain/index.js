@@ -72590,6 +72590,10 @@ const consulUndrain = {
             lease = await takeUpstreamLease(world, inputs, holder, context);
             const entry = await findDrain(world, inputs, run);
             await requirePages(world, [entry.address], context);
+            // A login that is refused is no sign of ill health: it is told at once, not polled until the time is over.
+            if (world.health?.from === 'node' && world.connections?.has(entry.address)) {
+                await world.connections.preflight([entry.address]);
+            }
             const more = { release: defaultRelease(run.github), drainTimeoutMs: 0, minLive: 0 };
             await bringBack(run, fleetOf(world, inputs, { lease, holder }, more), entry);
         }
