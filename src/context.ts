@@ -59,19 +59,3 @@ export function prefixedLog(log: Log, prefix: string): Log {
     debug: (line) => log.debug(`${prefix} | ${line}`),
   }
 }
-
-/** Runs work whose signal also aborts, with `reason`, once `ms` have passed. */
-export async function withDeadline<T>(
-  context: Context,
-  ms: number,
-  reason: Failure,
-  work: (context: Context) => Promise<T>,
-): Promise<T> {
-  const controller = new AbortController()
-  const timer = setTimeout(() => controller.abort(reason), ms)
-  try {
-    return await work({ ...context, signal: AbortSignal.any([context.signal, controller.signal]) })
-  } finally {
-    clearTimeout(timer)
-  }
-}

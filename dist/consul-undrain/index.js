@@ -68500,17 +68500,6 @@ function prefixedLog(log, prefix) {
         debug: (line) => log.debug(`${prefix} | ${line}`),
     };
 }
-/** Runs work whose signal also aborts, with `reason`, once `ms` have passed. */
-async function withDeadline(context, ms, reason, work) {
-    const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(reason), ms);
-    try {
-        return await work({ ...context, signal: AbortSignal.any([context.signal, controller.signal]) });
-    }
-    finally {
-        clearTimeout(timer);
-    }
-}
 
 ;// CONCATENATED MODULE: ./src/runner/console-log.ts
 
