@@ -45770,7 +45770,7 @@ async function zoneNameServers(provider, zone, resolvers, context) {
         resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`));
     const names = await delegatedTo(provider, zone, resolver, context);
     return await Promise.all(names.map(async (name) => {
-        const own = isWithin(name, zone.name) ? await provider.readRecordSets(zone, name, context) : [];
+        const own = isWithin(name, zone.name) ? await provider.readRecordSets(zone, [name], context) : [];
         const given = own.filter(({ type }) => type === 'A' || type === 'AAAA').flatMap(({ values }) => values);
         const found = given.length > 0 ? given : await addressesOf(name, resolver);
         return { name, addresses: found.map((ip) => ({ ip, port: 53 })) };
@@ -45779,7 +45779,7 @@ async function zoneNameServers(provider, zone, resolvers, context) {
 /** A zone that is kept at a provider but served by another one would be flipped for nobody. */
 async function delegatedTo(provider, zone, resolver, context) {
     const plain = (name) => name.toLowerCase().replace(/\.$/, '');
-    const sets = await provider.readRecordSets(zone, zone.name, context);
+    const sets = await provider.readRecordSets(zone, [zone.name], context);
     const own = (sets.find(({ type }) => type === 'NS')?.values ?? []).map(plain);
     let delegated;
     try {
@@ -46018,7 +46018,7 @@ class RecordChanged extends Failure {
 
 const isSet = (a, b) => a !== undefined && sameValues(a.values, b.values);
 async function readOne(provider, zone, { name, type }, context) {
-    return (await provider.readRecordSets(zone, name, context)).find((set) => set.type === type);
+    return (await provider.readRecordSets(zone, [name], context)).find((set) => set.type === type);
 }
 /** Reads where each write stands. Rejects only when cancelled. */
 async function standingOf(provider, zone, writes, context) {
@@ -46578,242 +46578,6 @@ async function endOfCertificate(servername, host, port, { signal }) {
     }
 }
 
-;// CONCATENATED MODULE: ./src/dns/provider-api.ts
-
-
-
-const provider_api_ANSWER_TIMEOUT_MS = 15_000;
-const provider_api_MAX_BYTES = 8 * 1024 * 1024;
-const READ_ATTEMPTS = 3;
-/** A provider's HTTP API: bounded answers, repeats of what is safe to repeat, no secret in any text. */
-class ProviderApi {
-    #options;
-    constructor(options) {
-        this.#options = options;
-    }
-    /** Reads; asks again when there was no answer, or a status of 429, 502, 503 or 504. */
-    async get(path, context) {
-        for (let attempt = 1;; attempt++) {
-            try {
-                const answer = await this.#send('GET', path, undefined, context);
-                if (attempt === READ_ATTEMPTS || ![429, 502, 503, 504].includes(answer.status))
-                    return answer;
-            }
-            catch (error) {
-                if (attempt === READ_ATTEMPTS || !(error instanceof NoAnswer))
-                    throw error;
-            }
-            await context.clock.sleep(250 * 2 ** attempt, context.signal);
-        }
-    }
-    /** Writes, once. Throws `NoAnswer` where it is not known whether it was carried out. */
-    async write(method, path, body, context) {
-        return await this.#send(method, path, body, context);
-    }
-    /** One bounded line of an answer, for an error. */
-    shown(text) {
-        return this.#redacted(text.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim()).slice(0, 300);
-    }
-    async #send(method, path, body, { signal }) {
-        const { baseUrl, headers, name } = this.#options;
-        throwIfCancelled(signal);
-        const agent = new undici/* Agent */.g6({ connect: { timeout: 10_000 } });
-        try {
-            const response = await (0,undici/* request */.Em)(`${baseUrl}${path}`, {
-                method: method,
-                dispatcher: agent,
-                signal: AbortSignal.any([signal, AbortSignal.timeout(provider_api_ANSWER_TIMEOUT_MS)]),
-                headers: {
-                    accept: 'application/json',
-                    'user-agent': 'evenkeel',
-                    ...headers,
-                    ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-                },
-                ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-            });
-            const chunks = [];
-            let bytes = 0;
-            for await (const chunk of response.body) {
-                bytes += chunk.length;
-                if (bytes > provider_api_MAX_BYTES)
-                    throw new Error(`an answer of more than ${provider_api_MAX_BYTES} bytes`);
-                chunks.push(chunk);
-            }
-            return { status: response.statusCode, text: Buffer.concat(chunks).toString('utf8') };
-        }
-        catch (error) {
-            throwIfCancelled(signal);
-            throw new NoAnswer(`the ${name} API gives no answer`, {
-                host: new URL(baseUrl).origin,
-                seen: this.#redacted(describeError(error)),
-                hint: 'check `api-url`, that the API is switched on and listens there, and that a firewall lets this runner in',
-            });
-        }
-        finally {
-            await agent.destroy();
-        }
-    }
-    #redacted(text) {
-        const { secret } = this.#options;
-        return secret === '' ? text : text.replaceAll(secret, '***');
-    }
-}
-/** No answer came: for a write it is not known whether it was carried out. */
-class NoAnswer extends Failure {
-    name = 'NoAnswer';
-}
-
-;// CONCATENATED MODULE: ./src/dns/providers/powerdns.ts
-
-
-
-
-function powerDns(options) {
-    return new PowerDns(options);
-}
-class PowerDns {
-    name = 'PowerDNS';
-    #api;
-    #host;
-    constructor({ apiUrl, token }) {
-        const base = apiUrl.replace(/\/+$/, '').replace(/\/api(\/v1)?$/, '');
-        this.#host = new URL(base).origin;
-        this.#api = new ProviderApi({
-            baseUrl: `${base}/api/v1/servers/localhost`,
-            headers: { 'X-API-Key': token },
-            secret: token,
-            name: this.name,
-        });
-    }
-    async findZone(name, context) {
-        const answer = await this.#api.get(`/zones/${name}.?rrsets=false`, context);
-        const kind = textOf(this.#json(answer, `look up the zone ${name}`, name), 'kind');
-        if (/^(slave|secondary|consumer)$/i.test(kind)) {
-            throw new Failure(`the zone ${name} is a secondary here: what is written would be overwritten`, {
-                host: this.#host,
-                state: 'nothing was changed.',
-                hint: "point `api-url` at the zone's primary",
-            });
-        }
-        return { name, id: `${name}.` };
-    }
-    async readRecordSets(zone, name, context) {
-        // Servers before 4.6 do not know rrset_name and give the whole zone.
-        const path = `/zones/${zone.id}?rrset_name=${encodeURIComponent(`${name}.`)}`;
-        const answer = this.#json(await this.#api.get(path, context), `read ${name}`, zone.name);
-        const { rrsets } = answer;
-        if (!Array.isArray(rrsets))
-            throw this.#notPowerDns(JSON.stringify(answer));
-        return rrsets.map((raw) => this.#recordSet(raw)).filter((set) => set.name === name);
-    }
-    async writeRecordSet(zone, expected, next, context) {
-        const { name, type } = next;
-        const read = async (ctx) => (await this.readRecordSets(zone, name, ctx)).find((set) => set.type === type);
-        const before = await read(context);
-        if (before === undefined || !isSame(before, expected) || before.obstacle !== undefined) {
-            throw new RecordChanged(`${name} ${type} was changed by somebody else`, {
-                host: this.#host,
-                seen: `it is ${describe(before)}, not ${describe(expected)}`,
-            });
-        }
-        const records = next.values.map((value) => ({
-            content: type === 'CNAME' ? `${value}.` : value,
-            disabled: false,
-        }));
-        const rrset = { name: `${name}.`, type, ttl: next.ttl, changetype: 'REPLACE', records };
-        let lost;
-        try {
-            const answer = await this.#api.write('PATCH', `/zones/${zone.id}`, { rrsets: [rrset] }, context);
-            if (answer.status !== 204)
-                this.#json(answer, `change ${name} ${type}`, zone.name);
-        }
-        catch (error) {
-            if (!(error instanceof NoAnswer))
-                throw error;
-            lost = error;
-        }
-        const after = await read(context);
-        if (after !== undefined && isSame(after, next))
-            return;
-        if (lost)
-            throw lost;
-        throw new RecordChanged(`${name} ${type} does not hold what was written`, {
-            host: this.#host,
-            seen: `it is ${describe(after)}, not ${describe(next)}`,
-        });
-    }
-    #recordSet(raw) {
-        const { name, type, ttl, records } = raw;
-        if (typeof name !== 'string' ||
-            typeof type !== 'string' ||
-            typeof ttl !== 'number' ||
-            !Array.isArray(records)) {
-            throw this.#notPowerDns(JSON.stringify(raw));
-        }
-        const values = records.map((record) => {
-            const content = textOf(record, 'content');
-            return isRecordType(type) ? (parseValue(type, content) ?? content) : content;
-        });
-        const disabled = records.some((record) => record.disabled === true);
-        return {
-            name: name.toLowerCase().replace(/\.$/, ''),
-            type,
-            ttl,
-            values,
-            ...(disabled ? { obstacle: 'holds a disabled record, which a write would bring back or lose' } : {}),
-        };
-    }
-    /** The body of a good answer; throws for any other. */
-    #json({ status, text }, what, zone) {
-        if (status >= 200 && status < 300) {
-            try {
-                return JSON.parse(text);
-            }
-            catch {
-                throw this.#notPowerDns(text);
-            }
-        }
-        throw new Failure(status === 404 && /not found/i.test(text) ? `zone not found: ${zone}` : `could not ${what}`, {
-            host: this.#host,
-            seen: `status ${status}: ${this.#api.shown(text)}`,
-            hint: hintFor(status, zone),
-        });
-    }
-    #notPowerDns(text) {
-        return new Failure('what answers is not the PowerDNS API', {
-            host: this.#host,
-            seen: this.#api.shown(text),
-            hint: '`api-url` is the address of the API of the authoritative server, what stands before /api/v1',
-        });
-    }
-}
-function isSame(a, b) {
-    return sameValues(a.values, b.values) && a.ttl === b.ttl;
-}
-const describe = (set) => set === undefined ? 'not there' : `${formatValues(set.values)} (TTL ${set.ttl})`;
-function textOf(value, key) {
-    const text = value?.[key];
-    return typeof text === 'string' ? text : '';
-}
-function hintFor(status, zone) {
-    switch (status) {
-        case 401:
-            return '`token` must be the value of `api-key` in pdns.conf; check the secret it comes from';
-        case 403:
-            return "this runner's address must be in `webserver-allow-from` of pdns.conf, or the proxy before it must let it in";
-        case 404:
-            return `\`zone\` must be a zone of this server (\`pdnsutil list-all-zones\`): is it '${zone}', and is \`api-url\` the right server?`;
-        case 422:
-            return 'PowerDNS takes the record for wrong: its text above says why';
-        case 429:
-            return 'too many requests: run the job again later';
-        default:
-            return status >= 500
-                ? "look at the server's log (journalctl -u pdns), then run the job again"
-                : '`api-url` must be the API of the PowerDNS authoritative server, without a redirect';
-    }
-}
-
 ;// CONCATENATED MODULE: ./src/dns/snapshot.ts
 
 
@@ -47159,6 +46923,258 @@ function readEndpoints(read, input) {
     });
 }
 
+;// CONCATENATED MODULE: ./src/dns/provider-api.ts
+
+
+
+const provider_api_ANSWER_TIMEOUT_MS = 15_000;
+const provider_api_MAX_BYTES = 8 * 1024 * 1024;
+const READ_ATTEMPTS = 3;
+/** A provider's HTTP API: bounded answers, repeats of what is safe to repeat, no secret in any text. */
+class ProviderApi {
+    #options;
+    constructor(options) {
+        this.#options = options;
+    }
+    /** Reads; asks again when there was no answer, or a status of 429, 502, 503 or 504. */
+    async get(path, context) {
+        for (let attempt = 1;; attempt++) {
+            try {
+                const answer = await this.#send('GET', path, undefined, context);
+                if (attempt === READ_ATTEMPTS || ![429, 502, 503, 504].includes(answer.status))
+                    return answer;
+            }
+            catch (error) {
+                if (attempt === READ_ATTEMPTS || !(error instanceof NoAnswer))
+                    throw error;
+            }
+            await context.clock.sleep(250 * 2 ** attempt, context.signal);
+        }
+    }
+    /** Writes, once. Throws `NoAnswer` where it is not known whether it was carried out. */
+    async write(method, path, body, context) {
+        return await this.#send(method, path, body, context);
+    }
+    /** One bounded line of an answer, for an error. */
+    shown(text) {
+        return this.#redacted(text.replaceAll(/[\s\p{Cc}]+/gu, ' ').trim()).slice(0, 300);
+    }
+    async #send(method, path, body, { signal }) {
+        const { baseUrl, headers, name } = this.#options;
+        throwIfCancelled(signal);
+        const agent = new undici/* Agent */.g6({ connect: { timeout: 10_000 } });
+        try {
+            const response = await (0,undici/* request */.Em)(`${baseUrl}${path}`, {
+                method: method,
+                dispatcher: agent,
+                signal: AbortSignal.any([signal, AbortSignal.timeout(provider_api_ANSWER_TIMEOUT_MS)]),
+                headers: {
+                    accept: 'application/json',
+                    'user-agent': 'evenkeel',
+                    ...headers,
+                    ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+                },
+                ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+            });
+            const chunks = [];
+            let bytes = 0;
+            for await (const chunk of response.body) {
+                bytes += chunk.length;
+                if (bytes > provider_api_MAX_BYTES)
+                    throw new Error(`an answer of more than ${provider_api_MAX_BYTES} bytes`);
+                chunks.push(chunk);
+            }
+            return { status: response.statusCode, text: Buffer.concat(chunks).toString('utf8') };
+        }
+        catch (error) {
+            throwIfCancelled(signal);
+            throw new NoAnswer(`the ${name} API gives no answer`, {
+                host: new URL(baseUrl).origin,
+                seen: this.#redacted(describeError(error)),
+                hint: 'check `api-url`, that the API is switched on and listens there, and that a firewall lets this runner in',
+            });
+        }
+        finally {
+            await agent.destroy();
+        }
+    }
+    #redacted(text) {
+        const { secret } = this.#options;
+        return secret === '' ? text : text.replaceAll(secret, '***');
+    }
+}
+/** No answer came: for a write it is not known whether it was carried out. */
+class NoAnswer extends Failure {
+    name = 'NoAnswer';
+}
+
+;// CONCATENATED MODULE: ./src/dns/providers/powerdns.ts
+
+
+
+
+function powerDns(options) {
+    return new PowerDns(options);
+}
+class PowerDns {
+    name = 'PowerDNS';
+    #api;
+    #host;
+    constructor({ apiUrl, token }) {
+        const base = apiUrl.replace(/\/+$/, '').replace(/\/api(\/v1)?$/, '');
+        this.#host = new URL(base).origin;
+        this.#api = new ProviderApi({
+            baseUrl: `${base}/api/v1/servers/localhost`,
+            headers: { 'X-API-Key': token },
+            secret: token,
+            name: this.name,
+        });
+    }
+    async findZone(name, context) {
+        const answer = await this.#api.get(`/zones/${name}.?rrsets=false`, context);
+        const kind = textOf(this.#json(answer, `look up the zone ${name}`, name), 'kind');
+        if (/^(slave|secondary|consumer)$/i.test(kind)) {
+            throw new Failure(`the zone ${name} is a secondary here: what is written would be overwritten`, {
+                host: this.#host,
+                state: 'nothing was changed.',
+                hint: "point `api-url` at the zone's primary",
+            });
+        }
+        return { name, id: `${name}.` };
+    }
+    async readRecordSets(zone, names, context) {
+        const sets = [];
+        for (const name of names)
+            sets.push(...(await this.#readName(zone, name, context)));
+        return sets;
+    }
+    async #readName(zone, name, context) {
+        // Servers before 4.6 do not know rrset_name and give the whole zone.
+        const path = `/zones/${zone.id}?rrset_name=${encodeURIComponent(`${name}.`)}`;
+        const answer = this.#json(await this.#api.get(path, context), `read ${name}`, zone.name);
+        const { rrsets } = answer;
+        if (!Array.isArray(rrsets))
+            throw this.#notPowerDns(JSON.stringify(answer));
+        return rrsets.map((raw) => this.#recordSet(raw)).filter((set) => set.name === name);
+    }
+    async writeRecordSet(zone, expected, next, context) {
+        const { name, type } = next;
+        const read = async (ctx) => (await this.#readName(zone, name, ctx)).find((set) => set.type === type);
+        const before = await read(context);
+        if (before === undefined || !isSame(before, expected) || before.obstacle !== undefined) {
+            throw new RecordChanged(`${name} ${type} was changed by somebody else`, {
+                host: this.#host,
+                seen: `it is ${describe(before)}, not ${describe(expected)}`,
+            });
+        }
+        const records = next.values.map((value) => ({
+            content: type === 'CNAME' ? `${value}.` : value,
+            disabled: false,
+        }));
+        const rrset = { name: `${name}.`, type, ttl: next.ttl, changetype: 'REPLACE', records };
+        let lost;
+        try {
+            const answer = await this.#api.write('PATCH', `/zones/${zone.id}`, { rrsets: [rrset] }, context);
+            if (answer.status !== 204)
+                this.#json(answer, `change ${name} ${type}`, zone.name);
+        }
+        catch (error) {
+            if (!(error instanceof NoAnswer))
+                throw error;
+            lost = error;
+        }
+        const after = await read(context);
+        if (after !== undefined && isSame(after, next))
+            return;
+        if (lost)
+            throw lost;
+        throw new RecordChanged(`${name} ${type} does not hold what was written`, {
+            host: this.#host,
+            seen: `it is ${describe(after)}, not ${describe(next)}`,
+        });
+    }
+    #recordSet(raw) {
+        const { name, type, ttl, records } = raw;
+        if (typeof name !== 'string' ||
+            typeof type !== 'string' ||
+            typeof ttl !== 'number' ||
+            !Array.isArray(records)) {
+            throw this.#notPowerDns(JSON.stringify(raw));
+        }
+        const values = records.map((record) => {
+            const content = textOf(record, 'content');
+            return isRecordType(type) ? (parseValue(type, content) ?? content) : content;
+        });
+        const disabled = records.some((record) => record.disabled === true);
+        return {
+            name: name.toLowerCase().replace(/\.$/, ''),
+            type,
+            ttl,
+            values,
+            ...(disabled ? { obstacle: 'holds a disabled record, which a write would bring back or lose' } : {}),
+        };
+    }
+    /** The body of a good answer; throws for any other. */
+    #json({ status, text }, what, zone) {
+        if (status >= 200 && status < 300) {
+            try {
+                return JSON.parse(text);
+            }
+            catch {
+                throw this.#notPowerDns(text);
+            }
+        }
+        throw new Failure(status === 404 && /not found/i.test(text) ? `zone not found: ${zone}` : `could not ${what}`, {
+            host: this.#host,
+            seen: `status ${status}: ${this.#api.shown(text)}`,
+            hint: hintFor(status, zone),
+        });
+    }
+    #notPowerDns(text) {
+        return new Failure('what answers is not the PowerDNS API', {
+            host: this.#host,
+            seen: this.#api.shown(text),
+            hint: '`api-url` is the address of the API of the authoritative server, what stands before /api/v1',
+        });
+    }
+}
+function isSame(a, b) {
+    return sameValues(a.values, b.values) && a.ttl === b.ttl;
+}
+const describe = (set) => set === undefined ? 'not there' : `${formatValues(set.values)} (TTL ${set.ttl})`;
+function textOf(value, key) {
+    const text = value?.[key];
+    return typeof text === 'string' ? text : '';
+}
+function hintFor(status, zone) {
+    switch (status) {
+        case 401:
+            return '`token` must be the value of `api-key` in pdns.conf; check the secret it comes from';
+        case 403:
+            return "this runner's address must be in `webserver-allow-from` of pdns.conf, or the proxy before it must let it in";
+        case 404:
+            return `\`zone\` must be a zone of this server (\`pdnsutil list-all-zones\`): is it '${zone}', and is \`api-url\` the right server?`;
+        case 422:
+            return 'PowerDNS takes the record for wrong: its text above says why';
+        case 429:
+            return 'too many requests: run the job again later';
+        default:
+            return status >= 500
+                ? "look at the server's log (journalctl -u pdns), then run the job again"
+                : '`api-url` must be the API of the PowerDNS authoritative server, without a redirect';
+    }
+}
+
+;// CONCATENATED MODULE: ./src/actions/dns-flip/provider.ts
+
+/** The provider that the inputs name, with their credentials. */
+function providerOf(inputs) {
+    switch (inputs.provider) {
+        case 'powerdns':
+            return powerDns(inputs);
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/actions/dns-flip/report.ts
 
 
@@ -47309,7 +47325,7 @@ const dnsFlip = {
         const { writes } = state;
         const inputs = run.inputs(inputs_readInputs);
         const { context } = run;
-        const provider = powerDns(inputs);
+        const provider = providerOf(inputs);
         const zone = await provider.findZone(inputs.zone, context);
         const revert = inputs.onFailure === 'revert';
         const records = revert
@@ -47327,7 +47343,7 @@ const dnsFlip = {
 /** Everything that is read and tried before the first write. */
 async function survey(inputs, context) {
     try {
-        const provider = powerDns(inputs);
+        const provider = providerOf(inputs);
         const zone = await provider.findZone(inputs.zone, context);
         const plan = makePlan(inputs.changes, await observe(provider, zone, inputs, context), zone.name);
         logPlan(plan, context.log);
@@ -47355,19 +47371,19 @@ function namesWritten({ records }) {
 /** The record sets at each name and above it; where there are none, also those of wildcards that may answer for it. */
 async function observe(provider, zone, { changes }, context) {
     const observed = new Map();
-    const read = async (name) => {
-        const sets = observed.get(name) ?? (await provider.readRecordSets(zone, name, context));
-        observed.set(name, sets);
-        return sets;
+    const read = async (names) => {
+        const unread = [...new Set(names)].filter((name) => !observed.has(name));
+        for (const name of unread)
+            observed.set(name, []);
+        if (unread.length === 0)
+            return;
+        for (const set of await provider.readRecordSets(zone, unread, context))
+            observed.get(set.name)?.push(set);
     };
-    for (const { name } of changes) {
-        for (const above of upToZone(name, zone.name))
-            await read(above);
-        if ((await read(name)).length > 0)
-            continue;
-        for (const wildcard of wildcardsAbove(name, zone.name))
-            await read(wildcard);
-    }
+    const names = changes.map(({ name }) => name);
+    await read(names.flatMap((name) => [name, ...upToZone(name, zone.name)]));
+    const absent = names.filter((name) => observed.get(name)?.length === 0);
+    await read(absent.flatMap((name) => wildcardsAbove(name, zone.name)));
     return observed;
 }
 async function nameServers(provider, zone, inputs, context) {

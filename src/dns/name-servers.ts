@@ -28,7 +28,7 @@ export async function zoneNameServers(
   const names = await delegatedTo(provider, zone, resolver, context)
   return await Promise.all(
     names.map(async (name) => {
-      const own = isWithin(name, zone.name) ? await provider.readRecordSets(zone, name, context) : []
+      const own = isWithin(name, zone.name) ? await provider.readRecordSets(zone, [name], context) : []
       const given = own.filter(({ type }) => type === 'A' || type === 'AAAA').flatMap(({ values }) => values)
       const found = given.length > 0 ? given : await addressesOf(name, resolver)
       return { name, addresses: found.map((ip) => ({ ip, port: 53 })) }
@@ -44,7 +44,7 @@ async function delegatedTo(
   context: Context,
 ): Promise<string[]> {
   const plain = (name: string) => name.toLowerCase().replace(/\.$/, '')
-  const sets = await provider.readRecordSets(zone, zone.name, context)
+  const sets = await provider.readRecordSets(zone, [zone.name], context)
   const own = (sets.find(({ type }) => type === 'NS')?.values ?? []).map(plain)
   let delegated: string[]
   try {

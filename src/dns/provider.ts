@@ -21,8 +21,8 @@ export interface Provider {
   readonly name: string
   /** Throws when the zone does not exist there, or the credentials do not reach it or may not change it. */
   findZone(name: string, context: Context): Promise<Zone>
-  /** All record sets of exactly that name (which may be a wildcard's), of every type, over all pages. */
-  readRecordSets(zone: Zone, name: string, context: Context): Promise<RecordSet[]>
+  /** All record sets of exactly these names (some may be wildcards'), of every type, in as few calls as it takes. */
+  readRecordSets(zone: Zone, names: readonly string[], context: Context): Promise<RecordSet[]>
   /**
    * Changes a record set's values and TTL in place if it still is `expected`, and reads it back.
    * What else the provider keeps with it (a proxied flag, comments, tags) stays as it is.

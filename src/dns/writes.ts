@@ -22,7 +22,7 @@ export interface StandingRecord {
 const isSet = (a: RecordSet | undefined, b: RecordSet) => a !== undefined && sameValues(a.values, b.values)
 
 async function readOne(provider: Provider, zone: Zone, { name, type }: RecordSet, context: Context) {
-  return (await provider.readRecordSets(zone, name, context)).find((set) => set.type === type)
+  return (await provider.readRecordSets(zone, [name], context)).find((set) => set.type === type)
 }
 
 /** Reads where each write stands. Rejects only when cancelled. */

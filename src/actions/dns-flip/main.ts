@@ -5,7 +5,6 @@ import { type NameServer, zoneNameServers } from '../../dns/name-servers.ts'
 import { makePlan, type Observed } from '../../dns/plan.ts'
 import { liveProbes, preflight } from '../../dns/preflight.ts'
 import type { Provider, Zone } from '../../dns/provider.ts'
-import { powerDns } from '../../dns/providers/powerdns.ts'
 import { formatEndpoint } from '../../dns/query.ts'
 import type { RecordSet } from '../../dns/record.ts'
 import { takeSnapshot } from '../../dns/snapshot.ts'
@@ -15,6 +14,7 @@ import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { runOnRunner } from '../../runner/runner-command.ts'
 import { type DnsFlipInputs, readInputs } from './inputs.ts'
+import { providerOf } from './provider.ts'
 import { logPlan, planFailure, planReport, reportOf, summarizeFlip, summarizePlan } from './report.ts'
 
 /** What the settle step needs to know. */
@@ -59,7 +59,7 @@ export const dnsFlip: Action = {
     const { writes } = state as State
     const inputs = run.inputs(readInputs)
     const { context } = run
-    const provider = powerDns(inputs)
+    const provider = providerOf(inputs)
     const zone = await provider.findZone(inputs.zone, context)
     const revert = inputs.onFailure === 'revert'
     const records = revert
@@ -76,7 +76,7 @@ export const dnsFlip: Action = {
 /** Everything that is read and tried before the first write. */
 async function survey(inputs: DnsFlipInputs, context: Context) {
   try {
-    const provider = powerDns(inputs)
+    const provider = providerOf(inputs)
     const zone = await provider.findZone(inputs.zone, context)
     const plan = makePlan(inputs.changes, await observe(provider, zone, inputs, context), zone.name)
     logPlan(plan, context.log)
@@ -105,17 +105,17 @@ async function observe(
   { changes }: DnsFlipInputs,
   context: Context,
 ): Promise<Observed> {
-  const observed = new Map<string, readonly RecordSet[]>()
-  const read = async (name: string) => {
-    const sets = observed.get(name) ?? (await provider.readRecordSets(zone, name, context))
-    observed.set(name, sets)
-    return sets
+  const observed = new Map<string, RecordSet[]>()
+  const read = async (names: readonly string[]): Promise<void> => {
+    const unread = [...new Set(names)].filter((name) => !observed.has(name))
+    for (const name of unread) observed.set(name, [])
+    if (unread.length === 0) return
+    for (const set of await provider.readRecordSets(zone, unread, context)) observed.get(set.name)?.push(set)
   }
-  for (const { name } of changes) {
-    for (const above of upToZone(name, zone.name)) await read(above)
-    if ((await read(name)).length > 0) continue
-    for (const wildcard of wildcardsAbove(name, zone.name)) await read(wildcard)
-  }
+  const names = changes.map(({ name }) => name)
+  await read(names.flatMap((name) => [name, ...upToZone(name, zone.name)]))
+  const absent = names.filter((name) => observed.get(name)?.length === 0)
+  await read(absent.flatMap((name) => wildcardsAbove(name, zone.name)))
   return observed
 }
 

@@ -45,7 +45,13 @@ class PowerDns implements Provider {
     return { name, id: `${name}.` }
   }
 
-  async readRecordSets(zone: Zone, name: string, context: Context): Promise<RecordSet[]> {
+  async readRecordSets(zone: Zone, names: readonly string[], context: Context): Promise<RecordSet[]> {
+    const sets: RecordSet[] = []
+    for (const name of names) sets.push(...(await this.#readName(zone, name, context)))
+    return sets
+  }
+
+  async #readName(zone: Zone, name: string, context: Context): Promise<RecordSet[]> {
     // Servers before 4.6 do not know rrset_name and give the whole zone.
     const path = `/zones/${zone.id}?rrset_name=${encodeURIComponent(`${name}.`)}`
     const answer = this.#json(await this.#api.get(path, context), `read ${name}`, zone.name)
@@ -57,7 +63,7 @@ class PowerDns implements Provider {
   async writeRecordSet(zone: Zone, expected: RecordSet, next: RecordSet, context: Context): Promise<void> {
     const { name, type } = next
     const read = async (ctx: Context) =>
-      (await this.readRecordSets(zone, name, ctx)).find((set) => set.type === type)
+      (await this.#readName(zone, name, ctx)).find((set) => set.type === type)
     const before = await read(context)
     if (before === undefined || !isSame(before, expected) || before.obstacle !== undefined) {
       throw new RecordChanged(`${name} ${type} was changed by somebody else`, {
