@@ -1,33 +1,33 @@
 // Clients resolve each name through a caching resolver and connect anew, at more than 500 requests a second.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Load, LoadReport } from '../bed/load.ts'
-import { until } from '../bed/process.ts'
-import type { ActionRun } from '../harness/action-run.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
-import { type LiveScene, NAMES, startLiveScene } from './dns-live-scene.ts'
+import { type LiveScene, startLiveScene } from './dns-live-scene.ts'
 import { gate, NEW, OLD, ZONE } from './dns-scene.ts'
 
-const TTL = 2
+const API = `api.${ZONE}`
+const WWW = `www.${ZONE}`
+
 let scene: LiveScene
 let wait: ReturnType<typeof gate>
 let load: Load
-beforeAll(async () => {
-  scene = await startLiveScene(TTL)
-})
-beforeEach(async () => {
-  wait = gate()
-  await scene.reset()
-  await until('the resolver follows', async () => {
-    const all = await Promise.all(NAMES.map((name) => scene.resolved(name)))
-    return all.every(({ address }) => address === OLD)
+
+/** Names with this TTL in seconds, in use. */
+function sceneWith(ttl: number): void {
+  beforeAll(async () => {
+    scene = await startLiveScene(ttl)
   })
-  load = await scene.load()
-})
-afterEach(async () => {
-  await load?.stop()
-  wait.remove()
-})
-afterAll(() => scene?.stop())
+  beforeEach(async () => {
+    wait = gate()
+    await scene.reset()
+    load = await scene.load()
+  })
+  afterEach(async () => {
+    await load?.stop()
+    wait.remove()
+  })
+  afterAll(() => scene?.stop())
+}
 
 const figures = (title: string, { sent, failed, durationMs, byNode, byReason }: LoadReport) =>
   console.log(
@@ -36,17 +36,110 @@ const figures = (title: string, { sent, failed, durationMs, byNode, byReason }: 
     byReason,
   )
 
-test('a flip in waves loses no request, and all of them come to the new machine', async () => {
-  await load.more(500)
-  expectSuccess(await scene.flip({ watch: '3s' }))
-  // Those that were resolved before the resolver's last change may still be on their way.
-  await load.more(100)
-  const atEnd = await load.report()
-  await load.more(1_000)
-  const report = await load.stop()
-  figures('flip', report)
-  expect(report.byReason).toEqual({})
-  expect(report.failed).toBe(0)
-  expect(report.byNode['old machine']).toBe(atEnd.byNode['old machine'])
-  expect(report.byNode['new machine']).toBeGreaterThan(1_000)
+describe('under load', () => {
+  sceneWith(2)
+
+  test('a flip in waves loses no request, and all of them come to the new machine', async () => {
+    await load.more(500)
+    expectSuccess(await scene.flip({ watch: '3s' }))
+    // Those that were resolved before the resolver's last change may still be on their way.
+    await load.more(100)
+    const atEnd = await load.report()
+    await load.more(1_000)
+    const report = await load.stop()
+    figures('flip', report)
+    expect(report.byReason).toEqual({})
+    expect(report.failed).toBe(0)
+    expect(report.byNode['old machine']).toBe(atEnd.byNode['old machine'])
+    expect(report.byNode['new machine']).toBeGreaterThan(1_000)
+  })
+
+  test('with the old machine stopped at the flip, before the TTL has run out, requests are lost', async () => {
+    await load.more(100)
+    const result = await scene.flip(
+      { verify: wait.command, resolvers: '', 'on-failure': 'stop' },
+      {
+        during: async (run) => {
+          await run.waitForLog(/at the gate: www/)
+          await scene.untilFresh(API)
+          wait.open()
+          await run.waitForLog(/^api\.example\.test A: 127\.0\.0\.1 -> 127\.0\.0\.2/m)
+          await scene.old.stop()
+        },
+      },
+    )
+    expectSuccess(result)
+    await load.more(500)
+    const report = await load.stop()
+    figures('control', report)
+    expect(report.byReason['ECONNREFUSED']).toBeGreaterThan(0)
+  })
+
+  test('a new machine with the certificate of another name is refused before any write', async () => {
+    await scene.fresh.become({ certificateFor: ['other.example.test'] })
+    const before = await scene.dns.serial(ZONE)
+    expectFailure(await scene.flip(), /altnames/, /copy it over, or issue by DNS-01/, /nothing was changed/)
+    expect(await scene.dns.serial(ZONE)).toBe(before)
+    const report = await load.stop()
+    expect(report.byReason).toEqual({})
+    expect(report.byNode['new machine']).toBeUndefined()
+  })
+
+  test('a new machine that breaks once the canary has been flipped gets no further name', async () => {
+    const result = await scene.flip(
+      { verify: wait.command },
+      {
+        during: async (run) => {
+          await run.waitForLog(/at the gate: www/)
+          await scene.fresh.stop()
+          wait.open()
+        },
+      },
+    )
+    expectFailure(result, /ECONNREFUSED/, /www\.example\.test A is back at the old value/)
+    expect(result.log).not.toMatch(/^api\.example\.test A: 127/m)
+    await scene.untilResolved(OLD)
+    await load.more(100)
+    const after = await load.report()
+    await load.more(500)
+    const report = await load.stop()
+    figures('canary reverted', report)
+    expect(report.failed).toBe(after.failed)
+  })
+})
+
+describe('a new machine that breaks while it is watched', () => {
+  // Longer than three failures in a row take.
+  sceneWith(5)
+
+  test.each([
+    ['answers 500', /status 500/, () => scene.fresh.become({ status: 500 })],
+    ['is gone', /ECONNREFUSED/, () => scene.fresh.stop()],
+  ])('it %s: the names are back within two TTLs', async (_, seen, breakIt) => {
+    let ttls: Promise<number> | undefined
+    const result = await scene.flip(
+      { watch: '10m', resolvers: '' },
+      {
+        during: async (run) => {
+          await run.waitForLog(/watching for 600 s/)
+          await scene.untilResolved(NEW)
+          await scene.untilFresh(WWW)
+          await breakIt()
+          ttls = scene.ttlsUntil(WWW, OLD)
+        },
+      },
+    )
+    expectFailure(result, /what was flipped went bad while it was watched/, seen)
+    expectFailure(result, /every name server answers with the old values again/)
+    await scene.untilResolved(OLD)
+    await load.more(100)
+    const after = await load.report()
+    await load.more(500)
+    const report = await load.stop()
+    figures('reverted', report)
+    expect(after.failed).toBeGreaterThan(0)
+    expect(report.failed).toBe(after.failed)
+    // It broke at the start of a TTL: at most one more began with its address.
+    expect(await ttls).toBeLessThanOrEqual(1)
+  })
 })

@@ -4,16 +4,19 @@ import { type Load, type LoadOptions, startLoad } from '../bed/load.ts'
 import { type Nginx, startNginx } from '../bed/nginx.ts'
 import { freePorts } from '../bed/ports.ts'
 import { type PowerDns, startPowerDns } from '../bed/powerdns.ts'
-import { type Unbound, startUnbound } from '../bed/unbound.ts'
+import { until } from '../bed/process.ts'
+import { startUnbound, type Unbound } from '../bed/unbound.ts'
 import { runAction } from '../harness/action-run.ts'
 import { NEW, OLD, ZONE } from './dns-scene.ts'
 
 export const NAMES = ['www', 'api', 'shop'].map((name) => `${name}.${ZONE}`)
 
 export interface Machine {
-  nginx: Nginx
   /** Changes what it answers with, or the certificate it shows. */
   become(now: { status?: number; certificateFor?: readonly string[] }): Promise<void>
+  /** Starts it again, well, where it was stopped. */
+  start(): Promise<void>
+  stop(): Promise<void>
 }
 
 export interface LiveScene {
@@ -21,7 +24,7 @@ export interface LiveScene {
   resolver: Unbound
   old: Machine
   fresh: Machine
-  /** All names lead to the old machine, and every answer of the new one is good. */
+  /** All names lead to the old machine, for the resolver too, and every answer of both machines is good. */
   reset(): Promise<void>
   flip(
     inputs?: Record<string, string>,
@@ -34,6 +37,12 @@ export interface LiveScene {
   load(options?: Partial<LoadOptions>): Promise<Load>
   /** What the resolver says of a name, with the seconds that are left of it. */
   resolved(name: string): Promise<{ address: string; ttl: number }>
+  /** Waits until the resolver has this address for all names. */
+  untilResolved(address: string): Promise<void>
+  /** Waits until the resolver has just asked for a name: it keeps the answer for the whole TTL from now. */
+  untilFresh(name: string): Promise<void>
+  /** How many TTLs begin with another address from now on, until the resolver gets this one. */
+  ttlsUntil(name: string, address: string): Promise<number>
   stop(): Promise<void>
 }
 
@@ -54,11 +63,41 @@ export async function startLiveScene(ttl: number): Promise<LiveScene> {
     'verify-url': `https://{name}:${port}/`,
     'expect-body': 'served by the new machine',
   }
+  const resolved = async (name: string) => (await resolver.query(name))[0]!
+  const untilResolved = (address: string) =>
+    until(
+      `the resolver has ${address}`,
+      async () => {
+        const all = await Promise.all(NAMES.map(resolved))
+        return all.every((one) => one.address === address)
+      },
+      20_000,
+    )
   return {
-    ...{ dns, resolver, old, fresh },
+    ...{ dns, resolver, old, fresh, resolved, untilResolved },
     reset: async () => {
       for (const record of records) await dns.replace(ZONE, record)
+      await Promise.all([old.start(), fresh.start()])
       await fresh.become({})
+      await untilResolved(OLD)
+    },
+    untilFresh: (name) =>
+      until(`the resolver has just asked for ${name}`, async () => (await resolved(name)).ttl === ttl),
+    ttlsUntil: async (name, address) => {
+      let ttls = 0
+      let before = await resolved(name)
+      await until(
+        `the resolver has ${address} again`,
+        async () => {
+          const now = await resolved(name)
+          if (now.address === address) return true
+          if (now.ttl > before.ttl) ttls++
+          before = now
+          return false
+        },
+        60_000,
+      )
+      return ttls
     },
     flip: (own = {}, options = {}) =>
       runAction({
@@ -80,9 +119,8 @@ export async function startLiveScene(ttl: number): Promise<LiveScene> {
         expectBody: 'served by the',
         ...options,
       }),
-    resolved: async (name) => (await resolver.query(name))[0]!,
     stop: async () => {
-      await Promise.all([old.nginx.stop(), fresh.nginx.stop(), dns.stop(), resolver.stop()])
+      await Promise.all([old.stop(), fresh.stop(), dns.stop(), resolver.stop()])
       authority.remove()
     },
   }
@@ -97,7 +135,7 @@ async function twoMachines(authority: Authority) {
       const fresh = await startMachine(authority, NEW, port, plainPort, 'new machine')
       return { old, fresh, port, plainPort }
     } catch (error) {
-      await old.nginx.stop()
+      await old.stop()
       if (!/in use/i.test(String(error))) throw error
     }
   }
@@ -122,10 +160,19 @@ async function startMachine(
     location / { return ${status} "served by the ${name}\\n"; }
   }`
   }
-  const nginx = await startNginx({ host, port, http: () => server(200, NAMES) })
+  const well = server(200, NAMES)
+  const open = () => startNginx({ host, port, http: () => well })
+  let nginx: Nginx | undefined = await open()
   return {
-    nginx,
-    become: ({ status = 200, certificateFor = NAMES }) =>
-      nginx.reload(server(status, certificateFor)),
+    become: async ({ status = 200, certificateFor = NAMES }) => {
+      await nginx?.reload(server(status, certificateFor))
+    },
+    start: async () => {
+      nginx ??= await open()
+    },
+    stop: async () => {
+      await nginx?.stop()
+      nginx = undefined
+    },
   }
 }

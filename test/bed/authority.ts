@@ -25,9 +25,7 @@ export function makeAuthority(): Authority {
   const folder = mkdtempSync(join(tmpdir(), 'evenkeel-authority-'))
   const file = (name: string) => join(folder, name)
   const openssl = (command: string) => execFileSync('openssl', command.split(' '), { stdio: 'pipe' })
-  openssl(
-    `req -x509 ${newKey} -days 30 -subj /CN=authority -keyout ${file('ca.key')} -out ${file('ca.pem')}`,
-  )
+  openssl(`req -x509 ${newKey} -days 30 -subj /CN=authority -keyout ${file('ca.key')} -out ${file('ca.pem')}`)
   let issued = 0
   return {
     path: file('ca.pem'),

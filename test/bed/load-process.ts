@@ -2,7 +2,7 @@
 // rate whatever the answers do, and answers `report` messages. It ends with its parent.
 import { Resolver } from 'node:dns/promises'
 import { Agent, request as requestHttp } from 'node:http'
-import { Agent as TlsAgent, request as requestHttps } from 'node:https'
+import { request as requestHttps, Agent as TlsAgent } from 'node:https'
 import type { LookupFunction } from 'node:net'
 import process from 'node:process'
 import { createSecureContext } from 'node:tls'
