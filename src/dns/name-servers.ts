@@ -140,6 +140,9 @@ export interface ProofPolicy {
   readonly timeoutMs: number
 }
 
+/** Three rounds. */
+export const PROOF: ProofPolicy = { rounds: 3, intervalMs: 1_000, timeoutMs: 120_000 }
+
 export interface Proof {
   /** Time at which the last name server had changed at the latest, milliseconds since 1970. */
   readonly at: number

@@ -59,15 +59,24 @@ async function addressesOf(name: string, target: string): Promise<string[]> {
   }
 }
 
+/** Asks each until it was good twice, or the time is over. */
+async function askAll(probes: readonly LiveProbe[], context: Context) {
+  return await Promise.all(
+    probes.map(async (live) => {
+      const log = prefixedLog(context.log, `${live.url} at ${live.address}`)
+      const { healthy, last } = await pollHealth(live.probe, POLICY, { ...context, log })
+      return { live, healthy, last }
+    }),
+  )
+}
+
 /**
  * Asks each new machine under the live names; throws unless all are good. Returns the probes to go on with: an IPv6
  * address that this machine has no route to is left out where another address of the same name was good.
  */
 export async function preflight(probes: readonly LiveProbe[], context: Context): Promise<LiveProbe[]> {
   const results = await Promise.all(
-    probes.map(async (live) => {
-      const log = prefixedLog(context.log, `${live.url} at ${live.address}`)
-      const { healthy, last } = await pollHealth(live.probe, POLICY, { ...context, log })
+    (await askAll(probes, context)).map(async ({ live, healthy, last }) => {
       const error = healthy ? await certificateProblem(live, context) : undefined
       return error === undefined
         ? { live, healthy, last }
@@ -91,6 +100,41 @@ export async function preflight(probes: readonly LiveProbe[], context: Context):
       ? "the new machine needs the names' certificate before the flip: copy it over, or issue by DNS-01 (HTTP-01 cannot issue before the flip)"
       : 'make the new machine answer for the live names (server_name, firewall, the service itself), or correct `verify-url`, `expect-status` and `expect-body`',
   })
+}
+
+/**
+ * Of names that may be led somewhere, those that no address there serves, each with what was answered: one address
+ * that is good is better than none.
+ */
+export async function unwellNames(
+  changes: readonly RecordChange[],
+  check: HttpCheck,
+  context: Context,
+): Promise<ReadonlyMap<string, string>> {
+  const unwell = new Map<string, string>()
+  const names = [...new Set(changes.map(({ name }) => name))]
+  await Promise.all(
+    names.map(async (name) => {
+      try {
+        const probes = await liveProbes(
+          changes.filter((change) => change.name === name),
+          check,
+        )
+        const answers = await askAll(probes, context)
+        if (answers.some(({ healthy }) => healthy)) return
+        unwell.set(
+          name,
+          answers
+            .map(({ live, last }) => `${live.url} at ${live.address}: ${describeAnswer(last)}`)
+            .join('; '),
+        )
+      } catch (error) {
+        throwIfCancelled(context.signal)
+        unwell.set(name, describeError(error).replaceAll('\n', ' '))
+      }
+    }),
+  )
+  return unwell
 }
 
 /** What is wrong with a certificate that the probe itself has taken. */

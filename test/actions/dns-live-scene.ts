@@ -61,7 +61,7 @@ export async function startLiveScene(ttl: number): Promise<LiveScene> {
     nameservers: `${dns.address}:${dns.port}`,
     resolvers: resolver.endpoint,
     'verify-url': `https://{name}:${port}/`,
-    'expect-body': 'served by the new machine',
+    'expect-body': 'served by the',
   }
   const resolved = async (name: string) => (await resolver.query(name))[0]!
   const untilResolved = (address: string) =>
