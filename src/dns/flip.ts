@@ -3,12 +3,13 @@ import { Failure } from '../failure.ts'
 import { type GoingBack, goBack, type Outcome } from './go-back.ts'
 import { askNameServers, type NameServer, type ProofPolicy, proveAtNameServers } from './name-servers.ts'
 import type { PlannedChange } from './plan.ts'
-import type { LiveProbe } from './preflight.ts'
+import { edgeProbes, expectServing, type LiveProbe } from './preflight.ts'
 import type { Endpoint } from './query.ts'
 import { formatValues } from './record.ts'
 import type { Prepared } from './snapshot.ts'
 import { watchTail } from './tail.ts'
 import { restoreTtls, staleness, ttlRestores } from './ttl.ts'
+import { wavesOf } from './waves.ts'
 import { describeWrite, makeWrite, type Write } from './writes.ts'
 
 export interface FlipOptions extends GoingBack {
@@ -64,25 +65,26 @@ export async function flip(options: FlipOptions, context: Context): Promise<Outc
   const { steps, prepared, verify, afterFlip } = options
   const writes: Write[] = []
   const names = [...new Set(steps.map(({ change }) => change.name))]
-  const canary = names.slice(0, options.canary)
-  const rest = names.slice(options.canary)
+  const waves = wavesOf(names, options.canary)
+  const edge = proxyProbes(options, context)
+  const probes = [...options.probes, ...edge]
   let provenAt: number | undefined
   let unchecked: readonly string[] = []
   try {
-    for (const [title, wave] of [
-      ['canary', canary],
-      ['rest', rest],
-    ] as const) {
-      if (wave.length === 0) continue
+    for (const [index, wave] of waves.entries()) {
+      const title = index === 0 && waves.length > 1 ? 'canary' : `wave ${index + 1} of ${waves.length}`
       context.log.info(`${title}: ${wave.join(', ')}`)
       const proof = await flipWave(options, wave, writes, context)
       provenAt = proof.at
       unchecked = proof.unchecked
-      const goesAhead = wave === canary || canary.length === 0
-      if (goesAhead && verify) await verify(wave)
+      const there = waves.slice(0, index + 1).flat()
+      const leadsThere = ({ name }: LiveProbe) => there.includes(name)
+      await expectServing(options.probes.filter(leadsThere), MACHINE_MS, context)
+      await expectServing(edge.filter(leadsThere), PROXY_MS, context)
+      if (index === 0 && verify) await verify(wave)
     }
     const expected = steps.map(({ next }) => next)
-    await watchTail({ ...options, expected, oldTtl: longestStaleness(steps) }, context)
+    await watchTail({ ...options, probes, expected, oldTtl: longestStaleness(steps) }, context)
     if (afterFlip) await afterFlip(names)
   } catch (error) {
     // After a cancel, the settle step takes over.
@@ -99,6 +101,19 @@ export async function flip(options: FlipOptions, context: Context): Promise<Outc
     unchecked,
     failure: await bringTtlsBack(options, context),
   }
+}
+
+/** For a new machine to get over the first load, and for a provider's proxy to find it. */
+const MACHINE_MS = 5_000
+const PROXY_MS = 30_000
+
+/** Names that their provider answers for are not seen in DNS: they are tried the way that clients take. */
+function proxyProbes({ steps, check, resolvers }: FlipOptions, { log }: Context): LiveProbe[] {
+  const names = steps.flatMap(({ current }) => (current.proxied ? [current.name] : []))
+  if (names.length === 0) return []
+  if (check === undefined)
+    log.warn(`proxied, and without \`verify-url\` only read back: ${[...new Set(names)].join(', ')}`)
+  return check === undefined ? [] : edgeProbes(names, check, resolvers)
 }
 
 const longestStaleness = (steps: readonly PlannedChange[]) =>
