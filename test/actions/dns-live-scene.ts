@@ -63,6 +63,10 @@ export async function startLiveScene(ttl: number): Promise<LiveScene> {
     'verify-url': `https://{name}:${port}/`,
     'expect-body': 'served by the',
   }
+  const urls = NAMES.flatMap((name) => [
+    `https://${name}:${port}/`,
+    ...Array.from({ length: 2 }, () => `http://${name}:${plainPort}/`),
+  ])
   const resolved = async (name: string) => (await resolver.query(name))[0]!
   const untilResolved = (address: string) =>
     until(
@@ -74,7 +78,7 @@ export async function startLiveScene(ttl: number): Promise<LiveScene> {
       20_000,
     )
   return {
-    ...{ dns, resolver, old, fresh, resolved, untilResolved },
+    ...{ urls, dns, resolver, old, fresh, resolved, untilResolved },
     reset: async () => {
       for (const record of records) await dns.replace(ZONE, record)
       await Promise.all([old.start(), fresh.start()])
@@ -109,12 +113,11 @@ export async function startLiveScene(ttl: number): Promise<LiveScene> {
       }),
     load: (options = {}) =>
       startLoad({
-        url: NAMES.flatMap((name) => [
-          `https://${name}:${port}/`,
-          ...Array.from({ length: 2 }, () => `http://${name}:${plainPort}/`),
-        ]),
+        url: urls,
         rate: 550,
         resolver: resolver.endpoint,
+        // Lost is what is refused, reset or answered badly; a busy machine may be slow.
+        timeoutMs: 30_000,
         ca: authority.pem,
         expectBody: 'served by the',
         ...options,
