@@ -212,7 +212,7 @@ export async function proveAtNameServers(
     while (next <= waited) next += REMINDER_MS
     shown = text
     if (waited >= policy.timeoutMs) {
-      throw new Failure(`the name servers did not agree within ${formatDuration(policy.timeoutMs)}`, {
+      throw new Failure(`the name servers did not agree within ${policy.timeoutMs / 1_000} s`, {
         seen: text,
         hint: 'a secondary may not get its updates (NOTIFY, zone transfers): look at the log of the one named above',
       })

@@ -146,7 +146,8 @@ function lookupOf(options: LoadOptions): LookupFunction | undefined {
   if (address) return (_host, _options, done) => answerLookup(_options, done, address)
   const asked = nameServer ?? options.resolver
   if (!asked) return undefined
-  const resolver = new Resolver()
+  // A datagram that a busy machine has lost is sent again soon, as by any stub resolver.
+  const resolver = new Resolver({ timeout: 500, tries: 6 })
   resolver.setServers([asked])
   if (!nameServer)
     return (host, lookupOptions, done) => {

@@ -189,7 +189,7 @@ describe('all name servers', () => {
     const never = { ...www, values: ['192.0.2.77'] }
     const policy = { rounds: 3, intervalMs: 20, timeoutMs: 100 }
     await expect(proveAtNameServers([server(first)], [never], policy, context)).rejects.toMatchObject({
-      message: 'the name servers did not agree within 100 ms',
+      message: 'the name servers did not agree within 0.1 s',
       details: { seen: expect.stringContaining('ns1: 127.0.0.1') },
     })
   })

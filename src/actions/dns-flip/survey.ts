@@ -26,7 +26,6 @@ export interface Survey {
 /** Everything that is read and tried before the first write. */
 export async function survey(inputs: DnsFlipInputs, context: Context): Promise<Survey> {
   try {
-    refuseTooEarly(inputs, context)
     const provider = providerOf(inputs)
     const zone = await provider.findZone(inputs.zone, context)
     const aim = { phase: inputs.phase, ttl: inputs.ttl }
@@ -34,6 +33,7 @@ export async function survey(inputs: DnsFlipInputs, context: Context): Promise<S
     logPlan(plan, context.log)
     if (inputs.dryRun || plan.problems.length > 0) await summarizePlan(plan, zone.name)
     if (plan.problems.length > 0) throw planFailure(plan)
+    refuseTooEarly(inputs, context)
     const servers = await nameServers(provider, zone, inputs, context)
     await checkNameServers(servers, plan.steps, context)
     const proof = await proofPolicy(servers, zone.name, context)
