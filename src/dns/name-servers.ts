@@ -1,5 +1,6 @@
 import { Resolver } from 'node:dns/promises'
 import type { Context } from '../context.ts'
+import { formatDuration } from '../duration.ts'
 import { describeError, Failure } from '../failure.ts'
 import { isWithin } from './domain-name.ts'
 import type { Provider, Zone } from './provider.ts'
@@ -22,9 +23,7 @@ export async function zoneNameServers(
   resolvers: readonly Endpoint[],
   context: Context,
 ): Promise<NameServer[]> {
-  const resolver = new Resolver({ timeout: 3_000, tries: 2 })
-  if (resolvers.length > 0)
-    resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`))
+  const resolver = resolverOf(resolvers)
   const names = await delegatedTo(provider, zone, resolver, context)
   return await Promise.all(
     names.map(async (name) => {
@@ -34,6 +33,14 @@ export async function zoneNameServers(
       return { name, addresses: found.map((ip) => ({ ip, port: 53 })) }
     }),
   )
+}
+
+/** Asks these resolvers; the system's where there are none. */
+export function resolverOf(resolvers: readonly Endpoint[]): Resolver {
+  const resolver = new Resolver({ timeout: 3_000, tries: 2 })
+  if (resolvers.length > 0)
+    resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`))
+  return resolver
 }
 
 /** A zone that is kept at a provider but served by another one would be flipped for nobody. */
@@ -111,19 +118,10 @@ async function differencesAt(
   context: Context,
 ): Promise<string[] | undefined> {
   const differences: string[] = []
-  for (const { name, type, values, ttl } of expected) {
-    if (!isRecordType(type)) throw new TypeError(`${type} is not proven`)
-    const at = formatEndpoint(address)
+  for (const set of expected) {
     try {
-      const answer = await askServer(address, { name, type }, context)
-      if (answer.rcode !== 'NOERROR') differences.push(`${at} answers ${answer.rcode} for ${name} ${type}`)
-      else if (!answer.authoritative) differences.push(`${at} does not answer ${name} by its own authority`)
-      else if (!sameValues(answer.values, values)) {
-        differences.push(
-          `${at} has ${name} ${type} ${formatValues(answer.values)}, not ${formatValues(values)}`,
-        )
-      } else if (answer.ttl !== ttl)
-        differences.push(`${at} has ${name} ${type} with TTL ${answer.ttl}, not ${ttl}`)
+      const difference = await differenceAt(address, set, context)
+      if (difference !== undefined) differences.push(`${formatEndpoint(address)} ${difference}`)
     } catch (error) {
       if (!(error instanceof DnsQueryError)) throw error
       if (NO_ROUTE.includes(error.code)) return undefined
@@ -133,12 +131,34 @@ async function differencesAt(
   return differences
 }
 
+async function differenceAt(
+  address: Endpoint,
+  { name, type, values, ttl, proxied }: RecordSet,
+  context: Context,
+): Promise<string | undefined> {
+  if (!isRecordType(type)) throw new TypeError(`${type} is not proven`)
+  // A proxied name has addresses of the provider's own, whatever its record says.
+  const answer = await askServer(address, { name, type: proxied ? 'A' : type }, context)
+  if (answer.rcode !== 'NOERROR') return `answers ${answer.rcode} for ${name} ${type}`
+  if (!answer.authoritative) return `does not answer ${name} by its own authority`
+  if (proxied) return answer.values.length > 0 ? undefined : `has no address for ${name}, which is proxied`
+  if (!sameValues(answer.values, values))
+    return `has ${name} ${type} ${formatValues(answer.values)}, not ${formatValues(values)}`
+  return answer.ttl === ttl ? undefined : `has ${name} ${type} with TTL ${answer.ttl}, not ${ttl}`
+}
+
 export interface ProofPolicy {
   /** Rounds in a row in which all agree: one answer of a server with several backends proves nothing. */
   readonly rounds: number
   readonly intervalMs: number
   readonly timeoutMs: number
 }
+
+/** A log that stands still looks like a run that hangs. */
+const REMINDER_MS = 30_000
+
+/** Three rounds; long enough where a change is told to the secondaries (NOTIFY). */
+export const PROOF: ProofPolicy = { rounds: 3, intervalMs: 1_000, timeoutMs: 120_000 }
 
 export interface Proof {
   /** Time at which the last name server had changed at the latest, milliseconds since 1970. */
@@ -159,15 +179,20 @@ export async function proveAtNameServers(
   let inARow = 0
   let since = clock.now()
   let shown = ''
+  let next = REMINDER_MS
   for (let rounds = 1; ; rounds++) {
     const round = await askNameServers(servers, expected, context)
     if (inARow === 0) since = clock.now()
     inARow = round.agreed ? inARow + 1 : 0
     if (inARow >= policy.rounds) return { at: since, rounds, unchecked: round.unchecked }
     const text = round.differences.join('; ')
+    const waited = clock.monotonic() - start
     if (text !== '' && text !== shown) log.info(`waiting for the name servers: ${text}`)
+    else if (text !== '' && waited >= next)
+      log.info(`still waiting for the name servers, ${formatDuration(waited)} by now: ${text}`)
+    while (next <= waited) next += REMINDER_MS
     shown = text
-    if (clock.monotonic() - start >= policy.timeoutMs) {
+    if (waited >= policy.timeoutMs) {
       throw new Failure(`the name servers did not agree within ${policy.timeoutMs / 1_000} s`, {
         seen: text,
         hint: 'a secondary may not get its updates (NOTIFY, zone transfers): look at the log of the one named above',

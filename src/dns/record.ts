@@ -62,5 +62,10 @@ export function sameValues(a: readonly string[], b: readonly string[]): boolean 
   return a.length === b.length && [...a].sort().join() === [...b].sort().join()
 }
 
+/** Whether two record sets of one name and type hold the same values under the same TTL. */
+export function isSameSet(a: RecordSet, b: RecordSet): boolean {
+  return a.ttl === b.ttl && sameValues(a.values, b.values)
+}
+
 export const formatValues = (values: readonly string[]): string =>
   values.length === 0 ? 'nothing' : values.join(', ')
