@@ -44,8 +44,7 @@ async function delegatedTo(
   context: Context,
 ): Promise<string[]> {
   const plain = (name: string) => name.toLowerCase().replace(/\.$/, '')
-  const sets = await provider.readRecordSets(zone, [zone.name], context)
-  const own = (sets.find(({ type }) => type === 'NS')?.values ?? []).map(plain)
+  const own = (zone.nameServers ?? (await nsRecords(provider, zone, context))).map(plain)
   let delegated: string[]
   try {
     delegated = (await resolver.resolveNs(zone.name)).map(plain).sort()
@@ -62,6 +61,11 @@ async function delegatedTo(
     state: 'nothing was changed.',
     hint: 'flip the records where the zone is served from; if you know better, name the servers in `nameservers`',
   })
+}
+
+async function nsRecords(provider: Provider, zone: Zone, context: Context): Promise<readonly string[]> {
+  const sets = await provider.readRecordSets(zone, [zone.name], context)
+  return sets.find(({ type }) => type === 'NS')?.values ?? []
 }
 
 async function addressesOf(name: string, resolver: Resolver): Promise<string[]> {

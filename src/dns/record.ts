@@ -11,8 +11,10 @@ export interface RecordSet {
   readonly name: string
   /** Any type: those that are never written count when a change is planned. */
   readonly type: string
-  /** Seconds. */
+  /** Seconds, as it is served. */
   readonly ttl: number
+  /** Set where the provider has chosen the TTL, and is to go on choosing it when it is written again. */
+  readonly autoTtl?: true
   /** In their canonical form, for types that are written; as the provider gives them for others. */
   readonly values: readonly string[]
   /** Whether the provider answers with addresses of its own; undefined where it cannot. */

@@ -7,10 +7,14 @@ import { parseStatusRanges, urlProblem } from '../../health/check.ts'
 import type { HttpCheck } from '../../health/probe.ts'
 import type { InputReader } from '../../runner/input-reader.ts'
 
+const PROVIDERS = ['cloudflare', 'digitalocean', 'powerdns'] as const
+type ProviderName = (typeof PROVIDERS)[number]
+
 export interface DnsFlipInputs {
-  readonly provider: 'powerdns'
+  readonly provider: ProviderName
   readonly token: string
-  readonly apiUrl: string
+  /** Undefined: the provider's own. */
+  readonly apiUrl: string | undefined
   readonly zone: string
   readonly changes: readonly RecordChange[]
   readonly canary: number
@@ -28,10 +32,11 @@ export interface DnsFlipInputs {
 
 export function readInputs(read: InputReader): DnsFlipInputs {
   const zone = readZone(read)
+  const provider = readProvider(read)
   const inputs = {
-    provider: readProvider(read),
+    provider,
     token: readToken(read),
-    apiUrl: readApiUrl(read),
+    apiUrl: readApiUrl(read, provider),
     zone,
     changes: readChanges(read, zone),
     canary: read.integer('canary', { min: 0, max: 500 }),
@@ -49,10 +54,10 @@ export function readInputs(read: InputReader): DnsFlipInputs {
   return inputs
 }
 
-function readProvider(read: InputReader): 'powerdns' {
+function readProvider(read: InputReader): ProviderName {
   const provider = read.required('provider')
-  if (['cloudflare', 'digitalocean', 'rfc2136'].includes(provider)) read.unserved('provider', ['powerdns'])
-  else if (provider !== '') read.choice('provider', ['powerdns'])
+  if (provider === 'rfc2136') read.unserved('provider', PROVIDERS)
+  else if (provider !== '') return read.choice('provider', PROVIDERS)
   return 'powerdns'
 }
 
@@ -70,9 +75,10 @@ function readToken(read: InputReader): string {
   return token
 }
 
-function readApiUrl(read: InputReader): string {
-  const text = read.required('api-url')
-  if (text === '') return text
+/** The clouds have an address of their own. */
+function readApiUrl(read: InputReader, provider: ProviderName): string | undefined {
+  const text = provider === 'powerdns' ? read.required('api-url') : read.text('api-url')
+  if (text === '') return undefined
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
     read.problem('api-url', 'is not an http:// or https:// URL')
