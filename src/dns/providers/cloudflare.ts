@@ -168,12 +168,10 @@ function withMixes(records: readonly CloudflareRecord[]): CloudflareRecord[] {
   })
 }
 
-export interface CloudflareRequest {
-  readonly method: 'PATCH' | 'POST'
-  /** After `/zones/{id}/dns_records`. */
-  readonly path: string
-  readonly body: unknown
-}
+/** `path` is what follows `/zones/{id}/dns_records`. */
+export type CloudflareRequest =
+  | { readonly method: 'PATCH'; readonly path: string; readonly body: PatchBody }
+  | { readonly method: 'POST'; readonly path: '/batch'; readonly body: BatchBody }
 
 /** The one request that turns records into a record set; undefined when there is nothing to be changed. */
 export function writeRequest(
@@ -190,7 +188,7 @@ export function writeRequest(
   if (patch === undefined && additions.length === 0 && surplus.length === 0) return undefined
   if (patch && patches.length === 1 && additions.length === 0 && surplus.length === 0) {
     const { id, ...body } = patch
-    return { method: 'PATCH', path: `/${id}`, body: body satisfies PatchBody }
+    return { method: 'PATCH', path: `/${id}`, body }
   }
   const body: BatchBody = {
     ...(surplus.length > 0 ? { deletes: surplus.map(({ id }) => ({ id })) } : {}),
