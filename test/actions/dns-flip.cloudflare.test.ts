@@ -1,0 +1,3 @@
+import { describeCloud } from './cloud-cases.ts'
+
+const scene = describeCloud('cloudflare')
