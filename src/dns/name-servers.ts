@@ -1,10 +1,11 @@
-import { Resolver } from 'node:dns/promises'
+import type { Resolver } from 'node:dns/promises'
 import type { Context } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
 import { isWithin } from './domain-name.ts'
 import type { Provider, Zone } from './provider.ts'
 import { askServer, DnsQueryError, type Endpoint, formatEndpoint } from './query.ts'
 import { formatValues, isRecordType, type RecordSet, sameValues } from './record.ts'
+import { makeResolver } from './resolver.ts'
 
 /** A name server with its addresses. */
 export interface NameServer {
@@ -22,9 +23,7 @@ export async function zoneNameServers(
   resolvers: readonly Endpoint[],
   context: Context,
 ): Promise<NameServer[]> {
-  const resolver = new Resolver({ timeout: 3_000, tries: 2 })
-  if (resolvers.length > 0)
-    resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`))
+  const resolver = makeResolver(resolvers)
   const names = await delegatedTo(provider, zone, resolver, context)
   return await Promise.all(
     names.map(async (name) => {
@@ -115,19 +114,10 @@ async function differencesAt(
   context: Context,
 ): Promise<string[] | undefined> {
   const differences: string[] = []
-  for (const { name, type, values, ttl } of expected) {
-    if (!isRecordType(type)) throw new TypeError(`${type} is not proven`)
-    const at = formatEndpoint(address)
+  for (const set of expected) {
     try {
-      const answer = await askServer(address, { name, type }, context)
-      if (answer.rcode !== 'NOERROR') differences.push(`${at} answers ${answer.rcode} for ${name} ${type}`)
-      else if (!answer.authoritative) differences.push(`${at} does not answer ${name} by its own authority`)
-      else if (!sameValues(answer.values, values)) {
-        differences.push(
-          `${at} has ${name} ${type} ${formatValues(answer.values)}, not ${formatValues(values)}`,
-        )
-      } else if (answer.ttl !== ttl)
-        differences.push(`${at} has ${name} ${type} with TTL ${answer.ttl}, not ${ttl}`)
+      const difference = await differenceAt(address, set, context)
+      if (difference !== undefined) differences.push(`${formatEndpoint(address)} ${difference}`)
     } catch (error) {
       if (!(error instanceof DnsQueryError)) throw error
       if (NO_ROUTE.includes(error.code)) return undefined
@@ -137,12 +127,31 @@ async function differencesAt(
   return differences
 }
 
+async function differenceAt(
+  address: Endpoint,
+  { name, type, values, ttl, proxied }: RecordSet,
+  context: Context,
+): Promise<string | undefined> {
+  if (!isRecordType(type)) throw new TypeError(`${type} is not proven`)
+  // A proxied name has addresses of the provider's own, whatever its record says.
+  const answer = await askServer(address, { name, type: proxied ? 'A' : type }, context)
+  if (answer.rcode !== 'NOERROR') return `answers ${answer.rcode} for ${name} ${type}`
+  if (!answer.authoritative) return `does not answer ${name} by its own authority`
+  if (proxied) return answer.values.length > 0 ? undefined : `has no address for ${name}, which is proxied`
+  if (!sameValues(answer.values, values))
+    return `has ${name} ${type} ${formatValues(answer.values)}, not ${formatValues(values)}`
+  return answer.ttl === ttl ? undefined : `has ${name} ${type} with TTL ${answer.ttl}, not ${ttl}`
+}
+
 export interface ProofPolicy {
   /** Rounds in a row in which all agree: one answer of a server with several backends proves nothing. */
   readonly rounds: number
   readonly intervalMs: number
   readonly timeoutMs: number
 }
+
+/** Three rounds. */
+export const PROOF: ProofPolicy = { rounds: 3, intervalMs: 1_000, timeoutMs: 120_000 }
 
 export interface Proof {
   /** Time at which the last name server had changed at the latest, milliseconds since 1970. */

@@ -64,5 +64,13 @@ export function sameValues(a: readonly string[], b: readonly string[]): boolean 
   return a.length === b.length && [...a].sort().join() === [...b].sort().join()
 }
 
+/** Whether two record sets of one name and type hold the same values under the same TTL, which a proxy chooses itself. */
+export function isSameSet(a: RecordSet, b: RecordSet): boolean {
+  const isProxied = a.proxied === true
+  return (
+    isProxied === (b.proxied === true) && (isProxied || a.ttl === b.ttl) && sameValues(a.values, b.values)
+  )
+}
+
 export const formatValues = (values: readonly string[]): string =>
   values.length === 0 ? 'nothing' : values.join(', ')

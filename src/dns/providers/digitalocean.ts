@@ -5,14 +5,14 @@ import type { Context } from '../../context.ts'
 import { Failure } from '../../failure.ts'
 import type { Provider, Zone } from '../provider.ts'
 import { type ApiAnswer, NoAnswer, ProviderApi } from '../provider-api.ts'
-import { isRecordType, parseValue, type RecordSet } from '../record.ts'
-import { describeSet, isSame, writeInPlace } from './in-place.ts'
+import { isRecordType, isSameSet, parseValue, type RecordSet } from '../record.ts'
+import { describeSet, writeInPlace } from './in-place.ts'
 import {
   editsTo,
   type HeldRecords,
   holdSets,
   type IdRecord,
-  isBetween,
+  isHalfway,
   type Page,
   recordsOf,
 } from './records-by-id.ts'
@@ -126,7 +126,7 @@ class DigitalOcean implements Provider {
         read,
         write: async (held) => await this.#change(zone, held, next, read, context),
         // A write that was broken off in the middle may be completed, or taken back.
-        mayReplace: ({ records }) => isBetween(records, expected, next),
+        mayReplace: ({ set, records }) => isSameSet(set, expected) || isHalfway(records, expected, next),
       },
       expected,
       next,
@@ -146,8 +146,7 @@ class DigitalOcean implements Provider {
     } catch (error) {
       if (!(error instanceof Failure)) throw error
       const now = await read()
-      if (now === undefined || isSame(now.set, next) || isSame(now.set, held.set)) throw error
-      if (!isBetween(now.records, held.set, next)) throw error
+      if (now === undefined || !isHalfway(now.records, held.set, next)) throw error
       const at = `${next.name} ${next.type}`
       const seen = `${error.details.seen}\n  ${at} had become ${describeSet(now.set)}`
       try {

@@ -1,7 +1,7 @@
 import { Failure } from '../../failure.ts'
 import { RecordChanged } from '../provider.ts'
 import { NoAnswer } from '../provider-api.ts'
-import { formatValues, type RecordSet, sameValues } from '../record.ts'
+import { formatValues, isSameSet, type RecordSet } from '../record.ts'
 
 /** A record set as an API gives it, with what a write needs to know of it. */
 export interface Held {
@@ -28,7 +28,7 @@ export async function writeInPlace<H extends Held>(
     host,
     read,
     write,
-    mayReplace = ({ set }) => set.obstacle === undefined && isSame(set, expected),
+    mayReplace = ({ set }) => set.obstacle === undefined && isSameSet(set, expected),
   }: InPlace<H>,
   expected: RecordSet,
   next: RecordSet,
@@ -49,7 +49,7 @@ export async function writeInPlace<H extends Held>(
     lost = error
   }
   const after = (await read())?.set
-  if (after !== undefined && isSame(after, next)) return
+  if (after !== undefined && isSameSet(after, next)) return
   if (lost) {
     const seen = `${lost.details.seen}\n  ${name} ${type} is ${describeSet(after)} now`
     throw new Failure(lost.message, { ...lost.details, seen, cause: lost })
@@ -58,12 +58,6 @@ export async function writeInPlace<H extends Held>(
     host,
     seen: `it is ${describeSet(after)}, not ${describeSet(next)}`,
   })
-}
-
-/** The TTL of what is proxied is the provider's own. */
-export function isSame(a: RecordSet, b: RecordSet): boolean {
-  const proxied = a.proxied === true
-  return sameValues(a.values, b.values) && proxied === (b.proxied === true) && (proxied || a.ttl === b.ttl)
 }
 
 export const describeSet = (set: RecordSet | undefined): string =>

@@ -71,19 +71,23 @@ export function editsTo<R extends IdRecord>(records: readonly R[], next: RecordS
 }
 
 /**
- * Whether records stand somewhere on the way from one set to the other, or at one of its ends: where a write of one
- * record after the other was broken off.
+ * Whether records stand somewhere on the way from one set to the other: where a write of one record after the other was
+ * broken off.
  */
-export function isBetween(records: readonly IdRecord[], a: RecordSet, b: RecordSet): boolean {
+export function isHalfway(records: readonly IdRecord[], a: RecordSet, b: RecordSet): boolean {
   const [least, most] = [a.values.length, b.values.length].sort((x, y) => x - y) as [number, number]
+  const ours = new Set([...a.values, ...b.values])
   const values = new Set(records.map(({ value }) => value))
+  const isEnd = ({ values: wanted, ttl }: RecordSet) =>
+    records.every((record) => record.ttl === ttl && wanted.includes(record.value)) &&
+    wanted.length === values.size
   return (
-    records.every(
-      ({ ttl, value }) => [...a.values, ...b.values].includes(value) && [a.ttl, b.ttl].includes(ttl),
-    ) &&
+    records.every(({ ttl, value }) => ours.has(value) && [a.ttl, b.ttl].includes(ttl)) &&
     values.size === records.length &&
     records.length >= least &&
-    records.length <= most
+    records.length <= most &&
+    !isEnd(a) &&
+    !isEnd(b)
   )
 }
 
