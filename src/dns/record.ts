@@ -74,3 +74,6 @@ export function isSameSet(a: RecordSet, b: RecordSet): boolean {
 
 export const formatValues = (values: readonly string[]): string =>
   values.length === 0 ? 'nothing' : values.join(', ')
+
+/** Seconds, and whether the provider has chosen them. */
+export const formatTtl = ({ ttl, autoTtl }: RecordSet): string => `${ttl}${autoTtl ? ' (auto)' : ''}`

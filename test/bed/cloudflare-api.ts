@@ -113,16 +113,11 @@ export class CloudflareApi extends ApiServer<Body> {
     const sets = new Map<string, RecordSet>()
     for (const { type, name, content = '', ttl, proxied } of this.records) {
       if (!['A', 'AAAA', 'CNAME'].includes(type)) continue
-      const served = proxied ? (type === 'AAAA' ? '::1' : EDGE) : type === 'CNAME' ? `${content}.` : content
-      const shown = proxied && type === 'CNAME' ? 'A' : type
-      const set = sets.get(`${name} ${shown}`) ?? {
-        name: `${name}.`,
-        type: shown,
-        ttl: ttl === 1 ? 300 : ttl,
-        values: [],
-      }
+      const [served, shown] = proxied ? [EDGE, 'A'] : [type === 'CNAME' ? `${content}.` : content, type]
+      const key = `${name} ${shown}`
+      const set = sets.get(key) ?? { name: `${name}.`, type: shown, ttl: ttl === 1 ? 300 : ttl, values: [] }
       if (!set.values.includes(served)) set.values.push(served)
-      sets.set(`${name} ${shown}`, set)
+      sets.set(key, set)
     }
     return [...sets.values()]
   }
