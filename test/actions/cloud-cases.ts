@@ -48,26 +48,32 @@ const clouds = {
 
 type Apis = { cloudflare: CloudflareApi; digitalocean: DigitalOceanApi }
 
-/** Registers the tests, and gives out the scene for more of them: it is reset before each. */
-export function describeCloud<Name extends CloudName>(name: Name): () => CloudScene<Apis[Name]> {
-  const cloud = clouds[name]
+/** The scene for all tests of a file: as it was before each; after each, nothing may have broken the description. */
+export function sceneForAll<Name extends CloudName>(name: Name): () => CloudScene<Apis[Name]> {
   let scene: CloudScene<CloudflareApi | DigitalOceanApi>
-  let wait: ReturnType<typeof gate>
   beforeAll(async () => {
-    scene = await cloud.start()
+    scene = await clouds[name].start()
   })
-  beforeEach(async () => {
-    wait = gate()
-    await scene.reset()
-  })
-  afterEach(() => {
-    wait.remove()
-    expect(scene.api.violations).toEqual([])
-  })
+  beforeEach(() => scene.reset())
+  afterEach(() => expect(scene.api.violations).toEqual([]))
   afterAll(async () => {
     await scene?.api.stop()
     await scene?.dns.stop()
   })
+  return () => scene as CloudScene<Apis[Name]>
+}
+
+/** Registers the tests. */
+export function describeCloud(name: CloudName): void {
+  const cloud = clouds[name]
+  const current = sceneForAll(name)
+  let scene: CloudScene<CloudflareApi | DigitalOceanApi>
+  let wait: ReturnType<typeof gate>
+  beforeEach(() => {
+    scene = current()
+    wait = gate()
+  })
+  afterEach(() => wait.remove())
 
   const both = () => [scene.values('www'), scene.values('api')]
   const writes = () => scene.api.requests.filter(({ method }) => method !== 'GET')
@@ -239,6 +245,4 @@ export function describeCloud<Name extends CloudName>(name: Name): () => CloudSc
       expectFailure(result, /sorry, Bearer \*\*\*/, hint)
     })
   })
-
-  return () => scene as CloudScene<Apis[Name]>
 }
