@@ -1,11 +1,11 @@
-import type { Resolver } from 'node:dns/promises'
+import { Resolver } from 'node:dns/promises'
 import type { Context } from '../context.ts'
+import { formatDuration } from '../duration.ts'
 import { describeError, Failure } from '../failure.ts'
 import { isWithin } from './domain-name.ts'
 import type { Provider, Zone } from './provider.ts'
 import { askServer, DnsQueryError, type Endpoint, formatEndpoint } from './query.ts'
 import { formatValues, isRecordType, type RecordSet, sameValues } from './record.ts'
-import { makeResolver } from './resolver.ts'
 
 /** A name server with its addresses. */
 export interface NameServer {
@@ -23,7 +23,7 @@ export async function zoneNameServers(
   resolvers: readonly Endpoint[],
   context: Context,
 ): Promise<NameServer[]> {
-  const resolver = makeResolver(resolvers)
+  const resolver = resolverOf(resolvers)
   const names = await delegatedTo(provider, zone, resolver, context)
   return await Promise.all(
     names.map(async (name) => {
@@ -33,6 +33,14 @@ export async function zoneNameServers(
       return { name, addresses: found.map((ip) => ({ ip, port: 53 })) }
     }),
   )
+}
+
+/** Asks these resolvers; the system's where there are none. */
+export function resolverOf(resolvers: readonly Endpoint[]): Resolver {
+  const resolver = new Resolver({ timeout: 3_000, tries: 2 })
+  if (resolvers.length > 0)
+    resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`))
+  return resolver
 }
 
 /** A zone that is kept at a provider but served by another one would be flipped for nobody. */
@@ -150,7 +158,10 @@ export interface ProofPolicy {
   readonly timeoutMs: number
 }
 
-/** Three rounds. */
+/** A log that stands still looks like a run that hangs. */
+const REMINDER_MS = 30_000
+
+/** Three rounds; long enough where a change is told to the secondaries (NOTIFY). */
 export const PROOF: ProofPolicy = { rounds: 3, intervalMs: 1_000, timeoutMs: 120_000 }
 
 export interface Proof {
@@ -172,15 +183,20 @@ export async function proveAtNameServers(
   let inARow = 0
   let since = clock.now()
   let shown = ''
+  let next = REMINDER_MS
   for (let rounds = 1; ; rounds++) {
     const round = await askNameServers(servers, expected, context)
     if (inARow === 0) since = clock.now()
     inARow = round.agreed ? inARow + 1 : 0
     if (inARow >= policy.rounds) return { at: since, rounds, unchecked: round.unchecked }
     const text = round.differences.join('; ')
+    const waited = clock.monotonic() - start
     if (text !== '' && text !== shown) log.info(`waiting for the name servers: ${text}`)
+    else if (text !== '' && waited >= next)
+      log.info(`still waiting for the name servers, ${formatDuration(waited)} by now: ${text}`)
+    while (next <= waited) next += REMINDER_MS
     shown = text
-    if (clock.monotonic() - start >= policy.timeoutMs) {
+    if (waited >= policy.timeoutMs) {
       throw new Failure(`the name servers did not agree within ${policy.timeoutMs / 1_000} s`, {
         seen: text,
         hint: 'a secondary may not get its updates (NOTIFY, zone transfers): look at the log of the one named above',

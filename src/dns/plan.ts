@@ -1,5 +1,12 @@
 import { upToZone, wildcardsAbove } from './domain-name.ts'
-import { formatValues, isSameSet, type RecordChange, type RecordSet, sameValues } from './record.ts'
+import {
+  formatValues,
+  isSameSet,
+  parseValue,
+  type RecordChange,
+  type RecordSet,
+  sameValues,
+} from './record.ts'
 
 /** What a run is to reach: the new values, or a lower TTL alone, so that a later flip is soon seen everywhere. */
 export interface Aim {
@@ -140,7 +147,7 @@ function difference({ from, to }: RecordChange, current: RecordSet): string {
 
 /** Records that would go on leading some clients to the old machine. */
 function leftBehind(
-  { name, type, from }: RecordChange,
+  { name, type, from, to }: RecordChange,
   sets: readonly RecordSet[],
   changes: readonly RecordChange[],
 ): string | undefined {
@@ -150,17 +157,18 @@ function leftBehind(
     const values = v6.values.join(',')
     return `leaves AAAA ${formatValues(v6.values)} behind, by which IPv6 clients stay where they are: add a line '${name}. AAAA ${values} -> <new>' (or '-> ${values}' if it leads to the new machine already)`
   }
+  const old = from.filter((value) => !to.includes(value))
   const hints = sets
     .filter((set) => set.type === 'HTTPS' || set.type === 'SVCB')
-    .flatMap((set) => set.values.filter((value) => from.some((old) => hintsAt(value, old))))
+    .flatMap((set) => set.values.filter((value) => old.some((address) => hintsAt(value, address))))
   if (hints[0])
     return `leaves an HTTPS record with the old address as hint behind (${hints[0]}): take the hint out first`
   return undefined
 }
 
-/** Whether an HTTPS record in presentation form (RFC 9460, section 2.1) carries an address as a hint. */
+/** Whether an HTTPS record in presentation form (RFC 9460, sections 2.1 and 7.3) carries an address as a hint. */
 function hintsAt(record: string, address: string): boolean {
-  return [...record.matchAll(/ipv[46]hint="?([^"\s]+)/gi)].some(([, list = '']) =>
-    list.toLowerCase().split(',').includes(address),
+  return [...record.matchAll(/ipv([46])hint="?([^"\s]+)/gi)].some(([, family, list = '']) =>
+    list.split(',').some((hint) => parseValue(family === '4' ? 'A' : 'AAAA', hint) === address),
   )
 }

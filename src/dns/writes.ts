@@ -13,8 +13,8 @@ export interface Write {
 export const isTtlOnly = ({ before, after }: Write) => sameValues(before.values, after.values)
 
 /**
- * Makes one write. A cancel stops it before, not in the middle: a request broken off may still be carried out, after
- * the settle step has looked.
+ * Makes one write. A cancel stops it before and while it waits (for a provider that is too busy), not in the middle: a
+ * request broken off may still be carried out, after the settle step has looked.
  */
 export async function makeWrite(
   provider: Provider,
@@ -24,7 +24,9 @@ export async function makeWrite(
 ): Promise<void> {
   throwIfCancelled(context.signal)
   const { before, after } = write
-  const uncut = { ...context, signal: new AbortController().signal }
+  const { clock, signal } = context
+  const sleep = (ms: number) => clock.sleep(ms, signal)
+  const uncut = { ...context, clock: { ...clock, sleep }, signal: new AbortController().signal }
   await provider.writeRecordSet(zone, before, after, uncut)
 }
 

@@ -79,6 +79,24 @@ test.each<[string, string[], RecordSet[], string | RegExp]>([
     [www('A', '192.0.2.1'), www('HTTPS', '1 . ipv4hint=192.0.2.9,192.0.2.1')],
     /leaves an HTTPS/,
   ],
+  [
+    'an IPv6 hint at the old machine, written in another way',
+    ['www AAAA 2001:db8::1 -> 2001:db8::2'],
+    [www('AAAA', '2001:db8::1'), www('HTTPS', '1 . alpn="h2,h3" ipv6hint="2001:DB8:0::0001"')],
+    /leaves an HTTPS/,
+  ],
+  [
+    'a hint in an SVCB record',
+    [line],
+    [www('A', '192.0.2.1'), www('SVCB', '1 . port=8443 ipv4hint=192.0.2.1')],
+    /leaves an HTTPS/,
+  ],
+  [
+    'a hint at what stays',
+    [line, 'www AAAA 2001:db8::2 -> 2001:db8::2'],
+    [www('A', '192.0.2.1'), www('AAAA', '2001:db8::2'), www('HTTPS', '1 . ipv6hint=2001:db8::2')],
+    'write,done',
+  ],
   ['a hint at another', [line], [www('A', '192.0.2.1'), www('HTTPS', '1 . ipv4hint=192.0.2.11')], 'write'],
 ])('%s', (_, lines, sets, wanted) => {
   if (typeof wanted === 'string') expect(plan(lines, ...sets)).toBe(wanted)

@@ -1,7 +1,6 @@
 import type { Context } from '../../context.ts'
 import { flip } from '../../dns/flip.ts'
 import { type Outcome, provenBack, revertedSets, takeBack } from '../../dns/go-back.ts'
-import { PROOF } from '../../dns/name-servers.ts'
 import { takeSnapshot } from '../../dns/snapshot.ts'
 import { prepare } from '../../dns/ttl.ts'
 import { describeStanding, standingOf, type Write } from '../../dns/writes.ts'
@@ -72,7 +71,6 @@ async function runFlip(run: Run, inputs: DnsFlipInputs, found: Survey): Promise<
       ...inputs,
       ...found,
       steps,
-      proof: PROOF,
       verify: command(run, 'verify', inputs.verify),
       afterFlip: command(run, 'after-flip', inputs.afterFlip),
       onWrite: (writes) => run.saveState({ writes, ttls: [] } satisfies State),
@@ -95,7 +93,6 @@ async function runPrepare(run: Run, inputs: DnsFlipInputs, found: Survey): Promi
       steps,
       ttl,
       earlier,
-      proof: PROOF,
       onWrite: (writes) => run.saveState({ writes, ttls: [] } satisfies State),
     },
     run.context,

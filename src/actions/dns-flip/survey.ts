@@ -1,9 +1,10 @@
 import type { Context } from '../../context.ts'
 import { upToZone, wildcardsAbove } from '../../dns/domain-name.ts'
 import { checkNameServers } from '../../dns/flip.ts'
-import { type NameServer, zoneNameServers } from '../../dns/name-servers.ts'
+import { type NameServer, type ProofPolicy, zoneNameServers } from '../../dns/name-servers.ts'
 import { makePlan, type Observed, type Plan } from '../../dns/plan.ts'
 import { type LiveProbe, liveProbes, preflight } from '../../dns/preflight.ts'
+import { proofPolicy } from '../../dns/proof-time.ts'
 import type { Provider, Zone } from '../../dns/provider.ts'
 import { formatEndpoint } from '../../dns/query.ts'
 import type { RecordSet } from '../../dns/record.ts'
@@ -17,6 +18,7 @@ export interface Survey {
   readonly zone: Zone
   readonly plan: Plan
   readonly servers: readonly NameServer[]
+  readonly proof: ProofPolicy
   /** Of the new machines. */
   readonly probes: readonly LiveProbe[]
 }
@@ -24,7 +26,6 @@ export interface Survey {
 /** Everything that is read and tried before the first write. */
 export async function survey(inputs: DnsFlipInputs, context: Context): Promise<Survey> {
   try {
-    refuseTooEarly(inputs, context)
     const provider = providerOf(inputs)
     const zone = await provider.findZone(inputs.zone, context)
     const aim = { phase: inputs.phase, ttl: inputs.ttl }
@@ -32,9 +33,11 @@ export async function survey(inputs: DnsFlipInputs, context: Context): Promise<S
     logPlan(plan, context.log)
     if (inputs.dryRun || plan.problems.length > 0) await summarizePlan(plan, zone.name)
     if (plan.problems.length > 0) throw planFailure(plan)
+    refuseTooEarly(inputs, context)
     const servers = await nameServers(provider, zone, inputs, context)
     await checkNameServers(servers, plan.steps, context)
-    return { provider, zone, plan, servers, probes: await newMachines(inputs, context) }
+    const proof = await proofPolicy(servers, zone.name, context)
+    return { provider, zone, plan, servers, proof, probes: await newMachines(inputs, context) }
   } catch (error) {
     if (!(error instanceof Failure) || error instanceof Cancelled) throw error
     throw new Failure(error.message, { state: 'nothing was changed.', ...error.details, cause: error })
