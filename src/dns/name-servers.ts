@@ -22,9 +22,7 @@ export async function zoneNameServers(
   resolvers: readonly Endpoint[],
   context: Context,
 ): Promise<NameServer[]> {
-  const resolver = new Resolver({ timeout: 3_000, tries: 2 })
-  if (resolvers.length > 0)
-    resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`))
+  const resolver = resolverOf(resolvers)
   const names = await delegatedTo(provider, zone, resolver, context)
   return await Promise.all(
     names.map(async (name) => {
@@ -34,6 +32,14 @@ export async function zoneNameServers(
       return { name, addresses: found.map((ip) => ({ ip, port: 53 })) }
     }),
   )
+}
+
+/** Asks these resolvers; the system's where there are none. */
+export function resolverOf(resolvers: readonly Endpoint[]): Resolver {
+  const resolver = new Resolver({ timeout: 3_000, tries: 2 })
+  if (resolvers.length > 0)
+    resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`))
+  return resolver
 }
 
 /** A zone that is kept at a provider but served by another one would be flipped for nobody. */
@@ -64,7 +70,8 @@ async function delegatedTo(
   })
 }
 
-async function addressesOf(name: string, resolver: Resolver): Promise<string[]> {
+/** None where the name has none, or the resolver does not answer. */
+export async function addressesOf(name: string, resolver: Resolver): Promise<string[]> {
   const found = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
   return found.flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
 }

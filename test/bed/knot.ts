@@ -49,7 +49,10 @@ async function start(options: KnotOptions): Promise<Knot> {
   for (const part of ['zones', 'db']) mkdirSync(join(folder, part))
   const asked = questions(address, port)
   for (const [zone, sets] of Object.entries(options.zones ?? {}))
-    writeFileSync(join(folder, 'zones', `${zone}.zone`), zoneFile(zone, sets, options.nameServers ?? [address]))
+    writeFileSync(
+      join(folder, 'zones', `${zone}.zone`),
+      zoneFile(zone, sets, options.nameServers ?? [address]),
+    )
   writeFileSync(join(folder, 'knot.conf'), configuration(folder, address, port, options), { mode: 0o600 })
   const names = [...Object.keys(options.zones ?? {}), ...Object.keys(options.secondaryOf ?? {})]
   const running = await startProcess({
@@ -89,7 +92,8 @@ function configuration(folder: string, address: string, port: number, options: K
   ].map((one) => `  - id: ${one.id}\n    address: ${one.address}@${one.port}\n    via: ${address}`)
   const acls = updates.map((one, index) => `  - id: update-${index}\n${policy(one)}`)
   const rules = updates.map((_, index) => `update-${index}`)
-  const told = notify.length > 0 ? `    notify: [${notify.map((_, index) => `to-${index}`).join(', ')}]\n` : ''
+  const told =
+    notify.length > 0 ? `    notify: [${notify.map((_, index) => `to-${index}`).join(', ')}]\n` : ''
   const primary = (zone: string): string => `  - domain: ${zone}
     file: ${zone}.zone
     acl: [${['transfer', ...rules].join(', ')}]

@@ -69,9 +69,10 @@ export function questions(address: string, port: number): Pick<ZoneServer, 'quer
   }
   return {
     query: async (name, type = 'A') =>
-      await (type === 'A' ? resolver.resolve4(name, { ttl: true }) : resolver.resolve6(name, { ttl: true })).catch(
-        none,
-      ),
+      await (type === 'A'
+        ? resolver.resolve4(name, { ttl: true })
+        : resolver.resolve6(name, { ttl: true })
+      ).catch(none),
     values: async (zone, name, type) =>
       (await resolver.resolve(absolute(name, zone), type).catch(none)).map(String).sort(),
     serial: async (zone) => (await resolver.resolveSoa(zone)).serial,

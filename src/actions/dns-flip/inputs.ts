@@ -6,11 +6,15 @@ import { parseSnapshot } from '../../dns/snapshot.ts'
 import { parseStatusRanges, urlProblem } from '../../health/check.ts'
 import type { HttpCheck } from '../../health/probe.ts'
 import type { InputReader } from '../../runner/input-reader.ts'
+import { readTsigCredentials, refuseTsigCredentials, type TsigCredentials } from './credentials.ts'
+
+/** The provider, with what it is reached by. */
+export type DnsAccount =
+  | { readonly provider: 'powerdns'; readonly token: string; readonly apiUrl: string }
+  | ({ readonly provider: 'rfc2136' } & TsigCredentials)
 
 export interface DnsFlipInputs {
-  readonly provider: 'powerdns'
-  readonly token: string
-  readonly apiUrl: string
+  readonly account: DnsAccount
   readonly zone: string
   readonly changes: readonly RecordChange[]
   readonly canary: number
@@ -29,9 +33,7 @@ export interface DnsFlipInputs {
 export function readInputs(read: InputReader): DnsFlipInputs {
   const zone = readZone(read)
   const inputs = {
-    provider: readProvider(read),
-    token: readToken(read),
-    apiUrl: readApiUrl(read),
+    account: readAccount(read),
     zone,
     changes: readChanges(read, zone),
     canary: read.integer('canary', { min: 0, max: 500 }),
@@ -49,10 +51,17 @@ export function readInputs(read: InputReader): DnsFlipInputs {
   return inputs
 }
 
-function readProvider(read: InputReader): 'powerdns' {
+function readAccount(read: InputReader): DnsAccount {
+  const provider = readProvider(read)
+  if (provider === 'rfc2136') return { provider, ...readTsigCredentials(read) }
+  refuseTsigCredentials(read, provider)
+  return { provider, token: readToken(read), apiUrl: readApiUrl(read) }
+}
+
+function readProvider(read: InputReader): DnsAccount['provider'] {
   const provider = read.required('provider')
-  if (['cloudflare', 'digitalocean', 'rfc2136'].includes(provider)) read.unserved('provider', ['powerdns'])
-  else if (provider !== '') read.choice('provider', ['powerdns'])
+  if (['cloudflare', 'digitalocean'].includes(provider)) read.unserved('provider', ['powerdns', 'rfc2136'])
+  else if (provider !== '') return read.choice('provider', ['powerdns', 'rfc2136'])
   return 'powerdns'
 }
 

@@ -82,6 +82,8 @@ async function survey(inputs: DnsFlipInputs, context: Context) {
     logPlan(plan, context.log)
     if (inputs.dryRun || plan.problems.length > 0) await summarizePlan(plan, zone.name)
     if (plan.problems.length > 0) throw planFailure(plan)
+    const due = plan.steps.filter(({ verdict }) => verdict === 'write').map(({ current }) => current)
+    await provider.checkWritable?.(zone, due, context)
     const servers = await nameServers(provider, zone, inputs, context)
     await checkNameServers(servers, plan.steps, context)
     const probes = inputs.check ? await liveProbes(inputs.changes, inputs.check) : []
