@@ -75,7 +75,8 @@ async function nsRecords(provider: Provider, zone: Zone, context: Context): Prom
   return sets.find(({ type }) => type === 'NS')?.values ?? []
 }
 
-async function addressesOf(name: string, resolver: Resolver): Promise<string[]> {
+/** None where the name has none, or the resolver does not answer. */
+export async function addressesOf(name: string, resolver: Resolver): Promise<string[]> {
   const found = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
   return found.flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
 }

@@ -16,8 +16,8 @@ import {
 } from './records-by-id.ts'
 
 export interface CloudflareOptions {
-  /** What stands before `/zones`; default: Cloudflare's own. */
-  readonly apiUrl?: string | undefined
+  /** What stands before `/zones`; empty: Cloudflare's own. */
+  readonly apiUrl: string
   readonly token: string
 }
 

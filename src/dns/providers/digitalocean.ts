@@ -18,8 +18,8 @@ import {
 } from './records-by-id.ts'
 
 export interface DigitalOceanOptions {
-  /** What stands before `/v2`; default: DigitalOcean's own. */
-  readonly apiUrl?: string | undefined
+  /** What stands before `/v2`; empty: DigitalOcean's own. */
+  readonly apiUrl: string
   readonly token: string
 }
 
