@@ -55,7 +55,7 @@ export class ProviderApi {
 
   /** Writes, once. Throws `NoAnswer` where it is not known whether it was carried out. */
   async write(
-    method: 'PATCH' | 'PUT' | 'POST',
+    method: 'PATCH' | 'PUT' | 'POST' | 'DELETE',
     path: string,
     body: unknown,
     context: Context,
