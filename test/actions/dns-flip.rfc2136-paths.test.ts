@@ -113,8 +113,20 @@ describe('the server to be asked', () => {
 
   test('a secondary that does not says so before anything is written', async () => {
     const result = await scene.flip({ 'api-url': `dns://${named.endpoint}` })
-    expectFailure(result, /REFUSED/, /`api-url` must be the zone's primary/, /nothing was changed/)
+    expectFailure(result, /REFUSED/, /must be its primary \(`api-url`\)/, /nothing was changed/)
   })
+})
+
+test('a zone that is frozen is refused before anything is written', async () => {
+  const { key } = scene
+  const frozen = await startKnot({ zones: { [ZONE]: SETS }, updates: [{ key }] })
+  try {
+    await frozen.freeze(ZONE)
+    const inputs = { 'api-url': `dns://${frozen.endpoint}`, nameservers: frozen.endpoint }
+    expectFailure(await scene.flip(inputs), /REFUSED/, /knotc zone-thaw/, /nothing was changed/)
+  } finally {
+    await frozen.stop()
+  }
 })
 
 describe('a secondary that lags', () => {

@@ -181,7 +181,6 @@ class Rfc2136 implements Provider {
     if (!isWritten(next) || !isWritten(expected)) throw new TypeError(`${next.type} is never written`)
     // A TTL is no part of what an update can ask for.
     const before = await this.#readOne(zone, next, context)
-    if (isSame(before, next)) return
     if (!isSame(before, expected)) throw this.#changed(before, expected)
     const what = `change ${name} ${next.type}`
     let lost: NoAnswer | undefined
