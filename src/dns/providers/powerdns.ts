@@ -72,8 +72,9 @@ class PowerDns implements Provider {
       disabled: false,
     }))
     const rrset = { name: `${name}.`, type, ttl: next.ttl, changetype: 'REPLACE', records }
-    const write = async () => {
-      const answer = await this.#api.write('PATCH', `/zones/${zone.id}`, { rrsets: [rrset] }, context)
+    const write = async (_: unknown, check: () => Promise<void>) => {
+      const body = { rrsets: [rrset] }
+      const answer = await this.#api.write('PATCH', `/zones/${zone.id}`, body, context, check)
       if (answer.status !== 204) this.#json(answer, `change ${name} ${type}`, zone.name)
     }
     await writeInPlace({ host: this.#host, read, write }, expected, next)
