@@ -51,8 +51,7 @@ async function delegatedTo(
   context: Context,
 ): Promise<string[]> {
   const plain = (name: string) => name.toLowerCase().replace(/\.$/, '')
-  const sets = await provider.readRecordSets(zone, [zone.name], context)
-  const own = (sets.find(({ type }) => type === 'NS')?.values ?? []).map(plain)
+  const own = (zone.nameServers ?? (await nsRecords(provider, zone, context))).map(plain)
   let delegated: string[]
   try {
     delegated = (await resolver.resolveNs(zone.name)).map(plain).sort()
@@ -71,7 +70,13 @@ async function delegatedTo(
   })
 }
 
-async function addressesOf(name: string, resolver: Resolver): Promise<string[]> {
+async function nsRecords(provider: Provider, zone: Zone, context: Context): Promise<readonly string[]> {
+  const sets = await provider.readRecordSets(zone, [zone.name], context)
+  return sets.find(({ type }) => type === 'NS')?.values ?? []
+}
+
+/** None where the name has none, or the resolver does not answer. */
+export async function addressesOf(name: string, resolver: Resolver): Promise<string[]> {
   const found = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
   return found.flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
 }

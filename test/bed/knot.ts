@@ -7,7 +7,7 @@ import { findProgram } from './packages.ts'
 import { freePort } from './ports.ts'
 import type { RecordSet } from './powerdns.ts'
 import { onFreePorts, serverFolder, startProcess } from './process.ts'
-import { questions, type UpdatePolicy, type ZoneServer, zoneFile } from './zone.ts'
+import { absolute, questions, type UpdatePolicy, type ZoneServer, zoneFile } from './zone.ts'
 
 const run = promisify(execFile)
 
@@ -90,18 +90,20 @@ function configuration(folder: string, address: string, port: number, options: K
     ...Object.entries(secondaryOf).map(([zone, from]) => ({ id: `from-${zone}`, ...from })),
     ...notify.map((to, index) => ({ id: `to-${index}`, ...to })),
   ].map((one) => `  - id: ${one.id}\n    address: ${one.address}@${one.port}\n    via: ${address}`)
-  const acls = updates.map((one, index) => `  - id: update-${index}\n${policy(one)}`)
-  const rules = updates.map((_, index) => `update-${index}`)
+  const acls = [...Object.keys(zones), ...Object.keys(secondaryOf)].flatMap((zone) =>
+    updates.map((one, index) => `  - id: update-${index}-${zone}\n${policy(one, zone)}`),
+  )
+  const rules = (zone: string) => updates.map((_, index) => `update-${index}-${zone}`)
   const told =
     notify.length > 0 ? `    notify: [${notify.map((_, index) => `to-${index}`).join(', ')}]\n` : ''
   const primary = (zone: string): string => `  - domain: ${zone}
     file: ${zone}.zone
-    acl: [${['transfer', ...rules].join(', ')}]
+    acl: [${['transfer', ...rules(zone)].join(', ')}]
 ${told}`
   const secondary = (zone: string): string => `  - domain: ${zone}
     file: ${zone}.copy
     master: from-${zone}
-    acl: [${['told', ...rules].join(', ')}]
+    acl: [${['told', ...rules(zone)].join(', ')}]
 `
   return `server:
     listen: ${address}@${port}
@@ -133,13 +135,13 @@ zone:
 ${Object.keys(zones).map(primary).join('')}${Object.keys(secondaryOf).map(secondary).join('')}`
 }
 
-function policy({ key, names, types }: UpdatePolicy): string {
+function policy({ key, names, types }: UpdatePolicy, zone: string): string {
   const lines = [`key: ${key.name}`, 'action: update']
   if (names !== undefined)
     lines.push(
       'update-owner: name',
       'update-owner-match: equal',
-      `update-owner-name: [${names.map((name) => `"${name}"`).join(', ')}]`,
+      `update-owner-name: [${names.map((name) => `${absolute(name, zone)}.`).join(', ')}]`,
     )
   if (types !== undefined) lines.push(`update-type: [${types.join(', ')}]`)
   return lines.map((line) => `    ${line}`).join('\n')

@@ -16,8 +16,6 @@ export interface NamedOptions {
   secondaryOf?: Record<string, { address: string; port: number }>
   /** Told of changes at once. */
   notify?: { address: string; port: number }[]
-  /** Default 127.0.0.1. */
-  address?: string
   /** Default: a free one. */
   port?: number
   /** Addresses of the zones' name servers (ns1, ns2 ...); default: its own. */
@@ -26,12 +24,14 @@ export interface NamedOptions {
   zoneLines?: string[]
 }
 
+/** It listens on addresses of interfaces only, so not on the other ones of 127.0.0.0/8. */
+const address = '127.0.0.1'
+
 export async function startNamed(options: NamedOptions): Promise<ZoneServer> {
   return await onFreePorts(() => start(options))
 }
 
 async function start(options: NamedOptions): Promise<ZoneServer> {
-  const address = options.address ?? '127.0.0.1'
   const port = options.port ?? (await freePort(address))
   const program = findProgram('named')
   const folder = serverFolder('named')
@@ -40,7 +40,7 @@ async function start(options: NamedOptions): Promise<ZoneServer> {
   const asked = questions(address, port)
   for (const [zone, sets] of Object.entries(options.zones ?? {}))
     writeFileSync(join(zones, `${zone}.zone`), zoneFile(zone, sets, options.nameServers ?? [address]))
-  writeFileSync(join(folder, 'named.conf'), configuration(folder, address, port, options), { mode: 0o600 })
+  writeFileSync(join(folder, 'named.conf'), configuration(folder, port, options), { mode: 0o600 })
   const names = [...Object.keys(options.zones ?? {}), ...Object.keys(options.secondaryOf ?? {})]
   const running = await startProcess({
     name: 'named',
@@ -55,7 +55,7 @@ async function start(options: NamedOptions): Promise<ZoneServer> {
   return { address, port, endpoint: `${address}:${port}`, ...asked, pid, log, stop }
 }
 
-function configuration(folder: string, address: string, port: number, options: NamedOptions): string {
+function configuration(folder: string, port: number, options: NamedOptions): string {
   const { zones = {}, secondaryOf = {}, updates = [], notify = [], zoneLines = [] } = options
   const keys = updates.map(
     ({ key }) => `key "${key.name}" { algorithm ${key.algorithm}; secret "${key.secret}"; };`,

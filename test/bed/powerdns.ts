@@ -88,7 +88,7 @@ async function start(options: PowerDnsOptions): Promise<PowerDns> {
     'query-cache-ttl': 0,
     'negquery-cache-ttl': 0,
     'domain-metadata-cache-ttl': 0,
-    ...(options.updates ? updateSettings(folder, options.updates) : {}),
+    ...(options.updates ? updateSettings(folder, Object.keys(options.zones), options.updates) : {}),
     'default-soa-content': 'ns1.@ hostmaster.@ 1 10800 3600 604800 3600',
   }
   const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}\n`)
@@ -167,30 +167,19 @@ async function start(options: PowerDnsOptions): Promise<PowerDns> {
   }
 }
 
-/** Updates are on for these keys, and what is not allowed to a key is refused by a script. */
-function updateSettings(folder: string, updates: UpdatePolicy[]): Record<string, string> {
+/** Updates are on, and a script lets pass what is allowed to a key; the others are passed over without an error. */
+function updateSettings(folder: string, zones: string[], updates: UpdatePolicy[]): Record<string, string> {
+  const rules = updates.flatMap(({ key, names, types = ['A', 'AAAA', 'CNAME'] }) => {
+    const known = `input:getTsigName() == newDN("${key.name}")`
+    if (names === undefined) return [known]
+    const wanted = types.map((type) => `input:getQType() == pdns.${type}`).join(' or ')
+    return zones
+      .flatMap((zone) => names.map((name) => plainName(name, zone)))
+      .map((name) => `${known} and input:getQName() == newDN("${name}") and (${wanted})`)
+  })
   const script = join(folder, 'policy.lua')
-  const allowed = updates.flatMap(({ key, names, types }) =>
-    names === undefined
-      ? [`  ["${key.name}."] = true,`]
-      : names.flatMap((name) =>
-          (types ?? ['A', 'AAAA', 'CNAME']).map((type) => `  ["${key.name}. ${name} ${type}"] = true,`),
-        ),
-  )
-  writeFileSync(
-    script,
-    `local allowed = {
-${allowed.join('\n')}
-}
-function updatepolicy(input)
-  local key = input:getTsigName():toString()
-  local name = input:getQName():makeRelative(input:getZoneName()):toStringNoDot()
-  if name == "" then name = "@" end
-  local type = ({ [pdns.A] = "A", [pdns.AAAA] = "AAAA", [pdns.CNAME] = "CNAME" })[input:getQType()] or "other"
-  return allowed[key] or allowed[key .. " " .. name .. " " .. type] or false
-end
-`,
-  )
+  const lines = rules.map((rule) => `  if ${rule} then return true end\n`)
+  writeFileSync(script, `function updatepolicy(input)\n${lines.join('')}  return false\nend\n`)
   return { dnsupdate: 'yes', 'allow-dnsupdate-from': '127.0.0.0/8', 'lua-dnsupdate-policy-script': script }
 }
 
