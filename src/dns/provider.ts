@@ -8,6 +8,8 @@ export interface Zone {
   readonly name: string
   /** The provider's own id of it. */
   readonly id: string
+  /** Those that the provider serves it from, where it does not keep them as NS records; in the form of `name`. */
+  readonly nameServers?: readonly string[]
 }
 
 /**
@@ -23,6 +25,10 @@ export interface Provider {
   findZone(name: string, context: Context): Promise<Zone>
   /** All record sets of exactly these names (some may be wildcards'), of every type, in as few calls as it takes. */
   readRecordSets(zone: Zone, names: readonly string[], context: Context): Promise<RecordSet[]>
+  /**
+   * Throws where the provider can tell that the credentials may not change one of these record sets. Changes nothing.
+   */
+  checkWritable?(zone: Zone, sets: readonly RecordSet[], context: Context): Promise<void>
   /**
    * Changes a record set's values and TTL in place if it still is `expected`, and reads it back.
    * What else the provider keeps with it (a proxied flag, comments, tags) stays as it is.

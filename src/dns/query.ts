@@ -165,27 +165,56 @@ async function overTcp(
   question: Question,
   signal: AbortSignal,
 ): Promise<packet.DecodedPacket> {
-  const bytes = encode(id, question)
-  const length = Buffer.alloc(2)
-  length.writeUInt16BE(bytes.length)
-  const socket = connect({
-    host: server.ip,
-    port: server.port,
-    signal: AbortSignal.any([signal, AbortSignal.timeout(TCP_TIMEOUT_MS)]),
-  })
+  const [bytes] = await exchangeOverTcp(server, [encode(id, question)], TCP_TIMEOUT_MS, signal)
+  const answer = bytes && decode(bytes)
+  if (answer && accepts(id, question)(answer)) return answer
+  throw new DnsQueryError(`${formatEndpoint(server)} answers something else`, 'EBADRESP')
+}
+
+/**
+ * Sends messages with different ids over one connection and gives back their answers, in the order of the messages.
+ * Throws `DnsQueryError` when not all of them come within `timeout` milliseconds.
+ */
+export async function exchangeOverTcp(
+  server: Endpoint,
+  messages: readonly Buffer[],
+  timeout: number,
+  signal: AbortSignal,
+): Promise<Buffer[]> {
+  const wanted = messages.map((message) => message.readUInt16BE(0))
+  const answers = new Map<number, Buffer>()
+  const late = AbortSignal.timeout(timeout)
+  const socket = connect({ host: server.ip, port: server.port, signal: AbortSignal.any([signal, late]) })
+  socket.setNoDelay()
   try {
     return await new Promise((resolve, reject) => {
       let received = Buffer.alloc(0)
-      socket.on('error', (error) => reject(queryError(server, error)))
-      socket.on('close', () => reject(noAnswer(server, TCP_TIMEOUT_MS)))
+      socket.on('error', (error) =>
+        reject(late.aborted ? noAnswer(server, timeout) : queryError(server, error)),
+      )
+      socket.on('close', () =>
+        reject(
+          new DnsQueryError(
+            `${formatEndpoint(server)} closed the connection without an answer`,
+            'ECONNRESET',
+          ),
+        ),
+      )
       socket.on('data', (part: Buffer) => {
         received = Buffer.concat([received, part])
-        if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return
-        const answer = decode(received.subarray(2, 2 + received.readUInt16BE(0)))
-        if (answer && accepts(id, question)(answer)) resolve(answer)
-        else reject(new DnsQueryError(`${formatEndpoint(server)} answers something else`, 'EBADRESP'))
+        while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+          const message = received.subarray(2, 2 + received.readUInt16BE(0))
+          received = received.subarray(2 + message.length)
+          if (message.length >= 12) answers.set(message.readUInt16BE(0), message)
+        }
+        const found = wanted.flatMap((id) => answers.get(id) ?? [])
+        if (found.length === wanted.length) resolve(found)
       })
-      socket.write(Buffer.concat([length, bytes]))
+      for (const message of messages) {
+        const length = Buffer.alloc(2)
+        length.writeUInt16BE(message.length)
+        socket.write(Buffer.concat([length, message]))
+      }
     })
   } finally {
     socket.destroy()

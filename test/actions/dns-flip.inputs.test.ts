@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { startPowerDns } from '../bed/powerdns.ts'
-import { describeInputs, expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { describeInputs, errorsOf, expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { type DnsScene, gate, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
 
 let scene: DnsScene
@@ -23,13 +23,25 @@ const snapshot = (type: string, values: string[]) =>
     })),
   })
 
+/** Inputs for dynamic updates that are good, to a server that is not there. */
+const updates = {
+  provider: 'rfc2136',
+  token: '',
+  'api-url': 'dns://127.0.0.1:1',
+  'tsig-name': 'evenkeel',
+  'tsig-secret': 'c2VjcmV0',
+}
+
 describeInputs('dns-flip', {
   provider: async () => {
     expectFailure(
       await scene.flip({ provider: 'cloudflare' }),
-      /`provider` is 'cloudflare'.*write 'powerdns'/,
+      /`provider` is 'cloudflare'.*write 'powerdns' or 'rfc2136'/,
     )
-    expectFailure(await scene.flip({ provider: 'bind' }), /`provider` is 'bind': write one of powerdns/)
+    expectFailure(
+      await scene.flip({ provider: 'bind' }),
+      /`provider` is 'bind': write one of powerdns, rfc2136/,
+    )
   },
   zone: async () => {
     expectFailure(await scene.flip({ zone: 'test.test' }), /zone not found: test\.test/)
@@ -39,10 +51,50 @@ describeInputs('dns-flip', {
     expectFailure(await scene.flip({ token: 'another' }), /status 401/)
     expectFailure(await scene.flip({ token: '' }), /`token` is required and empty: the secret/)
     expectFailure(await scene.flip({ token: 'xyzzy\nplugh: quux' }), /`token` holds blanks/)
+    expectFailure(await scene.flip({ ...updates, token: 'x' }), /`token` belongs to other providers/)
+  },
+  'tsig-name': async () => {
+    expectFailure(await scene.flip({ ...updates, 'tsig-name': '' }), /`tsig-name` is required/)
+    expectFailure(await scene.flip({ ...updates, 'tsig-name': '"key"' }), /`tsig-name` is '"key"'/)
+    expectFailure(
+      await scene.flip({ 'tsig-name': 'x' }),
+      /`tsig-name` belongs to rfc2136 only: powerdns has `token`/,
+    )
+  },
+  'tsig-secret': async () => {
+    expectFailure(
+      await scene.flip({ ...updates, 'tsig-secret': '' }),
+      /`tsig-secret` is required and empty: the secret/,
+    )
+    const pasted = await scene.flip({ ...updates, 'tsig-secret': 'secret "c2VjcmV0"' })
+    expectFailure(pasted, /`tsig-secret` is not base64: .*\(only what stands between the quotes/)
+    expect(errorsOf(pasted)).not.toContain('c2VjcmV0')
+    expectFailure(await scene.flip({ 'tsig-secret': 'c2VjcmV0' }), /`tsig-secret` belongs to rfc2136 only/)
+  },
+  'tsig-algorithm': async () => {
+    expectFailure(
+      await scene.flip({ ...updates, 'tsig-algorithm': 'hmac-md5' }),
+      /`tsig-algorithm` is hmac-md5, which is broken/,
+    )
+    expectFailure(
+      await scene.flip({ ...updates, 'tsig-algorithm': 'sha256' }),
+      /`tsig-algorithm` is 'sha256': write one of hmac-sha256, hmac-sha224/,
+    )
+    expectFailure(
+      await scene.flip({ 'tsig-algorithm': 'hmac-sha512' }),
+      /`tsig-algorithm` belongs to rfc2136 only/,
+    )
   },
   'api-url': async () => {
     expectFailure(await scene.flip({ 'api-url': 'ftp://x' }), /`api-url` is not an http/)
     expectFailure(await scene.flip({ 'api-url': 'http://127.0.0.1:1' }), /ECONNREFUSED/)
+    expectFailure(await scene.flip(updates), /ECONNREFUSED 127\.0\.0\.1:1/)
+    for (const wrong of ['https://ns1.example.test', '127.0.0.1', 'dns://127.0.0.1/x', 'dns://1.2.3:53']) {
+      expectFailure(
+        await scene.flip({ ...updates, 'api-url': wrong }),
+        /`api-url` is '.*': for rfc2136 write dns:/,
+      )
+    }
   },
   records: async () => {
     expectSuccess(await scene.flip({ records: `api A ${OLD} -> ${NEW}` }))

@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { fileOf, findProgram } from './packages.ts'
 import { freePorts } from './ports.ts'
 import { onFreePorts, serverFolder, startProcess } from './process.ts'
+import { absolute as plainName, type UpdatePolicy } from './zone.ts'
 
 export interface RecordSet {
   /** Relative to its zone, `@` for the apex, or with a final dot. */
@@ -22,6 +23,8 @@ export interface PowerDnsOptions {
   zones: Record<string, RecordSet[]>
   /** Default 127.0.0.1. */
   address?: string
+  /** Who may change what by dynamic updates (RFC 2136); default: nobody. */
+  updates?: UpdatePolicy[]
 }
 
 export interface PowerDns {
@@ -60,6 +63,10 @@ async function start(options: PowerDnsOptions): Promise<PowerDns> {
   const schema = fileOf(program, 'usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql')
   const made = new DatabaseSync(database)
   made.exec(readFileSync(schema, 'utf8'))
+  for (const { key } of options.updates ?? [])
+    made
+      .prepare('INSERT INTO tsigkeys (name, algorithm, secret) VALUES (?, ?, ?)')
+      .run(key.name, key.algorithm, key.secret)
   made.close()
   const settings = {
     launch: 'gsqlite3',
@@ -80,6 +87,8 @@ async function start(options: PowerDnsOptions): Promise<PowerDns> {
     'cache-ttl': 0,
     'query-cache-ttl': 0,
     'negquery-cache-ttl': 0,
+    'domain-metadata-cache-ttl': 0,
+    ...(options.updates ? updateSettings(folder, Object.keys(options.zones), options.updates) : {}),
     'default-soa-content': 'ns1.@ hostmaster.@ 1 10800 3600 604800 3600',
   }
   const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}\n`)
@@ -122,6 +131,7 @@ async function start(options: PowerDnsOptions): Promise<PowerDns> {
         nameservers: [`ns1.${zone}.`],
         rrsets: [...own, ...sets].map((set) => rrset(zone, set)),
       })
+      if (options.updates) allowUpdates(database, zone, options.updates)
     }
   } catch (error) {
     await running.stop()
@@ -157,6 +167,38 @@ async function start(options: PowerDnsOptions): Promise<PowerDns> {
   }
 }
 
+/** Updates are on, and a script lets pass what is allowed to a key; the others are passed over without an error. */
+function updateSettings(folder: string, zones: string[], updates: UpdatePolicy[]): Record<string, string> {
+  const rules = updates.flatMap(({ key, names, types = ['A', 'AAAA', 'CNAME'] }) => {
+    const known = `input:getTsigName() == newDN("${key.name}")`
+    if (names === undefined) return [known]
+    const wanted = types.map((type) => `input:getQType() == pdns.${type}`).join(' or ')
+    return zones
+      .flatMap((zone) => names.map((name) => plainName(name, zone)))
+      .map((name) => `${known} and input:getQName() == newDN("${name}") and (${wanted})`)
+  })
+  const script = join(folder, 'policy.lua')
+  const lines = rules.map((rule) => `  if ${rule} then return true end\n`)
+  writeFileSync(script, `function updatepolicy(input)\n${lines.join('')}  return false\nend\n`)
+  return { dnsupdate: 'yes', 'allow-dnsupdate-from': '127.0.0.0/8', 'lua-dnsupdate-policy-script': script }
+}
+
+/** The API does not let this kind of metadata be written. */
+function allowUpdates(database: string, zone: string, updates: UpdatePolicy[]): void {
+  const opened = new DatabaseSync(database)
+  try {
+    opened.exec('PRAGMA busy_timeout = 5000')
+    for (const { key } of updates)
+      opened
+        .prepare(
+          "INSERT INTO domainmetadata (domain_id, kind, content) SELECT id, 'TSIG-ALLOW-DNSUPDATE', ? FROM domains WHERE name = ?",
+        )
+        .run(key.name, zone)
+  } finally {
+    opened.close()
+  }
+}
+
 interface ApiRecordSet {
   name: string
   type: string
@@ -164,7 +206,4 @@ interface ApiRecordSet {
   records: { content: string }[]
 }
 
-function absolute(name: string, zone: string): string {
-  if (name === '@') return `${zone}.`
-  return name.endsWith('.') ? name : `${name}.${zone}.`
-}
+const absolute = (name: string, zone: string): string => `${plainName(name, zone)}.`

@@ -7,11 +7,23 @@ import { parseDuration } from '../../duration.ts'
 import { parseStatusRanges, urlProblem } from '../../health/check.ts'
 import type { HttpCheck } from '../../health/probe.ts'
 import type { InputReader } from '../../runner/input-reader.ts'
+import { readTsigCredentials, refuseTsigCredentials, type TsigCredentials } from './credentials.ts'
+
+const PROVIDERS = ['cloudflare', 'digitalocean', 'powerdns', 'rfc2136'] as const
+
+/** The provider, with what it is reached by. */
+export type DnsAccount =
+  | {
+      readonly provider: 'cloudflare' | 'digitalocean'
+      readonly token: string
+      /** Empty: the provider's own. */
+      readonly apiUrl: string
+    }
+  | { readonly provider: 'powerdns'; readonly token: string; readonly apiUrl: string }
+  | ({ readonly provider: 'rfc2136' } & TsigCredentials)
 
 export interface DnsFlipInputs {
-  readonly provider: 'powerdns'
-  readonly token: string
-  readonly apiUrl: string
+  readonly account: DnsAccount
   readonly zone: string
   readonly phase: 'flip' | 'prepare'
   readonly changes: readonly RecordChange[]
@@ -36,9 +48,7 @@ export function readInputs(read: InputReader): DnsFlipInputs {
   const zone = readZone(read)
   const changes = readChanges(read, zone)
   return {
-    provider: readProvider(read),
-    token: readToken(read),
-    apiUrl: readApiUrl(read),
+    account: readAccount(read),
     zone,
     changes,
     ...readLowering(read, zone, changes),
@@ -54,10 +64,15 @@ export function readInputs(read: InputReader): DnsFlipInputs {
   }
 }
 
-function readProvider(read: InputReader): 'powerdns' {
-  const provider = read.required('provider')
-  if (['cloudflare', 'digitalocean', 'rfc2136'].includes(provider)) read.unserved('provider', ['powerdns'])
-  else if (provider !== '') read.choice('provider', ['powerdns'])
+function readAccount(read: InputReader): DnsAccount {
+  const provider = readProvider(read)
+  if (provider === 'rfc2136') return { provider, ...readTsigCredentials(read) }
+  refuseTsigCredentials(read, provider)
+  return { provider, token: readToken(read), apiUrl: readApiUrl(read, provider) }
+}
+
+function readProvider(read: InputReader): DnsAccount['provider'] {
+  if (read.required('provider') !== '') return read.choice('provider', PROVIDERS)
   return 'powerdns'
 }
 
@@ -75,8 +90,9 @@ function readToken(read: InputReader): string {
   return token
 }
 
-function readApiUrl(read: InputReader): string {
-  const text = read.required('api-url')
+/** The clouds have an address of their own. */
+function readApiUrl(read: InputReader, provider: DnsAccount['provider']): string {
+  const text = provider === 'powerdns' ? read.required('api-url') : read.text('api-url')
   if (text === '') return text
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {

@@ -3,7 +3,7 @@ import type { Outcome } from '../../dns/go-back.ts'
 import type { NameServer } from '../../dns/name-servers.ts'
 import type { Plan, PlannedChange } from '../../dns/plan.ts'
 import { formatEndpoint } from '../../dns/query.ts'
-import { formatValues, type RecordChange, type RecordSet, sameValues } from '../../dns/record.ts'
+import { formatTtl, formatValues, type RecordChange, type RecordSet, sameValues } from '../../dns/record.ts'
 import { describeStanding } from '../../dns/writes.ts'
 import { Failure } from '../../failure.ts'
 import { markdownTable, writeSummary } from '../../runner/summary.ts'
@@ -24,13 +24,13 @@ function planRows({ steps, problems }: Plan): string[][] {
   return [
     ...steps.map((step) => row(step.change, step.current, [ttlOf(step), verdictOf(step)])),
     ...problems.map(({ change, current, what }) =>
-      row(change, current, [String(current?.ttl ?? ''), `REFUSED: ${what}`]),
+      row(change, current, [current ? formatTtl(current) : '', `REFUSED: ${what}`]),
     ),
   ]
 }
 
 const ttlOf = ({ current, next }: PlannedChange) =>
-  current.ttl === next.ttl ? String(current.ttl) : `${current.ttl} -> ${next.ttl}`
+  current.ttl === next.ttl ? formatTtl(current) : `${current.ttl} -> ${next.ttl}`
 
 /** What is to become of a record set, or what it is already. */
 function verdictOf({ change, current, next, verdict }: PlannedChange): string {

@@ -34,6 +34,8 @@ export async function survey(inputs: DnsFlipInputs, context: Context): Promise<S
     if (inputs.dryRun || plan.problems.length > 0) await summarizePlan(plan, zone.name)
     if (plan.problems.length > 0) throw planFailure(plan)
     refuseTooEarly(inputs, context)
+    const due = plan.steps.filter(({ verdict }) => verdict === 'write').map(({ current }) => current)
+    await provider.checkWritable?.(zone, due, context)
     const servers = await nameServers(provider, zone, inputs, context)
     await checkNameServers(servers, plan.steps, context)
     const proof = await proofPolicy(servers, zone.name, context)

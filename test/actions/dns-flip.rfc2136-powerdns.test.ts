@@ -1,0 +1,3 @@
+import { describeUpdates } from './rfc2136-cases.ts'
+
+describeUpdates('PowerDNS')
