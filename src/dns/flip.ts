@@ -79,15 +79,15 @@ export async function flip(options: FlipOptions, context: Context): Promise<Outc
       unchecked = proof.unchecked
       const there = waves.slice(0, index + 1).flat()
       const leadsThere = ({ name }: LiveProbe) => there.includes(name)
-      const served = async () => {
+      const served = async (proxyMs: number) => {
         await expectServing(options.probes.filter(leadsThere), MACHINE_MS, context)
-        await expectServing(edge.filter(leadsThere), PROXY_MS, context)
+        await expectServing(edge.filter(leadsThere), proxyMs, context)
       }
-      await served()
+      await served(PROXY_MS)
       if (index > 0 || verify === undefined) continue
       await verify(wave)
       // Meanwhile the machine may have broken: no further name may follow there.
-      await served()
+      await served(MACHINE_MS)
     }
     const expected = steps.map(({ next }) => next)
     await watchTail({ ...options, probes, expected, oldTtl: longestStaleness(steps) }, context)
