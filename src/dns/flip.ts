@@ -1,46 +1,35 @@
 import { type Context, throwIfCancelled } from '../context.ts'
-import { Cancelled, describeError, Failure } from '../failure.ts'
+import { Failure } from '../failure.ts'
+import { type GoingBack, goBack, type Outcome } from './go-back.ts'
 import { askNameServers, type NameServer, type ProofPolicy, proveAtNameServers } from './name-servers.ts'
 import type { PlannedChange } from './plan.ts'
-import type { LiveProbe } from './preflight.ts'
-import type { Provider, Zone } from './provider.ts'
+import { edgeProbes, expectServing, type LiveProbe } from './preflight.ts'
 import type { Endpoint } from './query.ts'
-import { formatValues, type RecordSet } from './record.ts'
+import { formatValues } from './record.ts'
+import type { Prepared } from './snapshot.ts'
 import { watchTail } from './tail.ts'
-import { describeStanding, revertWrites, type StandingRecord, standingOf, type Write } from './writes.ts'
+import { restoreTtls, staleness, ttlRestores } from './ttl.ts'
+import { wavesOf } from './waves.ts'
+import { describeWrite, makeWrite, type Write } from './writes.ts'
 
-/** Three rounds. */
-export const PROOF: ProofPolicy = { rounds: 3, intervalMs: 1_000, timeoutMs: 120_000 }
-
-export interface FlipOptions {
-  readonly provider: Provider
-  readonly zone: Zone
+export interface FlipOptions extends GoingBack {
   readonly steps: readonly PlannedChange[]
-  readonly servers: readonly NameServer[]
   readonly resolvers: readonly Endpoint[]
   readonly probes: readonly LiveProbe[]
+  readonly proof: ProofPolicy
   /** How many names go first. */
   readonly canary: number
   readonly watchMs: number
-  readonly onFailure: 'revert' | 'stop'
+  /** What brought TTLs down ahead of this flip: they come back at its end. */
+  readonly prepared: Prepared | undefined
   /** Runs after the canary names are proven, and at the end. */
   readonly verify: ((names: readonly string[]) => Promise<void>) | undefined
   readonly afterFlip: ((names: readonly string[]) => Promise<void>) | undefined
   /** Told of each write before it is made. */
   readonly onWrite: (writes: readonly Write[]) => void
+  /** Told when the flip is complete and proven, before TTLs are brought back by these writes. */
+  readonly onComplete: (ttls: readonly Write[]) => void
 }
-
-export interface FlipResult {
-  readonly records: readonly StandingRecord[]
-  /** Time from which no resolver that keeps to TTLs has the old values, milliseconds since 1970. */
-  readonly safeFrom: number | undefined
-  readonly unchecked: readonly string[]
-  readonly failure: Failure | undefined
-}
-
-/** The record set that is to be there in the end. */
-const nextOf = ({ change, current, verdict }: PlannedChange): RecordSet =>
-  verdict === 'done' ? current : { ...current, values: change.to, ttl: change.ttl ?? current.ttl }
 
 /**
  * Before anything is written, every name server must be asked and say what the provider's API says: otherwise it is
@@ -72,110 +61,102 @@ export async function checkNameServers(
 }
 
 /** Writes, proves, verifies and watches; on failure goes back where that is asked for. Rejects only when cancelled. */
-export async function flip(options: FlipOptions, context: Context): Promise<FlipResult> {
+export async function flip(options: FlipOptions, context: Context): Promise<Outcome> {
+  const { steps, prepared, verify, afterFlip } = options
   const writes: Write[] = []
-  const names = [...new Set(options.steps.map(({ change }) => change.name))]
-  const canary = names.slice(0, options.canary)
-  const rest = names.slice(options.canary)
+  const names = [...new Set(steps.map(({ change }) => change.name))]
+  const waves = wavesOf(names, options.canary)
+  const edge = proxyProbes(options, context)
+  const probes = [...options.probes, ...edge]
   let provenAt: number | undefined
   let unchecked: readonly string[] = []
   try {
-    for (const [title, wave] of [
-      ['canary', canary],
-      ['rest', rest],
-    ] as const) {
-      if (wave.length === 0) continue
+    for (const [index, wave] of waves.entries()) {
+      const title = index === 0 && waves.length > 1 ? 'canary' : `wave ${index + 1} of ${waves.length}`
       context.log.info(`${title}: ${wave.join(', ')}`)
       const proof = await flipWave(options, wave, writes, context)
       provenAt = proof.at
       unchecked = proof.unchecked
-      const goesAhead = wave === canary || canary.length === 0
-      if (goesAhead && options.verify) await options.verify(wave)
+      const there = waves.slice(0, index + 1).flat()
+      const leadsThere = ({ name }: LiveProbe) => there.includes(name)
+      await expectServing(options.probes.filter(leadsThere), MACHINE_MS, context)
+      await expectServing(edge.filter(leadsThere), PROXY_MS, context)
+      if (index === 0 && verify) await verify(wave)
     }
-    await watchTail(
-      { ...options, expected: options.steps.map(nextOf), oldTtl: longestTtl(options.steps) },
-      context,
-    )
-    if (options.afterFlip) await options.afterFlip(names)
+    const expected = steps.map(({ next }) => next)
+    await watchTail({ ...options, probes, expected, oldTtl: longestStaleness(steps) }, context)
+    if (afterFlip) await afterFlip(names)
   } catch (error) {
-    // The settle step takes over.
-    if (error instanceof Cancelled || !(error instanceof Failure)) throw error
-    return { ...(await goBack(options, writes, error, context)), safeFrom: undefined, unchecked }
+    // After a cancel, the settle step takes over.
+    throwIfCancelled(context.signal)
+    if (!(error instanceof Failure)) throw error
+    const outcome = { ...(await goBack(options, writes, error, context)), unchecked }
+    if (prepared)
+      context.log.info(`TTLs stay at ${prepared.ttl} s: a later run with \`prepared\` need not wait`)
+    return outcome
   }
-  const written = writes.map((write) => ({ write, standing: 'new' as const }))
-  const safeFrom = provenAt === undefined ? undefined : provenAt + longestTtl(options.steps) * 1_000
-  return { records: written, safeFrom, unchecked, failure: undefined }
+  return {
+    records: writes.map((write) => ({ write, standing: 'new' })),
+    safeFrom: provenAt === undefined ? undefined : provenAt + longestStaleness(steps) * 1_000,
+    unchecked,
+    failure: await bringTtlsBack(options, context),
+  }
 }
 
-const longestTtl = (steps: readonly PlannedChange[]) =>
-  Math.max(0, ...steps.map(({ current }) => current.ttl))
+/** For a new machine to get over the first load, and for a provider's proxy to find it. */
+const MACHINE_MS = 5_000
+const PROXY_MS = 30_000
+
+/** Names that their provider answers for are not seen in DNS: they are tried the way that clients take. */
+function proxyProbes({ steps, check, resolvers }: FlipOptions, { log }: Context): LiveProbe[] {
+  const names = steps.flatMap(({ current }) => (current.proxied ? [current.name] : []))
+  if (names.length === 0) return []
+  if (check === undefined)
+    log.warn(`proxied, and without \`verify-url\` only read back: ${[...new Set(names)].join(', ')}`)
+  return check === undefined ? [] : edgeProbes(names, check, resolvers)
+}
+
+const longestStaleness = (steps: readonly PlannedChange[]) =>
+  Math.max(0, ...steps.map(({ current }) => staleness(current)))
+
+/** The flip is complete whatever comes of this. */
+async function bringTtlsBack(options: FlipOptions, context: Context): Promise<Failure | undefined> {
+  const restores = ttlRestores(options.steps, options.prepared)
+  if (restores.length === 0) return undefined
+  options.onComplete(restores)
+  try {
+    await restoreTtls(restores, options, context)
+    return undefined
+  } catch (error) {
+    throwIfCancelled(context.signal)
+    if (error instanceof Failure) return error
+    throw error
+  }
+}
 
 async function flipWave(
-  { steps, provider, zone, servers, onWrite }: FlipOptions,
+  { steps, provider, zone, servers, proof: policy, onWrite }: FlipOptions,
   names: readonly string[],
   writes: Write[],
   context: Context,
 ) {
   const wave = steps.filter(({ change }) => names.includes(change.name))
-  for (const step of wave) {
-    const write = { before: step.current, after: nextOf(step) }
-    const { name, type, values } = write.after
-    if (step.verdict === 'done') {
-      context.log.info(`${name} ${type}: is ${formatValues(values)} already`)
+  for (const { current, next, verdict } of wave) {
+    const write = { before: current, after: next }
+    if (verdict === 'done') {
+      context.log.info(`${next.name} ${next.type}: is ${formatValues(next.values)} already`)
       continue
     }
     throwIfCancelled(context.signal)
-    onWrite([...writes, write])
     writes.push(write)
-    // A request broken off by a cancel may still be carried out, after the settle step has looked: it has its end.
-    const uncut = { ...context, signal: new AbortController().signal }
-    await provider.writeRecordSet(zone, write.before, write.after, uncut)
-    context.log.info(`${name} ${type}: ${formatValues(write.before.values)} -> ${formatValues(values)}`)
+    onWrite(writes)
+    await makeWrite(provider, zone, write, context)
+    context.log.info(describeWrite(write))
   }
-  const proof = await proveAtNameServers(servers, wave.map(nextOf), PROOF, context)
+  const expected = wave.map(({ next }) => next)
+  const proof = await proveAtNameServers(servers, expected, policy, context)
   context.log.info(`every name server answers with the new values (${proof.rounds} rounds)`)
   for (const address of proof.unchecked)
     context.log.warn(`unchecked, this machine has no route there: ${address}`)
   return proof
-}
-
-async function goBack(
-  { provider, zone, servers, onFailure }: FlipOptions,
-  writes: readonly Write[],
-  failure: Failure,
-  context: Context,
-): Promise<{ records: StandingRecord[]; failure: Failure }> {
-  context.log.info(`failed: ${failure.message}`)
-  const records =
-    onFailure === 'revert'
-      ? await revertWrites(provider, zone, writes, context)
-      : await standingOf(provider, zone, writes, context)
-  const back = records.filter(({ standing }) => standing === 'reverted').map(({ write }) => write.before)
-  const lines = records.map(describeStanding)
-  if (back.length > 0) lines.push(await provenBack(servers, back, context))
-  return {
-    records,
-    failure: new Failure(failure.message, {
-      ...failure.details,
-      cause: failure,
-      state: lines.length === 0 ? 'nothing was changed.' : `\n  ${lines.join('\n  ')}`,
-      hint:
-        failure.details.hint ?? 'put right what is named above, then run the job again: it goes on from here',
-    }),
-  }
-}
-
-/** Whether the name servers say the old values again, as a line. */
-export async function provenBack(
-  servers: readonly NameServer[],
-  sets: readonly RecordSet[],
-  context: Context,
-): Promise<string> {
-  try {
-    await proveAtNameServers(servers, sets, PROOF, context)
-    return 'every name server answers with the old values again'
-  } catch (error) {
-    if (error instanceof Cancelled) throw error
-    return `not every name server answers with the old values yet: ${describeError(error).replaceAll('\n', ' ')}`
-  }
 }

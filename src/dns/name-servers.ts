@@ -1,5 +1,6 @@
 import { Resolver } from 'node:dns/promises'
 import type { Context } from '../context.ts'
+import { formatDuration } from '../duration.ts'
 import { describeError, Failure } from '../failure.ts'
 import { isWithin } from './domain-name.ts'
 import type { Provider, Zone } from './provider.ts'
@@ -50,8 +51,7 @@ async function delegatedTo(
   context: Context,
 ): Promise<string[]> {
   const plain = (name: string) => name.toLowerCase().replace(/\.$/, '')
-  const sets = await provider.readRecordSets(zone, [zone.name], context)
-  const own = (sets.find(({ type }) => type === 'NS')?.values ?? []).map(plain)
+  const own = (zone.nameServers ?? (await nsRecords(provider, zone, context))).map(plain)
   let delegated: string[]
   try {
     delegated = (await resolver.resolveNs(zone.name)).map(plain).sort()
@@ -68,6 +68,11 @@ async function delegatedTo(
     state: 'nothing was changed.',
     hint: 'flip the records where the zone is served from; if you know better, name the servers in `nameservers`',
   })
+}
+
+async function nsRecords(provider: Provider, zone: Zone, context: Context): Promise<readonly string[]> {
+  const sets = await provider.readRecordSets(zone, [zone.name], context)
+  return sets.find(({ type }) => type === 'NS')?.values ?? []
 }
 
 /** None where the name has none, or the resolver does not answer. */
@@ -118,19 +123,10 @@ async function differencesAt(
   context: Context,
 ): Promise<string[] | undefined> {
   const differences: string[] = []
-  for (const { name, type, values, ttl } of expected) {
-    if (!isRecordType(type)) throw new TypeError(`${type} is not proven`)
-    const at = formatEndpoint(address)
+  for (const set of expected) {
     try {
-      const answer = await askServer(address, { name, type }, context)
-      if (answer.rcode !== 'NOERROR') differences.push(`${at} answers ${answer.rcode} for ${name} ${type}`)
-      else if (!answer.authoritative) differences.push(`${at} does not answer ${name} by its own authority`)
-      else if (!sameValues(answer.values, values)) {
-        differences.push(
-          `${at} has ${name} ${type} ${formatValues(answer.values)}, not ${formatValues(values)}`,
-        )
-      } else if (answer.ttl !== ttl)
-        differences.push(`${at} has ${name} ${type} with TTL ${answer.ttl}, not ${ttl}`)
+      const difference = await differenceAt(address, set, context)
+      if (difference !== undefined) differences.push(`${formatEndpoint(address)} ${difference}`)
     } catch (error) {
       if (!(error instanceof DnsQueryError)) throw error
       if (NO_ROUTE.includes(error.code)) return undefined
@@ -140,12 +136,34 @@ async function differencesAt(
   return differences
 }
 
+async function differenceAt(
+  address: Endpoint,
+  { name, type, values, ttl, proxied }: RecordSet,
+  context: Context,
+): Promise<string | undefined> {
+  if (!isRecordType(type)) throw new TypeError(`${type} is not proven`)
+  // A proxied name has addresses of the provider's own, whatever its record says.
+  const answer = await askServer(address, { name, type: proxied ? 'A' : type }, context)
+  if (answer.rcode !== 'NOERROR') return `answers ${answer.rcode} for ${name} ${type}`
+  if (!answer.authoritative) return `does not answer ${name} by its own authority`
+  if (proxied) return answer.values.length > 0 ? undefined : `has no address for ${name}, which is proxied`
+  if (!sameValues(answer.values, values))
+    return `has ${name} ${type} ${formatValues(answer.values)}, not ${formatValues(values)}`
+  return answer.ttl === ttl ? undefined : `has ${name} ${type} with TTL ${answer.ttl}, not ${ttl}`
+}
+
 export interface ProofPolicy {
   /** Rounds in a row in which all agree: one answer of a server with several backends proves nothing. */
   readonly rounds: number
   readonly intervalMs: number
   readonly timeoutMs: number
 }
+
+/** A log that stands still looks like a run that hangs. */
+const REMINDER_MS = 30_000
+
+/** Three rounds; long enough where a change is told to the secondaries (NOTIFY). */
+export const PROOF: ProofPolicy = { rounds: 3, intervalMs: 1_000, timeoutMs: 120_000 }
 
 export interface Proof {
   /** Time at which the last name server had changed at the latest, milliseconds since 1970. */
@@ -166,15 +184,20 @@ export async function proveAtNameServers(
   let inARow = 0
   let since = clock.now()
   let shown = ''
+  let next = REMINDER_MS
   for (let rounds = 1; ; rounds++) {
     const round = await askNameServers(servers, expected, context)
     if (inARow === 0) since = clock.now()
     inARow = round.agreed ? inARow + 1 : 0
     if (inARow >= policy.rounds) return { at: since, rounds, unchecked: round.unchecked }
     const text = round.differences.join('; ')
+    const waited = clock.monotonic() - start
     if (text !== '' && text !== shown) log.info(`waiting for the name servers: ${text}`)
+    else if (text !== '' && waited >= next)
+      log.info(`still waiting for the name servers, ${formatDuration(waited)} by now: ${text}`)
+    while (next <= waited) next += REMINDER_MS
     shown = text
-    if (clock.monotonic() - start >= policy.timeoutMs) {
+    if (waited >= policy.timeoutMs) {
       throw new Failure(`the name servers did not agree within ${policy.timeoutMs / 1_000} s`, {
         seen: text,
         hint: 'a secondary may not get its updates (NOTIFY, zone transfers): look at the log of the one named above',

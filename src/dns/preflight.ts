@@ -7,7 +7,9 @@ import { describeError, Failure } from '../failure.ts'
 import { expandUrl } from '../health/check.ts'
 import { describeAnswer, type Probe, pollHealth } from '../health/poll.ts'
 import { type HttpCheck, makeHttpProbe } from '../health/probe.ts'
+import type { Endpoint } from './query.ts'
 import type { RecordChange } from './record.ts'
+import { lookupThrough } from './resolver.ts'
 
 /** A machine under a live name, before DNS leads there. */
 export interface LiveProbe {
@@ -38,6 +40,19 @@ export async function liveProbes(changes: readonly RecordChange[], check: HttpCh
   return (await Promise.all(probes)).flat()
 }
 
+/** A probe for each name by way of the addresses that the world has for it: those of a provider that proxies it. */
+export function edgeProbes(
+  names: readonly string[],
+  check: HttpCheck,
+  resolvers: readonly Endpoint[],
+): LiveProbe[] {
+  return [...new Set(names)].map((name) => {
+    const url = expandUrl(check.url, { name })
+    const open = () => new Agent({ connect: { lookup: lookupThrough(resolvers) } })
+    return { name, address: "its provider's proxy", url, probe: makeHttpProbe(check, url, open) }
+  })
+}
+
 /** Host, SNI and the check of the certificate stay those of the URL. */
 function agentFor(address: string): Agent {
   const family = isIPv6(address) ? 6 : 4
@@ -59,15 +74,39 @@ async function addressesOf(name: string, target: string): Promise<string[]> {
   }
 }
 
+/** Asks each until it was good twice, or the time is over. */
+async function askAll(probes: readonly LiveProbe[], context: Context, policy = POLICY) {
+  return await Promise.all(
+    probes.map(async (live) => {
+      const log = prefixedLog(context.log, `${live.url} at ${live.address}`)
+      const { healthy, last } = await pollHealth(live.probe, policy, { ...context, log })
+      return { live, healthy, last }
+    }),
+  )
+}
+
+/** Throws unless all are good within `timeoutMs`: these names lead there now. */
+export async function expectServing(
+  probes: readonly LiveProbe[],
+  timeoutMs: number,
+  context: Context,
+): Promise<void> {
+  const quiet = { ...context, log: { ...context.log, info: context.log.debug } }
+  const answers = await askAll(probes, quiet, { ...POLICY, timeoutMs })
+  const bad = answers.filter(({ healthy }) => !healthy)
+  if (bad.length === 0) return
+  throw new Failure('the new target does not serve the names that lead to it', {
+    seen: bad.map(({ live, last }) => `${live.url} at ${live.address}: ${describeAnswer(last)}`).join('\n  '),
+  })
+}
+
 /**
  * Asks each new machine under the live names; throws unless all are good. Returns the probes to go on with: an IPv6
  * address that this machine has no route to is left out where another address of the same name was good.
  */
 export async function preflight(probes: readonly LiveProbe[], context: Context): Promise<LiveProbe[]> {
   const results = await Promise.all(
-    probes.map(async (live) => {
-      const log = prefixedLog(context.log, `${live.url} at ${live.address}`)
-      const { healthy, last } = await pollHealth(live.probe, POLICY, { ...context, log })
+    (await askAll(probes, context)).map(async ({ live, healthy, last }) => {
       const error = healthy ? await certificateProblem(live, context) : undefined
       return error === undefined
         ? { live, healthy, last }
@@ -91,6 +130,41 @@ export async function preflight(probes: readonly LiveProbe[], context: Context):
       ? "the new machine needs the names' certificate before the flip: copy it over, or issue by DNS-01 (HTTP-01 cannot issue before the flip)"
       : 'make the new machine answer for the live names (server_name, firewall, the service itself), or correct `verify-url`, `expect-status` and `expect-body`',
   })
+}
+
+/**
+ * Of names that may be led somewhere, those that no address there serves, each with what was answered: one address
+ * that is good is better than none.
+ */
+export async function unwellNames(
+  changes: readonly RecordChange[],
+  check: HttpCheck,
+  context: Context,
+): Promise<ReadonlyMap<string, string>> {
+  const unwell = new Map<string, string>()
+  const names = [...new Set(changes.map(({ name }) => name))]
+  await Promise.all(
+    names.map(async (name) => {
+      try {
+        const probes = await liveProbes(
+          changes.filter((change) => change.name === name),
+          check,
+        )
+        const answers = await askAll(probes, context)
+        if (answers.some(({ healthy }) => healthy)) return
+        unwell.set(
+          name,
+          answers
+            .map(({ live, last }) => `${live.url} at ${live.address}: ${describeAnswer(last)}`)
+            .join('; '),
+        )
+      } catch (error) {
+        throwIfCancelled(context.signal)
+        unwell.set(name, describeError(error).replaceAll('\n', ' '))
+      }
+    }),
+  )
+  return unwell
 }
 
 /** What is wrong with a certificate that the probe itself has taken. */

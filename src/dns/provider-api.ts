@@ -1,5 +1,6 @@
 import { Agent, request } from 'undici'
 import { type Context, throwIfCancelled } from '../context.ts'
+import { formatDuration } from '../duration.ts'
 import { describeError, Failure } from '../failure.ts'
 
 export interface ApiOptions {
@@ -16,26 +17,35 @@ export interface ApiAnswer {
   readonly status: number
   /** At most 8 MiB. */
   readonly text: string
+  /** The header, of an answer that says to come back later. */
+  readonly retryAfter?: string
 }
 
 const ANSWER_TIMEOUT_MS = 15_000
 const MAX_BYTES = 8 * 1024 * 1024
 const READ_ATTEMPTS = 3
+/** In all: providers count requests over minutes (Cloudflare over five), and a job has other things to do. */
+const MAX_WAIT_MS = 10 * 60_000
+/** Where a provider does not say how long. */
+const FIRST_WAIT_MS = 1_000
+const LONGEST_WAIT_MS = 60_000
 
 /** A provider's HTTP API: bounded answers, repeats of what is safe to repeat, no secret in any text. */
 export class ProviderApi {
   readonly #options: ApiOptions
+  /** What is left of it. */
+  #waitMs = MAX_WAIT_MS
 
   constructor(options: ApiOptions) {
     this.#options = options
   }
 
-  /** Reads; asks again when there was no answer, or a status of 429, 502, 503 or 504. */
+  /** Reads; asks again when there was no answer, or a status of 502, 503 or 504. */
   async get(path: string, context: Context): Promise<ApiAnswer> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const answer = await this.#send('GET', path, undefined, context)
-        if (attempt === READ_ATTEMPTS || ![429, 502, 503, 504].includes(answer.status)) return answer
+        const answer = await this.#patiently('GET', path, undefined, context)
+        if (attempt === READ_ATTEMPTS || ![502, 503, 504].includes(answer.status)) return answer
       } catch (error) {
         if (attempt === READ_ATTEMPTS || !(error instanceof NoAnswer)) throw error
       }
@@ -45,12 +55,30 @@ export class ProviderApi {
 
   /** Writes, once. Throws `NoAnswer` where it is not known whether it was carried out. */
   async write(
-    method: 'PATCH' | 'PUT' | 'POST',
+    method: 'PATCH' | 'PUT' | 'POST' | 'DELETE',
     path: string,
     body: unknown,
     context: Context,
   ): Promise<ApiAnswer> {
-    return await this.#send(method, path, body, context)
+    return await this.#patiently(method, path, body, context)
+  }
+
+  /**
+   * Sends again what was refused as one request too many (429, RFC 6585: it was not carried out), when the provider
+   * says; gives that answer back when it would take too long.
+   */
+  async #patiently(method: string, path: string, body: unknown, context: Context): Promise<ApiAnswer> {
+    for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+      const answer = await this.#send(method, path, body, context)
+      if (answer.status !== 429) return answer
+      const ms = waitOf(answer.retryAfter, context.clock.now()) ?? wait
+      if (ms > this.#waitMs) return answer
+      this.#waitMs -= ms
+      context.log.info(
+        `the ${this.#options.name} API has had too many requests: waiting ${formatDuration(ms)}`,
+      )
+      await context.clock.sleep(ms, context.signal)
+    }
   }
 
   /** One bounded line of an answer, for an error. */
@@ -82,7 +110,12 @@ export class ProviderApi {
         if (bytes > MAX_BYTES) throw new Error(`an answer of more than ${MAX_BYTES} bytes`)
         chunks.push(chunk as Buffer)
       }
-      return { status: response.statusCode, text: Buffer.concat(chunks).toString('utf8') }
+      const retryAfter = response.headers['retry-after']
+      return {
+        status: response.statusCode,
+        text: Buffer.concat(chunks).toString('utf8'),
+        ...(typeof retryAfter === 'string' ? { retryAfter } : {}),
+      }
     } catch (error) {
       throwIfCancelled(signal)
       throw new NoAnswer(`the ${name} API gives no answer`, {
@@ -99,6 +132,14 @@ export class ProviderApi {
     const { secret } = this.#options
     return secret === '' ? text : text.replaceAll(secret, '***')
   }
+}
+
+/** Milliseconds of a retry-after, in seconds or as a date (RFC 9110, section 10.2.3); undefined when it is neither. */
+function waitOf(text: string | undefined, now: number): number | undefined {
+  if (text === undefined) return undefined
+  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - now
+  // One that asks for no wait would be asked without end.
+  return Number.isNaN(ms) ? undefined : Math.max(ms, FIRST_WAIT_MS)
 }
 
 /** No answer came: for a write it is not known whether it was carried out. */

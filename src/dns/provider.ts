@@ -8,6 +8,8 @@ export interface Zone {
   readonly name: string
   /** The provider's own id of it. */
   readonly id: string
+  /** Those that the provider serves it from, where it does not keep them as NS records; in the form of `name`. */
+  readonly nameServers?: readonly string[]
 }
 
 /**

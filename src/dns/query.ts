@@ -20,6 +20,8 @@ export interface DnsAnswer {
   readonly values: readonly string[]
   /** Seconds, the shortest of the values; undefined where there are none. */
   readonly ttl: number | undefined
+  /** Of a zone (SOA): seconds after which a secondary asks its primary for changes, and asks again after no answer. */
+  readonly soa?: { readonly refresh: number; readonly retry: number }
 }
 
 /** No answer came; `code` is the system's (`ENETUNREACH`), or `ETIMEOUT`. */
@@ -98,11 +100,13 @@ function readAnswer(message: packet.DecodedPacket, { name, type, recurse }: Ques
     (answer) => answer.type === type && (recurse || answer.name.toLowerCase() === name),
   ) as { ttl?: number; data: unknown }[]
   const ttls = found.map(({ ttl }) => ttl ?? 0)
+  const soa = type === 'SOA' ? (found[0]?.data as DnsAnswer['soa']) : undefined
   return {
     rcode: (message as unknown as { rcode: string }).rcode,
     authoritative: message.flag_aa,
     values: found.map(({ data }) => readValue(type, data)),
     ttl: ttls.length === 0 ? undefined : Math.min(...ttls),
+    ...(soa === undefined ? {} : { soa: { refresh: soa.refresh, retry: soa.retry } }),
   }
 }
 

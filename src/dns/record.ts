@@ -11,8 +11,10 @@ export interface RecordSet {
   readonly name: string
   /** Any type: those that are never written count when a change is planned. */
   readonly type: string
-  /** Seconds. */
+  /** Seconds, as it is served. */
   readonly ttl: number
+  /** Set where the provider has chosen the TTL, and is to go on choosing it when it is written again. */
+  readonly autoTtl?: true
   /** In their canonical form, for types that are written; as the provider gives them for others. */
   readonly values: readonly string[]
   /** Whether the provider answers with addresses of its own; undefined where it cannot. */
@@ -62,5 +64,16 @@ export function sameValues(a: readonly string[], b: readonly string[]): boolean 
   return a.length === b.length && [...a].sort().join() === [...b].sort().join()
 }
 
+/** Whether two record sets of one name and type hold the same values under the same TTL, which a proxy chooses itself. */
+export function isSameSet(a: RecordSet, b: RecordSet): boolean {
+  const isProxied = a.proxied === true
+  return (
+    isProxied === (b.proxied === true) && (isProxied || a.ttl === b.ttl) && sameValues(a.values, b.values)
+  )
+}
+
 export const formatValues = (values: readonly string[]): string =>
   values.length === 0 ? 'nothing' : values.join(', ')
+
+/** Seconds, and whether the provider has chosen them. */
+export const formatTtl = ({ ttl, autoTtl }: RecordSet): string => `${ttl}${autoTtl ? ' (auto)' : ''}`

@@ -76,8 +76,8 @@ async function differenceAt(
   expected: readonly RecordSet[],
   context: Context,
 ): Promise<string | undefined> {
-  for (const { name, type, values } of expected) {
-    if (!isRecordType(type)) continue
+  for (const { name, type, values, proxied } of expected) {
+    if (!isRecordType(type) || proxied) continue
     try {
       const answer = await askServer(resolver, { name, type, recurse: true }, context)
       if (!sameValues(answer.values, values)) {

@@ -1,12 +1,42 @@
-import type { Context } from '../context.ts'
+import { type Context, throwIfCancelled } from '../context.ts'
 import { describeError } from '../failure.ts'
-import { type Provider, RecordChanged, type Zone } from './provider.ts'
-import { formatValues, type RecordSet, sameValues } from './record.ts'
+import type { Provider, Zone } from './provider.ts'
+import { formatValues, isSameSet, type RecordSet, sameValues } from './record.ts'
 
-/** One write of a flip, noted before it is made. */
+/** One write, noted before it is made. */
 export interface Write {
   readonly before: RecordSet
   readonly after: RecordSet
+}
+
+/** Whether it changes no value. */
+export const isTtlOnly = ({ before, after }: Write) => sameValues(before.values, after.values)
+
+/**
+ * Makes one write. A cancel stops it before and while it waits (for a provider that is too busy), not in the middle: a
+ * request broken off may still be carried out, after the settle step has looked.
+ */
+export async function makeWrite(
+  provider: Provider,
+  zone: Zone,
+  write: Write,
+  context: Context,
+): Promise<void> {
+  throwIfCancelled(context.signal)
+  const { before, after } = write
+  const { clock, signal } = context
+  const sleep = (ms: number) => clock.sleep(ms, signal)
+  const uncut = { ...context, clock: { ...clock, sleep }, signal: new AbortController().signal }
+  await provider.writeRecordSet(zone, before, after, uncut)
+}
+
+/** A line on a write, for people. */
+export function describeWrite(write: Write): string {
+  const { before, after } = write
+  const { name, type } = after
+  if (isTtlOnly(write)) return `${name} ${type}: TTL ${before.ttl} s -> ${after.ttl} s`
+  const ttl = before.ttl === after.ttl ? '' : ` (TTL ${before.ttl} s -> ${after.ttl} s)`
+  return `${name} ${type}: ${formatValues(before.values)} -> ${formatValues(after.values)}${ttl}`
 }
 
 export type Standing = 'new' | 'old' | 'reverted' | 'other' | 'unknown'
@@ -18,8 +48,6 @@ export interface StandingRecord {
   /** What else there is to say. */
   readonly note?: string
 }
-
-const isSet = (a: RecordSet | undefined, b: RecordSet) => a !== undefined && sameValues(a.values, b.values)
 
 async function readOne(provider: Provider, zone: Zone, { name, type }: RecordSet, context: Context) {
   return (await provider.readRecordSets(zone, [name], context)).find((set) => set.type === type)
@@ -45,9 +73,12 @@ export async function standingOf(
 }
 
 function standing(write: Write, current: RecordSet | undefined): StandingRecord {
-  if (isSet(current, write.after)) return { write, standing: 'new' }
-  if (isSet(current, write.before)) return { write, standing: 'old' }
-  return { write, standing: 'other', note: `it is ${formatValues(current?.values ?? [])}` }
+  const { before, after } = write
+  if (current === undefined) return { write, standing: 'other', note: 'it is not there' }
+  if (isSameSet(current, after)) return { write, standing: 'new' }
+  const isOld = isTtlOnly(write) ? isSameSet(current, before) : sameValues(current.values, before.values)
+  if (isOld) return { write, standing: 'old' }
+  return { write, standing: 'other', note: `it is ${formatValues(current.values)}, TTL ${current.ttl} s` }
 }
 
 /**
@@ -62,19 +93,16 @@ export async function revertWrites(
 ): Promise<StandingRecord[]> {
   const results: StandingRecord[] = []
   for (const write of [...writes].reverse()) {
-    const { before, after } = write
-    const [now] = await standingOf(provider, zone, [write], context)
-    if (now === undefined || now.standing !== 'new') {
-      results.unshift(now ?? { write, standing: 'unknown' })
-      continue
-    }
     try {
-      await provider.writeRecordSet(zone, after, before, context)
-      context.log.info(`${before.name} ${before.type}: back to ${formatValues(before.values)}`)
+      await makeWrite(provider, zone, { before: write.after, after: write.before }, context)
+      const value = isTtlOnly(write) ? `TTL ${write.before.ttl} s` : formatValues(write.before.values)
+      context.log.info(`${write.before.name} ${write.before.type}: back to ${value}`)
       results.unshift({ write, standing: 'reverted' })
     } catch (error) {
-      const changed = error instanceof RecordChanged
-      results.unshift({ write, standing: changed ? 'other' : 'unknown', note: describeError(error) })
+      throwIfCancelled(context.signal)
+      const [now] = await standingOf(provider, zone, [write], context)
+      const stayed = now?.standing === 'old' || now?.standing === 'other' ? now : undefined
+      results.unshift(stayed ?? { write, standing: 'unknown', note: describeError(error) })
     }
   }
   return results
@@ -89,12 +117,10 @@ const MEANING: Readonly<Record<Standing, string>> = {
 }
 
 /** A line per record, for people. */
-export function describeStanding({
-  write: { before, after },
-  standing: state,
-  note,
-}: StandingRecord): string {
-  const values = state === 'new' ? after.values : before.values
-  const shown = state === 'other' || state === 'unknown' ? '' : ` (${formatValues(values)})`
+export function describeStanding({ write, standing: state, note }: StandingRecord): string {
+  const { before, after } = write
+  const set = state === 'new' ? after : before
+  const value = isTtlOnly(write) ? `TTL ${set.ttl} s` : formatValues(set.values)
+  const shown = state === 'other' || state === 'unknown' ? '' : ` (${value})`
   return `${before.name} ${before.type} ${MEANING[state]}${shown}${note ? ` (${note.replaceAll('\n', ' ')})` : ''}`
 }

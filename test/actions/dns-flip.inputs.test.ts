@@ -101,10 +101,40 @@ describeInputs('dns-flip', {
     expect([await scene.values('www'), await scene.values('api')]).toEqual([[OLD], [NEW]])
   },
   phase: async () => {
-    expectFailure(await scene.flip({ phase: 'prepare' }), /`phase` is 'prepare'/)
+    expectSuccess(await scene.flip({ phase: 'prepare', ttl: '1' }))
+    expect(await scene.dns.recordSet(ZONE, 'www', 'A')).toEqual({ ttl: 1, values: [OLD] })
+    expectFailure(await scene.flip({ phase: 'prepare' }), /`ttl` is empty/)
+    const restore = snapshot('A', [NEW])
+    expectFailure(
+      await scene.flip({ phase: 'prepare', ttl: '1', records: '', restore }),
+      /`phase` is prepare/,
+    )
+    expectFailure(await scene.flip({ phase: 'later' }), /`phase` is 'later'/)
   },
   ttl: async () => {
-    expectFailure(await scene.flip({ ttl: '60s' }), /`ttl` is '60s'/)
+    expectFailure(await scene.flip({ ttl: '4' }), /has a TTL of 5 s, above `ttl` \(4 s\)/)
+    expectFailure(await scene.flip({ ttl: '500ms' }), /`ttl` is '500ms': write seconds or a duration/)
+    expectFailure(await scene.flip({ ttl: '700000' }), /`ttl` is '700000'/)
+    const restore = snapshot('A', [NEW])
+    expectFailure(await scene.flip({ ttl: '60s', records: '', restore }), /`ttl` goes with `records`/)
+  },
+  prepared: async () => {
+    const of = (prepared: unknown) => JSON.stringify({ ...JSON.parse(snapshot('A', [OLD])), prepared })
+    const later = of({ ttl: 5, safeFrom: '2999-01-01T00:00:00.000Z' })
+    expectFailure(await scene.flip({ prepared: later }), /a flip is safe from 2999-01-01/)
+    expectSuccess(await scene.flip({ prepared: of({ ttl: 5, safeFrom: '2001-01-01T00:00:00.000Z' }) }))
+    expect(await scene.dns.recordSet(ZONE, 'www', 'A')).toEqual({ ttl: 7, values: [NEW] })
+    expectFailure(
+      await scene.flip({ prepared: snapshot('A', [OLD]) }),
+      /`prepared` is no snapshot of a run with/,
+    )
+    const records = `shop A ${OLD} -> ${NEW}`
+    expectFailure(await scene.flip({ prepared: later, records }), /`prepared` is of other names/)
+    const restore = snapshot('A', [NEW])
+    expectFailure(
+      await scene.flip({ prepared: later, records: '', restore }),
+      /`prepared` goes with `records`/,
+    )
   },
   canary: async () => {
     const result = await scene.flip({ canary: '2', verify: 'echo "verified: $EVENKEEL_NAMES"' })

@@ -15,6 +15,8 @@ type RunOptions = Omit<Parameters<typeof runAction>[0], 'action' | 'inputs'>
 
 export interface DnsScene {
   dns: PowerDns
+  /** Serves as `served by the old machine`. */
+  oldMachine: Nginx
   /** Serves as `served by the new machine` for every name. */
   newMachine: Nginx
   /** The port of both machines. */
@@ -27,8 +29,8 @@ export interface DnsScene {
   flip(inputs?: Record<string, string>, options?: RunOptions): ReturnType<typeof runAction>
   /** The values of a name by the API. */
   values(name: string, type?: string): Promise<string[] | undefined>
-  /** Makes the new machine answer every request with this status. */
-  answerWith(status: number): Promise<void>
+  /** Makes a machine, by default the new one, answer every request with this status. */
+  answerWith(status: number, machine?: 'old' | 'new'): Promise<void>
   stop(): Promise<void>
 }
 
@@ -46,18 +48,22 @@ export async function startDnsScene(more: RecordSet[] = []): Promise<DnsScene> {
     nameservers: `${dns.address}:${dns.port}`,
     'verify-url': `http://{name}:${port}/`,
   }
-  const answerWith = (status: number): Promise<void> =>
-    fresh.reload(machine(NEW, port, 'new machine', status))
-  let status = 200
+  const answerWith = async (status: number, which: 'old' | 'new' = 'new'): Promise<void> => {
+    if (which === 'old') await old.reload(machine(OLD, port, 'old machine', status))
+    else await fresh.reload(machine(NEW, port, 'new machine', status))
+    if (status === 200) changed.delete(which)
+    else changed.add(which)
+  }
+  const changed = new Set<'old' | 'new'>()
   return {
     dns,
+    oldMachine: old,
     newMachine: fresh,
     port,
     inputs,
     reset: async () => {
       for (const set of names) await dns.replace(ZONE, set)
-      if (status !== 200) await answerWith(200)
-      status = 200
+      for (const which of changed) await answerWith(200, which)
     },
     flip: (own = {}, options = {}) =>
       runAction({
@@ -67,10 +73,7 @@ export async function startDnsScene(more: RecordSet[] = []): Promise<DnsScene> {
         ...options,
       }),
     values: async (name, type = 'A') => (await dns.recordSet(ZONE, name, type))?.values,
-    answerWith: async (wanted) => {
-      status = wanted
-      await answerWith(wanted)
-    },
+    answerWith,
     stop: async () => {
       await dns.stop()
       await Promise.all([old.stop(), fresh.stop()])

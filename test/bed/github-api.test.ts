@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { startGitHubApi } from './github-api.ts'
-import { requestErrors, responseErrors } from './openapi/github-schema.ts'
+import { gitHubDescription } from './openapi/github-schema.ts'
 
 const deployments = '/repos/{owner}/{repo}/deployments'
 const statuses = `${deployments}/{deployment_id}/statuses`
@@ -37,15 +37,17 @@ test.each([
   [statuses, 'post', none, { state: 'success' }, []],
   [statuses, 'post', none, { state: 'done' }, ['body: /state must be equal to one of the allowed values']],
 ] as const)("GitHub's description of %s %s %s %j finds %j", (template, method, query, body, errors) => {
-  expect(requestErrors(template, method, query, body)).toEqual(errors)
+  expect(gitHubDescription.requestErrors(template, method, query, body)).toEqual(errors)
 })
 
 test('answers are held against it too', () => {
-  expect(responseErrors(deployments, 'get', 200, [])).toEqual([])
-  expect(responseErrors(deployments, 'get', 200, [{ id: 1 }])).toContain(
+  expect(gitHubDescription.responseErrors(deployments, 'get', 200, [])).toEqual([])
+  expect(gitHubDescription.responseErrors(deployments, 'get', 200, [{ id: 1 }])).toContain(
     "answer 200: /0 must have required property 'sha'",
   )
-  expect(responseErrors(deployments, 'get', 418, [])).toEqual(['status 418 is not in the description'])
+  expect(gitHubDescription.responseErrors(deployments, 'get', 418, [])).toEqual([
+    'status 418 is not in the description',
+  ])
 })
 
 test('a request that breaks it is refused and noted', async () => {

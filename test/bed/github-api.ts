@@ -1,7 +1,6 @@
 // GitHub's deployments API as a real HTTP server: records, status history, pages, limits and faults on request.
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { requestErrors, responseErrors } from './openapi/github-schema.ts'
+import { type Answer, type ApiRequest, ApiServer } from './api-server.ts'
+import { gitHubDescription } from './openapi/github-schema.ts'
 
 export interface Deployment {
   id: number
@@ -18,27 +17,6 @@ export interface Status {
   state: string
   log_url: string
   environment_url: string
-}
-
-/** The answer to the next requests that match, instead of the real one. */
-export interface Fault {
-  method: 'GET' | 'POST'
-  path: RegExp
-  /** 0: the connection is cut. */
-  status: number
-  headers?: Record<string, string>
-  body?: unknown
-  /** How many requests; default 1. */
-  times?: number
-  /** True: the request is carried out, its answer is lost. */
-  after?: boolean
-}
-
-export interface SeenRequest {
-  method: string
-  path: string
-  query: Record<string, string>
-  body: Body
 }
 
 /** The fields of those requests that have a body, all of which the description has proven. */
@@ -60,61 +38,26 @@ const ROUTES: readonly [RegExp, string][] = [
   [/^\/deployments\/(\d+)\/statuses$/, `${REPOSITORY}/deployments/{deployment_id}/statuses`],
 ]
 
-interface Answer {
-  status: number
-  body: unknown
-  headers?: Record<string, string>
-}
-
-export class GitHubApi {
+export class GitHubApi extends ApiServer<Body> {
   readonly repository = 'octo-org/site'
   readonly token = 'ghs_bedToken0000000000000000000000000000'
   /** What that token may do with deployments. */
   permission: 'none' | 'read' | 'write' = 'write'
   /** Commits that the repository lacks. */
   readonly unknownCommits = new Set<string>()
-  readonly requests: SeenRequest[] = []
-  /** Where a request or an answer of this server broke GitHub's description. */
-  readonly violations: string[] = []
   readonly #deployments = new Map<number, Deployment>()
-  #faults: Fault[] = []
   #lastId = 1_000
-  readonly #server = createServer((request, response) => void this.#serve(request, response))
-
-  async start(): Promise<this> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve))
-    return this
-  }
-
-  /** What GITHUB_API_URL is to be. */
-  get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
-  }
 
   /** For the harness: a job of that repository with that token. */
   get github(): { api_url: string; repository: string; token: string } {
     return { api_url: this.url, repository: this.repository, token: this.token }
   }
 
-  stop(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#server.close(() => resolve())
-      this.#server.closeAllConnections()
-    })
-  }
-
-  /** Forgets everything but the address. */
-  reset(): void {
+  override reset(): void {
+    super.reset()
     this.#deployments.clear()
-    this.#faults = []
-    this.requests.length = 0
-    this.violations.length = 0
     this.unknownCommits.clear()
     this.permission = 'write'
-  }
-
-  fail(fault: Fault): void {
-    this.#faults.push({ times: 1, ...fault })
   }
 
   /** Puts a deployment there as anybody with `deployments: write` could, with these states, oldest first. */
@@ -139,36 +82,12 @@ export class GitHubApi {
     return [...this.#deployments.values()]
   }
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', this.url)
-    let text = ''
-    for await (const chunk of request.setEncoding('utf8')) text += chunk
-    const body = text === '' ? undefined : JSON.parse(text)
-    const method = request.method ?? ''
-    const query = Object.fromEntries(url.searchParams)
-    this.requests.push({ method, path: url.pathname, query, body })
-    const fault = this.#faultFor(method, url.pathname)
-    const real = () => this.#answer(method, url, body, request.headers.authorization ?? '')
-    if (fault?.after) real()
-    if (fault?.status === 0) {
-      request.socket.destroy()
-      return
-    }
-    const answer = fault ? { body: { message: 'Server Error' }, ...fault } : real()
-    response.writeHead(answer.status, {
-      'content-type': 'application/json; charset=utf-8',
-      ...answer.headers,
-    })
-    response.end(typeof answer.body === 'string' ? answer.body : JSON.stringify(answer.body))
-  }
-
-  #faultFor(method: string, path: string): Fault | undefined {
-    const fault = this.#faults.find((one) => one.method === method && one.path.test(path) && one.times! > 0)
-    if (fault) fault.times! -= 1
-    return fault
-  }
-
-  #answer(method: string, url: URL, body: Body, authorization: string): Answer {
+  protected override answer({
+    method,
+    url,
+    headers: { authorization = '' },
+    body,
+  }: ApiRequest<Body>): Answer {
     if (!/^(token|Bearer) /.test(authorization) || authorization.split(' ')[1] !== this.token) {
       return { status: 401, body: { message: 'Bad credentials', documentation_url: DOCS, status: '401' } }
     }
@@ -177,7 +96,7 @@ export class GitHubApi {
     const route = ROUTES.find(([pattern]) => pattern.test(path))
     if (route === undefined) return notFound()
     const [pattern, template] = route
-    const wrong = requestErrors(template, method.toLowerCase(), url.searchParams, body)
+    const wrong = gitHubDescription.requestErrors(template, method.toLowerCase(), url.searchParams, body)
     if (wrong.length > 0) {
       this.violations.push(...wrong.map((error) => `${method} ${template}: ${error}`))
       return { status: 422, body: { message: 'Validation Failed', documentation_url: DOCS, errors: [] } }
@@ -188,9 +107,9 @@ export class GitHubApi {
     }
     const answer = this.#carryOut(method, template, Number(pattern.exec(path)?.[1]), url, body)
     this.violations.push(
-      ...responseErrors(template, method.toLowerCase(), answer.status, answer.body).map(
-        (error) => `${method} ${template}: ${error}`,
-      ),
+      ...gitHubDescription
+        .responseErrors(template, method.toLowerCase(), answer.status, answer.body)
+        .map((error) => `${method} ${template}: ${error}`),
     )
     return answer
   }

@@ -2,21 +2,35 @@ import { nameInZone, parseDomain } from '../../dns/domain-name.ts'
 import { type Endpoint, parseEndpoint } from '../../dns/query.ts'
 import type { RecordChange } from '../../dns/record.ts'
 import { parseRecordLines } from '../../dns/record-lines.ts'
-import { parseSnapshot } from '../../dns/snapshot.ts'
+import { type Prepared, parsePrepared, parseSnapshot } from '../../dns/snapshot.ts'
+import { parseDuration } from '../../duration.ts'
 import { parseStatusRanges, urlProblem } from '../../health/check.ts'
 import type { HttpCheck } from '../../health/probe.ts'
 import type { InputReader } from '../../runner/input-reader.ts'
 import { readTsigCredentials, refuseTsigCredentials, type TsigCredentials } from './credentials.ts'
 
+const PROVIDERS = ['cloudflare', 'digitalocean', 'powerdns', 'rfc2136'] as const
+
 /** The provider, with what it is reached by. */
 export type DnsAccount =
+  | {
+      readonly provider: 'cloudflare' | 'digitalocean'
+      readonly token: string
+      /** Empty: the provider's own. */
+      readonly apiUrl: string
+    }
   | { readonly provider: 'powerdns'; readonly token: string; readonly apiUrl: string }
   | ({ readonly provider: 'rfc2136' } & TsigCredentials)
 
 export interface DnsFlipInputs {
   readonly account: DnsAccount
   readonly zone: string
+  readonly phase: 'flip' | 'prepare'
   readonly changes: readonly RecordChange[]
+  /** Seconds. */
+  readonly ttl: number | undefined
+  /** What an earlier run with `phase: prepare` did. */
+  readonly prepared: Prepared | undefined
   readonly canary: number
   /** Undefined where the new machines are not asked. */
   readonly check: HttpCheck | undefined
@@ -32,10 +46,12 @@ export interface DnsFlipInputs {
 
 export function readInputs(read: InputReader): DnsFlipInputs {
   const zone = readZone(read)
-  const inputs = {
+  const changes = readChanges(read, zone)
+  return {
     account: readAccount(read),
     zone,
-    changes: readChanges(read, zone),
+    changes,
+    ...readLowering(read, zone, changes),
     canary: read.integer('canary', { min: 0, max: 500 }),
     check: readCheck(read),
     verify: read.optional('verify'),
@@ -46,22 +62,17 @@ export function readInputs(read: InputReader): DnsFlipInputs {
     onFailure: read.choice('on-failure', ['revert', 'stop']),
     dryRun: read.boolean('dry-run'),
   }
-  read.unserved('phase', ['flip'])
-  read.unserved('ttl')
-  return inputs
 }
 
 function readAccount(read: InputReader): DnsAccount {
   const provider = readProvider(read)
   if (provider === 'rfc2136') return { provider, ...readTsigCredentials(read) }
   refuseTsigCredentials(read, provider)
-  return { provider, token: readToken(read), apiUrl: readApiUrl(read) }
+  return { provider, token: readToken(read), apiUrl: readApiUrl(read, provider) }
 }
 
 function readProvider(read: InputReader): DnsAccount['provider'] {
-  const provider = read.required('provider')
-  if (['cloudflare', 'digitalocean'].includes(provider)) read.unserved('provider', ['powerdns', 'rfc2136'])
-  else if (provider !== '') return read.choice('provider', ['powerdns', 'rfc2136'])
+  if (read.required('provider') !== '') return read.choice('provider', PROVIDERS)
   return 'powerdns'
 }
 
@@ -79,8 +90,9 @@ function readToken(read: InputReader): string {
   return token
 }
 
-function readApiUrl(read: InputReader): string {
-  const text = read.required('api-url')
+/** The clouds have an address of their own. */
+function readApiUrl(read: InputReader, provider: DnsAccount['provider']): string {
+  const text = provider === 'powerdns' ? read.required('api-url') : read.text('api-url')
   if (text === '') return text
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url?.protocol !== 'http:' && url?.protocol !== 'https:') {
@@ -118,6 +130,61 @@ function readChanges(read: InputReader, zone: string): readonly RecordChange[] {
   if (restored.length === 0)
     read.problem('restore', 'is a snapshot of no records: there is nothing to bring back')
   return names.length === 0 ? restored : restored.filter(({ name }) => names.includes(name))
+}
+
+/** The TTL while flipping, and what an earlier run has prepared. */
+function readLowering(read: InputReader, zone: string, changes: readonly RecordChange[]) {
+  const phase = read.choice('phase', ['flip', 'prepare'])
+  const ttl = readTtl(read)
+  const prepared = readPrepared(read, zone, changes)
+  if (phase === 'prepare' && ttl === undefined)
+    read.problem('ttl', 'is empty: it is what `phase: prepare` brings TTLs down to')
+  if (read.text('restore') !== '') {
+    if (phase === 'prepare')
+      read.problem('phase', 'is prepare, which goes with `records`, not with `restore`')
+    if (ttl !== undefined)
+      read.problem('ttl', 'goes with `records`: `restore` brings back the TTLs of its snapshot')
+    if (prepared) read.problem('prepared', 'goes with `records`, not with `restore`')
+  }
+  // What was prepared may not have been raised since.
+  return { phase, ttl: ttl ?? prepared?.ttl, prepared }
+}
+
+/** A week, as most providers' highest. */
+const MAX_TTL = 604_800
+
+/** Seconds. */
+function readTtl(read: InputReader): number | undefined {
+  const text = read.optional('ttl')
+  if (text === undefined) return undefined
+  const seconds = /^\d{1,9}$/.test(text) ? Number(text) : (parseDuration(text) ?? 0) / 1_000
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_TTL) return seconds
+  read.problem('ttl', `is '${text}': write seconds or a duration such as 60s or 5m, at most a week`)
+  return undefined
+}
+
+function readPrepared(
+  read: InputReader,
+  zone: string,
+  changes: readonly RecordChange[],
+): Prepared | undefined {
+  const text = read.optional('prepared')
+  if (text === undefined) return undefined
+  const prepared = parsePrepared(text, zone)
+  if (typeof prepared === 'string') {
+    read.problem('prepared', prepared)
+    return undefined
+  }
+  const has = ({ name, type }: RecordChange) =>
+    prepared.records.some((record) => record.name === name && record.type === type)
+  if (changes.length > 0 && !changes.some(has)) read.problem('prepared', 'is of other names than `records`')
+  if (prepared.safeFrom === undefined && read.text('phase') === 'flip') {
+    read.problem(
+      'prepared',
+      'is of a run that did not come to its end: run `phase: prepare` again with it as `prepared`',
+    )
+  }
+  return prepared
 }
 
 function readNames(read: InputReader, zone: string): string[] {

@@ -2,9 +2,10 @@
 // JSON with `error`; names are canonical (lower case, final dot); several record sets of one PATCH are atomic.
 import type { Context } from '../../context.ts'
 import { Failure } from '../../failure.ts'
-import { type Provider, RecordChanged, type Zone } from '../provider.ts'
-import { type ApiAnswer, NoAnswer, ProviderApi } from '../provider-api.ts'
-import { formatValues, isRecordType, parseValue, type RecordSet, sameValues } from '../record.ts'
+import type { Provider, Zone } from '../provider.ts'
+import { type ApiAnswer, ProviderApi } from '../provider-api.ts'
+import { isRecordType, parseValue, type RecordSet } from '../record.ts'
+import { writeInPlace } from './in-place.ts'
 
 export interface PowerDnsOptions {
   /** `https://dns.example.com`, what stands before `/api/v1`. */
@@ -62,35 +63,20 @@ class PowerDns implements Provider {
 
   async writeRecordSet(zone: Zone, expected: RecordSet, next: RecordSet, context: Context): Promise<void> {
     const { name, type } = next
-    const read = async (ctx: Context) =>
-      (await this.#readName(zone, name, ctx)).find((set) => set.type === type)
-    const before = await read(context)
-    if (before === undefined || !isSame(before, expected) || before.obstacle !== undefined) {
-      throw new RecordChanged(`${name} ${type} was changed by somebody else`, {
-        host: this.#host,
-        seen: `it is ${describe(before)}, not ${describe(expected)}`,
-      })
+    const read = async () => {
+      const set = (await this.#readName(zone, name, context)).find((one) => one.type === type)
+      return set && { set }
     }
     const records = next.values.map((value) => ({
       content: type === 'CNAME' ? `${value}.` : value,
       disabled: false,
     }))
     const rrset = { name: `${name}.`, type, ttl: next.ttl, changetype: 'REPLACE', records }
-    let lost: NoAnswer | undefined
-    try {
+    const write = async () => {
       const answer = await this.#api.write('PATCH', `/zones/${zone.id}`, { rrsets: [rrset] }, context)
       if (answer.status !== 204) this.#json(answer, `change ${name} ${type}`, zone.name)
-    } catch (error) {
-      if (!(error instanceof NoAnswer)) throw error
-      lost = error
     }
-    const after = await read(context)
-    if (after !== undefined && isSame(after, next)) return
-    if (lost) throw lost
-    throw new RecordChanged(`${name} ${type} does not hold what was written`, {
-      host: this.#host,
-      seen: `it is ${describe(after)}, not ${describe(next)}`,
-    })
+    await writeInPlace({ host: this.#host, read, write }, expected, next)
   }
 
   #recordSet(raw: unknown): RecordSet {
@@ -144,13 +130,6 @@ class PowerDns implements Provider {
     })
   }
 }
-
-function isSame(a: RecordSet, b: RecordSet): boolean {
-  return sameValues(a.values, b.values) && a.ttl === b.ttl
-}
-
-const describe = (set: RecordSet | undefined) =>
-  set === undefined ? 'not there' : `${formatValues(set.values)} (TTL ${set.ttl})`
 
 function textOf(value: unknown, key: string): string {
   const text = (value as Record<string, unknown> | null)?.[key]

@@ -1,0 +1,3 @@
+import { describeCloud } from './cloud-cases.ts'
+
+describeCloud('cloudflare')
