@@ -139,11 +139,12 @@ export async function takeUpstreamLease(
   { upstream, leaseTtlMs, lockWaitMs }: ConsulInputs,
   holder: string,
   context: Context,
+  onSession?: (session: string) => void,
 ): Promise<Lease> {
   const lockKey = ownKeys(upstream).lock
   const lease = await takeLease(
     world.client,
-    { lockKey, holder, ttlMs: leaseTtlMs, waitMs: lockWaitMs },
+    { lockKey, holder, ttlMs: leaseTtlMs, waitMs: lockWaitMs, ...(onSession && { onSession }) },
     context,
   )
   context.log.info(`lease of ${upstream} taken (number ${lease.fence})`)

@@ -8,6 +8,10 @@ export interface KvEntry {
   readonly value: string
   /** Grows with every write; what compare-and-swap compares. */
   readonly modifyIndex: number
+  /** Stays the same as long as the key is not deleted. */
+  readonly createIndex: number
+  /** How often it has been locked. */
+  readonly lockIndex: number
   /** The session that holds it as a lock, if one does. */
   readonly session: string | undefined
 }
@@ -132,11 +136,20 @@ function parseEntries(text: string, url: string): KvEntry[] {
       hint: 'check `consul-url`: the address of the HTTP API, without /v1',
     })
   }
-  const entries = rows as { Key: string; Value: string | null; ModifyIndex: number; Session?: string }[]
-  return entries.map(({ Key, Value, ModifyIndex, Session }) => ({
+  const entries = rows as {
+    Key: string
+    Value: string | null
+    ModifyIndex: number
+    CreateIndex: number
+    LockIndex: number
+    Session?: string
+  }[]
+  return entries.map(({ Key, Value, ModifyIndex, CreateIndex, LockIndex, Session }) => ({
     key: Key,
     value: Buffer.from(Value ?? '', 'base64').toString('utf8'),
     modifyIndex: ModifyIndex,
+    createIndex: CreateIndex,
+    lockIndex: LockIndex,
     session: Session,
   }))
 }

@@ -22,7 +22,8 @@ export async function createSession(
     Name: name,
     TTL: `${ttlMs}ms`,
     LockDelay: `${LOCK_DELAY_MS}ms`,
-    Behavior: 'delete',
+    // The lock outlives it, and counts who has held it: see Lease.
+    Behavior: 'release',
     // Without the node's own check, whose failure would end the session although we live.
     Checks: [],
   }
@@ -32,7 +33,7 @@ export async function createSession(
   if (typeof id !== 'string' || !isSessionId(id)) throw unexpected('Consul gives no session', answer)
   const info = await client.read(`/v1/session/info/${id}`, context)
   const [seen] = info.status === 200 ? (JSON.parse(info.text) as { TTL?: string; Behavior?: string }[]) : []
-  if (seen?.Behavior !== 'delete' || !seen.TTL) {
+  if (seen?.Behavior !== 'release' || !seen.TTL) {
     await destroySession(client, id, context)
     throw new Failure('Consul has not understood the session', {
       host: info.url,

@@ -53,21 +53,31 @@ export class ProviderApi {
     }
   }
 
-  /** Writes, once. Throws `NoAnswer` where it is not known whether it was carried out. */
+  /**
+   * Writes, once. Throws `NoAnswer` where it is not known whether it was carried out. `check` is asked anew after each
+   * wait for the provider's limit, before the write is sent again; it throws where it must not be.
+   */
   async write(
     method: 'PATCH' | 'PUT' | 'POST' | 'DELETE',
     path: string,
     body: unknown,
     context: Context,
+    check?: () => Promise<void>,
   ): Promise<ApiAnswer> {
-    return await this.#patiently(method, path, body, context)
+    return await this.#patiently(method, path, body, context, check)
   }
 
   /**
    * Sends again what was refused as one request too many (429, RFC 6585: it was not carried out), when the provider
    * says; gives that answer back when it would take too long.
    */
-  async #patiently(method: string, path: string, body: unknown, context: Context): Promise<ApiAnswer> {
+  async #patiently(
+    method: string,
+    path: string,
+    body: unknown,
+    context: Context,
+    check?: () => Promise<void>,
+  ): Promise<ApiAnswer> {
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       const answer = await this.#send(method, path, body, context)
       if (answer.status !== 429) return answer
@@ -78,6 +88,7 @@ export class ProviderApi {
         `the ${this.#options.name} API has had too many requests: waiting ${formatDuration(ms)}`,
       )
       await context.clock.sleep(ms, context.signal)
+      await check?.()
     }
   }
 

@@ -21,8 +21,9 @@ export interface TailOptions {
 const INTERVAL_MS = 1_000
 /** Failures in a row that are no hiccup. */
 const LIMIT = 3
-/** Good answers of a resolver in a row: one with several backends answers old and new by turns. */
+/** Good rounds of a resolver in a row, and questions in each: one with several backends answers old and new by turns. */
 const ROUNDS = 3
+const QUESTIONS = 5
 const RESOLVER_GRACE_MS = 30_000
 
 /** Keeps checking after the flip: machines, name servers, resolvers. Throws when one of them goes bad. */
@@ -79,10 +80,11 @@ async function differenceAt(
   for (const { name, type, values, proxied } of expected) {
     if (!isRecordType(type) || proxied) continue
     try {
-      const answer = await askServer(resolver, { name, type, recurse: true }, context)
-      if (!sameValues(answer.values, values)) {
-        return `${formatEndpoint(resolver)} has ${name} ${type} ${formatValues(answer.values)}`
-      }
+      // Each from a port of its own, by which a balancer chooses.
+      const ask = () => askServer(resolver, { name, type, recurse: true }, context)
+      const answers = await Promise.all(Array.from({ length: QUESTIONS }, ask))
+      const old = answers.find((answer) => !sameValues(answer.values, values))
+      if (old) return `${formatEndpoint(resolver)} has ${name} ${type} ${formatValues(old.values)}`
     } catch (error) {
       throwIfCancelled(context.signal)
       return describeError(error)

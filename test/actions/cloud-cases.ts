@@ -170,6 +170,36 @@ export function describeCloud(name: CloudName): void {
     })
   })
 
+  describe('a write that comes too soon for the limit', () => {
+    const tooMany = {
+      method: 'PATCH',
+      path: cloud.writePath,
+      status: 429,
+      headers: { 'retry-after': '1' },
+    } as const
+
+    test('is sent again when the provider says', async () => {
+      scene.api.fail(tooMany)
+      const result = await scene.flip(one)
+      expectSuccess(result)
+      expect(result.log).toContain('too many requests: waiting 1s')
+      expect(scene.values('www')).toEqual([NEW])
+    })
+
+    test('is not sent again where somebody else has changed the record meanwhile', async () => {
+      scene.api.fail(tooMany)
+      const result = await scene.flip(one, {
+        during: async (run) => {
+          await run.waitForLog(/too many requests/)
+          await scene.change('www', '127.0.0.9')
+        },
+      })
+      expectFailure(result, /www\.example\.test A was changed by somebody else/)
+      expect(scene.values('www')).toEqual(['127.0.0.9'])
+      expect(writes()).toHaveLength(1)
+    })
+  })
+
   describe('errors say what to do', () => {
     test('a wrong token', async () => {
       const token = 'not_the_token_of_this_bed_at_all_0123456789'
@@ -240,7 +270,9 @@ export function describeCloud(name: CloudName): void {
       ['an error of theirs', 500, cloud.status],
     ])('%s, with a text that echoes the token', async (_, status, hint) => {
       const body = cloud.failed(`sorry, Bearer ${scene.api.token}`, 10)
-      scene.api.fail({ method: 'GET', path: cloud.zonePath, status, body, times: 9 })
+      // Longer than a job is let wait.
+      const headers = { 'retry-after': '86400' }
+      scene.api.fail({ method: 'GET', path: cloud.zonePath, status, headers, body, times: 9 })
       const result = await scene.flip()
       expectFailure(result, /sorry, Bearer \*\*\*/, hint)
     })

@@ -8,6 +8,7 @@ import { childrenOf } from '../bed/process.ts'
 import { startAction } from '../harness/action-run.ts'
 import { expectSuccess } from '../harness/input-cases.ts'
 import { bedForTest, VALUE } from './consul-bed.ts'
+import { gate } from './dns-scene.ts'
 
 const action = 'consul-restart'
 const restartsOf = (app: App) => app.log().match(/: stopping$/gm)?.length ?? 0
@@ -38,7 +39,7 @@ test.each([
   },
 )
 
-test('the leader of a cluster of three is killed while a node is out: the rollout goes on under its lease', {
+test('the leader of a cluster of three is killed while a node is out: the rollout goes on, its lease taken anew', {
   timeout: 150_000,
 }, async () => {
   const cluster = await startConsulCluster()
@@ -48,12 +49,25 @@ test('the leader of a cluster of three is killed while a node is out: the rollou
   const { apps, inputs, stored, upsync } = await bedForTest({ nodes: 2, consul: followers[0]! })
   const load = await startLoad({ url: upsync.url, rate: 500 })
   const urls = [leader, ...followers].map(({ url }) => url).join('\n')
-  const run = startAction({ action, inputs: { ...inputs, 'consul-url': urls }, deadline: 120_000 })
+  const [first] = apps
+  const held = gate()
+  onTestFinished(held.remove)
+  const restart = `if [ "$EVENKEEL_PORT" = ${new URL(first!.url).port} ]; then\n${held.command}\nfi\n${inputs['restart']}`
+  const run = startAction({
+    action,
+    inputs: { ...inputs, 'consul-url': urls, restart },
+    deadline: 120_000,
+  })
   await run.waitForLog(/\| out: /)
   process.kill(leader.pid, 'SIGKILL')
+  // Consul takes a dead server out of its catalog after some seconds, and the sessions that were made there with it.
+  const nodes = async () => JSON.parse((await followers[0]!.call('GET', '/v1/catalog/nodes')).text) as unknown
+  await expect.poll(nodes, { timeout: 60_000 }).toHaveLength(2)
+  held.open()
   const result = await run.result
   const { failed, byReason } = await load.stop()
   expectSuccess(result)
+  expect(result.log).toMatch(/taken anew/)
   expect(failed, JSON.stringify(byReason)).toBe(0)
   expect(apps.map(restartsOf), result.log).toEqual([1, 1])
   for (const app of apps) expect(await stored(app)).toBe(VALUE)

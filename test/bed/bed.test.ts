@@ -13,6 +13,7 @@ import { freePorts } from './ports.ts'
 import { startPowerDns } from './powerdns.ts'
 import { until } from './process.ts'
 import { makeClientKey, type Sshd, startSshd } from './sshd.ts'
+import { startUnbound } from './unbound.ts'
 import { startUpsync, type Upsync } from './upsync.ts'
 import { peersOf } from './upsync-format.ts'
 
@@ -185,6 +186,43 @@ test('PowerDNS answers queries and takes changes through its API', async () => {
   expect(await dns.query('www.example.test')).toEqual([{ address: '127.0.0.3', ttl: 5 }])
   expect(await dns.recordSet('example.test', 'www', 'A')).toEqual({ ttl: 5, values: ['127.0.0.3'] })
   expect(await dns.serial('example.test')).toBeGreaterThan(serial)
+})
+
+test('Unbound keeps an answer for its TTL, then asks anew', async () => {
+  const set = (ttl: number, value: string) => ({ name: 'www', type: 'A', ttl, values: [value] })
+  const dns = await startPowerDns({ zones: { 'example.test': [set(3, '127.0.0.2')] } })
+  onTestFinished(() => dns.stop())
+  const resolver = await startUnbound({ zones: { 'example.test': [dns] } })
+  onTestFinished(() => resolver.stop())
+  expect(await resolver.query('www.example.test')).toEqual([{ address: '127.0.0.2', ttl: 3 }])
+  await dns.replace('example.test', set(600, '127.0.0.3'))
+  const seen: string[] = []
+  await until('it has the new address', async () => {
+    const [answer] = await resolver.query('www.example.test')
+    seen.push(answer?.address ?? '')
+    return answer?.address === '127.0.0.3'
+  })
+  expect(seen[0]).toBe('127.0.0.2')
+  await dns.replace('example.test', set(600, '127.0.0.4'))
+  expect((await resolver.query('www.example.test'))[0]?.address).toBe('127.0.0.3')
+})
+
+test('two Unbounds on one port answer by turns', async () => {
+  const servers = await Promise.all(
+    ['127.0.0.2', '127.0.0.3'].map((value) =>
+      startPowerDns({ zones: { 'example.test': [{ name: 'www', type: 'A', values: [value] }] } }),
+    ),
+  )
+  onTestFinished(() => Promise.all(servers.map((dns) => dns.stop())).then(() => {}))
+  const first = await startUnbound({ zones: { 'example.test': [servers[0]!] } })
+  onTestFinished(() => first.stop())
+  const second = await startUnbound({ zones: { 'example.test': [servers[1]!] }, port: first.port })
+  onTestFinished(() => second.stop())
+  const seen = new Set<string>()
+  await until('both have answered', async () => {
+    for (const { address } of await first.query('www.example.test')) seen.add(address)
+    return seen.size === 2
+  })
 })
 
 test('load follows a name from one address to another when its TTL has passed', async () => {

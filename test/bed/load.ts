@@ -24,6 +24,10 @@ export interface LoadOptions {
   address?: string
   /** Resolve the URL's host at this name server (`ip:port`), keeping answers for their TTL. */
   nameServer?: string
+  /** Ask this resolver (`ip:port`) for the URL's host before each request, and keep nothing: TTLs are its business. */
+  resolver?: string
+  /** Certificates (PEM) that are trusted for https. */
+  ca?: string
   /** The response header that names the node; default `x-node`. */
   nodeHeader?: string
 }

@@ -54,6 +54,7 @@ const defaultPrograms: ProgramName[] = [
   'nginx',
   'consul',
   'pdns_server',
+  'unbound',
   'git',
   'make',
   'rsync',

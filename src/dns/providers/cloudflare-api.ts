@@ -38,6 +38,13 @@ export interface ApiList<T> {
   readonly result_info?: { readonly total_count?: unknown }
 }
 
+export interface ApiWrite {
+  readonly method: 'PATCH' | 'POST'
+  readonly path: string
+  readonly body: unknown
+  readonly check: () => Promise<void>
+}
+
 /** What a request is for. */
 export interface Purpose {
   /** Completes "could not ...". */
@@ -93,14 +100,8 @@ export class CloudflareApi {
   }
 
   /** Writes, once. Throws `NoAnswer` where it is not known whether it was carried out. */
-  async write(
-    method: 'PATCH' | 'POST',
-    path: string,
-    body: unknown,
-    purpose: Purpose,
-    context: Context,
-  ): Promise<void> {
-    const answer = await this.#api.write(method, path, body, context)
+  async write({ method, path, body, check }: ApiWrite, purpose: Purpose, context: Context): Promise<void> {
+    const answer = await this.#api.write(method, path, body, context, check)
     try {
       await this.#good(answer, purpose, context)
     } catch (error) {

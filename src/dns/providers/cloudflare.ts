@@ -95,12 +95,12 @@ class Cloudflare implements Provider {
     const { name, type } = next
     const read = async () =>
       holdSets(await this.#read(zone, [name], context)).find(({ set }) => set.type === type)
-    const write = async (held: HeldRecords<CloudflareRecord>) => {
+    const write = async (held: HeldRecords<CloudflareRecord>, check: () => Promise<void>) => {
       const request = writeRequest(held.records, next)
       if (request === undefined) return
       const what = { what: `change ${name} ${type}`, zone: zone.name }
       const path = `/zones/${zone.id}/dns_records${request.path}`
-      await this.#api.write(request.method, path, request.body, what, context)
+      await this.#api.write({ ...request, path, check }, what, context)
     }
     await writeInPlace({ host: this.#api.host, read, write }, expected, next)
   }

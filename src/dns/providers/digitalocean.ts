@@ -124,7 +124,7 @@ class DigitalOcean implements Provider {
       {
         host: this.#host,
         read,
-        write: async (held) => await this.#change(zone, held, next, read, context),
+        write: async (held, check) => await this.#change(zone, held, next, { read, check }, context),
         // A write that was broken off in the middle may be completed, or taken back.
         mayReplace: ({ set, records }) => isSameSet(set, expected) || isHalfway(records, expected, next),
       },
@@ -138,11 +138,11 @@ class DigitalOcean implements Provider {
     zone: Zone,
     held: HeldSet,
     next: RecordSet,
-    read: () => Promise<HeldSet | undefined>,
+    { read, check }: { read: () => Promise<HeldSet | undefined>; check: () => Promise<void> },
     context: Context,
   ): Promise<void> {
     try {
-      await this.#edit(zone, held, next, context)
+      await this.#edit(zone, held, next, check, context)
     } catch (error) {
       if (!(error instanceof Failure)) throw error
       const now = await read()
@@ -150,7 +150,7 @@ class DigitalOcean implements Provider {
       const at = `${next.name} ${next.type}`
       const seen = `${error.details.seen}\n  ${at} had become ${describeSet(now.set)}`
       try {
-        await this.#edit(zone, now, held.set, context)
+        await this.#edit(zone, now, held.set, check, context)
       } catch (second) {
         if (!(second instanceof Failure)) throw second
         throw new Failure(error.message, {
@@ -167,13 +167,19 @@ class DigitalOcean implements Provider {
     }
   }
 
-  async #edit(zone: Zone, { records }: HeldSet, next: RecordSet, context: Context): Promise<void> {
+  async #edit(
+    zone: Zone,
+    { records }: HeldSet,
+    next: RecordSet,
+    check: () => Promise<void>,
+    context: Context,
+  ): Promise<void> {
     const { changes, additions, surplus } = editsTo(records, next)
     const { name, type, ttl } = next
     const data = (value: string) => (type === 'CNAME' ? `${value}.` : value)
     const path = `/domains/${zone.id}/records`
     const call = async (method: 'PATCH' | 'POST' | 'DELETE', at: string, body?: object) => {
-      const answer = await this.#api.write(method, `${path}${at}`, body, context)
+      const answer = await this.#api.write(method, `${path}${at}`, body, context, check)
       if (method === 'DELETE' && answer.status === 204) return
       this.#json(answer, `change ${name} ${type}`, zone.name, true)
     }

@@ -13,8 +13,8 @@ export interface InPlace<H extends Held> {
   /** For errors. */
   readonly host: string
   read(): Promise<H | undefined>
-  /** Throws `NoAnswer` where it is not known whether it was carried out. */
-  write(held: H): Promise<void>
+  /** Throws `NoAnswer` where it is not known whether it was carried out. `check` is for a write that had to wait. */
+  write(held: H, check: () => Promise<void>): Promise<void>
   /** Whether what is there may be replaced; default: it is what was expected, and nothing stands in the way. */
   readonly mayReplace?: (held: H) => boolean
 }
@@ -34,16 +34,18 @@ export async function writeInPlace<H extends Held>(
   next: RecordSet,
 ): Promise<void> {
   const { name, type } = next
-  const before = await read()
-  if (before === undefined || !mayReplace(before)) {
+  const readExpected = async () => {
+    const held = await read()
+    if (held !== undefined && mayReplace(held)) return held
     throw new RecordChanged(`${name} ${type} was changed by somebody else`, {
       host,
-      seen: `it is ${describeSet(before?.set)}, not ${describeSet(expected)}`,
+      seen: `it is ${describeSet(held?.set)}, not ${describeSet(expected)}`,
     })
   }
+  const before = await readExpected()
   let lost: NoAnswer | undefined
   try {
-    await write(before)
+    await write(before, async () => void (await readExpected()))
   } catch (error) {
     if (!(error instanceof NoAnswer)) throw error
     lost = error

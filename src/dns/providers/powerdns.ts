@@ -72,8 +72,9 @@ class PowerDns implements Provider {
       disabled: false,
     }))
     const rrset = { name: `${name}.`, type, ttl: next.ttl, changetype: 'REPLACE', records }
-    const write = async () => {
-      const answer = await this.#api.write('PATCH', `/zones/${zone.id}`, { rrsets: [rrset] }, context)
+    const write = async (_: unknown, check: () => Promise<void>) => {
+      const body = { rrsets: [rrset] }
+      const answer = await this.#api.write('PATCH', `/zones/${zone.id}`, body, context, check)
       if (answer.status !== 204) this.#json(answer, `change ${name} ${type}`, zone.name)
     }
     await writeInPlace({ host: this.#host, read, write }, expected, next)
@@ -144,6 +145,8 @@ function hintFor(status: number, zone: string): string {
       return "this runner's address must be in `webserver-allow-from` of pdns.conf, or the proxy before it must let it in"
     case 404:
       return `\`zone\` must be a zone of this server (\`pdnsutil list-all-zones\`): is it '${zone}', and is \`api-url\` the right server?`
+    case 409:
+      return 'PowerDNS takes the change as in conflict with what is there: look at the zone, then run the job again'
     case 422:
       return 'PowerDNS takes the record for wrong: its text above says why'
     case 429:
