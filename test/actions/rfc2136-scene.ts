@@ -1,7 +1,6 @@
 // The three servers that take dynamic updates, each with the same zone.
 import { startKnot } from '../bed/knot.ts'
 import { startNamed } from '../bed/named.ts'
-import { ensureServers } from '../bed/packages.ts'
 import { type RecordSet, startPowerDns } from '../bed/powerdns.ts'
 import {
   makeTsigKey,
@@ -53,7 +52,6 @@ export interface UpdateScene {
 
 /** The key may change the names above, and no other. */
 export async function startUpdateScene(name: ServerName): Promise<UpdateScene> {
-  await ensureServers(['named', 'knotd', 'knotc', 'nsupdate'])
   const key = makeTsigKey()
   const admin = makeTsigKey('admin')
   const updates: UpdatePolicy[] = [{ key, names: NAMES, types: ['A', 'AAAA', 'CNAME'] }, { key: admin }]
