@@ -163,6 +163,14 @@ export function describeUpdates(name: ServerName): void {
     expect(await scene.serial()).toBe(before)
   })
 
+  if (name === 'PowerDNS') {
+    test('a record that the server computes is left alone', async () => {
+      expect(await scene.values('lua')).toEqual([OLD])
+      const result = await scene.flip({ records: `lua A ${OLD} -> ${NEW}` })
+      expectFailure(result, /lua\.example\.test A is made up by the server from something else/)
+    })
+  }
+
   test('a name that the key may not change', async () => {
     const before = await scene.serial()
     const result = await scene.flip({ records: `held A ${OLD} -> ${NEW}` })

@@ -96,7 +96,8 @@ async function startServer(name: ServerName, updates: UpdatePolicy[]): Promise<Z
     case 'Knot':
       return await startKnot({ zones, updates })
     case 'PowerDNS': {
-      const { address, port, pid, log, stop } = await startPowerDns({ zones, updates })
+      const more = [...SETS, { name: 'lua', type: 'LUA', ttl: 5, values: [`A "'${OLD}'"`] }]
+      const { address, port, pid, log, stop } = await startPowerDns({ zones: { [ZONE]: more }, updates })
       return { ...questions(address, port), address, port, endpoint: `${address}:${port}`, pid, log, stop }
     }
   }
