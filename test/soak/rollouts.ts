@@ -49,6 +49,8 @@ export async function soak(
     const began = performance.now()
     let fewestPerDrain = Number.POSITIVE_INFINITY
     let slowFailed = 0
+    /** Failures of each load that have been shown. */
+    const told: number[] = []
     for (let round = 1; round <= rollouts; round++) {
       const slow = Array.from({ length: round % 5 === 1 ? SLOW : 0 }, (_, index) =>
         fetch(`${bed.upsync.url}/slow?ms=${SLOW_MS}`, { method: index % 2 === 0 ? 'GET' : 'POST' }).then(
@@ -83,6 +85,13 @@ export async function soak(
         )
       }
       const failed = reports.reduce((sum, one) => sum + one.failed, slowFailed)
+      for (const [index, { startedAt, failures }] of reports.entries()) {
+        for (const { at, reason, node } of failures.slice(told[index])) {
+          const when = drains.map(({ from, to }) => `${startedAt + at - from}..${startedAt + at - to}`)
+          say(`  ${JSON.stringify(LOADS[index])}: ${reason} ${node}, ms since out..in: ${when.join(' ')}`)
+        }
+        told[index] = failures.length
+      }
       const seconds = ((performance.now() - before) / 1000).toFixed(1)
       say(`rollout ${round} of ${rollouts}: ${seconds} s, ${failed} requests failed so far`)
     }
