@@ -217,6 +217,8 @@ ${keepalive > 0 ? `    keepalive ${keepalive};` : ''}
   }
   server {
     listen ${host}:${port} reuseport backlog=1024;
+    # A client that stalls must not send on a connection that has just been closed as idle (after 75 s).
+    keepalive_timeout 2h;
     location = /upstream_list {
       default_type text/plain;
       content_by_lua_block {
