@@ -4,7 +4,7 @@ import { breakOff, POINTS, WAYS } from './consul-kills.ts'
 
 // Of each write every other one gets to Consul.
 const points = POINTS.filter(
-  (point, index) => !('arrives' in point) || point.reverts || point.arrives === (index % 4 > 1),
+  (point, index) => !('arrives' in point) || point.reverts || point.arrives === index % 4 > 1,
 )
 const scenes = points.map((point, index) => ({ point, way: WAYS[index % WAYS.length]! }))
 

@@ -60,7 +60,10 @@ async function start(options: NginxOptions): Promise<Nginx> {
   let generation = 0
   let body = options.http(port, folder)
   const write = (): void => {
-    writeFileSync(`${file}.new`, modules.join('') + configuration(folder, ++generation, options.workers ?? 1, body))
+    writeFileSync(
+      `${file}.new`,
+      modules.join('') + configuration(folder, ++generation, options.workers ?? 1, body),
+    )
     renameSync(`${file}.new`, file)
   }
   write()
