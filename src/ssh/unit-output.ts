@@ -43,13 +43,14 @@ export class UnitOutput {
 
   /** Bytes at the end that may be the beginning of a mark. */
   #held(): number {
-    const longest = Math.max(this.#mark.length, LOG_BEGINS.length)
-    const from = Math.max(0, this.#pending.length - longest + 1)
-    const at = this.#pending.indexOf('\x1e', from)
-    if (at < 0) return 0
-    const rest = this.#pending.subarray(at)
-    const may = (mark: Buffer) => rest.length < mark.length && mark.subarray(0, rest.length).equals(rest)
-    return may(this.#mark) || (!this.#begun && may(Buffer.from(LOG_BEGINS))) ? rest.length : 0
+    const marks = this.#begun ? [this.#mark] : [this.#mark, Buffer.from(LOG_BEGINS)]
+    const longest = Math.max(...marks.map(({ length }) => length))
+    let at = Math.max(0, this.#pending.length - longest + 1)
+    for (; at < this.#pending.length; at++) {
+      const rest = this.#pending.subarray(at)
+      if (marks.some((mark) => mark.subarray(0, rest.length).equals(rest))) return rest.length
+    }
+    return 0
   }
 
   #give(bytes: Buffer): void {
