@@ -1,4 +1,5 @@
 import { quote } from '../ssh/quote.ts'
+import { CLEAR_LOCKS } from './left-locks.ts'
 import { PLACE_MODULES } from './submodules.ts'
 
 /**
@@ -53,6 +54,7 @@ export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=submodule.recurse GIT_CONFIG_VALUE_0=
 export GIT_AUTHOR_NAME=Evenkeel GIT_AUTHOR_EMAIL=evenkeel@localhost
 export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
 saved= top=$(pwd -P)
+${CLEAR_LOCKS}
 ${how === 'rebase' ? REBASE : ''}
 if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
   # Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.

@@ -51,6 +51,8 @@ waited=0
 told=
 until flock -n 8; do
   [ -n "$told" ] || { printf 'held %s %s\n' "$(date +%s)" "$(cat "$folder/holder" 2>/dev/null)"; told=1; }
+  # This deploy itself, on a connection that is dead to its runner and not yet to the server.
+  [ -z "$resume" ] || [ "$(cat "$folder/fence")" != "$resume" ] || kill "$(cat "$folder/deploy.pid")" 2>/dev/null || :
   [ "$waited" -lt "$wait" ] || { printf 'refused\n'; exit 0; }
   # Standard input at its end: nobody waits for the lock any more.
   timeout 1 sh -c 'read -r line' || [ "$?" -ne 1 ] || exit 0
@@ -62,6 +64,7 @@ if [ -n "$resume" ]; then
   [ "$last" = "$resume" ] || { printf 'taken\n'; exit 0; }
   fence=$resume
 fi
+printf '%s\n' "$$" >"$folder/deploy.pid"
 printf '%s\n' "$fence" >"$folder/fence.new"
 mv "$folder/fence.new" "$folder/fence"
 now=$(date +%s)
@@ -77,7 +80,7 @@ ${work}
 ) 8>&- </dev/null &
 work=$!
 fi
-while timeout "$beat" sh -c 'read -r line'; do date +%s >"$folder/beat"; done
+while timeout "$beat" sh -c 'read -r line' 8>&-; do date +%s >"$folder/beat"; done
 [ -z "$work" ] || kill "$work" 2>/dev/null || :
 `
 

@@ -1,5 +1,6 @@
 import { quote } from './quote.ts'
 import { remoteScript } from './remote-script.ts'
+import { launchScript } from './unit-launch.ts'
 
 /** One part of a unit's work. Parts run one after another; the first that fails ends the unit. */
 export interface Phase {
@@ -41,7 +42,7 @@ export const NOT_PREPARED = 77
 const KEPT_UNITS = 20
 
 /**
- * Runs under `setsid`, apart from any connection. Holds fd 9, the lock on the work, which the kernel frees when it
+ * Runs apart from any connection. Holds fd 9, the lock on the work, which the kernel frees when it
  * ends, however that happens. Each phase has a session and process group of its own; TERM asks to end the phases
  * that the file `cancel` names.
  */
@@ -192,7 +193,7 @@ printf '%s\n' ${quote(journal)} >"$folder/current.new"
 mv "$folder/current.new" "$folder/current.json"
 umask "$old_umask"
 CDPATH= cd -- ${quote(cwd)}
-printf '%s\n' ${quote(supervisor)} | setsid sh -c 'eval "$(cat)"' ${quote(`evenkeel-${name}`)} >>"$unit/log" 2>&1 &
+${launchScript(name, supervisor)}
 exec 9>&-
 ls -1 "$folder/units" | sort -r | tail -n +${KEPT_UNITS + 1} | while IFS= read -r old; do rm -rf "$folder/units/$old"; done
 ${FOLLOW}`
