@@ -1,12 +1,11 @@
 // Ended in each phase, by kill -9 of the bundle or by a cancel, and run again: phases that a build cannot tell of.
 
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { findProgram } from '../bed/packages.ts'
 import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { type ActionRun, runAction, startAction } from '../harness/action-run.ts'
@@ -24,7 +23,7 @@ beforeAll(async () => {
   mkdirSync(join(gates, 'bin'))
   // Stands before git and flock on the server: the first call that matches a closed gate waits until it is opened.
   for (const program of ['git', 'flock']) {
-    const real = findProgram(program).path
+    const real = execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim()
     writeFileSync(
       join(gates, 'bin', program),
       `#!/bin/sh
