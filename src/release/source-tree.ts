@@ -38,8 +38,9 @@ export interface SourceTree {
   readSmall(entry: FileEntry): Buffer | undefined
 }
 
-/** Small files are kept from hashing to sending, up to this many bytes in all. */
+/** Small files are kept from hashing to sending, up to this many bytes in all; each costs some beyond its own. */
 const KEEP_BYTES = 24 * 1024 * 1024
+const KEEP_COST = 512
 const SMALL_FILE = 1024 * 1024
 const PIECE = 256 * 1024
 /** Files are read synchronously, which is the fastest by far for small ones; others run after this many ms. */
@@ -166,7 +167,7 @@ class KeptContents {
     // What is not as long as it was listed is read in pieces to its end.
     if (length !== size || readSync(file, this.#scratch, 0, 1, size) > 0) return undefined
     this.#used += size
-    this.#room -= size
+    this.#room -= size + KEEP_COST
     this.#contents.set(path, content)
     return content
   }

@@ -4,7 +4,7 @@ import { Failure } from '../failure.ts'
 import { type ByteString, toByteString } from '../ssh/remote-shell.ts'
 import { type Comparison, compare } from './comparison.ts'
 import { compareInPlace, type Deletion, placeScripts } from './in-place.ts'
-import { type Entry, filesOf, type LinkEntry, type Manifest, makeManifest, totalOf } from './manifest.ts'
+import { type Entry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
 import { formatBytes } from './progress.ts'
 import type { Ending, SiteHost } from './site-host.ts'
 import type { Opened } from './site-state.ts'
@@ -154,7 +154,7 @@ export async function stageOn(
   const { clock, log } = context
   const { release, site, content, dryRun } = options
   const started = clock.monotonic()
-  const whole = totalOf(site)
+  const whole = site.total
   const still = {
     host: host.name,
     siteBytes: whole.bytes,
@@ -171,7 +171,7 @@ export async function stageOn(
 
   const { comparison, extra } = planStage(host, opened, options)
   const { added, changed, removed, unchanged } = comparison
-  const sent = totalOf(comparison.send)
+  const sent = comparison.send.total
   const counts = { added, changed, removed, unchanged, complete: false }
   const comparedMs = clock.monotonic() - started
   if (opened.base?.kind === 'staging') log.info(`${host.name}: taking up an unfinished upload of ${release}`)
@@ -205,7 +205,7 @@ export async function stageOn(
     mtime: options.mtime,
   }
   const way = await chooseWay(host.connection, plan)
-  const all = totalOf(comparison.result)
+  const all = comparison.result.total
   const publish = () =>
     host.publish(
       {
@@ -253,6 +253,6 @@ export async function stageOn(
 /** What files take on a disk. */
 function spaceFor(send: Manifest): number {
   let bytes = SPARE_BYTES
-  for (const { size } of filesOf(send)) bytes += Math.ceil(size / BLOCK) * BLOCK
+  for (const { size } of send.ofType('file')) bytes += Math.ceil(size / BLOCK) * BLOCK
   return bytes
 }

@@ -7,7 +7,7 @@ import { quote } from '../ssh/quote.ts'
 import { type ByteString, fromByteString, openLane, pipeToScript } from '../ssh/remote-shell.ts'
 import type { Comparison } from './comparison.ts'
 import { type Codec, chooseCodec, uncompressed } from './compression.ts'
-import { type Entry, encodeManifest, filesOf, type Manifest, totalOf } from './manifest.ts'
+import { type Entry, encodeManifest, type Manifest } from './manifest.ts'
 import { type Progress, trackProgress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
 import { tarEnd, tarHeader, tarPadding } from './tar-writer.ts'
@@ -50,7 +50,7 @@ const SAMPLE = 256 * 1024
 export function sentDigest(send: Manifest): string {
   const digest = createHash('sha256')
   let files = 0
-  for (const { hash } of filesOf(send)) {
+  for (const { hash } of send.ofType('file')) {
     digest.update(`${hash}\n`)
     files++
   }
@@ -67,7 +67,7 @@ export async function chooseWay(
   connection: Connection,
   { send, tree, tools }: Pick<TransferPlan, 'send' | 'tree' | 'tools'>,
 ): Promise<Way> {
-  const { files, bytes } = totalOf(send)
+  const { files, bytes } = send.total
   const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(send, files, tree))
   return { codec, lanes: connection.isNarrow ? 1 : laneCount(connection, bytes) }
 }
@@ -81,7 +81,7 @@ export async function transfer(
 ): Promise<TransferResult> {
   const { send, extra, stage, bell } = plan
   const queue = send.values()[Symbol.iterator]()
-  const progress = trackProgress(totalOf(send), context)
+  const progress = trackProgress(send.total, context)
   const unpack = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`
   const code = bell === undefined ? unpack : thenRing(unpack, bell)
   const failed = new AbortController()
@@ -151,7 +151,7 @@ function nameList(name: string, paths: () => Iterable<ByteString>): Extra {
 }
 
 function* pathsOf(manifest: Manifest): Generator<ByteString> {
-  for (const { path } of filesOf(manifest)) yield path
+  for (const { path } of manifest.ofType('file')) yield path
 }
 
 async function takeSample(send: Manifest, count: number, tree: SourceTree): Promise<Buffer> {
@@ -160,7 +160,7 @@ async function takeSample(send: Manifest, count: number, tree: SourceTree): Prom
   let at = 0
   // From all over the site: its first files may all be images.
   const step = Math.max(1, Math.floor(count / 32))
-  for (const file of filesOf(send)) {
+  for (const file of send.ofType('file')) {
     if (at++ % step !== 0) continue
     for await (const chunk of tree.read(file)) {
       const part = chunk.subarray(0, SAMPLE / 8)
@@ -184,10 +184,8 @@ async function* archive(
   progress: Progress,
 ): AsyncGenerator<Buffer> {
   const chunks = new ChunkJoiner()
-  for (const entry of send.values()) {
-    if (entry.type !== 'folder') continue
-    const header = { name: `tree/${entry.path}`, type: entry.type, mode: entry.mode, mtime, size: 0 }
-    yield* chunks.add(tarHeader(header))
+  for (const { path, type, mode } of send.ofType('folder')) {
+    yield* chunks.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }))
   }
   for (let next = queue.next(); next.done !== true; next = queue.next()) {
     const entry = next.value

@@ -1,4 +1,4 @@
-import { connect as dial, type Socket } from 'node:net'
+import { connect as dial, Socket } from 'node:net'
 import { NodeSSH } from 'node-ssh'
 import type { ClientChannel, ParsedKey, ServerHostKeyAlgorithm } from 'ssh2'
 import { type Context, cancelled, throwIfCancelled } from '../context.ts'
@@ -128,7 +128,8 @@ async function handshakeOrAgain(
     throwIfCancelled(context.signal)
     const begun = context.clock.monotonic()
     const socket = await openSocket()
-    const origin = { roundTripMs: context.clock.monotonic() - begun, again }
+    const isHere = socket instanceof Socket && socket.remoteAddress === socket.localAddress
+    const origin = { roundTripMs: isHere ? 0 : context.clock.monotonic() - begun, again }
     const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin, ahead)
     if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
       return outcome
