@@ -69116,10 +69116,12 @@ function parseEntries(text, url) {
         });
     }
     const entries = rows;
-    return entries.map(({ Key, Value, ModifyIndex, Session }) => ({
+    return entries.map(({ Key, Value, ModifyIndex, CreateIndex, LockIndex, Session }) => ({
         key: Key,
         value: external_node_buffer_.Buffer.from(Value ?? '', 'base64').toString('utf8'),
         modifyIndex: ModifyIndex,
+        createIndex: CreateIndex,
+        lockIndex: LockIndex,
         session: Session,
     }));
 }
@@ -69500,9 +69502,9 @@ async function drainNode(drains, { address, id, release, held = false }, guard, 
 }
 /** Notes how far a drained node has got. Fails when the lease is lost, so it also fences what comes after it. */
 async function noteStep(drains, entry, step, change, context) {
-    const next = { ...entry, ...change, step, session: drains.lease.session, holder: drains.holder };
     const key = ownKeys(drains.upstream).journal(entry.address);
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+        const next = { ...entry, ...change, step, session: drains.lease.session, holder: drains.holder };
         const operations = [drains.lease.check, { verb: 'set', key, value: JSON.stringify(next) }];
         const conflicts = await attemptTransaction(drains, operations, context);
         if (conflicts?.length === 0) {
@@ -69557,9 +69559,10 @@ async function undrainNode(drains, entry, { release }, context) {
 async function attemptTransaction({ client, lease }, operations, context) {
     try {
         const conflicts = await transact(client, operations, context);
-        if (conflicts.some(({ index }) => index === 0))
-            lease.markLost();
-        return conflicts;
+        if (!conflicts.some(({ index }) => index === 0))
+            return conflicts;
+        await lease.retake();
+        return undefined;
     }
     catch (error) {
         if (error instanceof AmbiguousAnswer)
@@ -71780,7 +71783,8 @@ async function createSession(client, { name, ttlMs }, context) {
         Name: name,
         TTL: `${ttlMs}ms`,
         LockDelay: `${LOCK_DELAY_MS}ms`,
-        Behavior: 'delete',
+        // The lock outlives it, and counts who has held it: see Lease.
+        Behavior: 'release',
         // Without the node's own check, whose failure would end the session although we live.
         Checks: [],
     };
@@ -71792,7 +71796,7 @@ async function createSession(client, { name, ttlMs }, context) {
         throw unexpected('Consul gives no session', answer);
     const info = await client.read(`/v1/session/info/${id}`, context);
     const [seen] = info.status === 200 ? JSON.parse(info.text) : [];
-    if (seen?.Behavior !== 'delete' || !seen.TTL) {
+    if (seen?.Behavior !== 'release' || !seen.TTL) {
         await destroySession(client, id, context);
         throw new Failure('Consul has not understood the session', {
             host: info.url,
@@ -71831,17 +71835,15 @@ const POLL_MS = 500;
 const RETRY_RENEWAL_MS = 500;
 /** Takes the lease; only one run holds it at a time. Throws a `Failure` that names the holder. */
 async function takeLease(client, options, context) {
-    const { lockKey, holder, ttlMs } = options;
     const startedAt = context.clock.monotonic();
-    const session = await createSession(client, { name: `evenkeel ${lockKey}`, ttlMs }, context);
-    const lease = new Lease(client, lockKey, session, ttlMs, startedAt, context);
+    const session = await newSession(client, options, context);
+    const value = JSON.stringify({ holder: options.holder, since: new Date(context.clock.now()).toISOString() });
+    const lease = new Lease(client, options, { session, value, renewedAt: startedAt }, context);
     try {
-        const value = JSON.stringify({ holder, since: new Date(context.clock.now()).toISOString() });
-        await waitForLock(client, options, session, value, context);
-        const entry = await readEntry(client, lockKey, context);
-        if (entry?.session !== session)
+        const entry = await lockWith(client, options, session, value, context);
+        if (entry === undefined)
             throw new Failure('the lease was lost as soon as it was taken');
-        lease.fence = entry.modifyIndex;
+        lease.holdBy(entry);
         return lease;
     }
     catch (error) {
@@ -71853,18 +71855,25 @@ async function takeLease(client, options, context) {
  * Goes on with the lease of a process that is known to be dead (the main step of the same job). Undefined when it has
  * ended by itself.
  */
-async function adoptLease(client, { lockKey, ttlMs }, session, context) {
+async function adoptLease(client, options, session, context) {
     if (!isSessionId(session))
         return undefined;
     const startedAt = context.clock.monotonic();
     if (!(await renewSession(client, session, context)))
         return undefined;
-    const entry = await readEntry(client, lockKey, context);
+    const entry = await readEntry(client, options.lockKey, context);
     if (entry?.session !== session)
         return undefined;
-    const lease = new Lease(client, lockKey, session, ttlMs, startedAt, context);
-    lease.fence = entry.modifyIndex;
+    const lease = new Lease(client, options, { session, value: entry.value, renewedAt: startedAt }, context);
+    lease.holdBy(entry);
     return lease;
+}
+const newSession = (client, { lockKey, ttlMs }, context) => createSession(client, { name: `evenkeel ${lockKey}`, ttlMs }, context);
+/** The lock as it is once this session holds it; undefined when it does not. */
+async function lockWith(client, options, session, value, context) {
+    await waitForLock(client, options, session, value, context);
+    const entry = await readEntry(client, options.lockKey, context);
+    return entry?.session === session ? entry : undefined;
 }
 async function waitForLock(client, { lockKey, waitMs, ttlMs }, session, value, context) {
     const { clock, signal, log } = context;
@@ -71911,16 +71920,24 @@ async function waitForLock(client, { lockKey, waitMs, ttlMs }, session, value, c
     }
 }
 /** The holder as it describes itself; the text comes from Consul and may be anything. */
-function describeHolder(value) {
+function holderOf(value) {
     try {
-        const { holder, since } = JSON.parse(value);
-        return `${String(holder).slice(0, 200)} since ${String(since).slice(0, 30)}`;
+        return String(JSON.parse(value).holder);
     }
     catch {
-        return value.slice(0, 200);
+        return value;
     }
 }
-/** The right to change one upstream, kept alive until it is released or lost. */
+function describeHolder(value) {
+    const since = /"since":"([^"]{1,30})"/.exec(value)?.[1];
+    return `${holderOf(value).slice(0, 200)}${since === undefined ? '' : ` since ${since}`}`;
+}
+/**
+ * The right to change one upstream, kept alive until it is released or lost. Its session may end before its time:
+ * Consul removes a server that has died from its catalog after some seconds, and with it the sessions that were made
+ * there. Then a new session takes the lock anew, and the lock itself tells whether anybody has held it in between:
+ * Consul counts in `LockIndex` how often a key was locked.
+ */
 class Lease {
     lockKey;
     session;
@@ -71929,19 +71946,25 @@ class Lease {
     /** Aborts, with a `Failure` as its reason, when the lease may have ended. */
     lost;
     #client;
+    #options;
     #ttlMs;
+    #value;
     #context;
     #loss = new AbortController();
     #stop = new AbortController();
     #renewing;
     #renewedAt;
-    constructor(client, lockKey, session, ttlMs, renewedAt, context) {
-        this.lockKey = lockKey;
-        this.session = session;
+    #lock = { createIndex: 0, lockIndex: 0 };
+    #retaking;
+    constructor(client, options, held, context) {
+        this.lockKey = options.lockKey;
+        this.session = held.session;
         this.lost = this.#loss.signal;
         this.#client = client;
-        this.#ttlMs = ttlMs;
-        this.#renewedAt = renewedAt;
+        this.#options = options;
+        this.#ttlMs = options.ttlMs;
+        this.#value = held.value;
+        this.#renewedAt = held.renewedAt;
         // Renewals go on while a cancelled run puts things right.
         this.#context = { ...context, signal: this.#stop.signal };
         this.#renewing = this.#keepAlive();
@@ -71957,10 +71980,20 @@ class Lease {
     get check() {
         return { verb: 'check-session', key: this.lockKey, session: this.session };
     }
-    /** Notes that Consul says this session no longer holds the lock. */
-    markLost() {
-        this.#lose('Consul says that its session has ended or that another run holds the lock');
-        throw this.lost.reason;
+    /** Notes the lock as this lease's session has it. */
+    holdBy({ session, modifyIndex, createIndex, lockIndex }) {
+        this.session = session ?? this.session;
+        this.fence = modifyIndex;
+        this.#lock = { createIndex, lockIndex };
+        this.#options.onSession?.(this.session);
+    }
+    /** Takes the lock anew after the end of its session; throws, the lease being lost, when somebody else has had it. */
+    async retake() {
+        this.#retaking ??= this.#retake().finally(() => {
+            this.#retaking = undefined;
+        });
+        await this.#retaking;
+        this.lost.throwIfAborted();
     }
     /** Gives it back. The lock key goes with it. */
     async release(context) {
@@ -71979,14 +72012,14 @@ class Lease {
                 return;
             const startedAt = clock.monotonic();
             try {
-                if (!(await renewSession(this.#client, this.session, this.#context))) {
-                    return this.#lose('Consul says that its session has ended');
-                }
-                this.#renewedAt = startedAt;
+                if (await renewSession(this.#client, this.session, this.#context))
+                    this.#renewedAt = startedAt;
+                else
+                    await this.retake();
                 pause = this.#ttlMs / 3;
             }
             catch (error) {
-                if (signal.aborted)
+                if (signal.aborted || this.lost.aborted)
                     return;
                 log.warn(`the lease was not renewed: ${describeError(error).replaceAll('\n', ' ')}`);
                 pause = RETRY_RENEWAL_MS;
@@ -71995,6 +72028,34 @@ class Lease {
                 return this.#lose('it could not be renewed in time');
             }
         }
+    }
+    async #retake() {
+        const { clock, log } = this.#context;
+        const before = await readEntry(this.#client, this.lockKey, this.#context);
+        if (before?.session === this.session)
+            return;
+        if (before === undefined || before.session !== undefined || !this.#isOurs(before, 0)) {
+            return this.#lose('its session has ended, and another run has held the lock since');
+        }
+        const startedAt = clock.monotonic();
+        const options = { ...this.#options, waitMs: 0 };
+        const session = await newSession(this.#client, options, this.#context);
+        const entry = await lockWith(this.#client, options, session, this.#value, this.#context).catch((error) => {
+            if (error instanceof AmbiguousAnswer || !(error instanceof Failure))
+                throw error;
+            return undefined;
+        });
+        if (entry === undefined || !this.#isOurs(entry, 1)) {
+            await destroySession(this.#client, session, this.#context).catch(() => { });
+            return this.#lose('its session has ended, and another run was quicker to take the lock');
+        }
+        this.holdBy(entry);
+        this.#renewedAt = startedAt;
+        log.warn(`Consul has ended the session of the lease (a server was lost?): taken anew (number ${this.fence})`);
+    }
+    /** Whether the lock is the one we had, locked this many times since. */
+    #isOurs({ createIndex, lockIndex }, times) {
+        return createIndex === this.#lock.createIndex && lockIndex === this.#lock.lockIndex + times;
     }
     #lose(seen) {
         this.#loss.abort(new Failure('the lease of this upstream was lost', {
@@ -73732,9 +73793,9 @@ async function requirePages({ pages }, addresses, { log, signal }) {
     }
 }
 /** Takes the lease of the upstream. */
-async function takeUpstreamLease(world, { upstream, leaseTtlMs, lockWaitMs }, holder, context) {
+async function takeUpstreamLease(world, { upstream, leaseTtlMs, lockWaitMs }, holder, context, onSession) {
     const lockKey = ownKeys(upstream).lock;
-    const lease = await takeLease(world.client, { lockKey, holder, ttlMs: leaseTtlMs, waitMs: lockWaitMs }, context);
+    const lease = await takeLease(world.client, { lockKey, holder, ttlMs: leaseTtlMs, waitMs: lockWaitMs, ...(onSession && { onSession }) }, context);
     context.log.info(`lease of ${upstream} taken (number ${lease.fence})`);
     world.outliveCancel();
     return lease;
@@ -73757,23 +73818,32 @@ function fleetOf(world, inputs, { lease, holder }, more) {
 
 
 
+/** Notes each session of the lease for the settle step. */
+function sessionsInState(run) {
+    const sessions = [];
+    return (session) => {
+        sessions.push(session);
+        run.saveState({ sessions });
+    };
+}
 /**
  * Puts back what a cancelled or killed main step has left out: goes on under that step's own lease, or waits for it to
  * end. Nodes that are not well stay out.
  */
 async function settleDrains(inputs, state, more, context) {
-    const { session } = state;
+    const { sessions } = state;
     const world = await openWorld(inputs, context);
     let lease;
     try {
         const journal = await readJournal(world.client, inputs.upstream, context);
-        const mine = (entry) => !entry.held && entry.session === session;
+        const mine = (entry) => !entry.held && sessions.includes(entry.session);
         const lockKey = ownKeys(inputs.upstream).lock;
         const ttlMs = inputs.leaseTtlMs;
-        lease = await adoptLease(world.client, { lockKey, ttlMs }, session, context);
+        const options = { lockKey, holder: more.holder, ttlMs, waitMs: ttlMs * 2 };
+        lease = await adoptLease(world.client, options, sessions.at(-1) ?? '', context);
         if (!journal.some(mine))
             return context.log.info('no node was left out');
-        lease ??= await takeLease(world.client, { lockKey, holder: more.holder, ttlMs, waitMs: ttlMs * 2 }, context);
+        lease ??= await takeLease(world.client, options, context);
         // Another run may have put them right while we waited.
         const entries = (await readJournal(world.client, inputs.upstream, context)).filter(mine);
         const fleet = fleetOf(world, inputs, { lease, holder: more.holder }, { ...more, drainTimeoutMs: 0, minLive: 0 });
@@ -73798,6 +73868,7 @@ async function settleDrains(inputs, state, more, context) {
 
 
 
+
 /** Reads how things stand and tells what a run would do. Writes nothing. */
 async function showPlan(run, job) {
     const { inputs, world, release, wanted, context } = job;
@@ -73806,8 +73877,9 @@ async function showPlan(run, job) {
     const journal = await readJournal(client, upstream, context);
     const releases = await readReleases(client, upstream, context);
     const plan = planRollout({ nodes, wanted, journal, releases, release, recovered: [] });
-    const holder = (await readEntry(client, ownKeys(upstream).lock, context))?.session;
-    const abandoned = journal.filter(({ held, session }) => !held && session !== holder);
+    const lock = await readEntry(client, ownKeys(upstream).lock, context);
+    const holder = lock?.session === undefined ? undefined : holderOf(lock.value);
+    const abandoned = journal.filter(({ held, holder: who }) => !held && who !== holder);
     const rows = [...nodes.values()].map(({ address, down, owner }) => {
         const skipped = plan.skipped.find((one) => one.address === address);
         const plannedAt = plan.nodes.findIndex(({ name }) => name === address);
@@ -74303,9 +74375,8 @@ const consulRestart = {
             const job = { inputs, world, release, holder: holderName(run.github), wanted, context };
             if (inputs.dryRun)
                 return await showPlan(run, job);
-            const lease = await takeUpstreamLease(world, inputs, job.holder, context);
+            const lease = await takeUpstreamLease(world, inputs, job.holder, context, sessionsInState(run));
             try {
-                run.saveState({ session: lease.session });
                 await conclude(run, await rollOut(job, lease));
             }
             finally {
