@@ -118,6 +118,12 @@ export const writes =
   ({ method, body }) =>
     method === 'PATCH' && body.includes(`"${name}."`) && body.includes(`"content":"${value}"`)
 
+/** The n-th write to PowerDNS, counted from 1. */
+export const nthWrite =
+  (n: number): Match =>
+  ({ method }, before) =>
+    method === 'PATCH' && before.filter((call) => call.method === 'PATCH').length === n - 1
+
 /** A read of the name, once this has been written. */
 export const readsAfter =
   (name: string, written: Match): Match =>
