@@ -31,7 +31,7 @@ export interface LiveScene {
     options?: Omit<Parameters<typeof runAction>[0], 'action' | 'inputs'>,
   ): ReturnType<typeof runAction>
   /**
-   * 550 requests a second in all, a third of them over TLS, by turns for each name: each is resolved anew and makes a
+   * 520 requests a second in all, a fourth of them over TLS, by turns for each name: each is resolved anew and makes a
    * connection of its own.
    */
   load(options?: Partial<LoadOptions>): Promise<Load>
@@ -65,7 +65,7 @@ export async function startLiveScene(ttl: number): Promise<LiveScene> {
   }
   const urls = NAMES.flatMap((name) => [
     `https://${name}:${port}/`,
-    ...Array.from({ length: 2 }, () => `http://${name}:${plainPort}/`),
+    ...Array.from({ length: 3 }, () => `http://${name}:${plainPort}/`),
   ])
   const resolved = async (name: string) => (await resolver.query(name))[0]!
   const untilResolved = (address: string) =>
@@ -114,7 +114,8 @@ export async function startLiveScene(ttl: number): Promise<LiveScene> {
     load: (options = {}) =>
       startLoad({
         url: urls,
-        rate: 550,
+        rate: 520,
+        maxInFlight: 500,
         resolver: resolver.endpoint,
         // Lost is what is refused, reset or answered badly; a busy machine may be slow.
         timeoutMs: 30_000,

@@ -17,6 +17,7 @@ process.once('message', (options: LoadOptions) => generate(options))
 function generate(options: LoadOptions): void {
   const { rate = 500, keepAlive = false, method = 'GET', timeoutMs = 10_000, nodeHeader = 'x-node' } = options
   const urls = [options.url].flat().map((url) => new URL(url))
+  const atOnce = options.maxInFlight ?? Number.POSITIVE_INFINITY
   const most = options.count ?? Number.POSITIVE_INFINITY
   const longest = options.durationMs ?? 120_000
   const lookup = lookupOf(options)
@@ -115,7 +116,7 @@ function generate(options: LoadOptions): void {
     const elapsed = performance.now() - began
     const due = Math.min(most, Math.floor((Math.min(elapsed, longest) * rate) / 1000))
     // A stalled machine must not turn into a burst beyond what one tick can carry.
-    for (let batch = 0; report.sent < due && batch < rate; batch++) send()
+    for (let batch = 0; report.sent < due && batch < rate && report.inFlight < atOnce; batch++) send()
     if (report.sent >= most || elapsed >= longest) end()
   }, 5)
 

@@ -18,6 +18,8 @@ export interface LoadOptions {
   headers?: Record<string, string>
   /** Anything else than a status of 200-399 with this text in the body has failed. */
   expectBody?: string
+  /** No more than so many at a time: a machine too slow for the rate sends less, instead of queueing without end. */
+  maxInFlight?: number
   /** Of a whole request; default 10,000. */
   timeoutMs?: number
   /** Connect there, whatever the URL's host is. */

@@ -81,7 +81,9 @@ await ensureServers(['named', 'knotd', 'knotc', 'nsupdate'])
 await overPowerDns()
 await overBind()
 console.table(rows)
-console.log('a ratio of at most 1.5 is wanted')
+console.log(
+  'a ratio of at most 1.5 is wanted; where a change shows at once, what remains is the rounds of the proof',
+)
 
 /** PowerDNS alone, then with a Knot that is told of a change so much later. */
 async function overPowerDns(): Promise<void> {
