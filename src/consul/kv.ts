@@ -105,6 +105,16 @@ export async function transact(
   return conflicts
 }
 
+/**
+ * Whether the token may read the key. Plain reads answer as if there were nothing there; a transaction that compares
+ * an index tells.
+ */
+export async function mayRead(client: ConsulClient, key: string, context: Context): Promise<boolean> {
+  const body = JSON.stringify([wireForm({ verb: 'check-index', key, index: 0 })])
+  const answer = await client.write('PUT', '/v1/txn', body, context)
+  return !/permission denied/i.test(answer.text)
+}
+
 function wireForm(operation: KvOperation): object {
   const { verb, key } = operation
   return {

@@ -36,7 +36,7 @@ export async function takeLease(
     lease.holdBy(entry)
     return lease
   } catch (error) {
-    await lease.release({ ...context, signal: new AbortController().signal }).catch(() => {})
+    await lease.release(context).catch(() => {})
     throw error
   }
 }
@@ -211,8 +211,9 @@ export class Lease {
     this.lost.throwIfAborted()
   }
 
-  /** Gives it back. The lock key goes with it. */
-  async release(context: Context): Promise<void> {
+  /** Gives it back, also after a cancel. The lock key goes with it. */
+  async release(caller: Context): Promise<void> {
+    const context = { ...caller, signal: new AbortController().signal }
     this.#stop.abort()
     await this.#renewing
     // Deleted first: a session that dies with its lock starts the lock delay.

@@ -55,8 +55,15 @@ export async function watchTail(options: TailOptions, context: Context): Promise
         hint: 'it may follow other name servers than `nameservers`, or keep answers for longer than their TTL',
       })
     }
-    await clock.sleep(Math.min(INTERVAL_MS, Math.max(50, options.watchMs / 10)), signal)
+    const waited = clock.monotonic() - start
+    await clock.sleep(pauseInTail(options.watchMs, waited, bad.length > 0), signal)
   }
+}
+
+/** In ms. While only resolvers are waited for, often at first; but what failed gets its time to come back. */
+function pauseInTail(watchMs: number, waitedMs: number, isBad: boolean): number {
+  if (watchMs === 0 && isBad) return INTERVAL_MS
+  return Math.min(INTERVAL_MS, Math.max(50, (watchMs === 0 ? waitedMs : watchMs) / 10))
 }
 
 async function checkOnce({ servers, expected, probes }: TailOptions, context: Context): Promise<string[]> {

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { proveAtNameServers } from '../../src/dns/name-servers.ts'
 import { type Knot, startKnot } from '../bed/knot.ts'
 import { startNamed } from '../bed/named.ts'
-import { ensureServers } from '../bed/packages.ts'
 import { freePort } from '../bed/ports.ts'
 import { until } from '../bed/process.ts'
 import { makeTsigKey, type ZoneServer } from '../bed/zone.ts'
@@ -18,7 +17,6 @@ let knot: Knot
 let named: ZoneServer
 let scene: UpdateScene
 beforeAll(async () => {
-  await ensureServers(['named', 'knotd', 'knotc', 'nsupdate'])
   const key = makeTsigKey()
   const admin = makeTsigKey('admin')
   const updates = [{ key }, { key: admin }]

@@ -134,7 +134,7 @@ function generate(options: LoadOptions): void {
     end()
     const finish = (): void => {
       if (report.inFlight > 0) return void setTimeout(finish, 10)
-      process.send!({ kind: 'final', report: current() }, () => process.exit(0))
+      process.send!({ kind: 'final', report: current() })
     }
     finish()
   })

@@ -89,7 +89,8 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   child.send(options)
   const report = (): Promise<LoadReport> => ask('report', 'report')
   const stop = (): Promise<LoadReport> => {
-    final ??= ask('stop', 'final')
+    // It ends when it is let go: an end of its own might be seen before its report.
+    final ??= ask('stop', 'final').finally(() => child.disconnect())
     return final
   }
   await until('the load generator has its first answers', async () => {

@@ -13,6 +13,8 @@ export interface UnboundOptions {
   address?: string
   /** Default: a free one. Several may share one: the kernel hands each question to one of them. */
   port?: number
+  /** Its log has a line with the name for each question. */
+  logQueries?: boolean
 }
 
 export interface Unbound {
@@ -53,7 +55,12 @@ async function start(options: UnboundOptions): Promise<Unbound> {
   return { address, port, endpoint: `${address}:${port}`, query, pid, log, stop }
 }
 
-function configuration({ zones }: UnboundOptions, folder: string, address: string, port: number): string {
+function configuration(
+  { zones, logQueries = false }: UnboundOptions,
+  folder: string,
+  address: string,
+  port: number,
+): string {
   const stubs = Object.entries(zones).map(([zone, servers]) => {
     const from = servers.map((server) => `  stub-addr: ${server.address}@${server.port}\n`).join('')
     return `stub-zone:\n  name: ${zone}\n  stub-prime: no\n${from}`
@@ -72,6 +79,7 @@ ${[...new Set(special)].join('')}  module-config: "iterator"
   chroot: ""
   username: ""
   use-syslog: no
+  log-queries: ${logQueries ? 'yes' : 'no'}
   do-daemonize: no
   # One child, so that each question finds the same cache.
   num-threads: 1
