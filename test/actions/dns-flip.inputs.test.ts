@@ -35,13 +35,10 @@ const updates = {
 describeInputs('dns-flip', {
   provider: async () => {
     expectFailure(
-      await scene.flip({ provider: 'cloudflare' }),
-      /`provider` is 'cloudflare'.*write 'powerdns' or 'rfc2136'/,
-    )
-    expectFailure(
       await scene.flip({ provider: 'bind' }),
-      /`provider` is 'bind': write one of powerdns, rfc2136/,
+      /`provider` is 'bind': write one of cloudflare, digitalocean, powerdns, rfc2136/,
     )
+    expectFailure(await scene.flip({ provider: 'rfc2136' }), /`token` belongs to other providers/)
   },
   zone: async () => {
     expectFailure(await scene.flip({ zone: 'test.test' }), /zone not found: test\.test/)
