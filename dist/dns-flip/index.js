@@ -2095,287 +2095,6 @@ exports.toType = function (name) {
 
 /***/ }),
 
-/***/ 770:
-/***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
-
-/* unused reexport */ __nccwpck_require__(218);
-
-
-/***/ }),
-
-/***/ 218:
-/***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
-
-"use strict";
-var __webpack_unused_export__;
-
-
-var net = __nccwpck_require__(9278);
-var tls = __nccwpck_require__(4756);
-var http = __nccwpck_require__(8611);
-var https = __nccwpck_require__(5692);
-var events = __nccwpck_require__(4434);
-var assert = __nccwpck_require__(2613);
-var util = __nccwpck_require__(9023);
-
-
-__webpack_unused_export__ = httpOverHttp;
-__webpack_unused_export__ = httpsOverHttp;
-__webpack_unused_export__ = httpOverHttps;
-__webpack_unused_export__ = httpsOverHttps;
-
-
-function httpOverHttp(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = http.request;
-  return agent;
-}
-
-function httpsOverHttp(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = http.request;
-  agent.createSocket = createSecureSocket;
-  agent.defaultPort = 443;
-  return agent;
-}
-
-function httpOverHttps(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = https.request;
-  return agent;
-}
-
-function httpsOverHttps(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = https.request;
-  agent.createSocket = createSecureSocket;
-  agent.defaultPort = 443;
-  return agent;
-}
-
-
-function TunnelingAgent(options) {
-  var self = this;
-  self.options = options || {};
-  self.proxyOptions = self.options.proxy || {};
-  self.maxSockets = self.options.maxSockets || http.Agent.defaultMaxSockets;
-  self.requests = [];
-  self.sockets = [];
-
-  self.on('free', function onFree(socket, host, port, localAddress) {
-    var options = toOptions(host, port, localAddress);
-    for (var i = 0, len = self.requests.length; i < len; ++i) {
-      var pending = self.requests[i];
-      if (pending.host === options.host && pending.port === options.port) {
-        // Detect the request to connect same origin server,
-        // reuse the connection.
-        self.requests.splice(i, 1);
-        pending.request.onSocket(socket);
-        return;
-      }
-    }
-    socket.destroy();
-    self.removeSocket(socket);
-  });
-}
-util.inherits(TunnelingAgent, events.EventEmitter);
-
-TunnelingAgent.prototype.addRequest = function addRequest(req, host, port, localAddress) {
-  var self = this;
-  var options = mergeOptions({request: req}, self.options, toOptions(host, port, localAddress));
-
-  if (self.sockets.length >= this.maxSockets) {
-    // We are over limit so we'll add it to the queue.
-    self.requests.push(options);
-    return;
-  }
-
-  // If we are under maxSockets create a new one.
-  self.createSocket(options, function(socket) {
-    socket.on('free', onFree);
-    socket.on('close', onCloseOrRemove);
-    socket.on('agentRemove', onCloseOrRemove);
-    req.onSocket(socket);
-
-    function onFree() {
-      self.emit('free', socket, options);
-    }
-
-    function onCloseOrRemove(err) {
-      self.removeSocket(socket);
-      socket.removeListener('free', onFree);
-      socket.removeListener('close', onCloseOrRemove);
-      socket.removeListener('agentRemove', onCloseOrRemove);
-    }
-  });
-};
-
-TunnelingAgent.prototype.createSocket = function createSocket(options, cb) {
-  var self = this;
-  var placeholder = {};
-  self.sockets.push(placeholder);
-
-  var connectOptions = mergeOptions({}, self.proxyOptions, {
-    method: 'CONNECT',
-    path: options.host + ':' + options.port,
-    agent: false,
-    headers: {
-      host: options.host + ':' + options.port
-    }
-  });
-  if (options.localAddress) {
-    connectOptions.localAddress = options.localAddress;
-  }
-  if (connectOptions.proxyAuth) {
-    connectOptions.headers = connectOptions.headers || {};
-    connectOptions.headers['Proxy-Authorization'] = 'Basic ' +
-        new Buffer(connectOptions.proxyAuth).toString('base64');
-  }
-
-  debug('making CONNECT request');
-  var connectReq = self.request(connectOptions);
-  connectReq.useChunkedEncodingByDefault = false; // for v0.6
-  connectReq.once('response', onResponse); // for v0.6
-  connectReq.once('upgrade', onUpgrade);   // for v0.6
-  connectReq.once('connect', onConnect);   // for v0.7 or later
-  connectReq.once('error', onError);
-  connectReq.end();
-
-  function onResponse(res) {
-    // Very hacky. This is necessary to avoid http-parser leaks.
-    res.upgrade = true;
-  }
-
-  function onUpgrade(res, socket, head) {
-    // Hacky.
-    process.nextTick(function() {
-      onConnect(res, socket, head);
-    });
-  }
-
-  function onConnect(res, socket, head) {
-    connectReq.removeAllListeners();
-    socket.removeAllListeners();
-
-    if (res.statusCode !== 200) {
-      debug('tunneling socket could not be established, statusCode=%d',
-        res.statusCode);
-      socket.destroy();
-      var error = new Error('tunneling socket could not be established, ' +
-        'statusCode=' + res.statusCode);
-      error.code = 'ECONNRESET';
-      options.request.emit('error', error);
-      self.removeSocket(placeholder);
-      return;
-    }
-    if (head.length > 0) {
-      debug('got illegal response body from proxy');
-      socket.destroy();
-      var error = new Error('got illegal response body from proxy');
-      error.code = 'ECONNRESET';
-      options.request.emit('error', error);
-      self.removeSocket(placeholder);
-      return;
-    }
-    debug('tunneling connection has established');
-    self.sockets[self.sockets.indexOf(placeholder)] = socket;
-    return cb(socket);
-  }
-
-  function onError(cause) {
-    connectReq.removeAllListeners();
-
-    debug('tunneling socket could not be established, cause=%s\n',
-          cause.message, cause.stack);
-    var error = new Error('tunneling socket could not be established, ' +
-                          'cause=' + cause.message);
-    error.code = 'ECONNRESET';
-    options.request.emit('error', error);
-    self.removeSocket(placeholder);
-  }
-};
-
-TunnelingAgent.prototype.removeSocket = function removeSocket(socket) {
-  var pos = this.sockets.indexOf(socket)
-  if (pos === -1) {
-    return;
-  }
-  this.sockets.splice(pos, 1);
-
-  var pending = this.requests.shift();
-  if (pending) {
-    // If we have pending requests and a socket gets closed a new one
-    // needs to be created to take over in the pool for the one that closed.
-    this.createSocket(pending, function(socket) {
-      pending.request.onSocket(socket);
-    });
-  }
-};
-
-function createSecureSocket(options, cb) {
-  var self = this;
-  TunnelingAgent.prototype.createSocket.call(self, options, function(socket) {
-    var hostHeader = options.request.getHeader('host');
-    var tlsOptions = mergeOptions({}, self.options, {
-      socket: socket,
-      servername: hostHeader ? hostHeader.replace(/:.*$/, '') : options.host
-    });
-
-    // 0 is dummy port for v0.6
-    var secureSocket = tls.connect(0, tlsOptions);
-    self.sockets[self.sockets.indexOf(socket)] = secureSocket;
-    cb(secureSocket);
-  });
-}
-
-
-function toOptions(host, port, localAddress) {
-  if (typeof host === 'string') { // since v0.10
-    return {
-      host: host,
-      port: port,
-      localAddress: localAddress
-    };
-  }
-  return host; // for v0.11 or later
-}
-
-function mergeOptions(target) {
-  for (var i = 1, len = arguments.length; i < len; ++i) {
-    var overrides = arguments[i];
-    if (typeof overrides === 'object') {
-      var keys = Object.keys(overrides);
-      for (var j = 0, keyLen = keys.length; j < keyLen; ++j) {
-        var k = keys[j];
-        if (overrides[k] !== undefined) {
-          target[k] = overrides[k];
-        }
-      }
-    }
-  }
-  return target;
-}
-
-
-var debug;
-if (process.env.NODE_DEBUG && /\btunnel\b/.test(process.env.NODE_DEBUG)) {
-  debug = function() {
-    var args = Array.prototype.slice.call(arguments);
-    if (typeof args[0] === 'string') {
-      args[0] = 'TUNNEL: ' + args[0];
-    } else {
-      args.unshift('TUNNEL:');
-    }
-    console.error.apply(console, args);
-  }
-} else {
-  debug = function() {};
-}
-__webpack_unused_export__ = debug; // for test
-
-
-/***/ }),
-
 /***/ 6752:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
@@ -41507,51 +41226,11 @@ module.exports = {
 
 /***/ }),
 
-/***/ 2613:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("assert");
-
-/***/ }),
-
 /***/ 181:
 /***/ ((module) => {
 
 "use strict";
 module.exports = require("buffer");
-
-/***/ }),
-
-/***/ 4434:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("events");
-
-/***/ }),
-
-/***/ 8611:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("http");
-
-/***/ }),
-
-/***/ 5692:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("https");
-
-/***/ }),
-
-/***/ 9278:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("net");
 
 /***/ }),
 
@@ -41744,22 +41423,6 @@ module.exports = require("node:worker_threads");
 
 "use strict";
 module.exports = require("node:zlib");
-
-/***/ }),
-
-/***/ 4756:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("tls");
-
-/***/ }),
-
-/***/ 9023:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("util");
 
 /***/ }),
 
@@ -42059,6 +41722,64 @@ else if (true) module.exports = ipCodec;
 /******/ 	/* webpack/runtime/asset-relocator-loader */
 /******/ 	if (typeof __nccwpck_require__ !== 'undefined') __nccwpck_require__.ab = __dirname + "/";
 /******/ 	
+/******/ 	/* webpack/runtime/create fake namespace object */
+/******/ 	(() => {
+/******/ 		var getProto = Object.getPrototypeOf ? (obj) => (Object.getPrototypeOf(obj)) : (obj) => (obj.__proto__);
+/******/ 		var leafPrototypes;
+/******/ 		// create a fake namespace object
+/******/ 		// mode & 1: value is a module id, require it
+/******/ 		// mode & 2: merge all properties of value into the ns
+/******/ 		// mode & 4: return value when already ns object
+/******/ 		// mode & 16: return value when it's Promise-like
+/******/ 		// mode & 8|1: behave like require
+/******/ 		__nccwpck_require__.t = function(value, mode) {
+/******/ 			if(mode & 1) value = this(value);
+/******/ 			if(mode & 8) return value;
+/******/ 			if(typeof value === 'object' && value) {
+/******/ 				if((mode & 4) && value.__esModule) return value;
+/******/ 				if((mode & 16) && typeof value.then === 'function') return value;
+/******/ 			}
+/******/ 			var ns = Object.create(null);
+/******/ 			__nccwpck_require__.r(ns);
+/******/ 			var def = {};
+/******/ 			leafPrototypes = leafPrototypes || [null, getProto({}), getProto([]), getProto(getProto)];
+/******/ 			for(var current = mode & 2 && value; typeof current == 'object' && !~leafPrototypes.indexOf(current); current = getProto(current)) {
+/******/ 				Object.getOwnPropertyNames(current).forEach((key) => (def[key] = () => (value[key])));
+/******/ 			}
+/******/ 			def['default'] = () => (value);
+/******/ 			__nccwpck_require__.d(ns, def);
+/******/ 			return ns;
+/******/ 		};
+/******/ 	})();
+/******/ 	
+/******/ 	/* webpack/runtime/define property getters */
+/******/ 	(() => {
+/******/ 		// define getter functions for harmony exports
+/******/ 		__nccwpck_require__.d = (exports, definition) => {
+/******/ 			for(var key in definition) {
+/******/ 				if(__nccwpck_require__.o(definition, key) && !__nccwpck_require__.o(exports, key)) {
+/******/ 					Object.defineProperty(exports, key, { enumerable: true, get: definition[key] });
+/******/ 				}
+/******/ 			}
+/******/ 		};
+/******/ 	})();
+/******/ 	
+/******/ 	/* webpack/runtime/hasOwnProperty shorthand */
+/******/ 	(() => {
+/******/ 		__nccwpck_require__.o = (obj, prop) => (Object.prototype.hasOwnProperty.call(obj, prop))
+/******/ 	})();
+/******/ 	
+/******/ 	/* webpack/runtime/make namespace object */
+/******/ 	(() => {
+/******/ 		// define __esModule on exports
+/******/ 		__nccwpck_require__.r = (exports) => {
+/******/ 			if(typeof Symbol !== 'undefined' && Symbol.toStringTag) {
+/******/ 				Object.defineProperty(exports, Symbol.toStringTag, { value: 'Module' });
+/******/ 			}
+/******/ 			Object.defineProperty(exports, '__esModule', { value: true });
+/******/ 		};
+/******/ 	})();
+/******/ 	
 /******/ 	/* webpack/runtime/node module decorator */
 /******/ 	(() => {
 /******/ 		__nccwpck_require__.nmd = (module) => {
@@ -42253,954 +41974,10 @@ function file_command_prepareKeyValueMessage(key, value) {
 //# sourceMappingURL=file-command.js.map
 ;// CONCATENATED MODULE: external "path"
 const external_path_namespaceObject = require("path");
-// EXTERNAL MODULE: external "http"
-var external_http_ = __nccwpck_require__(8611);
-// EXTERNAL MODULE: external "https"
-var external_https_ = __nccwpck_require__(5692);
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/proxy.js
-function getProxyUrl(reqUrl) {
-    const usingSsl = reqUrl.protocol === 'https:';
-    if (checkBypass(reqUrl)) {
-        return undefined;
-    }
-    const proxyVar = (() => {
-        if (usingSsl) {
-            return process.env['https_proxy'] || process.env['HTTPS_PROXY'];
-        }
-        else {
-            return process.env['http_proxy'] || process.env['HTTP_PROXY'];
-        }
-    })();
-    if (proxyVar) {
-        try {
-            return new DecodedURL(proxyVar);
-        }
-        catch (_a) {
-            if (!proxyVar.startsWith('http://') && !proxyVar.startsWith('https://'))
-                return new DecodedURL(`http://${proxyVar}`);
-        }
-    }
-    else {
-        return undefined;
-    }
-}
-function checkBypass(reqUrl) {
-    if (!reqUrl.hostname) {
-        return false;
-    }
-    const reqHost = reqUrl.hostname;
-    if (isLoopbackAddress(reqHost)) {
-        return true;
-    }
-    const noProxy = process.env['no_proxy'] || process.env['NO_PROXY'] || '';
-    if (!noProxy) {
-        return false;
-    }
-    // Determine the request port
-    let reqPort;
-    if (reqUrl.port) {
-        reqPort = Number(reqUrl.port);
-    }
-    else if (reqUrl.protocol === 'http:') {
-        reqPort = 80;
-    }
-    else if (reqUrl.protocol === 'https:') {
-        reqPort = 443;
-    }
-    // Format the request hostname and hostname with port
-    const upperReqHosts = [reqUrl.hostname.toUpperCase()];
-    if (typeof reqPort === 'number') {
-        upperReqHosts.push(`${upperReqHosts[0]}:${reqPort}`);
-    }
-    // Compare request host against noproxy
-    for (const upperNoProxyItem of noProxy
-        .split(',')
-        .map(x => x.trim().toUpperCase())
-        .filter(x => x)) {
-        if (upperNoProxyItem === '*' ||
-            upperReqHosts.some(x => x === upperNoProxyItem ||
-                x.endsWith(`.${upperNoProxyItem}`) ||
-                (upperNoProxyItem.startsWith('.') &&
-                    x.endsWith(`${upperNoProxyItem}`)))) {
-            return true;
-        }
-    }
-    return false;
-}
-function isLoopbackAddress(host) {
-    const hostLower = host.toLowerCase();
-    return (hostLower === 'localhost' ||
-        hostLower.startsWith('127.') ||
-        hostLower.startsWith('[::1]') ||
-        hostLower.startsWith('[0:0:0:0:0:0:0:1]'));
-}
-class DecodedURL extends URL {
-    constructor(url, base) {
-        super(url, base);
-        this._decodedUsername = decodeURIComponent(super.username);
-        this._decodedPassword = decodeURIComponent(super.password);
-    }
-    get username() {
-        return this._decodedUsername;
-    }
-    get password() {
-        return this._decodedPassword;
-    }
-}
-//# sourceMappingURL=proxy.js.map
-// EXTERNAL MODULE: ./node_modules/tunnel/index.js
-var node_modules_tunnel = __nccwpck_require__(770);
-// EXTERNAL MODULE: ./node_modules/undici/index.js
-var undici = __nccwpck_require__(6752);
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/index.js
-/* eslint-disable @typescript-eslint/no-explicit-any */
-var __awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-
-
-var HttpCodes;
-(function (HttpCodes) {
-    HttpCodes[HttpCodes["OK"] = 200] = "OK";
-    HttpCodes[HttpCodes["MultipleChoices"] = 300] = "MultipleChoices";
-    HttpCodes[HttpCodes["MovedPermanently"] = 301] = "MovedPermanently";
-    HttpCodes[HttpCodes["ResourceMoved"] = 302] = "ResourceMoved";
-    HttpCodes[HttpCodes["SeeOther"] = 303] = "SeeOther";
-    HttpCodes[HttpCodes["NotModified"] = 304] = "NotModified";
-    HttpCodes[HttpCodes["UseProxy"] = 305] = "UseProxy";
-    HttpCodes[HttpCodes["SwitchProxy"] = 306] = "SwitchProxy";
-    HttpCodes[HttpCodes["TemporaryRedirect"] = 307] = "TemporaryRedirect";
-    HttpCodes[HttpCodes["PermanentRedirect"] = 308] = "PermanentRedirect";
-    HttpCodes[HttpCodes["BadRequest"] = 400] = "BadRequest";
-    HttpCodes[HttpCodes["Unauthorized"] = 401] = "Unauthorized";
-    HttpCodes[HttpCodes["PaymentRequired"] = 402] = "PaymentRequired";
-    HttpCodes[HttpCodes["Forbidden"] = 403] = "Forbidden";
-    HttpCodes[HttpCodes["NotFound"] = 404] = "NotFound";
-    HttpCodes[HttpCodes["MethodNotAllowed"] = 405] = "MethodNotAllowed";
-    HttpCodes[HttpCodes["NotAcceptable"] = 406] = "NotAcceptable";
-    HttpCodes[HttpCodes["ProxyAuthenticationRequired"] = 407] = "ProxyAuthenticationRequired";
-    HttpCodes[HttpCodes["RequestTimeout"] = 408] = "RequestTimeout";
-    HttpCodes[HttpCodes["Conflict"] = 409] = "Conflict";
-    HttpCodes[HttpCodes["Gone"] = 410] = "Gone";
-    HttpCodes[HttpCodes["TooManyRequests"] = 429] = "TooManyRequests";
-    HttpCodes[HttpCodes["InternalServerError"] = 500] = "InternalServerError";
-    HttpCodes[HttpCodes["NotImplemented"] = 501] = "NotImplemented";
-    HttpCodes[HttpCodes["BadGateway"] = 502] = "BadGateway";
-    HttpCodes[HttpCodes["ServiceUnavailable"] = 503] = "ServiceUnavailable";
-    HttpCodes[HttpCodes["GatewayTimeout"] = 504] = "GatewayTimeout";
-})(HttpCodes || (HttpCodes = {}));
-var Headers;
-(function (Headers) {
-    Headers["Accept"] = "accept";
-    Headers["ContentType"] = "content-type";
-})(Headers || (Headers = {}));
-var MediaTypes;
-(function (MediaTypes) {
-    MediaTypes["ApplicationJson"] = "application/json";
-})(MediaTypes || (MediaTypes = {}));
-/**
- * Returns the proxy URL, depending upon the supplied url and proxy environment variables.
- * @param serverUrl  The server URL where the request will be sent. For example, https://api.github.com
- */
-function lib_getProxyUrl(serverUrl) {
-    const proxyUrl = pm.getProxyUrl(new URL(serverUrl));
-    return proxyUrl ? proxyUrl.href : '';
-}
-const HttpRedirectCodes = [
-    HttpCodes.MovedPermanently,
-    HttpCodes.ResourceMoved,
-    HttpCodes.SeeOther,
-    HttpCodes.TemporaryRedirect,
-    HttpCodes.PermanentRedirect
-];
-const HttpResponseRetryCodes = [
-    HttpCodes.BadGateway,
-    HttpCodes.ServiceUnavailable,
-    HttpCodes.GatewayTimeout
-];
-const RetryableHttpVerbs = (/* unused pure expression or super */ null && (['OPTIONS', 'GET', 'DELETE', 'HEAD']));
-const ExponentialBackoffCeiling = 10;
-const ExponentialBackoffTimeSlice = 5;
-class HttpClientError extends Error {
-    constructor(message, statusCode) {
-        super(message);
-        this.name = 'HttpClientError';
-        this.statusCode = statusCode;
-        Object.setPrototypeOf(this, HttpClientError.prototype);
-    }
-}
-class HttpClientResponse {
-    constructor(message) {
-        this.message = message;
-    }
-    readBody() {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve) => __awaiter(this, void 0, void 0, function* () {
-                let output = Buffer.alloc(0);
-                this.message.on('data', (chunk) => {
-                    output = Buffer.concat([output, chunk]);
-                });
-                this.message.on('end', () => {
-                    resolve(output.toString());
-                });
-            }));
-        });
-    }
-    readBodyBuffer() {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve) => __awaiter(this, void 0, void 0, function* () {
-                const chunks = [];
-                this.message.on('data', (chunk) => {
-                    chunks.push(chunk);
-                });
-                this.message.on('end', () => {
-                    resolve(Buffer.concat(chunks));
-                });
-            }));
-        });
-    }
-}
-function isHttps(requestUrl) {
-    const parsedUrl = new URL(requestUrl);
-    return parsedUrl.protocol === 'https:';
-}
-class lib_HttpClient {
-    constructor(userAgent, handlers, requestOptions) {
-        this._ignoreSslError = false;
-        this._allowRedirects = true;
-        this._allowRedirectDowngrade = false;
-        this._maxRedirects = 50;
-        this._allowRetries = false;
-        this._maxRetries = 1;
-        this._keepAlive = false;
-        this._disposed = false;
-        this.userAgent = this._getUserAgentWithOrchestrationId(userAgent);
-        this.handlers = handlers || [];
-        this.requestOptions = requestOptions;
-        if (requestOptions) {
-            if (requestOptions.ignoreSslError != null) {
-                this._ignoreSslError = requestOptions.ignoreSslError;
-            }
-            this._socketTimeout = requestOptions.socketTimeout;
-            if (requestOptions.allowRedirects != null) {
-                this._allowRedirects = requestOptions.allowRedirects;
-            }
-            if (requestOptions.allowRedirectDowngrade != null) {
-                this._allowRedirectDowngrade = requestOptions.allowRedirectDowngrade;
-            }
-            if (requestOptions.maxRedirects != null) {
-                this._maxRedirects = Math.max(requestOptions.maxRedirects, 0);
-            }
-            if (requestOptions.keepAlive != null) {
-                this._keepAlive = requestOptions.keepAlive;
-            }
-            if (requestOptions.allowRetries != null) {
-                this._allowRetries = requestOptions.allowRetries;
-            }
-            if (requestOptions.maxRetries != null) {
-                this._maxRetries = requestOptions.maxRetries;
-            }
-        }
-    }
-    options(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('OPTIONS', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    get(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('GET', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    del(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('DELETE', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    post(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('POST', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    patch(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('PATCH', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    put(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('PUT', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    head(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('HEAD', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    sendStream(verb, requestUrl, stream, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request(verb, requestUrl, stream, additionalHeaders);
-        });
-    }
-    /**
-     * Gets a typed object from an endpoint
-     * Be aware that not found returns a null.  Other errors (4xx, 5xx) reject the promise
-     */
-    getJson(requestUrl_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, additionalHeaders = {}) {
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            const res = yield this.get(requestUrl, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    postJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.post(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    putJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.put(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    patchJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.patch(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    /**
-     * Makes a raw http request.
-     * All other methods such as get, post, patch, and request ultimately call this.
-     * Prefer get, del, post and patch
-     */
-    request(verb, requestUrl, data, headers) {
-        return __awaiter(this, void 0, void 0, function* () {
-            if (this._disposed) {
-                throw new Error('Client has already been disposed.');
-            }
-            const parsedUrl = new URL(requestUrl);
-            let info = this._prepareRequest(verb, parsedUrl, headers);
-            // Only perform retries on reads since writes may not be idempotent.
-            const maxTries = this._allowRetries && RetryableHttpVerbs.includes(verb)
-                ? this._maxRetries + 1
-                : 1;
-            let numTries = 0;
-            let response;
-            do {
-                response = yield this.requestRaw(info, data);
-                // Check if it's an authentication challenge
-                if (response &&
-                    response.message &&
-                    response.message.statusCode === HttpCodes.Unauthorized) {
-                    let authenticationHandler;
-                    for (const handler of this.handlers) {
-                        if (handler.canHandleAuthentication(response)) {
-                            authenticationHandler = handler;
-                            break;
-                        }
-                    }
-                    if (authenticationHandler) {
-                        return authenticationHandler.handleAuthentication(this, info, data);
-                    }
-                    else {
-                        // We have received an unauthorized response but have no handlers to handle it.
-                        // Let the response return to the caller.
-                        return response;
-                    }
-                }
-                let redirectsRemaining = this._maxRedirects;
-                while (response.message.statusCode &&
-                    HttpRedirectCodes.includes(response.message.statusCode) &&
-                    this._allowRedirects &&
-                    redirectsRemaining > 0) {
-                    const redirectUrl = response.message.headers['location'];
-                    if (!redirectUrl) {
-                        // if there's no location to redirect to, we won't
-                        break;
-                    }
-                    const parsedRedirectUrl = new URL(redirectUrl);
-                    if (parsedUrl.protocol === 'https:' &&
-                        parsedUrl.protocol !== parsedRedirectUrl.protocol &&
-                        !this._allowRedirectDowngrade) {
-                        throw new Error('Redirect from HTTPS to HTTP protocol. This downgrade is not allowed for security reasons. If you want to allow this behavior, set the allowRedirectDowngrade option to true.');
-                    }
-                    // we need to finish reading the response before reassigning response
-                    // which will leak the open socket.
-                    yield response.readBody();
-                    // strip authorization header if redirected to a different hostname
-                    if (parsedRedirectUrl.hostname !== parsedUrl.hostname) {
-                        for (const header in headers) {
-                            // header names are case insensitive
-                            if (header.toLowerCase() === 'authorization') {
-                                delete headers[header];
-                            }
-                        }
-                    }
-                    // let's make the request with the new redirectUrl
-                    info = this._prepareRequest(verb, parsedRedirectUrl, headers);
-                    response = yield this.requestRaw(info, data);
-                    redirectsRemaining--;
-                }
-                if (!response.message.statusCode ||
-                    !HttpResponseRetryCodes.includes(response.message.statusCode)) {
-                    // If not a retry code, return immediately instead of retrying
-                    return response;
-                }
-                numTries += 1;
-                if (numTries < maxTries) {
-                    yield response.readBody();
-                    yield this._performExponentialBackoff(numTries);
-                }
-            } while (numTries < maxTries);
-            return response;
-        });
-    }
-    /**
-     * Needs to be called if keepAlive is set to true in request options.
-     */
-    dispose() {
-        if (this._agent) {
-            this._agent.destroy();
-        }
-        this._disposed = true;
-    }
-    /**
-     * Raw request.
-     * @param info
-     * @param data
-     */
-    requestRaw(info, data) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve, reject) => {
-                function callbackForResult(err, res) {
-                    if (err) {
-                        reject(err);
-                    }
-                    else if (!res) {
-                        // If `err` is not passed, then `res` must be passed.
-                        reject(new Error('Unknown error'));
-                    }
-                    else {
-                        resolve(res);
-                    }
-                }
-                this.requestRawWithCallback(info, data, callbackForResult);
-            });
-        });
-    }
-    /**
-     * Raw request with callback.
-     * @param info
-     * @param data
-     * @param onResult
-     */
-    requestRawWithCallback(info, data, onResult) {
-        if (typeof data === 'string') {
-            if (!info.options.headers) {
-                info.options.headers = {};
-            }
-            info.options.headers['Content-Length'] = Buffer.byteLength(data, 'utf8');
-        }
-        let callbackCalled = false;
-        function handleResult(err, res) {
-            if (!callbackCalled) {
-                callbackCalled = true;
-                onResult(err, res);
-            }
-        }
-        const req = info.httpModule.request(info.options, (msg) => {
-            const res = new HttpClientResponse(msg);
-            handleResult(undefined, res);
-        });
-        let socket;
-        req.on('socket', sock => {
-            socket = sock;
-        });
-        // If we ever get disconnected, we want the socket to timeout eventually
-        req.setTimeout(this._socketTimeout || 3 * 60000, () => {
-            if (socket) {
-                socket.end();
-            }
-            handleResult(new Error(`Request timeout: ${info.options.path}`));
-        });
-        req.on('error', function (err) {
-            // err has statusCode property
-            // res should have headers
-            handleResult(err);
-        });
-        if (data && typeof data === 'string') {
-            req.write(data, 'utf8');
-        }
-        if (data && typeof data !== 'string') {
-            data.on('close', function () {
-                req.end();
-            });
-            data.pipe(req);
-        }
-        else {
-            req.end();
-        }
-    }
-    /**
-     * Gets an http agent. This function is useful when you need an http agent that handles
-     * routing through a proxy server - depending upon the url and proxy environment variables.
-     * @param serverUrl  The server URL where the request will be sent. For example, https://api.github.com
-     */
-    getAgent(serverUrl) {
-        const parsedUrl = new URL(serverUrl);
-        return this._getAgent(parsedUrl);
-    }
-    getAgentDispatcher(serverUrl) {
-        const parsedUrl = new URL(serverUrl);
-        const proxyUrl = pm.getProxyUrl(parsedUrl);
-        const useProxy = proxyUrl && proxyUrl.hostname;
-        if (!useProxy) {
-            return;
-        }
-        return this._getProxyAgentDispatcher(parsedUrl, proxyUrl);
-    }
-    _prepareRequest(method, requestUrl, headers) {
-        const info = {};
-        info.parsedUrl = requestUrl;
-        const usingSsl = info.parsedUrl.protocol === 'https:';
-        info.httpModule = usingSsl ? https : http;
-        const defaultPort = usingSsl ? 443 : 80;
-        info.options = {};
-        info.options.host = info.parsedUrl.hostname;
-        info.options.port = info.parsedUrl.port
-            ? parseInt(info.parsedUrl.port)
-            : defaultPort;
-        info.options.path =
-            (info.parsedUrl.pathname || '') + (info.parsedUrl.search || '');
-        info.options.method = method;
-        info.options.headers = this._mergeHeaders(headers);
-        if (this.userAgent != null) {
-            info.options.headers['user-agent'] = this.userAgent;
-        }
-        info.options.agent = this._getAgent(info.parsedUrl);
-        // gives handlers an opportunity to participate
-        if (this.handlers) {
-            for (const handler of this.handlers) {
-                handler.prepareRequest(info.options);
-            }
-        }
-        return info;
-    }
-    _mergeHeaders(headers) {
-        if (this.requestOptions && this.requestOptions.headers) {
-            return Object.assign({}, lowercaseKeys(this.requestOptions.headers), lowercaseKeys(headers || {}));
-        }
-        return lowercaseKeys(headers || {});
-    }
-    /**
-     * Gets an existing header value or returns a default.
-     * Handles converting number header values to strings since HTTP headers must be strings.
-     * Note: This returns string | string[] since some headers can have multiple values.
-     * For headers that must always be a single string (like Content-Type), use the
-     * specialized _getExistingOrDefaultContentTypeHeader method instead.
-     */
-    _getExistingOrDefaultHeader(additionalHeaders, header, _default) {
-        let clientHeader;
-        if (this.requestOptions && this.requestOptions.headers) {
-            const headerValue = lowercaseKeys(this.requestOptions.headers)[header];
-            if (headerValue) {
-                clientHeader =
-                    typeof headerValue === 'number' ? headerValue.toString() : headerValue;
-            }
-        }
-        const additionalValue = additionalHeaders[header];
-        if (additionalValue !== undefined) {
-            return typeof additionalValue === 'number'
-                ? additionalValue.toString()
-                : additionalValue;
-        }
-        if (clientHeader !== undefined) {
-            return clientHeader;
-        }
-        return _default;
-    }
-    /**
-     * Specialized version of _getExistingOrDefaultHeader for Content-Type header.
-     * Always returns a single string (not an array) since Content-Type should be a single value.
-     * Converts arrays to comma-separated strings and numbers to strings to ensure type safety.
-     * This was split from _getExistingOrDefaultHeader to provide stricter typing for callers
-     * that assign the result to places expecting a string (e.g., additionalHeaders[Headers.ContentType]).
-     */
-    _getExistingOrDefaultContentTypeHeader(additionalHeaders, _default) {
-        let clientHeader;
-        if (this.requestOptions && this.requestOptions.headers) {
-            const headerValue = lowercaseKeys(this.requestOptions.headers)[Headers.ContentType];
-            if (headerValue) {
-                if (typeof headerValue === 'number') {
-                    clientHeader = String(headerValue);
-                }
-                else if (Array.isArray(headerValue)) {
-                    clientHeader = headerValue.join(', ');
-                }
-                else {
-                    clientHeader = headerValue;
-                }
-            }
-        }
-        const additionalValue = additionalHeaders[Headers.ContentType];
-        // Return the first non-undefined value, converting numbers or arrays to strings if necessary
-        if (additionalValue !== undefined) {
-            if (typeof additionalValue === 'number') {
-                return String(additionalValue);
-            }
-            else if (Array.isArray(additionalValue)) {
-                return additionalValue.join(', ');
-            }
-            else {
-                return additionalValue;
-            }
-        }
-        if (clientHeader !== undefined) {
-            return clientHeader;
-        }
-        return _default;
-    }
-    _getAgent(parsedUrl) {
-        let agent;
-        const proxyUrl = pm.getProxyUrl(parsedUrl);
-        const useProxy = proxyUrl && proxyUrl.hostname;
-        if (this._keepAlive && useProxy) {
-            agent = this._proxyAgent;
-        }
-        if (!useProxy) {
-            agent = this._agent;
-        }
-        // if agent is already assigned use that agent.
-        if (agent) {
-            return agent;
-        }
-        const usingSsl = parsedUrl.protocol === 'https:';
-        let maxSockets = 100;
-        if (this.requestOptions) {
-            maxSockets = this.requestOptions.maxSockets || http.globalAgent.maxSockets;
-        }
-        // This is `useProxy` again, but we need to check `proxyURl` directly for TypeScripts's flow analysis.
-        if (proxyUrl && proxyUrl.hostname) {
-            const agentOptions = {
-                maxSockets,
-                keepAlive: this._keepAlive,
-                proxy: Object.assign(Object.assign({}, ((proxyUrl.username || proxyUrl.password) && {
-                    proxyAuth: `${proxyUrl.username}:${proxyUrl.password}`
-                })), { host: proxyUrl.hostname, port: proxyUrl.port })
-            };
-            let tunnelAgent;
-            const overHttps = proxyUrl.protocol === 'https:';
-            if (usingSsl) {
-                tunnelAgent = overHttps ? tunnel.httpsOverHttps : tunnel.httpsOverHttp;
-            }
-            else {
-                tunnelAgent = overHttps ? tunnel.httpOverHttps : tunnel.httpOverHttp;
-            }
-            agent = tunnelAgent(agentOptions);
-            this._proxyAgent = agent;
-        }
-        // if tunneling agent isn't assigned create a new agent
-        if (!agent) {
-            const options = { keepAlive: this._keepAlive, maxSockets };
-            agent = usingSsl ? new https.Agent(options) : new http.Agent(options);
-            this._agent = agent;
-        }
-        if (usingSsl && this._ignoreSslError) {
-            // we don't want to set NODE_TLS_REJECT_UNAUTHORIZED=0 since that will affect request for entire process
-            // http.RequestOptions doesn't expose a way to modify RequestOptions.agent.options
-            // we have to cast it to any and change it directly
-            agent.options = Object.assign(agent.options || {}, {
-                rejectUnauthorized: false
-            });
-        }
-        return agent;
-    }
-    _getProxyAgentDispatcher(parsedUrl, proxyUrl) {
-        let proxyAgent;
-        if (this._keepAlive) {
-            proxyAgent = this._proxyAgentDispatcher;
-        }
-        // if agent is already assigned use that agent.
-        if (proxyAgent) {
-            return proxyAgent;
-        }
-        const usingSsl = parsedUrl.protocol === 'https:';
-        proxyAgent = new ProxyAgent(Object.assign({ uri: proxyUrl.href, pipelining: !this._keepAlive ? 0 : 1 }, ((proxyUrl.username || proxyUrl.password) && {
-            token: `Basic ${Buffer.from(`${proxyUrl.username}:${proxyUrl.password}`).toString('base64')}`
-        })));
-        this._proxyAgentDispatcher = proxyAgent;
-        if (usingSsl && this._ignoreSslError) {
-            // we don't want to set NODE_TLS_REJECT_UNAUTHORIZED=0 since that will affect request for entire process
-            // http.RequestOptions doesn't expose a way to modify RequestOptions.agent.options
-            // we have to cast it to any and change it directly
-            proxyAgent.options = Object.assign(proxyAgent.options.requestTls || {}, {
-                rejectUnauthorized: false
-            });
-        }
-        return proxyAgent;
-    }
-    _getUserAgentWithOrchestrationId(userAgent) {
-        const baseUserAgent = userAgent || 'actions/http-client';
-        const orchId = process.env['ACTIONS_ORCHESTRATION_ID'];
-        if (orchId) {
-            // Sanitize the orchestration ID to ensure it contains only valid characters
-            // Valid characters: 0-9, a-z, _, -, .
-            const sanitizedId = orchId.replace(/[^a-z0-9_.-]/gi, '_');
-            return `${baseUserAgent} actions_orchestration_id/${sanitizedId}`;
-        }
-        return baseUserAgent;
-    }
-    _performExponentialBackoff(retryNumber) {
-        return __awaiter(this, void 0, void 0, function* () {
-            retryNumber = Math.min(ExponentialBackoffCeiling, retryNumber);
-            const ms = ExponentialBackoffTimeSlice * Math.pow(2, retryNumber);
-            return new Promise(resolve => setTimeout(() => resolve(), ms));
-        });
-    }
-    _processResponse(res, options) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve, reject) => __awaiter(this, void 0, void 0, function* () {
-                const statusCode = res.message.statusCode || 0;
-                const response = {
-                    statusCode,
-                    result: null,
-                    headers: {}
-                };
-                // not found leads to null obj returned
-                if (statusCode === HttpCodes.NotFound) {
-                    resolve(response);
-                }
-                // get the result from the body
-                function dateTimeDeserializer(key, value) {
-                    if (typeof value === 'string') {
-                        const a = new Date(value);
-                        if (!isNaN(a.valueOf())) {
-                            return a;
-                        }
-                    }
-                    return value;
-                }
-                let obj;
-                let contents;
-                try {
-                    contents = yield res.readBody();
-                    if (contents && contents.length > 0) {
-                        if (options && options.deserializeDates) {
-                            obj = JSON.parse(contents, dateTimeDeserializer);
-                        }
-                        else {
-                            obj = JSON.parse(contents);
-                        }
-                        response.result = obj;
-                    }
-                    response.headers = res.message.headers;
-                }
-                catch (err) {
-                    // Invalid resource (contents not json);  leaving result obj null
-                }
-                // note that 3xx redirects are handled by the http layer.
-                if (statusCode > 299) {
-                    let msg;
-                    // if exception/error in body, attempt to get better error
-                    if (obj && obj.message) {
-                        msg = obj.message;
-                    }
-                    else if (contents && contents.length > 0) {
-                        // it may be the case that the exception is in the body message as string
-                        msg = contents;
-                    }
-                    else {
-                        msg = `Failed request: (${statusCode})`;
-                    }
-                    const err = new HttpClientError(msg, statusCode);
-                    err.result = response.result;
-                    reject(err);
-                }
-                else {
-                    resolve(response);
-                }
-            }));
-        });
-    }
-}
-const lowercaseKeys = (obj) => Object.keys(obj).reduce((c, k) => ((c[k.toLowerCase()] = obj[k]), c), {});
-//# sourceMappingURL=index.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/auth.js
-var auth_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-class BasicCredentialHandler {
-    constructor(username, password) {
-        this.username = username;
-        this.password = password;
-    }
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Basic ${Buffer.from(`${this.username}:${this.password}`).toString('base64')}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-class auth_BearerCredentialHandler {
-    constructor(token) {
-        this.token = token;
-    }
-    // currently implements pre-authorization
-    // TODO: support preAuth = false where it hooks on 401
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Bearer ${this.token}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-class PersonalAccessTokenCredentialHandler {
-    constructor(token) {
-        this.token = token;
-    }
-    // currently implements pre-authorization
-    // TODO: support preAuth = false where it hooks on 401
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Basic ${Buffer.from(`PAT:${this.token}`).toString('base64')}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-//# sourceMappingURL=auth.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/oidc-utils.js
-var oidc_utils_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-class oidc_utils_OidcClient {
-    static createHttpClient(allowRetry = true, maxRetry = 10) {
-        const requestOptions = {
-            allowRetries: allowRetry,
-            maxRetries: maxRetry
-        };
-        return new HttpClient('actions/oidc-client', [new BearerCredentialHandler(oidc_utils_OidcClient.getRequestToken())], requestOptions);
-    }
-    static getRequestToken() {
-        const token = process.env['ACTIONS_ID_TOKEN_REQUEST_TOKEN'];
-        if (!token) {
-            throw new Error('Unable to get ACTIONS_ID_TOKEN_REQUEST_TOKEN env variable');
-        }
-        return token;
-    }
-    static getIDTokenUrl() {
-        const runtimeUrl = process.env['ACTIONS_ID_TOKEN_REQUEST_URL'];
-        if (!runtimeUrl) {
-            throw new Error('Unable to get ACTIONS_ID_TOKEN_REQUEST_URL env variable');
-        }
-        return runtimeUrl;
-    }
-    static getCall(id_token_url) {
-        return oidc_utils_awaiter(this, void 0, void 0, function* () {
-            var _a;
-            const httpclient = oidc_utils_OidcClient.createHttpClient();
-            const res = yield httpclient
-                .getJson(id_token_url)
-                .catch(error => {
-                throw new Error(`Failed to get ID Token. \n 
-        Error Code : ${error.statusCode}\n 
-        Error Message: ${error.message}`);
-            });
-            const id_token = (_a = res.result) === null || _a === void 0 ? void 0 : _a.value;
-            if (!id_token) {
-                throw new Error('Response json body do not have ID Token field');
-            }
-            return id_token;
-        });
-    }
-    static getIDToken(audience) {
-        return oidc_utils_awaiter(this, void 0, void 0, function* () {
-            try {
-                // New ID Token is requested from action service
-                let id_token_url = oidc_utils_OidcClient.getIDTokenUrl();
-                if (audience) {
-                    const encodedAudience = encodeURIComponent(audience);
-                    id_token_url = `${id_token_url}&audience=${encodedAudience}`;
-                }
-                debug(`ID token url is ${id_token_url}`);
-                const id_token = yield oidc_utils_OidcClient.getCall(id_token_url);
-                setSecret(id_token);
-                return id_token;
-            }
-            catch (error) {
-                throw new Error(`Error message: ${error.message}`);
-            }
-        });
-    }
-}
-//# sourceMappingURL=oidc-utils.js.map
+// EXTERNAL MODULE: external "node:http"
+var external_node_http_ = __nccwpck_require__(7067);
 ;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/summary.js
-var summary_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+var __awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
         function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
@@ -43225,7 +42002,7 @@ class Summary {
      * @returns step summary file path
      */
     filePath() {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             if (this._filePath) {
                 return this._filePath;
             }
@@ -43269,7 +42046,7 @@ class Summary {
      * @returns {Promise<Summary>} summary instance
      */
     write(options) {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             const overwrite = !!(options === null || options === void 0 ? void 0 : options.overwrite);
             const filePath = yield this.filePath();
             const writeFunc = overwrite ? writeFile : appendFile;
@@ -43283,7 +42060,7 @@ class Summary {
      * @returns {Summary} summary instance
      */
     clear() {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             return this.emptyBuffer().write({ overwrite: true });
         });
     }
@@ -43516,12 +42293,12 @@ function toPlatformPath(pth) {
 //# sourceMappingURL=path-utils.js.map
 ;// CONCATENATED MODULE: external "string_decoder"
 const external_string_decoder_namespaceObject = require("string_decoder");
-// EXTERNAL MODULE: external "events"
-var external_events_ = __nccwpck_require__(4434);
+;// CONCATENATED MODULE: external "events"
+const external_events_namespaceObject = require("events");
 ;// CONCATENATED MODULE: external "child_process"
 const external_child_process_namespaceObject = require("child_process");
-// EXTERNAL MODULE: external "assert"
-var external_assert_ = __nccwpck_require__(2613);
+;// CONCATENATED MODULE: external "assert"
+const external_assert_namespaceObject = require("assert");
 ;// CONCATENATED MODULE: ./node_modules/@actions/io/lib/io-util.js
 var io_util_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
@@ -43998,7 +42775,7 @@ const toolrunner_IS_WINDOWS = process.platform === 'win32';
 /*
  * Class for running command line tools. Handles quoting and arg parsing in a platform agnostic way.
  */
-class ToolRunner extends external_events_.EventEmitter {
+class ToolRunner extends external_events_namespaceObject.EventEmitter {
     constructor(toolPath, args, options) {
         super();
         if (!toolPath) {
@@ -44496,7 +43273,7 @@ function argStringToArray(argString) {
     }
     return args;
 }
-class ExecState extends external_events_.EventEmitter {
+class ExecState extends external_events_namespaceObject.EventEmitter {
     constructor(options, toolPath) {
         super();
         this.processClosed = false; // tracks whether the process has exited and stdio is closed
@@ -44786,7 +43563,7 @@ function exportVariable(name, val) {
  * console.log(`Using token: ${apiToken}`); // Outputs: "Using token: ***"
  * ```
  */
-function core_setSecret(secret) {
+function setSecret(secret) {
     command_issueCommand('add-mask', {}, secret);
 }
 /**
@@ -44908,7 +43685,7 @@ function isDebug() {
  * Writes debug message to user log
  * @param message debug message
  */
-function core_debug(message) {
+function debug(message) {
     command_issueCommand('debug', {}, message);
 }
 /**
@@ -45112,7 +43889,7 @@ function prefixedLog(log, prefix) {
 const consoleLog = {
     info: (line) => info(inert(line)),
     warn: (line) => warning(inert(line)),
-    debug: (line) => core_debug(inert(line)),
+    debug: (line) => debug(inert(line)),
 };
 /**
  * One line that the runner takes as text: `::name::` at its start and `##[name]` anywhere in it are commands
@@ -45452,7 +44229,7 @@ function makeRun(signal, state) {
         github,
         state,
         inputs(define) {
-            const reader = new InputReader(readInputs(), core_setSecret);
+            const reader = new InputReader(readInputs(), setSecret);
             const inputs = define(reader);
             reader.finish();
             return inputs;
@@ -45502,6 +44279,8 @@ class StateFile {
     }
 }
 
+;// CONCATENATED MODULE: external "node:dns/promises"
+const external_node_dns_promises_namespaceObject = require("node:dns/promises");
 ;// CONCATENATED MODULE: ./src/dns/domain-name.ts
 /** A label of a host name, or one with underscores as in `_dmarc`; lower case. */
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?$/;
@@ -45546,14 +44325,13 @@ function upToZone(name, zone) {
     return names;
 }
 
-;// CONCATENATED MODULE: external "node:dns/promises"
-const external_node_dns_promises_namespaceObject = require("node:dns/promises");
 ;// CONCATENATED MODULE: external "node:dgram"
 const external_node_dgram_namespaceObject = require("node:dgram");
 // EXTERNAL MODULE: external "node:net"
 var external_node_net_ = __nccwpck_require__(7030);
 // EXTERNAL MODULE: ./node_modules/dns-packet/index.js
 var dns_packet = __nccwpck_require__(4894);
+var dns_packet_namespaceObject = /*#__PURE__*/__nccwpck_require__.t(dns_packet, 2);
 ;// CONCATENATED MODULE: ./src/dns/record.ts
 
 
@@ -45587,7 +44365,14 @@ function parseValue(type, text) {
 function sameValues(a, b) {
     return a.length === b.length && [...a].sort().join() === [...b].sort().join();
 }
+/** Whether two record sets of one name and type hold the same values under the same TTL, which a proxy chooses itself. */
+function isSameSet(a, b) {
+    const isProxied = a.proxied === true;
+    return (isProxied === (b.proxied === true) && (isProxied || a.ttl === b.ttl) && sameValues(a.values, b.values));
+}
 const formatValues = (values) => values.length === 0 ? 'nothing' : values.join(', ');
+/** Seconds, and whether the provider has chosen them. */
+const formatTtl = ({ ttl, autoTtl }) => `${ttl}${autoTtl ? ' (auto)' : ''}`;
 
 ;// CONCATENATED MODULE: ./src/dns/query.ts
 
@@ -45652,11 +44437,13 @@ function readAnswer(message, { name, type, recurse }) {
     // A resolver gives the chain of CNAMEs before the addresses; a name server its own records only.
     const found = (message.answers ?? []).filter((answer) => answer.type === type && (recurse || answer.name.toLowerCase() === name));
     const ttls = found.map(({ ttl }) => ttl ?? 0);
+    const soa = type === 'SOA' ? found[0]?.data : undefined;
     return {
         rcode: message.rcode,
         authoritative: message.flag_aa,
         values: found.map(({ data }) => readValue(type, data)),
         ttl: ttls.length === 0 ? undefined : Math.min(...ttls),
+        ...(soa === undefined ? {} : { soa: { refresh: soa.refresh, retry: soa.retry } }),
     };
 }
 function readValue(type, data) {
@@ -45704,30 +44491,44 @@ async function overUdp(server, bytes, wanted, timeout, signal) {
     }
 }
 async function overTcp(server, id, question, signal) {
-    const bytes = encode(id, question);
-    const length = Buffer.alloc(2);
-    length.writeUInt16BE(bytes.length);
-    const socket = (0,external_node_net_.connect)({
-        host: server.ip,
-        port: server.port,
-        signal: AbortSignal.any([signal, AbortSignal.timeout(TCP_TIMEOUT_MS)]),
-    });
+    const [bytes] = await exchangeOverTcp(server, [encode(id, question)], TCP_TIMEOUT_MS, signal);
+    const answer = bytes && decode(bytes);
+    if (answer && accepts(id, question)(answer))
+        return answer;
+    throw new DnsQueryError(`${formatEndpoint(server)} answers something else`, 'EBADRESP');
+}
+/**
+ * Sends messages with different ids over one connection and gives back their answers, in the order of the messages.
+ * Throws `DnsQueryError` when not all of them come within `timeout` milliseconds.
+ */
+async function exchangeOverTcp(server, messages, timeout, signal) {
+    const wanted = messages.map((message) => message.readUInt16BE(0));
+    const answers = new Map();
+    const late = AbortSignal.timeout(timeout);
+    const socket = (0,external_node_net_.connect)({ host: server.ip, port: server.port, signal: AbortSignal.any([signal, late]) });
+    socket.setNoDelay();
     try {
         return await new Promise((resolve, reject) => {
             let received = Buffer.alloc(0);
-            socket.on('error', (error) => reject(queryError(server, error)));
-            socket.on('close', () => reject(noAnswer(server, TCP_TIMEOUT_MS)));
+            socket.on('error', (error) => reject(late.aborted ? noAnswer(server, timeout) : queryError(server, error)));
+            socket.on('close', () => reject(new DnsQueryError(`${formatEndpoint(server)} closed the connection without an answer`, 'ECONNRESET')));
             socket.on('data', (part) => {
                 received = Buffer.concat([received, part]);
-                if (received.length < 2 || received.length < 2 + received.readUInt16BE(0))
-                    return;
-                const answer = decode(received.subarray(2, 2 + received.readUInt16BE(0)));
-                if (answer && accepts(id, question)(answer))
-                    resolve(answer);
-                else
-                    reject(new DnsQueryError(`${formatEndpoint(server)} answers something else`, 'EBADRESP'));
+                while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+                    const message = received.subarray(2, 2 + received.readUInt16BE(0));
+                    received = received.subarray(2 + message.length);
+                    if (message.length >= 12)
+                        answers.set(message.readUInt16BE(0), message);
+                }
+                const found = wanted.flatMap((id) => answers.get(id) ?? []);
+                if (found.length === wanted.length)
+                    resolve(found);
             });
-            socket.write(Buffer.concat([length, bytes]));
+            for (const message of messages) {
+                const length = Buffer.alloc(2);
+                length.writeUInt16BE(message.length);
+                socket.write(Buffer.concat([length, message]));
+            }
         });
     }
     finally {
@@ -45760,14 +44561,13 @@ const parseIp = (text) => parseValue('A', text) ?? parseValue('AAAA', text);
 
 
 
+
 /**
  * The name servers that the zone is delegated to, which must be its provider's; addresses from the zone or from a
  * resolver.
  */
 async function zoneNameServers(provider, zone, resolvers, context) {
-    const resolver = new external_node_dns_promises_namespaceObject.Resolver({ timeout: 3_000, tries: 2 });
-    if (resolvers.length > 0)
-        resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`));
+    const resolver = resolverOf(resolvers);
     const names = await delegatedTo(provider, zone, resolver, context);
     return await Promise.all(names.map(async (name) => {
         const own = isWithin(name, zone.name) ? await provider.readRecordSets(zone, [name], context) : [];
@@ -45776,11 +44576,17 @@ async function zoneNameServers(provider, zone, resolvers, context) {
         return { name, addresses: found.map((ip) => ({ ip, port: 53 })) };
     }));
 }
+/** Asks these resolvers; the system's where there are none. */
+function resolverOf(resolvers) {
+    const resolver = new external_node_dns_promises_namespaceObject.Resolver({ timeout: 3_000, tries: 2 });
+    if (resolvers.length > 0)
+        resolver.setServers(resolvers.map(({ ip, port }) => `${ip.includes(':') ? `[${ip}]` : ip}:${port}`));
+    return resolver;
+}
 /** A zone that is kept at a provider but served by another one would be flipped for nobody. */
 async function delegatedTo(provider, zone, resolver, context) {
     const plain = (name) => name.toLowerCase().replace(/\.$/, '');
-    const sets = await provider.readRecordSets(zone, [zone.name], context);
-    const own = (sets.find(({ type }) => type === 'NS')?.values ?? []).map(plain);
+    const own = (zone.nameServers ?? (await nsRecords(provider, zone, context))).map(plain);
     let delegated;
     try {
         delegated = (await resolver.resolveNs(zone.name)).map(plain).sort();
@@ -45800,6 +44606,11 @@ async function delegatedTo(provider, zone, resolver, context) {
         hint: 'flip the records where the zone is served from; if you know better, name the servers in `nameservers`',
     });
 }
+async function nsRecords(provider, zone, context) {
+    const sets = await provider.readRecordSets(zone, [zone.name], context);
+    return sets.find(({ type }) => type === 'NS')?.values ?? [];
+}
+/** None where the name has none, or the resolver does not answer. */
 async function addressesOf(name, resolver) {
     const found = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
     return found.flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
@@ -45826,21 +44637,11 @@ const NO_ROUTE = ['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EAFNOSUPPORT'
 /** Undefined when there is no route to that address (IPv6 from many runners). */
 async function differencesAt(address, expected, context) {
     const differences = [];
-    for (const { name, type, values, ttl } of expected) {
-        if (!isRecordType(type))
-            throw new TypeError(`${type} is not proven`);
-        const at = formatEndpoint(address);
+    for (const set of expected) {
         try {
-            const answer = await askServer(address, { name, type }, context);
-            if (answer.rcode !== 'NOERROR')
-                differences.push(`${at} answers ${answer.rcode} for ${name} ${type}`);
-            else if (!answer.authoritative)
-                differences.push(`${at} does not answer ${name} by its own authority`);
-            else if (!sameValues(answer.values, values)) {
-                differences.push(`${at} has ${name} ${type} ${formatValues(answer.values)}, not ${formatValues(values)}`);
-            }
-            else if (answer.ttl !== ttl)
-                differences.push(`${at} has ${name} ${type} with TTL ${answer.ttl}, not ${ttl}`);
+            const difference = await differenceAt(address, set, context);
+            if (difference !== undefined)
+                differences.push(`${formatEndpoint(address)} ${difference}`);
         }
         catch (error) {
             if (!(error instanceof DnsQueryError))
@@ -45852,32 +44653,108 @@ async function differencesAt(address, expected, context) {
     }
     return differences;
 }
+async function differenceAt(address, { name, type, values, ttl, proxied }, context) {
+    if (!isRecordType(type))
+        throw new TypeError(`${type} is not proven`);
+    // A proxied name has addresses of the provider's own, whatever its record says.
+    const answer = await askServer(address, { name, type: proxied ? 'A' : type }, context);
+    if (answer.rcode !== 'NOERROR')
+        return `answers ${answer.rcode} for ${name} ${type}`;
+    if (!answer.authoritative)
+        return `does not answer ${name} by its own authority`;
+    if (proxied)
+        return answer.values.length > 0 ? undefined : `has no address for ${name}, which is proxied`;
+    if (!sameValues(answer.values, values))
+        return `has ${name} ${type} ${formatValues(answer.values)}, not ${formatValues(values)}`;
+    return answer.ttl === ttl ? undefined : `has ${name} ${type} with TTL ${answer.ttl}, not ${ttl}`;
+}
+/** A log that stands still looks like a run that hangs. */
+const REMINDER_MS = 30_000;
+/** Five rounds; long enough where a change is told to the secondaries (NOTIFY). */
+const PROOF = { rounds: 5, intervalMs: 1_000, timeoutMs: 120_000 };
+const SHORTEST_PAUSE_MS = 50;
+/**
+ * The pause before the next round, in ms. Before all agree it is a tenth of the time waited: no change is seen much
+ * later than it comes. From then on it depends on how long it took until they agreed: the rounds that confirm it take
+ * a quarter of that time together, since where changes travel slowly, stragglers come late.
+ */
+function pauseInProof(policy, waitedMs, agreedAfterMs) {
+    const wanted = agreedAfterMs === undefined ? waitedMs / 10 : agreedAfterMs / 4 / (policy.rounds - 1);
+    return Math.min(policy.intervalMs, Math.max(SHORTEST_PAUSE_MS, wanted));
+}
 /** Waits until every name server answers with the record sets, several rounds in a row. */
 async function proveAtNameServers(servers, expected, policy, context) {
     const { clock, log, signal } = context;
     const start = clock.monotonic();
     let inARow = 0;
     let since = clock.now();
+    let agreedAfter;
     let shown = '';
+    let next = REMINDER_MS;
     for (let rounds = 1;; rounds++) {
         const round = await askNameServers(servers, expected, context);
+        const waited = clock.monotonic() - start;
         if (inARow === 0)
             since = clock.now();
         inARow = round.agreed ? inARow + 1 : 0;
         if (inARow >= policy.rounds)
             return { at: since, rounds, unchecked: round.unchecked };
+        agreedAfter = round.agreed ? (agreedAfter ?? waited) : undefined;
         const text = round.differences.join('; ');
         if (text !== '' && text !== shown)
             log.info(`waiting for the name servers: ${text}`);
+        else if (text !== '' && waited >= next)
+            log.info(`still waiting for the name servers, ${formatDuration(waited)} by now: ${text}`);
+        while (next <= waited)
+            next += REMINDER_MS;
         shown = text;
-        if (clock.monotonic() - start >= policy.timeoutMs) {
+        if (waited >= policy.timeoutMs) {
             throw new Failure(`the name servers did not agree within ${policy.timeoutMs / 1_000} s`, {
                 seen: text,
                 hint: 'a secondary may not get its updates (NOTIFY, zone transfers): look at the log of the one named above',
             });
         }
-        await clock.sleep(Math.min(policy.intervalMs, 50 * 2 ** Math.min(rounds - 1, 10)), signal);
+        await clock.sleep(pauseInProof(policy, waited, agreedAfter), signal);
     }
+}
+
+// EXTERNAL MODULE: external "node:tls"
+var external_node_tls_ = __nccwpck_require__(1692);
+// EXTERNAL MODULE: ./node_modules/undici/index.js
+var undici = __nccwpck_require__(6752);
+;// CONCATENATED MODULE: ./src/health/check.ts
+/** Parses `200`, `200-399` or `200,301-302`; undefined when it is anything else. */
+function parseStatusRanges(text) {
+    const ranges = text.split(',').map((part) => {
+        const match = /^\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*$/.exec(part);
+        return match && { from: Number(match[1]), to: Number(match[2] ?? match[1]) };
+    });
+    return ranges.every((range) => range !== null && range.from <= range.to)
+        ? ranges
+        : undefined;
+}
+/**
+ * Checks a URL with placeholders; returns what is wrong with it, or undefined.
+ * `known` are the placeholders that have a value where the URL will be used.
+ */
+function urlProblem(url, known) {
+    for (const [placeholder, name] of url.matchAll(/\{([^{}]*)\}/g)) {
+        if (!known.some((one) => one === name)) {
+            const list = known.map((one) => `{${one}}`).join(', ');
+            return `'${placeholder}' is not a placeholder here${list ? ` (there are ${list})` : ''}`;
+        }
+    }
+    const samples = { address: '192.0.2.1:80', ip: '192.0.2.1', port: '80', name: 'node' };
+    const parsed = URL.canParse(check_expandUrl(url, samples)) ? new URL(check_expandUrl(url, samples)) : undefined;
+    if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
+        return 'is not an http:// or https:// URL';
+    if (parsed.username || parsed.password)
+        return 'must not hold a user or password';
+    return undefined;
+}
+/** Puts the values into a URL that `urlProblem` has accepted. */
+function check_expandUrl(url, values) {
+    return url.replaceAll(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
 ;// CONCATENATED MODULE: ./src/health/poll.ts
@@ -45924,409 +44801,6 @@ function describeAnswer({ ok, status, error, body }) {
     if (body)
         parts.push(`'${body}'`);
     return parts.join(', ');
-}
-
-;// CONCATENATED MODULE: ./src/dns/tail.ts
-
-
-
-
-
-
-const INTERVAL_MS = 1_000;
-/** Failures in a row that are no hiccup. */
-const LIMIT = 3;
-/** Good answers of a resolver in a row: one with several backends answers old and new by turns. */
-const ROUNDS = 3;
-const RESOLVER_GRACE_MS = 30_000;
-/** Keeps checking after the flip: machines, name servers, resolvers. Throws when one of them goes bad. */
-async function watchTail(options, context) {
-    const { clock, signal, log } = context;
-    const start = clock.monotonic();
-    const resolverDeadline = options.oldTtl * 1_000 + RESOLVER_GRACE_MS;
-    const pending = new Map(options.resolvers.map((resolver) => [resolver, 0]));
-    let badInARow = 0;
-    if (pending.size > 0)
-        log.info(`waiting for ${options.resolvers.map(formatEndpoint).join(', ')} (old TTL ${options.oldTtl} s)`);
-    if (options.watchMs > 0)
-        log.info(`watching for ${options.watchMs / 1_000} s`);
-    while (pending.size > 0 || clock.monotonic() - start < options.watchMs) {
-        const bad = await checkOnce(options, context);
-        badInARow = bad.length > 0 ? badInARow + 1 : 0;
-        if (bad.length > 0)
-            log.info(`watching: ${bad.join('; ')}`);
-        if (badInARow >= LIMIT)
-            throw new Failure('what was flipped went bad while it was watched', { seen: bad.join('\n  ') });
-        const stale = [];
-        for (const [resolver, good] of pending) {
-            const difference = await differenceAt(resolver, options.expected, context);
-            pending.set(resolver, difference === undefined ? good + 1 : 0);
-            if (difference !== undefined)
-                stale.push(difference);
-            else if (good + 1 >= ROUNDS)
-                pending.delete(resolver);
-        }
-        if (pending.size > 0 && clock.monotonic() - start > resolverDeadline) {
-            throw new Failure('a resolver does not come to answer with the new values', {
-                seen: stale.join('; '),
-                hint: 'it may follow other name servers than `nameservers`, or keep answers for longer than their TTL',
-            });
-        }
-        await clock.sleep(Math.min(INTERVAL_MS, Math.max(50, options.watchMs / 10)), signal);
-    }
-}
-async function checkOnce({ servers, expected, probes }, context) {
-    const [{ differences }, answers] = await Promise.all([
-        askNameServers(servers, expected, context),
-        Promise.all(probes.map(({ probe }) => probe(context.signal))),
-    ]);
-    throwIfCancelled(context.signal);
-    const unwell = probes.flatMap(({ url, address }, index) => {
-        const answer = answers[index];
-        return answer && !answer.ok ? [`${url} at ${address}: ${describeAnswer(answer)}`] : [];
-    });
-    return [...differences, ...unwell];
-}
-async function differenceAt(resolver, expected, context) {
-    for (const { name, type, values } of expected) {
-        if (!isRecordType(type))
-            continue;
-        try {
-            const answer = await askServer(resolver, { name, type, recurse: true }, context);
-            if (!sameValues(answer.values, values)) {
-                return `${formatEndpoint(resolver)} has ${name} ${type} ${formatValues(answer.values)}`;
-            }
-        }
-        catch (error) {
-            throwIfCancelled(context.signal);
-            return describeError(error);
-        }
-    }
-    return undefined;
-}
-
-;// CONCATENATED MODULE: ./src/dns/provider.ts
-
-/** A record set was not what was to be replaced: somebody else has changed it. Nothing was written. */
-class RecordChanged extends Failure {
-    name = 'RecordChanged';
-}
-
-;// CONCATENATED MODULE: ./src/dns/writes.ts
-
-
-
-const isSet = (a, b) => a !== undefined && sameValues(a.values, b.values);
-async function readOne(provider, zone, { name, type }, context) {
-    return (await provider.readRecordSets(zone, [name], context)).find((set) => set.type === type);
-}
-/** Reads where each write stands. Rejects only when cancelled. */
-async function standingOf(provider, zone, writes, context) {
-    const found = [];
-    for (const write of writes) {
-        try {
-            found.push(standing(write, await readOne(provider, zone, write.after, context)));
-        }
-        catch (error) {
-            context.signal.throwIfAborted();
-            found.push({ write, standing: 'unknown', note: describeError(error) });
-        }
-    }
-    return found;
-}
-function standing(write, current) {
-    if (isSet(current, write.after))
-        return { write, standing: 'new' };
-    if (isSet(current, write.before))
-        return { write, standing: 'old' };
-    return { write, standing: 'other', note: `it is ${formatValues(current?.values ?? [])}` };
-}
-/**
- * Writes back what was there, the last write first, and only where the record still holds what was written.
- * Never stops at one that fails.
- */
-async function revertWrites(provider, zone, writes, context) {
-    const results = [];
-    for (const write of [...writes].reverse()) {
-        const { before, after } = write;
-        const [now] = await standingOf(provider, zone, [write], context);
-        if (now === undefined || now.standing !== 'new') {
-            results.unshift(now ?? { write, standing: 'unknown' });
-            continue;
-        }
-        try {
-            await provider.writeRecordSet(zone, after, before, context);
-            context.log.info(`${before.name} ${before.type}: back to ${formatValues(before.values)}`);
-            results.unshift({ write, standing: 'reverted' });
-        }
-        catch (error) {
-            const changed = error instanceof RecordChanged;
-            results.unshift({ write, standing: changed ? 'other' : 'unknown', note: describeError(error) });
-        }
-    }
-    return results;
-}
-const MEANING = {
-    new: 'holds the new value',
-    old: 'holds the old value',
-    reverted: 'is back at the old value',
-    other: 'was changed by somebody else and left alone',
-    unknown: 'could not be read or written: look at it',
-};
-/** A line per record, for people. */
-function describeStanding({ write: { before, after }, standing: state, note, }) {
-    const values = state === 'new' ? after.values : before.values;
-    const shown = state === 'other' || state === 'unknown' ? '' : ` (${formatValues(values)})`;
-    return `${before.name} ${before.type} ${MEANING[state]}${shown}${note ? ` (${note.replaceAll('\n', ' ')})` : ''}`;
-}
-
-;// CONCATENATED MODULE: ./src/dns/flip.ts
-
-
-
-
-
-
-/** Three rounds. */
-const PROOF = { rounds: 3, intervalMs: 1_000, timeoutMs: 120_000 };
-/** The record set that is to be there in the end. */
-const nextOf = ({ change, current, verdict }) => verdict === 'done' ? current : { ...current, values: change.to, ttl: change.ttl ?? current.ttl };
-/**
- * Before anything is written, every name server must be asked and say what the provider's API says: otherwise it is
- * another zone that is served, and no write would be proven.
- */
-async function checkNameServers(servers, steps, context) {
-    const none = servers.length === 0 || servers.some(({ addresses }) => addresses.length === 0);
-    const current = steps.map((step) => step.current);
-    const asked = async () => await askNameServers(servers, current, context);
-    let round = await asked();
-    // A name server may still be on its way to what was written a moment ago.
-    for (let attempt = 1; attempt < 4 && !round.agreed && !none; attempt++) {
-        await context.clock.sleep(250 * 2 ** attempt, context.signal);
-        round = await asked();
-    }
-    if (round.agreed && !none)
-        return;
-    const unnamed = servers
-        .filter(({ addresses }) => addresses.length === 0)
-        .map(({ name }) => `${name} has no address`);
-    throw new Failure("the zone's name servers do not say what its provider says", {
-        seen: [...unnamed, ...round.differences].join('\n  ') || 'the zone has no NS records',
-        state: 'nothing was changed.',
-        hint: 'the zone may be delegated elsewhere, a secondary may lag, or a firewall may keep this runner out; name the servers to be asked in `nameservers` (<ip> or <ip>:<port>, a line each)',
-    });
-}
-/** Writes, proves, verifies and watches; on failure goes back where that is asked for. Rejects only when cancelled. */
-async function flip(options, context) {
-    const writes = [];
-    const names = [...new Set(options.steps.map(({ change }) => change.name))];
-    const canary = names.slice(0, options.canary);
-    const rest = names.slice(options.canary);
-    let provenAt;
-    let unchecked = [];
-    try {
-        for (const [title, wave] of [
-            ['canary', canary],
-            ['rest', rest],
-        ]) {
-            if (wave.length === 0)
-                continue;
-            context.log.info(`${title}: ${wave.join(', ')}`);
-            const proof = await flipWave(options, wave, writes, context);
-            provenAt = proof.at;
-            unchecked = proof.unchecked;
-            const goesAhead = wave === canary || canary.length === 0;
-            if (goesAhead && options.verify)
-                await options.verify(wave);
-        }
-        await watchTail({ ...options, expected: options.steps.map(nextOf), oldTtl: longestTtl(options.steps) }, context);
-        if (options.afterFlip)
-            await options.afterFlip(names);
-    }
-    catch (error) {
-        // The settle step takes over.
-        if (error instanceof Cancelled || !(error instanceof Failure))
-            throw error;
-        return { ...(await goBack(options, writes, error, context)), safeFrom: undefined, unchecked };
-    }
-    const written = writes.map((write) => ({ write, standing: 'new' }));
-    const safeFrom = provenAt === undefined ? undefined : provenAt + longestTtl(options.steps) * 1_000;
-    return { records: written, safeFrom, unchecked, failure: undefined };
-}
-const longestTtl = (steps) => Math.max(0, ...steps.map(({ current }) => current.ttl));
-async function flipWave({ steps, provider, zone, servers, onWrite }, names, writes, context) {
-    const wave = steps.filter(({ change }) => names.includes(change.name));
-    for (const step of wave) {
-        const write = { before: step.current, after: nextOf(step) };
-        const { name, type, values } = write.after;
-        if (step.verdict === 'done') {
-            context.log.info(`${name} ${type}: is ${formatValues(values)} already`);
-            continue;
-        }
-        throwIfCancelled(context.signal);
-        onWrite([...writes, write]);
-        writes.push(write);
-        // A request broken off by a cancel may still be carried out, after the settle step has looked: it has its end.
-        const uncut = { ...context, signal: new AbortController().signal };
-        await provider.writeRecordSet(zone, write.before, write.after, uncut);
-        context.log.info(`${name} ${type}: ${formatValues(write.before.values)} -> ${formatValues(values)}`);
-    }
-    const proof = await proveAtNameServers(servers, wave.map(nextOf), PROOF, context);
-    context.log.info(`every name server answers with the new values (${proof.rounds} rounds)`);
-    for (const address of proof.unchecked)
-        context.log.warn(`unchecked, this machine has no route there: ${address}`);
-    return proof;
-}
-async function goBack({ provider, zone, servers, onFailure }, writes, failure, context) {
-    context.log.info(`failed: ${failure.message}`);
-    const records = onFailure === 'revert'
-        ? await revertWrites(provider, zone, writes, context)
-        : await standingOf(provider, zone, writes, context);
-    const back = records.filter(({ standing }) => standing === 'reverted').map(({ write }) => write.before);
-    const lines = records.map(describeStanding);
-    if (back.length > 0)
-        lines.push(await provenBack(servers, back, context));
-    return {
-        records,
-        failure: new Failure(failure.message, {
-            ...failure.details,
-            cause: failure,
-            state: lines.length === 0 ? 'nothing was changed.' : `\n  ${lines.join('\n  ')}`,
-            hint: failure.details.hint ?? 'put right what is named above, then run the job again: it goes on from here',
-        }),
-    };
-}
-/** Whether the name servers say the old values again, as a line. */
-async function provenBack(servers, sets, context) {
-    try {
-        await proveAtNameServers(servers, sets, PROOF, context);
-        return 'every name server answers with the old values again';
-    }
-    catch (error) {
-        if (error instanceof Cancelled)
-            throw error;
-        return `not every name server answers with the old values yet: ${describeError(error).replaceAll('\n', ' ')}`;
-    }
-}
-
-;// CONCATENATED MODULE: ./src/dns/plan.ts
-
-
-/** Decides for each change whether it is to be written, is done, or must not be touched. */
-function makePlan(changes, observed, zone) {
-    const steps = [];
-    const problems = [];
-    for (const change of changes) {
-        const sets = observed.get(change.name) ?? [];
-        const current = sets.find(({ type }) => type === change.type);
-        const found = problemOf(change, current, sets, changes, observed, zone);
-        if (found !== undefined) {
-            problems.push({ name: change.name, type: change.type, what: found, current, change });
-        }
-        else if (current !== undefined) {
-            steps.push({ change, current, verdict: isDone(change, current) ? 'done' : 'write' });
-        }
-    }
-    return { steps, problems };
-}
-const isDone = (change, current) => sameValues(current.values, change.to);
-function problemOf(change, current, sets, changes, observed, zone) {
-    const cut = upToZone(change.name, zone).find((name) => observed.get(name)?.some(({ type }) => type === 'NS'));
-    if (cut !== undefined)
-        return `is not this zone's to say: ${cut} is delegated to name servers of its own, change it there`;
-    if (current === undefined)
-        return absence(change, sets, observed, zone);
-    if (current.obstacle !== undefined)
-        return `${current.obstacle}: it is left alone`;
-    const extra = sets.find(({ type }) => type === 'ALIAS' || type === 'ANAME' || type === 'LUA');
-    if (extra)
-        return `has a record of type ${extra.type} beside it (${formatValues(extra.values)}), which is not changed`;
-    if (!sameValues(current.values, change.from) && !isDone(change, current))
-        return difference(change, current);
-    return leftBehind(change, sets, changes);
-}
-/** Why there is no record set of that type to be changed. */
-function absence({ name, type }, sets, observed, zone) {
-    const alias = sets.find((set) => ['CNAME', 'ALIAS', 'ANAME', 'LUA'].includes(set.type));
-    if (alias?.type === 'CNAME') {
-        return `is not there: the name is a CNAME to ${formatValues(alias.values)}; change that name instead, or the CNAME`;
-    }
-    if (alias)
-        return `is not there: the name has a record of type ${alias.type}, which is not changed`;
-    const other = sets.filter((set) => ['A', 'AAAA'].includes(set.type));
-    if (other.length > 0)
-        return `is not there: the name has ${other.map((set) => set.type).join(' and ')} only`;
-    if (sets.length === 0) {
-        const wildcard = wildcardsAbove(name, zone).find((one) => (observed.get(one) ?? []).length > 0);
-        if (wildcard)
-            return `is not there: answers for it come from ${wildcard}; make a record of its own with the old value first`;
-    }
-    return `is not there: records are changed, never made; is '${name}' the right name, and ${type} its type?`;
-}
-function difference({ from, to }, current) {
-    const missing = from.filter((value) => !current.values.includes(value));
-    const more = current.values.filter((value) => !from.includes(value));
-    const why = missing.length === 0
-        ? `has more values than expected (${formatValues(more)}): name all of them`
-        : 'was changed by somebody else, or `records` is wrong';
-    return `is ${formatValues(current.values)}, neither the old (${formatValues(from)}) nor the new (${formatValues(to)}): it ${why}`;
-}
-/** Records that would go on leading some clients to the old machine. */
-function leftBehind({ name, type, from }, sets, changes) {
-    if (type === 'CNAME')
-        return undefined;
-    const v6 = sets.find((set) => set.type === 'AAAA');
-    if (v6 && !changes.some((change) => change.name === name && change.type === 'AAAA')) {
-        const values = v6.values.join(',');
-        return `leaves AAAA ${formatValues(v6.values)} behind, by which IPv6 clients stay where they are: add a line '${name}. AAAA ${values} -> <new>' (or '-> ${values}' if it leads to the new machine already)`;
-    }
-    const hints = sets
-        .filter((set) => set.type === 'HTTPS' || set.type === 'SVCB')
-        .flatMap((set) => set.values.filter((value) => from.some((old) => hintsAt(value, old))));
-    if (hints[0])
-        return `leaves an HTTPS record with the old address as hint behind (${hints[0]}): take the hint out first`;
-    return undefined;
-}
-/** Whether an HTTPS record in presentation form (RFC 9460, section 2.1) carries an address as a hint. */
-function hintsAt(record, address) {
-    return [...record.matchAll(/ipv[46]hint="?([^"\s]+)/gi)].some(([, list = '']) => list.toLowerCase().split(',').includes(address));
-}
-
-// EXTERNAL MODULE: external "node:tls"
-var external_node_tls_ = __nccwpck_require__(1692);
-;// CONCATENATED MODULE: ./src/health/check.ts
-/** Parses `200`, `200-399` or `200,301-302`; undefined when it is anything else. */
-function parseStatusRanges(text) {
-    const ranges = text.split(',').map((part) => {
-        const match = /^\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*$/.exec(part);
-        return match && { from: Number(match[1]), to: Number(match[2] ?? match[1]) };
-    });
-    return ranges.every((range) => range !== null && range.from <= range.to)
-        ? ranges
-        : undefined;
-}
-/**
- * Checks a URL with placeholders; returns what is wrong with it, or undefined.
- * `known` are the placeholders that have a value where the URL will be used.
- */
-function urlProblem(url, known) {
-    for (const [placeholder, name] of url.matchAll(/\{([^{}]*)\}/g)) {
-        if (!known.some((one) => one === name)) {
-            const list = known.map((one) => `{${one}}`).join(', ');
-            return `'${placeholder}' is not a placeholder here${list ? ` (there are ${list})` : ''}`;
-        }
-    }
-    const samples = { address: '192.0.2.1:80', ip: '192.0.2.1', port: '80', name: 'node' };
-    const parsed = URL.canParse(check_expandUrl(url, samples)) ? new URL(check_expandUrl(url, samples)) : undefined;
-    if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
-        return 'is not an http:// or https:// URL';
-    if (parsed.username || parsed.password)
-        return 'must not hold a user or password';
-    return undefined;
-}
-/** Puts the values into a URL that `urlProblem` has accepted. */
-function check_expandUrl(url, values) {
-    return url.replaceAll(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/tunnel.ts
@@ -46464,7 +44938,29 @@ function firstLine(text) {
     return (text.split('\n').find((line) => line.trim() !== '') ?? '').trim().slice(0, 200);
 }
 
+// EXTERNAL MODULE: external "node:dns"
+var external_node_dns_ = __nccwpck_require__(610);
+;// CONCATENATED MODULE: ./src/dns/resolver.ts
+
+
+/** How a connection finds its host, as the world does: through these resolvers, or as this machine does. */
+function lookupThrough(resolvers) {
+    if (resolvers.length === 0)
+        return external_node_dns_.lookup;
+    const resolver = resolverOf(resolvers);
+    return (host, options, callback) => {
+        Promise.any([resolver.resolve4(host), resolver.resolve6(host)]).then(([address = '']) => {
+            const family = address.includes(':') ? 6 : 4;
+            if (options.all)
+                callback(null, [{ address, family }]);
+            else
+                callback(null, address, family);
+        }, (error) => callback(error.errors[0], ''));
+    };
+}
+
 ;// CONCATENATED MODULE: ./src/dns/preflight.ts
+
 
 
 
@@ -46492,6 +44988,14 @@ async function liveProbes(changes, check) {
     });
     return (await Promise.all(probes)).flat();
 }
+/** A probe for each name by way of the addresses that the world has for it: those of a provider that proxies it. */
+function edgeProbes(names, check, resolvers) {
+    return [...new Set(names)].map((name) => {
+        const url = check_expandUrl(check.url, { name });
+        const open = () => new undici/* Agent */.g6({ connect: { lookup: lookupThrough(resolvers) } });
+        return { name, address: "its provider's proxy", url, probe: makeHttpProbe(check, url, open) };
+    });
+}
 /** Host, SNI and the check of the certificate stay those of the URL. */
 function agentFor(address) {
     const family = (0,external_node_net_.isIPv6)(address) ? 6 : 4;
@@ -46511,14 +45015,31 @@ async function preflight_addressesOf(name, target) {
         });
     }
 }
+/** Asks each until it was good twice, or the time is over. */
+async function askAll(probes, context, policy = POLICY) {
+    return await Promise.all(probes.map(async (live) => {
+        const log = prefixedLog(context.log, `${live.url} at ${live.address}`);
+        const { healthy, last } = await pollHealth(live.probe, policy, { ...context, log });
+        return { live, healthy, last };
+    }));
+}
+/** Throws unless all are good within `timeoutMs`: these names lead there now. */
+async function expectServing(probes, timeoutMs, context) {
+    const quiet = { ...context, log: { ...context.log, info: context.log.debug } };
+    const answers = await askAll(probes, quiet, { ...POLICY, timeoutMs });
+    const bad = answers.filter(({ healthy }) => !healthy);
+    if (bad.length === 0)
+        return;
+    throw new Failure('the new target does not serve the names that lead to it', {
+        seen: bad.map(({ live, last }) => `${live.url} at ${live.address}: ${describeAnswer(last)}`).join('\n  '),
+    });
+}
 /**
  * Asks each new machine under the live names; throws unless all are good. Returns the probes to go on with: an IPv6
  * address that this machine has no route to is left out where another address of the same name was good.
  */
 async function preflight(probes, context) {
-    const results = await Promise.all(probes.map(async (live) => {
-        const log = prefixedLog(context.log, `${live.url} at ${live.address}`);
-        const { healthy, last } = await pollHealth(live.probe, POLICY, { ...context, log });
+    const results = await Promise.all((await askAll(probes, context)).map(async ({ live, healthy, last }) => {
         const error = healthy ? await certificateProblem(live, context) : undefined;
         return error === undefined
             ? { live, healthy, last }
@@ -46544,6 +45065,30 @@ async function preflight(probes, context) {
             ? "the new machine needs the names' certificate before the flip: copy it over, or issue by DNS-01 (HTTP-01 cannot issue before the flip)"
             : 'make the new machine answer for the live names (server_name, firewall, the service itself), or correct `verify-url`, `expect-status` and `expect-body`',
     });
+}
+/**
+ * Of names that may be led somewhere, those that no address there serves, each with what was answered: one address
+ * that is good is better than none.
+ */
+async function unwellNames(changes, check, context) {
+    const unwell = new Map();
+    const names = [...new Set(changes.map(({ name }) => name))];
+    await Promise.all(names.map(async (name) => {
+        try {
+            const probes = await liveProbes(changes.filter((change) => change.name === name), check);
+            const answers = await askAll(probes, context);
+            if (answers.some(({ healthy }) => healthy))
+                return;
+            unwell.set(name, answers
+                .map(({ live, last }) => `${live.url} at ${live.address}: ${describeAnswer(last)}`)
+                .join('; '));
+        }
+        catch (error) {
+            throwIfCancelled(context.signal);
+            unwell.set(name, describeError(error).replaceAll('\n', ' '));
+        }
+    }));
+    return unwell;
 }
 /** What is wrong with a certificate that the probe itself has taken. */
 async function certificateProblem({ url, address }, context) {
@@ -46578,19 +45123,277 @@ async function endOfCertificate(servername, host, port, { signal }) {
     }
 }
 
+;// CONCATENATED MODULE: ./src/dns/writes.ts
+
+
+
+/** Whether it changes no value. */
+const isTtlOnly = ({ before, after }) => sameValues(before.values, after.values);
+/**
+ * Makes one write. A cancel stops it before and while it waits (for a provider that is too busy), not in the middle: a
+ * request broken off may still be carried out, after the settle step has looked.
+ */
+async function makeWrite(provider, zone, write, context) {
+    throwIfCancelled(context.signal);
+    const { before, after } = write;
+    const { clock, signal } = context;
+    const sleep = (ms) => clock.sleep(ms, signal);
+    const uncut = { ...context, clock: { ...clock, sleep }, signal: new AbortController().signal };
+    await provider.writeRecordSet(zone, before, after, uncut);
+}
+/** A line on a write, for people. */
+function describeWrite(write) {
+    const { before, after } = write;
+    const { name, type } = after;
+    if (isTtlOnly(write))
+        return `${name} ${type}: TTL ${before.ttl} s -> ${after.ttl} s`;
+    const ttl = before.ttl === after.ttl ? '' : ` (TTL ${before.ttl} s -> ${after.ttl} s)`;
+    return `${name} ${type}: ${formatValues(before.values)} -> ${formatValues(after.values)}${ttl}`;
+}
+async function readOne(provider, zone, { name, type }, context) {
+    return (await provider.readRecordSets(zone, [name], context)).find((set) => set.type === type);
+}
+/** Reads where each write stands. Rejects only when cancelled. */
+async function standingOf(provider, zone, writes, context) {
+    const found = [];
+    for (const write of writes) {
+        try {
+            found.push(standing(write, await readOne(provider, zone, write.after, context)));
+        }
+        catch (error) {
+            context.signal.throwIfAborted();
+            found.push({ write, standing: 'unknown', note: describeError(error) });
+        }
+    }
+    return found;
+}
+function standing(write, current) {
+    const { before, after } = write;
+    if (current === undefined)
+        return { write, standing: 'other', note: 'it is not there' };
+    if (isSameSet(current, after))
+        return { write, standing: 'new' };
+    const isOld = isTtlOnly(write) ? isSameSet(current, before) : sameValues(current.values, before.values);
+    if (isOld)
+        return { write, standing: 'old' };
+    return { write, standing: 'other', note: `it is ${formatValues(current.values)}, TTL ${current.ttl} s` };
+}
+/**
+ * Writes back what was there, the last write first, and only where the record still holds what was written.
+ * Never stops at one that fails.
+ */
+async function revertWrites(provider, zone, writes, context) {
+    const results = [];
+    for (const write of [...writes].reverse()) {
+        try {
+            await makeWrite(provider, zone, { before: write.after, after: write.before }, context);
+            const value = isTtlOnly(write) ? `TTL ${write.before.ttl} s` : formatValues(write.before.values);
+            context.log.info(`${write.before.name} ${write.before.type}: back to ${value}`);
+            results.unshift({ write, standing: 'reverted' });
+        }
+        catch (error) {
+            throwIfCancelled(context.signal);
+            const [now] = await standingOf(provider, zone, [write], context);
+            const stayed = now?.standing === 'old' || now?.standing === 'other' ? now : undefined;
+            results.unshift(stayed ?? { write, standing: 'unknown', note: describeError(error) });
+        }
+    }
+    return results;
+}
+const MEANING = {
+    new: 'holds the new value',
+    old: 'holds the old value',
+    reverted: 'is back at the old value',
+    other: 'was changed by somebody else and left alone',
+    unknown: 'could not be read or written: look at it',
+};
+/** A line per record, for people. */
+function describeStanding({ write, standing: state, note }) {
+    const { before, after } = write;
+    const set = state === 'new' ? after : before;
+    const value = isTtlOnly(write) ? `TTL ${set.ttl} s` : formatValues(set.values);
+    const shown = state === 'other' || state === 'unknown' ? '' : ` (${value})`;
+    return `${before.name} ${before.type} ${MEANING[state]}${shown}${note ? ` (${note.replaceAll('\n', ' ')})` : ''}`;
+}
+
+;// CONCATENATED MODULE: ./src/dns/go-back.ts
+// What is done with the writes of a run that did not come to its end.
+
+
+
+
+
+
+/** After a failure: reverts where that is asked for and helps, and says where everything stands. */
+async function goBack(options, writes, failure, context) {
+    context.log.info(`failed: ${failure.message}`);
+    const records = await takeBack(options, writes, context);
+    const lines = records.map(describeStanding);
+    const back = revertedSets(records);
+    if (back.length > 0)
+        lines.push(await provenBack(options.servers, back, context));
+    return {
+        records,
+        safeFrom: undefined,
+        unchecked: [],
+        failure: new Failure(failure.message, {
+            ...failure.details,
+            cause: failure,
+            state: lines.length === 0 ? 'nothing was changed.' : `\n  ${lines.join('\n  ')}`,
+            hint: failure.details.hint ?? 'put right what is named above, then run the job again: it goes on from here',
+        }),
+    };
+}
+/** Reverts, or only looks where each write stands. Names whose old machine does not serve either are left. */
+async function takeBack({ provider, zone, onFailure, check }, writes, context) {
+    if (onFailure === 'stop')
+        return await standingOf(provider, zone, writes, context);
+    const unwell = check === undefined ? new Map() : await oldMachines(writes, check, context);
+    const stays = (write) => unwell.has(write.after.name);
+    const left = await standingOf(provider, zone, writes.filter(stays), context);
+    const reverted = await revertWrites(provider, zone, writes.filter((write) => !stays(write)), context);
+    return [
+        ...left.map((record) => {
+            const why = `left alone: the old machine does not serve it either, ${unwell.get(record.write.after.name)}`;
+            return record.standing === 'new' ? { ...record, note: why } : record;
+        }),
+        ...reverted,
+    ];
+}
+/** Names that going back would lead to a machine that does not serve them, with what it answers. */
+async function oldMachines(writes, check, context) {
+    const ways = writes.flatMap((write) => {
+        const { before, after } = write;
+        const { name, type } = before;
+        if (isTtlOnly(write) || !isRecordType(type))
+            return [];
+        return [{ name, type, from: after.values, to: before.values }];
+    });
+    return await unwellNames(ways, check, context);
+}
+/** Record sets that are back where they were. */
+const revertedSets = (records) => records.filter(({ standing }) => standing === 'reverted').map(({ write }) => write.before);
+/** Whether the name servers say the old values again, as a line. */
+async function provenBack(servers, sets, context) {
+    try {
+        await proveAtNameServers(servers, sets, PROOF, context);
+        return 'every name server answers with the old values again';
+    }
+    catch (error) {
+        throwIfCancelled(context.signal);
+        return `not every name server answers with the old values yet: ${describeError(error).replaceAll('\n', ' ')}`;
+    }
+}
+
+;// CONCATENATED MODULE: ./src/dns/tail.ts
+
+
+
+
+
+
+const INTERVAL_MS = 1_000;
+/** Failures in a row that are no hiccup. */
+const LIMIT = 3;
+/** Good rounds of a resolver in a row, and questions in each: one with several backends answers old and new by turns. */
+const ROUNDS = 3;
+const QUESTIONS = 5;
+const RESOLVER_GRACE_MS = 30_000;
+/** Keeps checking after the flip: machines, name servers, resolvers. Throws when one of them goes bad. */
+async function watchTail(options, context) {
+    const { clock, signal, log } = context;
+    const start = clock.monotonic();
+    const resolverDeadline = options.oldTtl * 1_000 + RESOLVER_GRACE_MS;
+    const pending = new Map(options.resolvers.map((resolver) => [resolver, 0]));
+    let badInARow = 0;
+    if (pending.size > 0)
+        log.info(`waiting for ${options.resolvers.map(formatEndpoint).join(', ')} (old TTL ${options.oldTtl} s)`);
+    if (options.watchMs > 0)
+        log.info(`watching for ${options.watchMs / 1_000} s`);
+    while (pending.size > 0 || clock.monotonic() - start < options.watchMs) {
+        const bad = await checkOnce(options, context);
+        badInARow = bad.length > 0 ? badInARow + 1 : 0;
+        if (bad.length > 0)
+            log.info(`watching: ${bad.join('; ')}`);
+        if (badInARow >= LIMIT)
+            throw new Failure('what was flipped went bad while it was watched', { seen: bad.join('\n  ') });
+        const stale = [];
+        for (const [resolver, good] of pending) {
+            const difference = await tail_differenceAt(resolver, options.expected, context);
+            pending.set(resolver, difference === undefined ? good + 1 : 0);
+            if (difference !== undefined)
+                stale.push(difference);
+            else if (good + 1 >= ROUNDS)
+                pending.delete(resolver);
+        }
+        if (pending.size > 0 && clock.monotonic() - start > resolverDeadline) {
+            throw new Failure('a resolver does not come to answer with the new values', {
+                seen: stale.join('; '),
+                hint: 'it may follow other name servers than `nameservers`, or keep answers for longer than their TTL',
+            });
+        }
+        const waited = clock.monotonic() - start;
+        await clock.sleep(pauseInTail(options.watchMs, waited, bad.length > 0), signal);
+    }
+}
+/** In ms. While only resolvers are waited for, often at first; but what failed gets its time to come back. */
+function pauseInTail(watchMs, waitedMs, isBad) {
+    if (watchMs === 0 && isBad)
+        return INTERVAL_MS;
+    return Math.min(INTERVAL_MS, Math.max(50, (watchMs === 0 ? waitedMs : watchMs) / 10));
+}
+async function checkOnce({ servers, expected, probes }, context) {
+    const [{ differences }, answers] = await Promise.all([
+        askNameServers(servers, expected, context),
+        Promise.all(probes.map(({ probe }) => probe(context.signal))),
+    ]);
+    throwIfCancelled(context.signal);
+    const unwell = probes.flatMap(({ url, address }, index) => {
+        const answer = answers[index];
+        return answer && !answer.ok ? [`${url} at ${address}: ${describeAnswer(answer)}`] : [];
+    });
+    return [...differences, ...unwell];
+}
+async function tail_differenceAt(resolver, expected, context) {
+    for (const { name, type, values, proxied } of expected) {
+        if (!isRecordType(type) || proxied)
+            continue;
+        try {
+            // Each from a port of its own, by which a balancer chooses.
+            const ask = () => askServer(resolver, { name, type, recurse: true }, context);
+            const answers = await Promise.all(Array.from({ length: QUESTIONS }, ask));
+            const old = answers.find((answer) => !sameValues(answer.values, values));
+            if (old)
+                return `${formatEndpoint(resolver)} has ${name} ${type} ${formatValues(old.values)}`;
+        }
+        catch (error) {
+            throwIfCancelled(context.signal);
+            return describeError(error);
+        }
+    }
+    return undefined;
+}
+
 ;// CONCATENATED MODULE: ./src/dns/snapshot.ts
 
 
+/** Seconds that a record set had before it was prepared; those it has where it was not, or was changed since. */
+function originalTtl(prepared, current) {
+    if (prepared === undefined || current.ttl !== prepared.ttl)
+        return current.ttl;
+    const isIt = ({ name, type }) => name === current.name && type === current.type;
+    return prepared.records.find(isIt)?.ttl ?? current.ttl;
+}
 const MAX_RECORDS = 500;
 const MAX_TTL = 2_147_483_647;
 /** Of everything a run is about, what an earlier run has written already included. */
-function takeSnapshot(zone, steps) {
+function takeSnapshot(zone, steps, earlier) {
     const records = steps
         .filter(({ change }) => !sameValues(change.from, change.to))
-        .map(({ change: { name, type, from, to }, current: { ttl } }) => ({
+        .map(({ change: { name, type, from, to }, current }) => ({
         name,
         type,
-        ttl,
+        ttl: originalTtl(earlier, current),
         values: from,
         written: to,
     }));
@@ -46598,6 +45401,28 @@ function takeSnapshot(zone, steps) {
 }
 /** Reads a snapshot, which may come from anywhere; returns what is wrong with it as text. */
 function parseSnapshot(text, zone) {
+    const read = readSnapshot(text, zone);
+    return typeof read === 'string' ? read : read.records;
+}
+/** Reads the snapshot of a preparation, which may come from anywhere; returns what is wrong with it as text. */
+function parsePrepared(text, zone) {
+    const read = readSnapshot(text, zone);
+    if (typeof read === 'string')
+        return read;
+    const { ttl, safeFrom } = (read.prepared ?? {});
+    if (!isTtl(ttl))
+        return 'is no snapshot of a run with `phase: prepare`';
+    if (safeFrom === undefined)
+        return { ttl, safeFrom, records: read.records };
+    const time = typeof safeFrom === 'string' && ISO_TIME.test(safeFrom) ? Date.parse(safeFrom) : Number.NaN;
+    return Number.isNaN(time)
+        ? 'says no time from which a flip is safe: give the whole output `snapshot` of the run with `phase: prepare`'
+        : { ttl, safeFrom: time, records: read.records };
+}
+/** As `Date.toISOString` writes it. */
+const ISO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
+const isTtl = (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= MAX_TTL;
+function readSnapshot(text, zone) {
     let value;
     try {
         value = JSON.parse(text);
@@ -46605,7 +45430,7 @@ function parseSnapshot(text, zone) {
     catch {
         return 'is not JSON: give the output `snapshot` of an earlier run';
     }
-    const { version, zone: own, records } = (value ?? {});
+    const { version, zone: own, records, prepared } = (value ?? {});
     if (version !== 1 || !Array.isArray(records) || records.length > MAX_RECORDS) {
         return 'is not a snapshot: give the output `snapshot` of an earlier run';
     }
@@ -46621,24 +45446,279 @@ function parseSnapshot(text, zone) {
         }
         changes.push(change);
     }
-    return changes;
+    return { records: changes, prepared };
 }
 function parseRecord(record, zone) {
     const { name, type, ttl, values, written } = (record ?? {});
     const domain = typeof name === 'string' ? parseDomain(name) : undefined;
     if (domain === undefined || domain !== name || !isWithin(domain, zone) || !isRecordType(type))
         return undefined;
-    if (!Number.isInteger(ttl) || Number(ttl) < 0 || Number(ttl) > MAX_TTL)
+    if (!isTtl(ttl))
         return undefined;
     const to = parseValues(type, values);
     const from = parseValues(type, written);
-    return from && to && { name, type, from, to, ttl: Number(ttl) };
+    return from && to && { name, type, from, to, ttl };
 }
 function parseValues(type, values) {
     if (!Array.isArray(values) || values.length === 0 || values.length > 32)
         return undefined;
     const parsed = values.map((value) => (typeof value === 'string' ? parseValue(type, value) : undefined));
     return parsed.every((value) => value !== undefined) ? parsed : undefined;
+}
+
+;// CONCATENATED MODULE: ./src/dns/ttl.ts
+// TTLs around a flip: brought down ahead of it (`prepare`), and back when it is complete.
+
+
+
+
+
+
+
+/**
+ * Seconds for which resolvers may keep what had an unknown TTL: a lost run may have lowered it a moment ago. Unbound
+ * keeps nothing for longer (`cache-max-ttl`, by default), and Cloudflare takes no higher TTL.
+ */
+const UNKNOWN_TTL = 86_400;
+/** Seconds after which the clouds that proxy have new values everywhere (Cloudflare's "Auto"). */
+const PROXIED_TTL = 300;
+/** Seconds for which somebody may still go by what a record set has held. */
+const staleness = ({ ttl, proxied }) => (proxied ? PROXIED_TTL : ttl);
+/** Brings TTLs down, values untouched, and proves it. Rejects only when cancelled. */
+async function prepare(options, context) {
+    const writes = [];
+    try {
+        for (const { current, next, verdict } of options.steps) {
+            if (verdict === 'done')
+                continue;
+            const write = { before: current, after: next };
+            throwIfCancelled(context.signal);
+            writes.push(write);
+            options.onWrite(writes);
+            await makeWrite(options.provider, options.zone, write, context);
+            context.log.info(describeWrite(write));
+        }
+        const sets = options.steps.map(({ next }) => next);
+        const { at, unchecked } = await proveAtNameServers(options.servers, sets, options.proof, context);
+        context.log.info('every name server answers with the TTLs');
+        return {
+            records: writes.map((write) => ({ write, standing: 'new' })),
+            safeFrom: flipSafeFrom(options, at),
+            unchecked,
+            failure: undefined,
+        };
+    }
+    catch (error) {
+        throwIfCancelled(context.signal);
+        if (!(error instanceof Failure))
+            throw error;
+        return await goBack(options, writes, error, context);
+    }
+}
+/**
+ * From when no resolver keeps any of the old values for longer than the lowered TTL, milliseconds since 1970.
+ * Never too early: of what an unknown run has lowered, nobody knows since when.
+ */
+function flipSafeFrom({ steps, ttl, earlier }, provenAt) {
+    const times = steps.map(({ change, current, verdict }) => {
+        if (current.proxied || sameValues(change.from, change.to))
+            return provenAt;
+        const after = (seconds) => provenAt + seconds * 1_000;
+        const known = earlier?.records.some(({ name, type }) => name === current.name && type === current.type);
+        const before = known && current.ttl === earlier?.ttl
+            ? (earlier.safeFrom ?? after(originalTtl(earlier, current)))
+            : after(current.ttl === ttl ? UNKNOWN_TTL : current.ttl);
+        return verdict === 'write' ? Math.max(before, after(current.ttl)) : before;
+    });
+    return Math.max(provenAt, ...times);
+}
+/** What brings the TTLs from before the preparation back, of names that hold the new values. */
+function ttlRestores(steps, prepared) {
+    return steps.flatMap(({ change, next }) => {
+        if (next.proxied || sameValues(change.from, change.to))
+            return [];
+        const after = { ...next, ttl: originalTtl(prepared, next) };
+        return isSameSet(next, after) ? [] : [{ before: next, after }];
+    });
+}
+/** Makes and proves such writes. Throws a `Failure` that says that the flip itself stands. */
+async function restoreTtls(writes, { provider, zone, servers, proof }, context) {
+    if (writes.length === 0)
+        return;
+    try {
+        for (const write of writes) {
+            await makeWrite(provider, zone, write, context);
+            context.log.info(describeWrite(write));
+        }
+        const sets = writes.map(({ after }) => after);
+        await proveAtNameServers(servers, sets, proof, context);
+        context.log.info('every name server answers with the TTLs from before');
+    }
+    catch (error) {
+        throwIfCancelled(context.signal);
+        if (!(error instanceof Failure))
+            throw error;
+        throw new Failure(`the names lead to the new target, but not all TTLs are back: ${error.message}`, {
+            ...error.details,
+            cause: error,
+            state: 'the flip is complete; names may still have the lowered TTL, which is safe.',
+            hint: 'run the job again with the same `prepared`: it brings back the TTLs that are left',
+        });
+    }
+}
+
+;// CONCATENATED MODULE: ./src/dns/waves.ts
+/**
+ * The order in which names go: the canary names, then waves of twice as many names each, so that few names are at stake
+ * while little is known, and many names take few waves. A canary of 0: all together.
+ */
+function wavesOf(names, canary) {
+    const waves = [];
+    const first = canary === 0 ? names.length : canary;
+    for (let from = 0, size = first; from < names.length; from += size, size *= 2) {
+        waves.push(names.slice(from, from + size));
+    }
+    return waves;
+}
+
+;// CONCATENATED MODULE: ./src/dns/flip.ts
+
+
+
+
+
+
+
+
+
+
+/**
+ * Before anything is written, every name server must be asked and say what the provider's API says: otherwise it is
+ * another zone that is served, and no write would be proven.
+ */
+async function checkNameServers(servers, steps, context) {
+    const none = servers.length === 0 || servers.some(({ addresses }) => addresses.length === 0);
+    const current = steps.map((step) => step.current);
+    const asked = async () => await askNameServers(servers, current, context);
+    let round = await asked();
+    // A name server may still be on its way to what was written a moment ago.
+    for (let attempt = 1; attempt < 4 && !round.agreed && !none; attempt++) {
+        await context.clock.sleep(250 * 2 ** attempt, context.signal);
+        round = await asked();
+    }
+    if (round.agreed && !none)
+        return;
+    const unnamed = servers
+        .filter(({ addresses }) => addresses.length === 0)
+        .map(({ name }) => `${name} has no address`);
+    throw new Failure("the zone's name servers do not say what its provider says", {
+        seen: [...unnamed, ...round.differences].join('\n  ') || 'the zone has no NS records',
+        state: 'nothing was changed.',
+        hint: 'the zone may be delegated elsewhere, a secondary may lag, or a firewall may keep this runner out; name the servers to be asked in `nameservers` (<ip> or <ip>:<port>, a line each)',
+    });
+}
+/** Writes, proves, verifies and watches; on failure goes back where that is asked for. Rejects only when cancelled. */
+async function flip(options, context) {
+    const { steps, prepared, verify, afterFlip } = options;
+    const writes = [];
+    const names = [...new Set(steps.map(({ change }) => change.name))];
+    const waves = wavesOf(names, options.canary);
+    const edge = proxyProbes(options, context);
+    const probes = [...options.probes, ...edge];
+    let provenAt;
+    let unchecked = [];
+    try {
+        for (const [index, wave] of waves.entries()) {
+            const title = index === 0 && waves.length > 1 ? 'canary' : `wave ${index + 1} of ${waves.length}`;
+            context.log.info(`${title}: ${wave.join(', ')}`);
+            const proof = await flipWave(options, wave, writes, context);
+            provenAt = proof.at;
+            unchecked = proof.unchecked;
+            const there = waves.slice(0, index + 1).flat();
+            const leadsThere = ({ name }) => there.includes(name);
+            const served = async (proxyMs) => {
+                await expectServing(options.probes.filter(leadsThere), MACHINE_MS, context);
+                await expectServing(edge.filter(leadsThere), proxyMs, context);
+            };
+            await served(PROXY_MS);
+            if (index > 0 || verify === undefined)
+                continue;
+            await verify(wave);
+            // Meanwhile the machine may have broken: no further name may follow there.
+            await served(MACHINE_MS);
+        }
+        const expected = steps.map(({ next }) => next);
+        await watchTail({ ...options, probes, expected, oldTtl: longestStaleness(steps) }, context);
+        if (afterFlip)
+            await afterFlip(names);
+    }
+    catch (error) {
+        // After a cancel, the settle step takes over.
+        throwIfCancelled(context.signal);
+        if (!(error instanceof Failure))
+            throw error;
+        const outcome = { ...(await goBack(options, writes, error, context)), unchecked };
+        if (prepared)
+            context.log.info(`TTLs stay at ${prepared.ttl} s: a later run with \`prepared\` need not wait`);
+        return outcome;
+    }
+    return {
+        records: writes.map((write) => ({ write, standing: 'new' })),
+        safeFrom: provenAt === undefined ? undefined : provenAt + longestStaleness(steps) * 1_000,
+        unchecked,
+        failure: await bringTtlsBack(options, context),
+    };
+}
+/** For a new machine to get over the first load, and for a provider's proxy to find it. */
+const MACHINE_MS = 5_000;
+const PROXY_MS = 30_000;
+/** Names that their provider answers for are not seen in DNS: they are tried the way that clients take. */
+function proxyProbes({ steps, check, resolvers }, { log }) {
+    const names = steps.flatMap(({ current }) => (current.proxied ? [current.name] : []));
+    if (names.length === 0)
+        return [];
+    if (check === undefined)
+        log.warn(`proxied, and without \`verify-url\` only read back: ${[...new Set(names)].join(', ')}`);
+    return check === undefined ? [] : edgeProbes(names, check, resolvers);
+}
+const longestStaleness = (steps) => Math.max(0, ...steps.map(({ current }) => staleness(current)));
+/** The flip is complete whatever comes of this. */
+async function bringTtlsBack(options, context) {
+    const restores = ttlRestores(options.steps, options.prepared);
+    if (restores.length === 0)
+        return undefined;
+    options.onComplete(restores);
+    try {
+        await restoreTtls(restores, options, context);
+        return undefined;
+    }
+    catch (error) {
+        throwIfCancelled(context.signal);
+        if (error instanceof Failure)
+            return error;
+        throw error;
+    }
+}
+async function flipWave({ steps, provider, zone, servers, proof: policy, onWrite }, names, writes, context) {
+    const wave = steps.filter(({ change }) => names.includes(change.name));
+    for (const { current, next, verdict } of wave) {
+        const write = { before: current, after: next };
+        if (verdict === 'done') {
+            context.log.info(`${next.name} ${next.type}: is ${formatValues(next.values)} already`);
+            continue;
+        }
+        throwIfCancelled(context.signal);
+        writes.push(write);
+        onWrite(writes);
+        await makeWrite(provider, zone, write, context);
+        context.log.info(describeWrite(write));
+    }
+    const expected = wave.map(({ next }) => next);
+    const proof = await proveAtNameServers(servers, expected, policy, context);
+    context.log.info(`every name server answers with the new values (${proof.rounds} rounds)`);
+    for (const address of proof.unchecked)
+        context.log.warn(`unchecked, this machine has no route there: ${address}`);
+    return proof;
 }
 
 ;// CONCATENATED MODULE: ./src/runner/runner-command.ts
@@ -46796,20 +45876,298 @@ function clashes(changes) {
 }
 const shown = (text) => (text.length > 100 ? `${text.slice(0, 100)}...` : text);
 
+;// CONCATENATED MODULE: ./src/dns/providers/rfc2136-server.ts
+
+
+
+
+/** Parses `dns://<ip or host>[:port]` (the authority of RFC 4501); undefined when it is none. */
+function parseDnsUrl(text) {
+    const match = /^dns:\/\/(\[[^\]]+\]|[^:/?#@[\]]+)(?::(\d{1,5}))?\/?$/i.exec(text);
+    const [, host = '', port = '53'] = match ?? [];
+    const number = Number(port);
+    if (number < 1 || number > 65_535)
+        return undefined;
+    const ip = parseEndpoint(host)?.ip;
+    const known = ip ?? (host.startsWith('[') || /^[\d.]*$/.test(host) ? undefined : parseDomain(host));
+    return known === undefined ? undefined : { host: known, port: number };
+}
+/** Addresses of the server that takes updates: the given one, or the primary that the zone's SOA names (section 4.1). */
+async function primaryOf(zone, { apiUrl, resolvers }, context) {
+    const resolver = resolverOf(resolvers);
+    const asked = `asked ${resolver.getServers().join(', ') || 'no resolver'}`;
+    const hint = "give the zone's primary as `api-url` (dns://<ip or host>:<port>), or working `resolvers`";
+    let server = parseDnsUrl(apiUrl);
+    if (server === undefined) {
+        try {
+            server = { host: (await resolver.resolveSoa(zone)).nsname.toLowerCase(), port: 53 };
+        }
+        catch (error) {
+            const seen = `${describeError(error)} (${asked})`;
+            throw new Failure(`the primary of ${zone} could not be found out`, { seen, hint });
+        }
+        context.log.info(`${server.host} is the primary of ${zone} by its SOA`);
+    }
+    const { host, port } = server;
+    if (parseEndpoint(host.includes(':') ? `[${host}]` : host))
+        return [{ ip: host, port }];
+    const addresses = await addressesOf(host, resolver);
+    if (addresses.length > 0)
+        return addresses.map((ip) => ({ ip, port }));
+    throw new Failure(`the name server ${host} has no address`, { seen: asked, hint });
+}
+
+;// CONCATENATED MODULE: ./src/dns/wire.ts
+// What the codec of DNS messages does not offer: UPDATE messages (RFC 2136) and the place of a message's last record.
+
+const codec = dns_packet_namespaceObject;
+const TYPES = { A: 1, CNAME: 5, SOA: 6, AAAA: 28, ANY: 255 };
+const CLASSES = { IN: 1, NONE: 254, ANY: 255 };
+const UPDATE = 5 << 11;
+/** A name in lower case, without compression, as signatures and updates have it. */
+const encodeName = (name) => codec.name.encode(name.toLowerCase());
+function record(name, type, of, ttl, value) {
+    const fixed = Buffer.alloc(8);
+    fixed.writeUInt16BE(TYPES[type], 0);
+    fixed.writeUInt16BE(CLASSES[of], 2);
+    fixed.writeUInt32BE(ttl, 4);
+    const data = value === undefined ? Buffer.alloc(2) : codec.record(type).encode(value);
+    return Buffer.concat([encodeName(name), fixed, data]);
+}
+/** Prerequisite: the name has records of its own (RFC 2136, section 2.4.4). */
+const nameInUse = (name) => record(name, 'ANY', 'ANY', 0);
+/** Prerequisite: the name has records of that type (section 2.4.1). */
+const setExists = (name, type) => record(name, type, 'ANY', 0);
+/** Prerequisites: the name has exactly these records of that type (section 2.4.2); their TTL does not count. */
+const setIs = (name, type, values) => values.map((value) => record(name, type, 'IN', 0, value));
+/** Change: all records of that type go (section 2.5.2). */
+const deleteSet = (name, type) => record(name, type, 'ANY', 0);
+/** Change: one record goes (section 2.5.4). */
+const deleteValue = (name, type, value) => record(name, type, 'NONE', 0, value);
+/** Changes: these records come (section 2.5.1). */
+const addValues = (name, type, ttl, values) => values.map((value) => record(name, type, 'IN', ttl, value));
+/** An UPDATE message: the changes are made together, and only if all prerequisites hold. */
+function encodeUpdate(id, zone, prerequisites, changes) {
+    const header = Buffer.alloc(12);
+    header.writeUInt16BE(id, 0);
+    header.writeUInt16BE(UPDATE, 2);
+    header.writeUInt16BE(1, 4);
+    header.writeUInt16BE(prerequisites.length, 6);
+    header.writeUInt16BE(changes.length, 8);
+    const zoneSection = Buffer.from([0, TYPES.SOA, 0, CLASSES.IN]);
+    return Buffer.concat([header, encodeName(zone), zoneSection, ...prerequisites, ...changes]);
+}
+/** The last record of a message with the place where it begins; undefined when there is none. Throws for no message. */
+function lastRecord(bytes) {
+    const [questions, ...others] = [4, 6, 8, 10].map((at) => bytes.readUInt16BE(at));
+    const records = others.reduce((sum, count) => sum + count, 0);
+    let start = 12;
+    let end = 12;
+    const skip = (part) => {
+        start = end;
+        const decoded = part.decode(bytes, end);
+        end += part.decode.bytes;
+        return decoded;
+    };
+    for (let count = questions ?? 0; count > 0; count--)
+        skip(codec.question);
+    for (let count = records; count > 1; count--)
+        skip(codec.answer);
+    if (records === 0)
+        return undefined;
+    const { name, type, data } = skip(codec.answer);
+    if (end > bytes.length)
+        throw new RangeError('a record is cut off');
+    const rdata = Buffer.isBuffer(data) ? data : Buffer.alloc(0);
+    return { name: name.toLowerCase(), type, start, rdata };
+}
+
+;// CONCATENATED MODULE: ./src/dns/tsig.ts
+// Signatures of DNS messages by a shared secret (TSIG, RFC 8945), for one message each way.
+
+
+/** By the hash in their names; HMAC-MD5 is too weak to be offered (RFC 8945, section 6). */
+const TSIG_ALGORITHMS = [
+    'hmac-sha256',
+    'hmac-sha224',
+    'hmac-sha384',
+    'hmac-sha512',
+    'hmac-sha1',
+];
+const TSIG = 250;
+const CLASS_ANY = 255;
+/** Seconds by which clocks may differ (RFC 8945, section 10, recommends 300). */
+const FUDGE = 300;
+const BADTIME = 18;
+/** The message with its signature at the end; `mac` is needed to verify the answer. `time`: seconds since 1970. */
+function signMessage(message, key, time) {
+    const fields = { time, fudge: FUDGE, error: 0, other: Buffer.alloc(0) };
+    const mac = hmac(key, [message, variables(key, fields)]);
+    const rdata = Buffer.concat([
+        encodeName(key.algorithm),
+        u48(time),
+        u16(FUDGE),
+        u16(mac.length),
+        mac,
+        message.subarray(0, 2), // the original id
+        u16(0),
+        u16(0),
+    ]);
+    const head = Buffer.concat([encodeName(key.name), u16(TSIG), u16(CLASS_ANY), Buffer.alloc(4)]);
+    const bytes = Buffer.concat([message, head, u16(rdata.length), rdata]);
+    bytes.writeUInt16BE(bytes.readUInt16BE(10) + 1, 10);
+    return { bytes, mac };
+}
+/**
+ * Checks the signature of an answer to the message that `requestMac` signed. An answer that complains of the key or
+ * the signature (`error` 16 or 17) cannot be signed itself.
+ * Throws when the bytes are no DNS message.
+ */
+function checkAnswer(bytes, key, requestMac, time) {
+    const last = lastRecord(bytes);
+    if (last?.type !== 'TSIG')
+        return { verdict: 'unsigned', error: 0, serverTime: undefined };
+    const signature = parseRdata(last.rdata);
+    const { error, other } = signature;
+    if (signature.mac.length === 0)
+        return { verdict: 'unsigned', error, serverTime: undefined };
+    // Of BADTIME the other data is the server's time; the time signed is the client's.
+    const serverTime = error === BADTIME && other.length === 6 ? other.readUIntBE(0, 6) : signature.time;
+    const message = Buffer.from(bytes.subarray(0, last.start));
+    message.writeUInt16BE(signature.originalId, 0);
+    message.writeUInt16BE(message.readUInt16BE(10) - 1, 10);
+    const expected = hmac(key, [u16(requestMac.length), requestMac, message, variables(key, signature)]);
+    const genuine = last.name === key.name &&
+        signature.algorithm === key.algorithm &&
+        signature.mac.length === expected.length &&
+        (0,external_node_crypto_.timingSafeEqual)(signature.mac, expected);
+    if (!genuine)
+        return { verdict: 'forged', error, serverTime };
+    const stale = error !== BADTIME && Math.abs(time - signature.time) > signature.fudge;
+    return { verdict: stale ? 'stale' : 'valid', error, serverTime };
+}
+/** RFC 8945, section 4.3.3. */
+function variables(key, { time, fudge, error, other }) {
+    return Buffer.concat([
+        encodeName(key.name),
+        u16(CLASS_ANY),
+        Buffer.alloc(4),
+        encodeName(key.algorithm),
+        u48(time),
+        u16(fudge),
+        u16(error),
+        u16(other.length),
+        other,
+    ]);
+}
+/** RFC 8945, section 4.2. The algorithm's name is never compressed. */
+function parseRdata(rdata) {
+    const labels = [];
+    let at = 0;
+    for (let length = rdata.readUInt8(at); length > 0; length = rdata.readUInt8(at)) {
+        labels.push(rdata.toString('latin1', at + 1, at + 1 + length));
+        at += 1 + length;
+    }
+    at += 1;
+    const macEnd = at + 10 + rdata.readUInt16BE(at + 8);
+    return {
+        algorithm: labels.join('.').toLowerCase(),
+        time: rdata.readUIntBE(at, 6),
+        fudge: rdata.readUInt16BE(at + 6),
+        mac: rdata.subarray(at + 10, macEnd),
+        originalId: rdata.readUInt16BE(macEnd),
+        error: rdata.readUInt16BE(macEnd + 2),
+        other: rdata.subarray(macEnd + 6, macEnd + 6 + rdata.readUInt16BE(macEnd + 4)),
+    };
+}
+function hmac({ algorithm, secret }, parts) {
+    const made = (0,external_node_crypto_.createHmac)(algorithm.slice('hmac-'.length), secret);
+    for (const part of parts)
+        made.update(part);
+    return made.digest();
+}
+function u16(value) {
+    const bytes = Buffer.alloc(2);
+    bytes.writeUInt16BE(value);
+    return bytes;
+}
+function u48(value) {
+    const bytes = Buffer.alloc(6);
+    bytes.writeUIntBE(value, 0, 6);
+    return bytes;
+}
+
+;// CONCATENATED MODULE: ./src/actions/dns-flip/credentials.ts
+
+
+
+/** What RFC 2136 needs; what belongs to other providers only is refused. */
+function readTsigCredentials(read) {
+    if (read.secret('token') !== '')
+        read.problem('token', 'belongs to other providers: rfc2136 has `tsig-name` and `tsig-secret`');
+    const apiUrl = read.text('api-url');
+    if (apiUrl !== '' && parseDnsUrl(apiUrl) === undefined)
+        read.problem('api-url', `is '${apiUrl}': for rfc2136 write dns://<ip or host>[:<port>] of the zone's primary`);
+    const tsig = {
+        name: readName(read),
+        algorithm: readAlgorithm(read),
+        secret: readSecret(read),
+    };
+    return { apiUrl, tsig };
+}
+/** For every other provider: its key is a token. */
+function refuseTsigCredentials(read, provider) {
+    const why = `belongs to rfc2136 only: ${provider} has \`token\``;
+    if (read.text('tsig-name') !== '')
+        read.problem('tsig-name', why);
+    if (read.secret('tsig-secret') !== '')
+        read.problem('tsig-secret', why);
+    if (read.text('tsig-algorithm') !== TSIG_ALGORITHMS[0])
+        read.problem('tsig-algorithm', why);
+}
+function readName(read) {
+    const text = read.required('tsig-name');
+    const name = parseDomain(text);
+    if (text !== '' && name === undefined)
+        read.problem('tsig-name', `is '${text}', which is no name of a key: the server's configuration has it, without quotes`);
+    return name ?? 'invalid';
+}
+function readAlgorithm(read) {
+    if (/^hmac-md5/i.test(read.text('tsig-algorithm'))) {
+        read.problem('tsig-algorithm', 'is hmac-md5, which is broken: make a new key (tsig-keygen -a hmac-sha256)');
+        return TSIG_ALGORITHMS[0];
+    }
+    return read.choice('tsig-algorithm', TSIG_ALGORITHMS);
+}
+function readSecret(read) {
+    const text = read.secret('tsig-secret', { required: true }).trim();
+    const isBase64 = text.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(text);
+    if (text !== '' && !isBase64) {
+        const what = /secret|algorithm|:/.test(text)
+            ? ' (only what stands between the quotes after `secret`)'
+            : '';
+        read.problem('tsig-secret', `is not base64: give the key's secret as tsig-keygen prints it${what}`);
+    }
+    return Buffer.from(text, 'base64');
+}
+
 ;// CONCATENATED MODULE: ./src/actions/dns-flip/inputs.ts
 
 
 
 
 
+
+
+const PROVIDERS = ['cloudflare', 'digitalocean', 'powerdns', 'rfc2136'];
 function inputs_readInputs(read) {
     const zone = readZone(read);
-    const inputs = {
-        provider: readProvider(read),
-        token: readToken(read),
-        apiUrl: readApiUrl(read),
+    const changes = readChanges(read, zone);
+    return {
+        account: readAccount(read),
         zone,
-        changes: readChanges(read, zone),
+        changes,
+        ...readLowering(read, zone, changes),
         canary: read.integer('canary', { min: 0, max: 500 }),
         check: readCheck(read),
         verify: read.optional('verify'),
@@ -46820,16 +46178,17 @@ function inputs_readInputs(read) {
         onFailure: read.choice('on-failure', ['revert', 'stop']),
         dryRun: read.boolean('dry-run'),
     };
-    read.unserved('phase', ['flip']);
-    read.unserved('ttl');
-    return inputs;
+}
+function readAccount(read) {
+    const provider = readProvider(read);
+    if (provider === 'rfc2136')
+        return { provider, ...readTsigCredentials(read) };
+    refuseTsigCredentials(read, provider);
+    return { provider, token: readToken(read), apiUrl: readApiUrl(read, provider) };
 }
 function readProvider(read) {
-    const provider = read.required('provider');
-    if (['cloudflare', 'digitalocean', 'rfc2136'].includes(provider))
-        read.unserved('provider', ['powerdns']);
-    else if (provider !== '')
-        read.choice('provider', ['powerdns']);
+    if (read.required('provider') !== '')
+        return read.choice('provider', PROVIDERS);
     return 'powerdns';
 }
 function readZone(read) {
@@ -46845,8 +46204,9 @@ function readToken(read) {
         read.problem('token', 'holds blanks or characters that no token has');
     return token;
 }
-function readApiUrl(read) {
-    const text = read.required('api-url');
+/** The clouds have an address of their own. */
+function readApiUrl(read, provider) {
+    const text = provider === 'powerdns' ? read.required('api-url') : read.text('api-url');
     if (text === '')
         return text;
     const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -46888,6 +46248,54 @@ function readChanges(read, zone) {
         read.problem('restore', 'is a snapshot of no records: there is nothing to bring back');
     return names.length === 0 ? restored : restored.filter(({ name }) => names.includes(name));
 }
+/** The TTL while flipping, and what an earlier run has prepared. */
+function readLowering(read, zone, changes) {
+    const phase = read.choice('phase', ['flip', 'prepare']);
+    const ttl = readTtl(read);
+    const prepared = readPrepared(read, zone, changes);
+    if (phase === 'prepare' && ttl === undefined)
+        read.problem('ttl', 'is empty: it is what `phase: prepare` brings TTLs down to');
+    if (read.text('restore') !== '') {
+        if (phase === 'prepare')
+            read.problem('phase', 'is prepare, which goes with `records`, not with `restore`');
+        if (ttl !== undefined)
+            read.problem('ttl', 'goes with `records`: `restore` brings back the TTLs of its snapshot');
+        if (prepared)
+            read.problem('prepared', 'goes with `records`, not with `restore`');
+    }
+    // What was prepared may not have been raised since.
+    return { phase, ttl: ttl ?? prepared?.ttl, prepared };
+}
+/** A week, as most providers' highest. */
+const inputs_MAX_TTL = 604_800;
+/** Seconds. */
+function readTtl(read) {
+    const text = read.optional('ttl');
+    if (text === undefined)
+        return undefined;
+    const seconds = /^\d{1,9}$/.test(text) ? Number(text) : (parseDuration(text) ?? 0) / 1_000;
+    if (Number.isInteger(seconds) && seconds >= 1 && seconds <= inputs_MAX_TTL)
+        return seconds;
+    read.problem('ttl', `is '${text}': write seconds or a duration such as 60s or 5m, at most a week`);
+    return undefined;
+}
+function readPrepared(read, zone, changes) {
+    const text = read.optional('prepared');
+    if (text === undefined)
+        return undefined;
+    const prepared = parsePrepared(text, zone);
+    if (typeof prepared === 'string') {
+        read.problem('prepared', prepared);
+        return undefined;
+    }
+    const has = ({ name, type }) => prepared.records.some((record) => record.name === name && record.type === type);
+    if (changes.length > 0 && !changes.some(has))
+        read.problem('prepared', 'is of other names than `records`');
+    if (prepared.safeFrom === undefined && read.text('phase') === 'flip') {
+        read.problem('prepared', 'is of a run that did not come to its end: run `phase: prepare` again with it as `prepared`');
+    }
+    return prepared;
+}
 function readNames(read, zone) {
     return read.lines('names').flatMap((line) => {
         const name = nameInZone(line, zone);
@@ -46927,21 +46335,29 @@ function readEndpoints(read, input) {
 
 
 
+
 const provider_api_ANSWER_TIMEOUT_MS = 15_000;
 const provider_api_MAX_BYTES = 8 * 1024 * 1024;
 const READ_ATTEMPTS = 3;
+/** In all: providers count requests over minutes (Cloudflare over five), and a job has other things to do. */
+const MAX_WAIT_MS = 10 * 60_000;
+/** Where a provider does not say how long. */
+const FIRST_WAIT_MS = 1_000;
+const LONGEST_WAIT_MS = 60_000;
 /** A provider's HTTP API: bounded answers, repeats of what is safe to repeat, no secret in any text. */
 class ProviderApi {
     #options;
+    /** What is left of it. */
+    #waitMs = MAX_WAIT_MS;
     constructor(options) {
         this.#options = options;
     }
-    /** Reads; asks again when there was no answer, or a status of 429, 502, 503 or 504. */
+    /** Reads; asks again when there was no answer, or a status of 502, 503 or 504. */
     async get(path, context) {
         for (let attempt = 1;; attempt++) {
             try {
-                const answer = await this.#send('GET', path, undefined, context);
-                if (attempt === READ_ATTEMPTS || ![429, 502, 503, 504].includes(answer.status))
+                const answer = await this.#patiently('GET', path, undefined, context);
+                if (attempt === READ_ATTEMPTS || ![502, 503, 504].includes(answer.status))
                     return answer;
             }
             catch (error) {
@@ -46951,9 +46367,30 @@ class ProviderApi {
             await context.clock.sleep(250 * 2 ** attempt, context.signal);
         }
     }
-    /** Writes, once. Throws `NoAnswer` where it is not known whether it was carried out. */
-    async write(method, path, body, context) {
-        return await this.#send(method, path, body, context);
+    /**
+     * Writes, once. Throws `NoAnswer` where it is not known whether it was carried out. `check` is asked anew after each
+     * wait for the provider's limit, before the write is sent again; it throws where it must not be.
+     */
+    async write(method, path, body, context, check) {
+        return await this.#patiently(method, path, body, context, check);
+    }
+    /**
+     * Sends again what was refused as one request too many (429, RFC 6585: it was not carried out), when the provider
+     * says; gives that answer back when it would take too long.
+     */
+    async #patiently(method, path, body, context, check) {
+        for (let wait = FIRST_WAIT_MS;; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+            const answer = await this.#send(method, path, body, context);
+            if (answer.status !== 429)
+                return answer;
+            const ms = waitOf(answer.retryAfter, context.clock.now()) ?? wait;
+            if (ms > this.#waitMs)
+                return answer;
+            this.#waitMs -= ms;
+            context.log.info(`the ${this.#options.name} API has had too many requests: waiting ${formatDuration(ms)}`);
+            await context.clock.sleep(ms, context.signal);
+            await check?.();
+        }
     }
     /** One bounded line of an answer, for an error. */
     shown(text) {
@@ -46984,7 +46421,12 @@ class ProviderApi {
                     throw new Error(`an answer of more than ${provider_api_MAX_BYTES} bytes`);
                 chunks.push(chunk);
             }
-            return { status: response.statusCode, text: Buffer.concat(chunks).toString('utf8') };
+            const retryAfter = response.headers['retry-after'];
+            return {
+                status: response.statusCode,
+                text: Buffer.concat(chunks).toString('utf8'),
+                ...(typeof retryAfter === 'string' ? { retryAfter } : {}),
+            };
         }
         catch (error) {
             throwIfCancelled(signal);
@@ -47003,9 +46445,674 @@ class ProviderApi {
         return secret === '' ? text : text.replaceAll(secret, '***');
     }
 }
+/** Milliseconds of a retry-after, in seconds or as a date (RFC 9110, section 10.2.3); undefined when it is neither. */
+function waitOf(text, now) {
+    if (text === undefined)
+        return undefined;
+    const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - now;
+    // One that asks for no wait would be asked without end.
+    return Number.isNaN(ms) ? undefined : Math.max(ms, FIRST_WAIT_MS);
+}
 /** No answer came: for a write it is not known whether it was carried out. */
 class NoAnswer extends Failure {
     name = 'NoAnswer';
+}
+
+;// CONCATENATED MODULE: ./src/dns/providers/cloudflare-api.ts
+
+
+const TOKEN_HINT = '`token` must be the secret of an API token, without `Bearer` before it (My Profile, or Manage Account, > API Tokens; the Global API Key is none), with the permissions Zone:Read and DNS:Edit for the zone';
+/** Cloudflare's envelope, `{ success, errors, result }`, and what its errors mean. */
+class CloudflareApi {
+    host;
+    #api;
+    constructor(baseUrl, token) {
+        this.host = new URL(baseUrl).origin;
+        this.#api = new ProviderApi({
+            baseUrl,
+            headers: { authorization: `Bearer ${token}` },
+            secret: token,
+            name: 'Cloudflare',
+        });
+    }
+    async get(path, purpose, context) {
+        const answer = await this.#api.get(path, context);
+        return (await this.#good(answer, purpose, context));
+    }
+    /** A page of records. */
+    async page(path, purpose, context) {
+        const { result, result_info } = await this.get(path, purpose, context);
+        const total = result_info?.total_count;
+        if (!Array.isArray(result) || typeof total !== 'number')
+            throw this.#notCloudflare(JSON.stringify(result));
+        return { result: result.map((raw) => this.#record(raw)), total };
+    }
+    #record(raw) {
+        const { id, name, type, ttl, content = '' } = (raw ?? {});
+        const good = [id, name, type, content].every((text) => typeof text === 'string') &&
+            typeof ttl === 'number' &&
+            id !== '';
+        if (!good)
+            throw this.#notCloudflare(JSON.stringify(raw));
+        return { ...raw, content };
+    }
+    /** Writes, once. Throws `NoAnswer` where it is not known whether it was carried out. */
+    async write({ method, path, body, check }, purpose, context) {
+        const answer = await this.#api.write(method, path, body, context, check);
+        try {
+            await this.#good(answer, purpose, context);
+        }
+        catch (error) {
+            const isRefusal = answer.status >= 400 && answer.status < 500;
+            if (isRefusal || !(error instanceof Failure))
+                throw error;
+            throw new NoAnswer(error.message, error.details);
+        }
+    }
+    /** The body of a good answer; throws for any other. */
+    async #good({ status, text }, purpose, context) {
+        const body = parsed(text);
+        if (status >= 200 && status < 300 && body?.success === true)
+            return body;
+        if (body === undefined && status < 400)
+            throw this.#notCloudflare(text);
+        const errors = body === undefined ? [] : errorsOf(body);
+        const said = errors.map(({ code, message }) => `${message}${code === undefined ? '' : ` (code ${code})`}`);
+        const refused = [400, 401, 403].includes(status) && purpose.first === true;
+        const about = refused ? await this.#aboutToken(context) : undefined;
+        throw new Failure(`could not ${purpose.what}`, {
+            host: this.host,
+            seen: `status ${status}: ${this.#api.shown(said.join('; ') || text)}${about ? `\n  ${about}` : ''}`,
+            hint: hintFor(status, errors, purpose),
+        });
+    }
+    /** What Cloudflare says of a token that was refused. */
+    async #aboutToken(context) {
+        const own = 'a token that an account owns cannot be asked about here';
+        const { status, text } = await this.#api.get('/user/tokens/verify', context);
+        const body = parsed(text);
+        const state = body?.result?.status;
+        if (status === 200 && state === 'active')
+            return 'the token itself is active: it lacks a permission for this';
+        if (status === 200 && typeof state === 'string')
+            return `the token is ${this.#api.shown(state)}`;
+        const said = body === undefined ? `status ${status}` : errorsOf(body).map(({ message }) => message);
+        return `asked about the token, Cloudflare says: ${this.#api.shown(String(said))} (${own})`;
+    }
+    #notCloudflare(text) {
+        return new Failure('what answers is not the Cloudflare API, or its answer was cut short', {
+            host: this.host,
+            seen: this.#api.shown(text ?? ''),
+            hint: 'leave `api-url` empty for Cloudflare itself; a proxy on the way may have answered in its place',
+        });
+    }
+}
+function parsed(text) {
+    try {
+        const body = JSON.parse(text);
+        return typeof body === 'object' && body !== null ? body : undefined;
+    }
+    catch {
+        return undefined;
+    }
+}
+/** The errors of an envelope, each with those that led to it. */
+function errorsOf(body) {
+    const list = (value) => (Array.isArray(value) ? value : []).flatMap((raw) => {
+        const { code, message, error_chain } = (raw ?? {});
+        const own = { code: typeof code === 'number' ? code : undefined, message: String(message ?? '') };
+        return [own, ...list(error_chain)];
+    });
+    return list(body['errors']).slice(0, 10);
+}
+/** 9021: a TTL out of bounds; 9109, 10000, 1000: a token that is wrong or lacks a permission; 6003: none at all. */
+function hintFor(status, errors, { zone, first }) {
+    const has = (...codes) => errors.some(({ code }) => code !== undefined && codes.includes(code));
+    if (status === 401 || has(6003, 6111, 1000, 9109))
+        return TOKEN_HINT;
+    if (status === 403 || has(10000)) {
+        return first
+            ? TOKEN_HINT
+            : `the token needs the permission DNS:Edit for ${zone} (besides Zone:Read), and this runner's address must not be kept out by its IP filter`;
+    }
+    if (status === 404)
+        return `the record or the zone is not there any more: look at ${zone}, then run the job again`;
+    if (status === 429) {
+        return 'Cloudflare takes 1,200 requests in five minutes from all that a user runs: run the job again later';
+    }
+    if (status >= 500)
+        return 'see www.cloudflarestatus.com, then run the job again';
+    if (status >= 300 && status < 400)
+        return 'leave `api-url` empty for Cloudflare itself';
+    return 'Cloudflare takes the request for wrong: its text above says why';
+}
+
+;// CONCATENATED MODULE: ./src/dns/provider.ts
+
+/** A record set was not what was to be replaced: somebody else has changed it. Nothing was written. */
+class RecordChanged extends Failure {
+    name = 'RecordChanged';
+}
+
+;// CONCATENATED MODULE: ./src/dns/providers/in-place.ts
+
+
+
+
+/**
+ * Reads, compares, writes once and reads back: a write whose answer was lost counts when it is seen to be carried out.
+ * Throws `RecordChanged` when the set is not `expected`, or does not hold what was written.
+ */
+async function writeInPlace({ host, read, write, mayReplace = ({ set }) => set.obstacle === undefined && isSameSet(set, expected), }, expected, next) {
+    const { name, type } = next;
+    const readExpected = async () => {
+        const held = await read();
+        if (held !== undefined && mayReplace(held))
+            return held;
+        throw new RecordChanged(`${name} ${type} was changed by somebody else`, {
+            host,
+            seen: `it is ${describeSet(held?.set)}, not ${describeSet(expected)}`,
+        });
+    };
+    const before = await readExpected();
+    let lost;
+    try {
+        await write(before, async () => void (await readExpected()));
+    }
+    catch (error) {
+        if (!(error instanceof NoAnswer))
+            throw error;
+        lost = error;
+    }
+    const after = (await read())?.set;
+    if (after !== undefined && isSameSet(after, next))
+        return;
+    if (lost) {
+        const seen = `${lost.details.seen}\n  ${name} ${type} is ${describeSet(after)} now`;
+        throw new Failure(lost.message, { ...lost.details, seen, cause: lost });
+    }
+    throw new RecordChanged(`${name} ${type} does not hold what was written`, {
+        host,
+        seen: `it is ${describeSet(after)}, not ${describeSet(next)}`,
+    });
+}
+const describeSet = (set) => set === undefined
+    ? 'not there'
+    : `${formatValues(set.values)} (${set.proxied ? 'proxied' : `TTL ${set.ttl}`}${set.obstacle ? `; it ${set.obstacle}` : ''})`;
+
+;// CONCATENATED MODULE: ./src/dns/providers/records-by-id.ts
+// For APIs that keep each value of a record set as a record with an id of its own, and list them in pages.
+
+/** The records as record sets, in the order in which their first one came. */
+function holdSets(records) {
+    const byKey = new Map();
+    for (const record of records) {
+        const key = `${record.name} ${record.type}`;
+        byKey.set(key, [...(byKey.get(key) ?? []), record]);
+    }
+    return [...byKey.values()].map((of) => ({ set: setOf(of), records: of }));
+}
+function setOf(records) {
+    const [{ name, type, ttl, proxied }] = records;
+    const mixed = records.some((other) => other.ttl !== ttl) ? 'has values with different TTLs' : undefined;
+    const obstacle = records.map((record) => record.obstacle).find((one) => one !== undefined) ?? mixed;
+    return {
+        name,
+        type,
+        ttl: Math.max(...records.map((record) => record.ttl)),
+        values: records.map(({ value }) => value),
+        ...(proxied === undefined ? {} : { proxied }),
+        ...(records.every(({ autoTtl }) => autoTtl) ? { autoTtl: true } : {}),
+        ...(obstacle === undefined ? {} : { obstacle }),
+    };
+}
+function editsTo(records, next) {
+    const kept = records.filter(({ value }) => next.values.includes(value));
+    const free = records.filter((record) => !kept.includes(record));
+    const missing = next.values.filter((value) => !kept.some((record) => record.value === value));
+    return {
+        changes: [
+            ...kept.filter(({ ttl }) => ttl !== next.ttl).map((record) => ({ record, value: record.value })),
+            ...free.slice(0, missing.length).map((record, index) => ({ record, value: missing[index] ?? '' })),
+        ],
+        additions: missing.slice(free.length),
+        surplus: free.slice(missing.length),
+    };
+}
+/**
+ * Whether records stand somewhere on the way from one set to the other: where a write of one record after the other was
+ * broken off.
+ */
+function isHalfway(records, a, b) {
+    const [least, most] = [a.values.length, b.values.length].sort((x, y) => x - y);
+    const ours = new Set([...a.values, ...b.values]);
+    const values = new Set(records.map(({ value }) => value));
+    const isEnd = ({ values: wanted, ttl }) => records.every((record) => record.ttl === ttl && wanted.includes(record.value)) &&
+        wanted.length === values.size;
+    return (records.every(({ ttl, value }) => ours.has(value) && [a.ttl, b.ttl].includes(ttl)) &&
+        values.size === records.length &&
+        records.length >= least &&
+        records.length <= most &&
+        !isEnd(a) &&
+        !isEnd(b));
+}
+/** All records of these names, of every type, by the way that takes fewer calls: a name each, or the whole zone. */
+async function recordsOf(listing, names) {
+    if (names.length > 1) {
+        const first = await listing.read(1);
+        const more = Math.ceil(first.total / listing.pageSize) - 1;
+        if (more <= names.length) {
+            const all = await allPages(listing, undefined, first);
+            return all.filter(({ name }) => names.includes(name));
+        }
+    }
+    const found = [];
+    for (const name of names) {
+        const records = await allPages(listing, name, await listing.read(1, name));
+        found.push(...records.filter((record) => record.name === name));
+    }
+    return found;
+}
+/** A listing that is not whole would be taken for the truth: for a record that is not there, or has one value. */
+async function allPages({ host, read }, name, first) {
+    const byId = new Map();
+    let count = 0;
+    for (let page = first, number = 1;; page = await read(++number, name)) {
+        count += page.records.length;
+        for (const record of page.records)
+            byId.set(record.id, record);
+        const isWhole = byId.size === page.total && count === page.total && page.isLast !== false;
+        if (isWhole)
+            return [...byId.values()];
+        if (page.records.length === 0 || count >= page.total || page.isLast === true) {
+            throw new Failure('the list of records is not whole', {
+                host,
+                seen: `${byId.size} records on ${number} pages, of which there should be ${page.total}`,
+                hint: 'somebody may have changed the zone while it was read, or a proxy may cut answers short: run the job again',
+            });
+        }
+    }
+}
+
+;// CONCATENATED MODULE: ./src/dns/providers/cloudflare.ts
+
+
+
+
+
+function cloudflare(options) {
+    return new Cloudflare(options);
+}
+const API = 'https://api.cloudflare.com/client/v4';
+/** A TTL that means "Auto", and the seconds it is served with (developers.cloudflare.com/dns/manage-dns-records/reference/ttl). */
+const AUTO = 1;
+const AUTO_SECONDS = 300;
+/** Cloudflare takes up to 5,000,000; a thousand fit into the longest answer that is read. */
+const PAGE_SIZE = 1_000;
+class Cloudflare {
+    name = 'Cloudflare';
+    #api;
+    constructor({ apiUrl, token }) {
+        this.#api = new CloudflareApi((apiUrl || API).replace(/\/+$/, ''), token);
+    }
+    async findZone(name, context) {
+        const path = `/zones?name=${name}&per_page=50`;
+        const what = { what: `look up the zone ${name}`, zone: name, first: true };
+        const { result } = await this.#api.get(path, what, context);
+        const found = (Array.isArray(result) ? result : []).filter((zone) => zone?.name === name);
+        const zone = found.length > 1 ? found.find(({ status }) => status === 'active') : found[0];
+        if (zone === undefined || typeof zone.id !== 'string')
+            throw this.#noZone(name, found.length);
+        const problem = zoneProblem(zone);
+        if (problem !== undefined) {
+            throw new Failure(`the zone ${name} ${problem.what}`, {
+                host: this.#api.host,
+                state: 'nothing was changed.',
+                hint: problem.hint,
+            });
+        }
+        const nameServers = [...(zone.name_servers ?? []), ...(zone.vanity_name_servers ?? [])];
+        return { name, id: zone.id, ...(nameServers.length > 0 ? { nameServers } : {}) };
+    }
+    #noZone(name, found) {
+        return new Failure(`zone not found: ${name}`, {
+            host: this.#api.host,
+            seen: `the token is good, and reaches ${found === 0 ? 'no zone of that name' : `${found} zones of that name, none of them active`}`,
+            hint: 'the token needs the permissions Zone:Read and DNS:Edit for this zone (Zone Resources of the token); `zone` must be a zone of its account',
+        });
+    }
+    async readRecordSets(zone, names, context) {
+        return holdSets(await this.#read(zone, names, context)).map(({ set }) => set);
+    }
+    async #read(zone, names, context) {
+        const listing = {
+            host: this.#api.host,
+            pageSize: PAGE_SIZE,
+            read: async (page, name) => {
+                const filter = name === undefined ? '' : `&name.exact=${encodeURIComponent(name)}`;
+                const path = `/zones/${zone.id}/dns_records?per_page=${PAGE_SIZE}&page=${page}${filter}`;
+                const what = { what: `read ${name ?? 'the records'}`, zone: zone.name };
+                const { result, total } = await this.#api.page(path, what, context);
+                return { records: result.map((raw) => recordOf(raw, zone.name)), total };
+            },
+        };
+        return withMixes(await recordsOf(listing, names));
+    }
+    async writeRecordSet(zone, expected, next, context) {
+        const { name, type } = next;
+        const read = async () => holdSets(await this.#read(zone, [name], context)).find(({ set }) => set.type === type);
+        const write = async (held, check) => {
+            const request = writeRequest(held.records, next);
+            if (request === undefined)
+                return;
+            const what = { what: `change ${name} ${type}`, zone: zone.name };
+            const path = `/zones/${zone.id}/dns_records${request.path}`;
+            await this.#api.write({ ...request, path, check }, what, context);
+        };
+        await writeInPlace({ host: this.#api.host, read, write }, expected, next);
+    }
+}
+/** Why the records of a zone are not changed here. */
+function zoneProblem({ type, paused }) {
+    if (type === 'secondary') {
+        return {
+            what: 'is a secondary here: what is written would be overwritten',
+            hint: "flip the records at the zone's primary",
+        };
+    }
+    if (type === 'partial') {
+        return {
+            what: 'is a partial (CNAME) setup: other name servers than Cloudflare serve it',
+            hint: 'flip the records where the zone is served from',
+        };
+    }
+    if (paused) {
+        return {
+            what: 'is paused on Cloudflare: its proxied records are answered with their own addresses meanwhile',
+            hint: 'enable Cloudflare on the site (Overview) first: what a flip proves would change with that switch',
+        };
+    }
+    return undefined;
+}
+function recordOf(raw, zone) {
+    const { id, type, content, ttl, proxied } = raw;
+    const name = raw.name.toLowerCase();
+    const value = isRecordType(type) ? (parseValue(type, content) ?? content) : content;
+    return {
+        id,
+        name,
+        type,
+        value,
+        ttl: ttl === AUTO || proxied ? AUTO_SECONDS : ttl,
+        ...(ttl === AUTO ? { autoTtl: true } : {}),
+        ...(proxied === undefined ? {} : { proxied }),
+        obstacle: obstacleOf(raw, name === zone),
+        raw,
+    };
+}
+function obstacleOf({ type, meta, locked, settings, proxied }, isApex) {
+    if (meta?.read_only || locked)
+        return 'is read-only: another Cloudflare product manages it';
+    if (type === 'CNAME' && !proxied && (isApex || settings?.flatten_cname)) {
+        return 'is a CNAME that Cloudflare flattens: name servers answer with addresses, so that a change of it cannot be proven';
+    }
+    return undefined;
+}
+/** Where one address of a name is proxied, Cloudflare treats all of them so, whatever they say. */
+function withMixes(records) {
+    const isAddress = ({ type }) => type === 'A' || type === 'AAAA';
+    return records.map((record) => {
+        const beside = records.filter((other) => other.name === record.name && isAddress(other));
+        const isMixed = isAddress(record) && beside.some(({ proxied }) => proxied !== record.proxied);
+        const obstacle = 'stands beside addresses of the same name of which some are proxied and some are not';
+        return isMixed && record.obstacle === undefined ? { ...record, obstacle } : record;
+    });
+}
+/** The one request that turns records into a record set; undefined when there is nothing to be changed. */
+function writeRequest(records, next) {
+    const like = records[0]?.raw;
+    const served = next.proxied ? { ...next, ttl: AUTO_SECONDS } : next;
+    const { changes, additions, surplus } = editsTo(records, served);
+    const ttl = next.proxied || (next.autoTtl && next.ttl === AUTO_SECONDS) ? AUTO : next.ttl;
+    const fields = (content) => ({ name: next.name, type: next.type, content, ttl });
+    const patches = changes.map(({ record: { id }, value }) => ({ id, ...fields(value) }));
+    const [patch] = patches;
+    if (patch === undefined && additions.length === 0 && surplus.length === 0)
+        return undefined;
+    if (patch && patches.length === 1 && additions.length === 0 && surplus.length === 0) {
+        const { id, ...body } = patch;
+        return { method: 'PATCH', path: `/${id}`, body };
+    }
+    const body = {
+        ...(surplus.length > 0 ? { deletes: surplus.map(({ id }) => ({ id })) } : {}),
+        ...(patches.length > 0 ? { patches } : {}),
+        ...(additions.length > 0
+            ? { posts: additions.map((value) => ({ ...fields(value), ...kept(like) })) }
+            : {}),
+    };
+    return { method: 'POST', path: '/batch', body };
+}
+/** What a further value of a set takes over from those that are there. */
+function kept(like) {
+    const { proxied, comment, tags, settings } = like ?? {};
+    return {
+        ...(proxied === undefined ? {} : { proxied }),
+        ...(comment ? { comment } : {}),
+        ...(tags && tags.length > 0 ? { tags: [...tags] } : {}),
+        ...(settings && Object.keys(settings).length > 0 ? { settings } : {}),
+    };
+}
+
+;// CONCATENATED MODULE: ./src/dns/providers/digitalocean.ts
+
+
+
+
+
+function digitalOcean(options) {
+    return new DigitalOcean(options);
+}
+const digitalocean_API = 'https://api.digitalocean.com';
+const digitalocean_PAGE_SIZE = 200;
+class DigitalOcean {
+    name = 'DigitalOcean';
+    #api;
+    #baseUrl;
+    #host;
+    constructor({ apiUrl, token }) {
+        this.#baseUrl = `${(apiUrl || digitalocean_API).replace(/\/+$/, '').replace(/\/v2$/, '')}/v2`;
+        this.#host = new URL(this.#baseUrl).origin;
+        this.#api = new ProviderApi({
+            baseUrl: this.#baseUrl,
+            headers: { authorization: `Bearer ${token}` },
+            secret: token,
+            name: this.name,
+        });
+    }
+    async findZone(name, context) {
+        const answer = await this.#api.get(`/domains/${name}`, context);
+        if (answer.status === 404 && messageOf(answer.text) !== undefined) {
+            throw new Failure(`zone not found: ${name}`, {
+                host: this.#host,
+                seen: `status 404: ${this.#api.shown(messageOf(answer.text) ?? '')}`,
+                hint: "`zone` must be a domain of the token's own team (Networking > Domains); a token of another team does not see it",
+            });
+        }
+        const { domain } = this.#json(answer, `look up the zone ${name}`, name);
+        if (domain?.name !== name)
+            throw this.#notDigitalOcean(answer.text);
+        return { name, id: name };
+    }
+    async readRecordSets(zone, names, context) {
+        return holdSets(await this.#read(zone, names, context)).map(({ set }) => set);
+    }
+    async #read(zone, names, context) {
+        const read = async (page, name) => {
+            const filter = name === undefined ? '' : `&name=${encodeURIComponent(name)}`;
+            const path = `/domains/${zone.id}/records?per_page=${digitalocean_PAGE_SIZE}&page=${page}${filter}`;
+            const answer = await this.#api.get(path, context);
+            const body = this.#json(answer, `read ${name ?? 'the records'}`, zone.name);
+            const { domain_records: records, meta } = body;
+            const total = meta?.total;
+            if (!Array.isArray(records) || typeof total !== 'number')
+                throw this.#notDigitalOcean(answer.text);
+            const isLast = !this.#leadsOn(body, path, page);
+            return { records: records.map((raw) => this.#record(raw, zone.name)), total, isLast };
+        };
+        return await recordsOf({ host: this.#host, pageSize: digitalocean_PAGE_SIZE, read }, names);
+    }
+    /** Whether there is a next page. Its address is never used as it is: the token goes to the API alone. */
+    #leadsOn(body, path, page) {
+        const { links } = body;
+        const next = links?.pages?.next;
+        if (next === undefined || next === null)
+            return false;
+        const here = new URL(this.#baseUrl + path);
+        const url = typeof next === 'string' && URL.canParse(next) ? new URL(next) : undefined;
+        const isHere = url?.origin === here.origin && url.pathname === here.pathname;
+        if (isHere && url.searchParams.get('page') === String(page + 1))
+            return true;
+        throw new Failure(`page ${page} of the records does not lead on to page ${page + 1} of them`, {
+            host: this.#host,
+            seen: `links.pages.next is ${this.#api.shown(String(next))}`,
+            hint: 'leave `api-url` empty for DigitalOcean itself: what answers, or changes answers on the way, leads elsewhere or in a circle',
+        });
+    }
+    #record(raw, zone) {
+        const { id, type, name, data, ttl } = (raw ?? {});
+        if (!Number.isInteger(id) || typeof type !== 'string' || typeof name !== 'string') {
+            throw this.#notDigitalOcean(JSON.stringify(raw));
+        }
+        const content = data === '@' ? zone : String(data ?? '');
+        return {
+            id: String(id),
+            name: (name === '@' ? zone : `${name}.${zone}`).toLowerCase(),
+            type,
+            value: isRecordType(type) ? (parseValue(type, content) ?? content) : content,
+            ttl: typeof ttl === 'number' ? ttl : 0,
+        };
+    }
+    async writeRecordSet(zone, expected, next, context) {
+        const { name, type } = next;
+        const read = async () => holdSets(await this.#read(zone, [name], context)).find(({ set }) => set.type === type);
+        await writeInPlace({
+            host: this.#host,
+            read,
+            write: async (held, check) => await this.#change(zone, held, next, { read, check }, context),
+            // A write that was broken off in the middle may be completed, or taken back.
+            mayReplace: ({ set, records }) => isSameSet(set, expected) || isHalfway(records, expected, next),
+        }, expected, next);
+    }
+    /** All of it or, where the API fails in the middle, what was there before. */
+    async #change(zone, held, next, { read, check }, context) {
+        try {
+            await this.#edit(zone, held, next, check, context);
+        }
+        catch (error) {
+            if (!(error instanceof Failure))
+                throw error;
+            const now = await read();
+            if (now === undefined || !isHalfway(now.records, held.set, next))
+                throw error;
+            const at = `${next.name} ${next.type}`;
+            const seen = `${error.details.seen}\n  ${at} had become ${describeSet(now.set)}`;
+            try {
+                await this.#edit(zone, now, held.set, check, context);
+            }
+            catch (second) {
+                if (!(second instanceof Failure))
+                    throw second;
+                throw new Failure(error.message, {
+                    ...error.details,
+                    seen: `${seen}, and could not be taken back (${second.details.seen ?? second.message}): ${at} is ${describeSet((await read())?.set)} now`,
+                    cause: error,
+                });
+            }
+            throw new Failure(error.message, {
+                ...error.details,
+                seen: `${seen}, and was taken back`,
+                cause: error,
+            });
+        }
+    }
+    async #edit(zone, { records }, next, check, context) {
+        const { changes, additions, surplus } = editsTo(records, next);
+        const { name, type, ttl } = next;
+        const data = (value) => (type === 'CNAME' ? `${value}.` : value);
+        const path = `/domains/${zone.id}/records`;
+        const call = async (method, at, body) => {
+            const answer = await this.#api.write(method, `${path}${at}`, body, context, check);
+            if (method === 'DELETE' && answer.status === 204)
+                return;
+            this.#json(answer, `change ${name} ${type}`, zone.name, true);
+        };
+        for (const { record, value } of changes) {
+            await call('PATCH', `/${record.id}`, { type, data: data(value), ttl });
+        }
+        const relative = name === zone.name ? '@' : name.slice(0, -zone.name.length - 1);
+        for (const value of additions)
+            await call('POST', '', { type, name: relative, data: data(value), ttl });
+        for (const { id } of surplus)
+            await call('DELETE', `/${id}`);
+    }
+    /** The body of a good answer; throws for any other: `NoAnswer` where a write may have been carried out. */
+    #json({ status, text }, what, zone, isWrite = false) {
+        const body = digitalocean_parsed(text);
+        if (status >= 200 && status < 300 && body !== undefined)
+            return body;
+        const failure = status < 300
+            ? this.#notDigitalOcean(text)
+            : new Failure(`could not ${what}`, {
+                host: this.#host,
+                seen: `status ${status}: ${this.#api.shown(messageOf(text) ?? text)}`,
+                hint: digitalocean_hintFor(status, zone),
+            });
+        const isRefusal = status >= 300 && status < 500;
+        throw isWrite && !isRefusal ? new NoAnswer(failure.message, failure.details) : failure;
+    }
+    #notDigitalOcean(text) {
+        return new Failure('what answers is not the DigitalOcean API, or its answer was cut short', {
+            host: this.#host,
+            seen: this.#api.shown(text),
+            hint: 'leave `api-url` empty for DigitalOcean itself; a proxy on the way may have answered in its place',
+        });
+    }
+}
+function digitalocean_parsed(text) {
+    try {
+        const body = JSON.parse(text);
+        return typeof body === 'object' && body !== null ? body : undefined;
+    }
+    catch {
+        return undefined;
+    }
+}
+/** The text of an error, `{ id, message, request_id }`; undefined where the answer is none of the API's. */
+function messageOf(text) {
+    const { id, message, request_id } = digitalocean_parsed(text) ?? {};
+    if (typeof id !== 'string' || typeof message !== 'string')
+        return undefined;
+    return `${message} (${id}${typeof request_id === 'string' ? `, request ${request_id}` : ''})`;
+}
+function digitalocean_hintFor(status, zone) {
+    switch (status) {
+        case 401:
+            return '`token` must be a personal access token of DigitalOcean that has not expired (API > Tokens); check the secret it comes from';
+        case 403:
+            return 'the token needs the scopes domain:read and domain:update';
+        case 404:
+            return `the record or the domain is not there any more: look at ${zone}, then run the job again`;
+        case 409:
+            return 'another change of the domain is under way: run the job again';
+        case 422:
+            return 'DigitalOcean takes the record for wrong: its text above says why';
+        case 429:
+            return 'DigitalOcean takes 250 requests a minute and 5,000 an hour: run the job again later';
+        default:
+            return status >= 500
+                ? 'see status.digitalocean.com, then run the job again'
+                : 'leave `api-url` empty for DigitalOcean itself';
+    }
 }
 
 ;// CONCATENATED MODULE: ./src/dns/providers/powerdns.ts
@@ -47059,39 +47166,22 @@ class PowerDns {
     }
     async writeRecordSet(zone, expected, next, context) {
         const { name, type } = next;
-        const read = async (ctx) => (await this.#readName(zone, name, ctx)).find((set) => set.type === type);
-        const before = await read(context);
-        if (before === undefined || !isSame(before, expected) || before.obstacle !== undefined) {
-            throw new RecordChanged(`${name} ${type} was changed by somebody else`, {
-                host: this.#host,
-                seen: `it is ${describe(before)}, not ${describe(expected)}`,
-            });
-        }
+        const read = async () => {
+            const set = (await this.#readName(zone, name, context)).find((one) => one.type === type);
+            return set && { set };
+        };
         const records = next.values.map((value) => ({
             content: type === 'CNAME' ? `${value}.` : value,
             disabled: false,
         }));
         const rrset = { name: `${name}.`, type, ttl: next.ttl, changetype: 'REPLACE', records };
-        let lost;
-        try {
-            const answer = await this.#api.write('PATCH', `/zones/${zone.id}`, { rrsets: [rrset] }, context);
+        const write = async (_, check) => {
+            const body = { rrsets: [rrset] };
+            const answer = await this.#api.write('PATCH', `/zones/${zone.id}`, body, context, check);
             if (answer.status !== 204)
                 this.#json(answer, `change ${name} ${type}`, zone.name);
-        }
-        catch (error) {
-            if (!(error instanceof NoAnswer))
-                throw error;
-            lost = error;
-        }
-        const after = await read(context);
-        if (after !== undefined && isSame(after, next))
-            return;
-        if (lost)
-            throw lost;
-        throw new RecordChanged(`${name} ${type} does not hold what was written`, {
-            host: this.#host,
-            seen: `it is ${describe(after)}, not ${describe(next)}`,
-        });
+        };
+        await writeInPlace({ host: this.#host, read, write }, expected, next);
     }
     #recordSet(raw) {
         const { name, type, ttl, records } = raw;
@@ -47127,7 +47217,7 @@ class PowerDns {
         throw new Failure(status === 404 && /not found/i.test(text) ? `zone not found: ${zone}` : `could not ${what}`, {
             host: this.#host,
             seen: `status ${status}: ${this.#api.shown(text)}`,
-            hint: hintFor(status, zone),
+            hint: powerdns_hintFor(status, zone),
         });
     }
     #notPowerDns(text) {
@@ -47138,15 +47228,11 @@ class PowerDns {
         });
     }
 }
-function isSame(a, b) {
-    return sameValues(a.values, b.values) && a.ttl === b.ttl;
-}
-const describe = (set) => set === undefined ? 'not there' : `${formatValues(set.values)} (TTL ${set.ttl})`;
 function textOf(value, key) {
     const text = value?.[key];
     return typeof text === 'string' ? text : '';
 }
-function hintFor(status, zone) {
+function powerdns_hintFor(status, zone) {
     switch (status) {
         case 401:
             return '`token` must be the value of `api-key` in pdns.conf; check the secret it comes from';
@@ -47154,6 +47240,8 @@ function hintFor(status, zone) {
             return "this runner's address must be in `webserver-allow-from` of pdns.conf, or the proxy before it must let it in";
         case 404:
             return `\`zone\` must be a zone of this server (\`pdnsutil list-all-zones\`): is it '${zone}', and is \`api-url\` the right server?`;
+        case 409:
+            return 'PowerDNS takes the change as in conflict with what is there: look at the zone, then run the job again';
         case 422:
             return 'PowerDNS takes the record for wrong: its text above says why';
         case 429:
@@ -47165,13 +47253,430 @@ function hintFor(status, zone) {
     }
 }
 
+;// CONCATENATED MODULE: ./src/dns/signed-exchange.ts
+
+
+
+
+
+
+
+const TIMEOUT_MS = 10_000;
+/** What a server may answer that does not know our key, and so cannot sign it: nothing is believed of it but that. */
+const REFUSALS = ['FORMERR', 'SERVFAIL', 'NOTIMP', 'REFUSED', 'NOTAUTH', 'NOTZONE'];
+/**
+ * Sends messages (made for the id they are given) over one connection, each signed, and verifies the answers.
+ * Throws `NoAnswer` when not all of them come (of an update it is not known whether it was carried out), and `Failure`
+ * for answers that are not signed as they should be.
+ */
+async function exchangeSigned(server, key, messages, { clock, signal }) {
+    throwIfCancelled(signal);
+    const first = (0,external_node_crypto_.randomInt)(65_536);
+    const time = Math.floor(clock.now() / 1_000);
+    const signed = messages.map((make, index) => signMessage(make((first + index) % 65_536), key, time));
+    const host = formatEndpoint(server);
+    let answers;
+    try {
+        answers = await exchangeOverTcp(server, signed.map(({ bytes }) => bytes), TIMEOUT_MS, signal);
+    }
+    catch (error) {
+        throwIfCancelled(signal);
+        throw new NoAnswer('the name server gives no answer', {
+            host,
+            seen: describeError(error),
+            hint: "check `api-url` (dns://<ip or host>:<port> of the zone's primary), that it listens there over TCP, and that a firewall lets this runner in",
+        });
+    }
+    return answers.map((bytes, index) => {
+        const mac = signed[index]?.mac ?? Buffer.alloc(0);
+        return signed_exchange_readAnswer(bytes, host, (now) => checkAnswer(bytes, key, mac, now), Math.floor(clock.now() / 1_000));
+    });
+}
+function signed_exchange_readAnswer(bytes, host, check, now) {
+    let message;
+    let checked;
+    try {
+        message = dns_packet.decode(bytes);
+        checked = check(now);
+    }
+    catch {
+        throw new Failure('what answers is no DNS server', { host, hint: 'check `api-url`' });
+    }
+    const { verdict, error, serverTime } = checked;
+    const { rcode } = message;
+    if (verdict === 'valid' || (verdict === 'unsigned' && REFUSALS.includes(rcode)))
+        return { rcode, tsigError: error, serverTime, message };
+    throw new Failure('an answer of the name server is not to be trusted', {
+        host,
+        seen: {
+            unsigned: `${rcode} without a signature`,
+            forged: `${rcode} with a signature that is not made with \`tsig-secret\``,
+            stale: `${rcode} signed ${Math.abs(now - (serverTime ?? now))} s ${(serverTime ?? now) < now ? 'ago' : 'from now'} by its clock`,
+        }[verdict],
+        hint: verdict === 'stale'
+            ? 'the clocks of this runner and of the name server differ: set them by NTP'
+            : 'something between this runner and the name server answers in its place, or changes answers: ask the server itself (`api-url`)',
+    });
+}
+
+;// CONCATENATED MODULE: ./src/dns/providers/rfc2136-records.ts
+
+/** What a plan looks at: each is asked for by itself, since a server may answer ANY with a part (RFC 8482). */
+const READ_TYPES = ['A', 'AAAA', 'CNAME', 'NS', 'HTTPS', 'SVCB'];
+/** The codec has no names for some types. */
+const CODES = { HTTPS: 'UNKNOWN_65', SVCB: 'UNKNOWN_64' };
+const typeCode = (type) => (CODES[type] ?? type);
+/**
+ * The set of that name and type in an authoritative answer, or in the referral to the name servers of a delegated
+ * zone. What a CNAME leads to belongs to another name.
+ */
+function recordSetOf({ flag_aa: authoritative, answers = [], authorities = [] }, name, type, zone) {
+    const referral = !authoritative && type === 'NS' && name !== zone;
+    const records = (referral ? authorities : authoritative ? answers : []).filter((record) => record.name.toLowerCase() === name && record.type === typeCode(type));
+    if (records.length === 0)
+        return undefined;
+    const ttl = Math.min(...records.map((record) => record.ttl ?? 0));
+    return { name, type, ttl, values: records.map(({ data }) => rfc2136_records_textOf(type, data)) };
+}
+function rfc2136_records_textOf(type, data) {
+    if (Buffer.isBuffer(data))
+        return serviceText(data);
+    const text = String(data).toLowerCase();
+    return isRecordType(type) ? (parseValue(type, text) ?? text) : text;
+}
+const IPV4_HINT = 4;
+const IPV6_HINT = 6;
+/** An HTTPS or SVCB record in presentation form (RFC 9460, section 2.1), of its parameters the address hints only. */
+function serviceText(data) {
+    const parts = [String(data.readUInt16BE(0))];
+    const labels = [];
+    let at = 2;
+    for (let length = data.readUInt8(at); length > 0; length = data.readUInt8(at)) {
+        labels.push(data.toString('latin1', at + 1, at + 1 + length));
+        at += 1 + length;
+    }
+    parts.push(`${labels.join('.').toLowerCase()}.`);
+    for (at += 1; at + 4 <= data.length;) {
+        const key = data.readUInt16BE(at);
+        const value = data.subarray(at + 4, at + 4 + data.readUInt16BE(at + 2));
+        if (key === IPV4_HINT)
+            parts.push(`ipv4hint=${addresses(value, 4).map(ipv4)}`);
+        if (key === IPV6_HINT)
+            parts.push(`ipv6hint=${addresses(value, 16).map(ipv6)}`);
+        at += 4 + value.length;
+    }
+    return parts.join(' ');
+}
+function addresses(bytes, size) {
+    const count = Math.floor(bytes.length / size);
+    return Array.from({ length: count }, (_, index) => bytes.subarray(index * size, (index + 1) * size));
+}
+const ipv4 = (bytes) => bytes.join('.');
+function ipv6(bytes) {
+    const text = (bytes.toString('hex').match(/.{4}/g) ?? []).join(':');
+    return parseValue('AAAA', text) ?? text;
+}
+
+;// CONCATENATED MODULE: ./src/dns/providers/rfc2136-refusals.ts
+
+const BADSIG = 16;
+const BADKEY = 17;
+const rfc2136_refusals_BADTIME = 18;
+/** Whether the server says that the key may not do that. Knot calls a key that its rules do not allow a bad key. */
+function isDenial(answer) {
+    if (answer === undefined)
+        return false;
+    return answer.rcode === 'REFUSED' || (answer.rcode === 'NOTAUTH' && answer.tsigError === BADKEY);
+}
+/** The error for an answer that is neither success nor an unmet prerequisite. */
+function refusal({ rcode, tsigError, serverTime }, refused) {
+    const { what, host, key } = refused;
+    const complaint = { [BADSIG]: 'BADSIG', [BADKEY]: 'BADKEY', [rfc2136_refusals_BADTIME]: 'BADTIME' }[tsigError];
+    const seen = complaint ? `${rcode}, ${complaint}` : rcode;
+    switch (tsigError) {
+        case BADSIG:
+            return new Failure(`the server takes the signature by the key '${key.name}' for wrong`, {
+                host,
+                seen,
+                hint: "`tsig-secret` must be the key's secret on the server, in base64 and whole; check the secret it comes from",
+            });
+        case BADKEY:
+            return new Failure(`the server does not take the key '${key.name}' with ${key.algorithm}`, {
+                host,
+                seen,
+                hint: '`tsig-name` and `tsig-algorithm` must be as the server has them (key in named.conf or knot.conf), and its rules must let this key change the zone',
+            });
+        case rfc2136_refusals_BADTIME:
+            return new Failure('the clocks of this runner and of the name server differ', {
+                host,
+                seen: `${seen}: by its clock it is ${serverTime === undefined ? 'another time' : new Date(serverTime * 1_000).toISOString()}`,
+                hint: 'set both by NTP: signatures hold for five minutes',
+            });
+        default:
+            return new Failure(`could not ${what}`, { host, seen, hint: rfc2136_refusals_hintFor(rcode, refused) });
+    }
+}
+function rfc2136_refusals_hintFor(rcode, { zone, key }) {
+    switch (rcode) {
+        case 'REFUSED':
+            return `the server must let the key '${key.name}' update the zone (update-policy in BIND, acl in Knot, dnsupdate and TSIG-ALLOW-DNSUPDATE in PowerDNS), must not hold it frozen (rndc thaw, knotc zone-thaw), and must be its primary (\`api-url\`); PowerDNS also refuses a wrong key, secret or clock: its log tells which`;
+        case 'NOTAUTH':
+            return `that server is not the primary of ${zone} (\`zone\`, \`api-url\`), or, with PowerDNS, \`tsig-name\`, \`tsig-algorithm\`, \`tsig-secret\` or the clock is wrong: its log says which`;
+        case 'NOTZONE':
+            return `\`records\` has a name that the server does not count to ${zone}: is it in a zone of its own?`;
+        case 'NOTIMP':
+            return 'that server does not take dynamic updates: give the primary that does as `api-url`, and switch them on there';
+        case 'SERVFAIL':
+            return 'the server failed (a zone that is frozen or not loaded, a disk that is full, a secondary that does not reach its primary): look at its log, then run the job again';
+        default:
+            return "look at the server's log, then run the job again";
+    }
+}
+
+;// CONCATENATED MODULE: ./src/dns/providers/rfc2136.ts
+// Dynamic updates (RFC 2136), signed (TSIG, RFC 8945), as BIND, Knot and PowerDNS take them: one message holds what
+// must be there (all values of the set) and what is to come, and the server does all of it or nothing.
+
+
+
+
+
+
+
+
+
+
+
+function rfc2136(options) {
+    return new Rfc2136(options);
+}
+/** A secondary passes an update on, and has it only a moment later. */
+const READ_BACK_MS = 5_000;
+/** Messages over one connection. */
+const AT_ONCE = 100;
+class Rfc2136 {
+    name = 'RFC 2136';
+    #options;
+    #server;
+    constructor(options) {
+        this.#options = options;
+    }
+    async findZone(name, context) {
+        const addresses = await primaryOf(name, this.#options, context);
+        let unreached;
+        for (const address of addresses) {
+            this.#server = address;
+            try {
+                await this.#checkZone(name, context);
+                return { name, id: name };
+            }
+            catch (error) {
+                if (!(error instanceof NoAnswer))
+                    throw error;
+                unreached ??= error;
+            }
+        }
+        throw unreached ?? new Failure('the name server has no address', { host: name });
+    }
+    /** It has the zone, and takes updates with this key (one without changes). */
+    async #checkZone(name, context) {
+        const [soa, update] = await this.#exchange([question(name, 'SOA'), change(name, [setExists(name, 'SOA')], [])], context);
+        if (soa === undefined || update === undefined)
+            throw new TypeError('two questions have two answers');
+        if (soa.rcode !== 'NOERROR' && soa.rcode !== 'NXDOMAIN')
+            throw this.#refusal(soa, `read the zone ${name}`, name);
+        const own = soa.message.answers?.some((one) => one.type === 'SOA' && one.name.toLowerCase() === name);
+        if (!own || !soa.message.flag_aa) {
+            const above = soa.message.authorities?.find(({ type }) => type === 'SOA')?.name;
+            throw new Failure(`zone not found: ${name}`, {
+                host: this.#host,
+                seen: above
+                    ? `${name} belongs to the zone ${above} there`
+                    : 'it does not answer for that zone by its own authority',
+                hint: "`zone` must be a zone of that server, and `api-url` the zone's primary",
+            });
+        }
+        if (update.rcode !== 'NOERROR')
+            throw this.#refusal(update, `change the zone ${name}`, name);
+    }
+    async readRecordSets(zone, names, context) {
+        const asked = names.flatMap((name) => READ_TYPES.map((type) => ({ name, type })));
+        const answers = await this.#exchange(asked.map(({ name, type }) => question(name, type)), context);
+        const found = asked.flatMap(({ name, type }, index) => this.#found(answers[index], name, type, zone) ?? []);
+        const byName = names
+            .map((name) => found.filter((set) => set.name === name))
+            .filter(({ length }) => length > 0);
+        if (byName.length === 0)
+            return [];
+        const checks = await this.#exchange(byName.map((sets) => change(zone.name, ownRecords(sets), [])), context);
+        const own = [];
+        for (const [index, sets] of byName.entries()) {
+            if (checks[index]?.rcode === 'NOERROR')
+                own.push(...sets);
+            else
+                own.push(...(await this.#ownOnes(zone, sets, checks[index], context)));
+        }
+        return own;
+    }
+    /** The record set in an answer to a question. */
+    #found(answer, name, type, zone) {
+        if (answer === undefined)
+            return undefined;
+        if (answer.rcode === 'NXDOMAIN')
+            return undefined;
+        if (answer.rcode !== 'NOERROR')
+            throw this.#refusal(answer, `read ${name} ${type}`, zone.name);
+        return recordSetOf(answer.message, name, type, zone.name);
+    }
+    /**
+     * Of the sets with which a name was answered, those that are its own. A wildcard answers for names that have no
+     * records at all (RFC 4592); what else the server makes up (an alias, a computed record) gets an obstacle.
+     */
+    async #ownOnes(zone, sets, checked, context) {
+        const name = sets[0]?.name ?? '';
+        if (checked && !isUnmet(checked))
+            throw this.#refusal(checked, `check ${name}`, zone.name);
+        const [inUse, ...each] = await this.#exchange([[nameInUse(name)], ...sets.map((set) => ownRecords([set]))].map((one) => change(zone.name, one, [])), context);
+        if (inUse?.rcode !== 'NOERROR')
+            return [];
+        return sets.map((set, index) => each[index]?.rcode === 'NOERROR'
+            ? set
+            : {
+                ...set,
+                obstacle: 'is made up by the server from something else (an alias, or a computed record)',
+            });
+    }
+    /** An update with a change that changes nothing shows whether the key may change a set, where the server tells. */
+    async checkWritable(zone, sets, context) {
+        const known = sets.filter(isWritten);
+        if (known.length === 0)
+            return;
+        const answers = await this.#exchange(known.map((set) => change(zone.name, ownRecords([set]), [deleteValue(set.name, set.type, absentValue(set))])), context);
+        const denied = known.filter((_, index) => isDenial(answers[index]));
+        if (denied.length > 0) {
+            throw new Failure(`the key '${this.#options.tsig.name}' may not change ${denied.map(({ name, type }) => `${name} ${type}`).join(', ')}`, {
+                host: this.#host,
+                seen: [...new Set(denied.map((set) => answers[known.indexOf(set)]?.rcode))].join(', '),
+                hint: `allow it on the server, for just these names: update-policy { grant ${this.#options.tsig.name} name ${denied[0]?.name}. ${denied[0]?.type}; } in BIND, an acl with update-owner-name in Knot`,
+            });
+        }
+        const other = answers.find((answer) => answer.rcode !== 'NOERROR' && !isUnmet(answer));
+        if (other)
+            throw this.#refusal(other, 'try whether the records may be changed', zone.name);
+    }
+    async writeRecordSet(zone, expected, next, context) {
+        const { name } = next;
+        if (!isWritten(next) || !isWritten(expected))
+            throw new TypeError(`${next.type} is never written`);
+        // A TTL is no part of what an update can ask for.
+        const before = await this.#readOne(zone, next, context);
+        if (!isSame(before, expected))
+            throw this.#changed(before, expected);
+        const what = `change ${name} ${next.type}`;
+        let lost;
+        let answer;
+        try {
+            const prerequisites = setIs(name, expected.type, expected.values);
+            const changes = [deleteSet(name, next.type), ...addValues(name, next.type, next.ttl, next.values)];
+            [answer] = await this.#exchange([change(zone.name, prerequisites, changes)], context);
+        }
+        catch (error) {
+            if (!(error instanceof NoAnswer))
+                throw error;
+            lost = error;
+        }
+        if (answer && answer.rcode !== 'NOERROR' && !isUnmet(answer))
+            throw this.#refusal(answer, what, zone.name);
+        const after = await this.#readBack(zone, next, answer && isUnmet(answer) ? 0 : READ_BACK_MS, context);
+        if (isSame(after, next))
+            return;
+        if (lost)
+            throw lost;
+        if (answer && isUnmet(answer))
+            throw this.#changed(after, expected);
+        throw new Failure(`the server took the change of ${name} ${next.type} and did not make it`, {
+            host: this.#host,
+            seen: `it is ${describe(after)}, not ${describe(next)}`,
+            hint: "PowerDNS passes over what its policy script (lua-dnsupdate-policy-script) forbids: look at its log; a secondary that passes updates on may lag: give the zone's primary as `api-url`",
+        });
+    }
+    async #readBack(zone, next, patience, context) {
+        const { clock, signal } = context;
+        const start = clock.monotonic();
+        for (let attempt = 0;; attempt++) {
+            const now = await this.#readOne(zone, next, context);
+            if (isSame(now, next) || clock.monotonic() - start >= patience)
+                return now;
+            await clock.sleep(Math.min(1_000, 50 * 2 ** attempt), signal);
+        }
+    }
+    async #readOne(zone, { name, type }, context) {
+        const [answer] = await this.#exchange([question(name, type)], context);
+        return this.#found(answer, name, type, zone);
+    }
+    async #exchange(messages, context) {
+        if (this.#server === undefined)
+            throw new TypeError('findZone comes first');
+        const answers = [];
+        for (let at = 0; at < messages.length; at += AT_ONCE) {
+            const some = messages.slice(at, at + AT_ONCE);
+            answers.push(...(await exchangeSigned(this.#server, this.#options.tsig, some, context)));
+        }
+        return answers;
+    }
+    get #host() {
+        return this.#server ? formatEndpoint(this.#server) : '';
+    }
+    #refusal(answer, what, zone) {
+        return refusal(answer, { what, zone, host: this.#host, key: this.#options.tsig });
+    }
+    #changed(current, expected) {
+        return new RecordChanged(`${expected.name} ${expected.type} was changed by somebody else`, {
+            host: this.#host,
+            seen: `it is ${describe(current)}, not ${describe(expected)}`,
+        });
+    }
+}
+const question = (name, type) => (id) => dns_packet.encode({ type: 'query', id, flags: 0, questions: [{ name, type: typeCode(type) }] });
+const change = (zone, prerequisites, changes) => (id) => encodeUpdate(id, zone, prerequisites, changes);
+const isWritten = (set) => isRecordType(set.type);
+/** Prerequisites that hold where these sets of one name are its own. */
+function ownRecords(sets) {
+    const written = sets.filter(isWritten);
+    if (written.length === 0)
+        return sets.slice(0, 1).map(({ name }) => nameInUse(name));
+    return written.flatMap(({ name, type, values }) => setIs(name, type, values));
+}
+/** The prerequisites of an update did not hold. */
+const isUnmet = ({ rcode }) => rcode === 'NXRRSET' || rcode === 'NXDOMAIN';
+/** A value that the set does not hold: of one more than it has values, one is not among them. */
+function absentValue({ type, values }) {
+    const candidates = Array.from({ length: values.length + 1 }, (_, index) => {
+        if (type === 'CNAME')
+            return `none${index}.invalid`;
+        return type === 'A' ? `0.0.0.${index}` : `::${index.toString(16)}`;
+    });
+    return candidates.find((value) => !values.includes(value)) ?? '';
+}
+const isSame = (a, b) => a !== undefined && isSameSet(a, b);
+const describe = (set) => set === undefined ? 'not there' : `${formatValues(set.values)} (TTL ${set.ttl})`;
+
 ;// CONCATENATED MODULE: ./src/actions/dns-flip/provider.ts
 
+
+
+
 /** The provider that the inputs name, with their credentials. */
-function providerOf(inputs) {
-    switch (inputs.provider) {
+function providerOf({ account, resolvers }) {
+    switch (account.provider) {
+        case 'cloudflare':
+            return cloudflare(account);
+        case 'digitalocean':
+            return digitalOcean(account);
         case 'powerdns':
-            return powerDns(inputs);
+            return powerDns(account);
+        case 'rfc2136':
+            return rfc2136({ ...account, resolvers });
     }
 }
 
@@ -47184,19 +47689,28 @@ function providerOf(inputs) {
 const HEADER = ['name', 'type', 'old', 'new', 'TTL', 'proxied', 'verdict'];
 /** A row per record set, those that are refused last. */
 function planRows({ steps, problems }) {
-    const row = ({ name, type, from, to }, current, verdict) => [
+    const row = ({ name, type, from, to }, current, rest) => [
         name,
         type,
         formatValues(from),
         formatValues(to),
-        current === undefined ? '' : String(current.ttl),
+        ...rest.slice(0, 1),
         current?.proxied ? 'yes' : 'no',
-        verdict,
+        ...rest.slice(1),
     ];
     return [
-        ...steps.map(({ change, current, verdict }) => row(change, current, verdict === 'write' ? 'to be written' : 'is new already')),
-        ...problems.map(({ change, current, what }) => row(change, current, `REFUSED: ${what}`)),
+        ...steps.map((step) => row(step.change, step.current, [ttlOf(step), verdictOf(step)])),
+        ...problems.map(({ change, current, what }) => row(change, current, [current ? formatTtl(current) : '', `REFUSED: ${what}`])),
     ];
+}
+const ttlOf = ({ current, next }) => current.ttl === next.ttl ? formatTtl(current) : `${current.ttl} -> ${next.ttl}`;
+/** What is to become of a record set, or what it is already. */
+function verdictOf({ change, current, next, verdict }) {
+    if (!sameValues(current.values, next.values))
+        return 'to be written';
+    if (verdict === 'write')
+        return 'TTL to be written';
+    return sameValues(current.values, change.to) ? 'is new already' : 'stays';
 }
 /** The plan as a table of text. */
 function logPlan(plan, log) {
@@ -47212,13 +47726,16 @@ function logPlan(plan, log) {
 async function summarizePlan(plan, zone) {
     await writeSummary(`### DNS plan for ${zone}\n\n${markdownTable(HEADER, planRows(plan))}\n\n`);
 }
+function reportRow({ change: { name, type, from, to }, current: { ttl, proxied }, next }) {
+    return { name, type, old: from, new: to, ttl, newTtl: next.ttl, ...(proxied ? { proxied } : {}) };
+}
 /** The output `report` of a dry run. */
 function planReport({ steps }) {
     return {
         dryRun: true,
-        records: steps.map(({ change: { name, type, from, to }, current: { ttl }, verdict }) => ({
-            ...{ name, type, old: from, new: to, ttl },
-            outcome: verdict === 'write' ? 'to be written' : 'new already',
+        records: steps.map((step) => ({
+            ...reportRow(step),
+            outcome: verdictOf(step).replace('is new', 'new'),
         })),
     };
 }
@@ -47232,9 +47749,10 @@ function planFailure({ problems }) {
 }
 /** What became of each record set, in words. */
 function outcomes(plan, result) {
-    return plan.steps.map(({ change: { name, type }, verdict }) => {
+    return plan.steps.map((step) => {
+        const { name, type } = step.change;
         const record = result.records.find(({ write: { after } }) => after.name === name && after.type === type);
-        const idle = verdict === 'done' ? 'new already' : 'not written';
+        const idle = step.verdict === 'done' ? verdictOf(step).replace('is new', 'new') : 'not written';
         return {
             name,
             type,
@@ -47246,117 +47764,186 @@ function outcomes(plan, result) {
 function reportOf(plan, result, servers) {
     const states = outcomes(plan, result);
     return {
-        records: plan.steps.map(({ change: { name, type, from, to }, current: { ttl } }, index) => ({
-            name,
-            type,
-            old: from,
-            new: to,
-            ttl,
-            outcome: states[index]?.outcome,
-        })),
+        records: plan.steps.map((step, index) => ({ ...reportRow(step), outcome: states[index]?.outcome })),
         nameServers: servers.map(({ name, addresses }) => ({ name, addresses: addresses.map(formatEndpoint) })),
         unchecked: result.unchecked,
         ...(result.failure ? { failure: result.failure.message } : {}),
     };
 }
-async function summarizeFlip(plan, result, zone) {
+async function summarizeFlip(plan, result, zone, phase) {
     const states = outcomes(plan, result);
-    const rows = plan.steps
-        .filter(({ change }) => !sameValues(change.from, change.to))
-        .map(({ change: { name, type, from, to }, current: { ttl } }) => [
-        name,
-        type,
-        formatValues(from),
-        formatValues(to),
-        String(ttl),
-        states.find((one) => one.name === name && one.type === type)?.outcome ?? '',
-    ]);
-    const title = result.failure ? `DNS flip of ${zone} failed` : `DNS flip of ${zone}`;
-    await writeSummary(`### ${title}\n\n${markdownTable(['name', 'type', 'old', 'new', 'TTL', 'outcome'], rows)}\n\n${result.failure ? result.records.map((record) => `- ${describeStanding(record).replaceAll(/[<>&\n`]/g, ' ')}`).join('\n') : ''}\n`);
+    const rows = plan.steps.flatMap((step, index) => {
+        const { name, type, from, to } = step.change;
+        if (sameValues(from, to))
+            return [];
+        return [[name, type, formatValues(from), formatValues(to), ttlOf(step), states[index]?.outcome ?? '']];
+    });
+    const what = phase === 'flip' ? 'DNS flip of' : 'TTLs lowered in';
+    const title = result.failure ? `${what} ${zone} failed` : `${what} ${zone}`;
+    const standing = result.failure
+        ? result.records.map((record) => `- ${describeStanding(record).replaceAll(/[<>&\n`]/g, ' ')}`).join('\n')
+        : '';
+    const header = ['name', 'type', 'old', 'new', 'TTL', 'outcome'];
+    await writeSummary(`### ${title}\n\n${markdownTable(header, rows)}\n\n${standing}\n`);
 }
 
-;// CONCATENATED MODULE: ./src/actions/dns-flip/main.ts
+;// CONCATENATED MODULE: ./src/dns/plan.ts
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-const dnsFlip = {
-    async main(run) {
-        const inputs = run.inputs(inputs_readInputs);
-        const { context } = run;
-        const { provider, zone, plan, servers, probes } = await survey(inputs, context);
-        run.output('changed', 0);
-        if (inputs.dryRun) {
-            run.output('report', JSON.stringify(planReport(plan)));
-            context.log.info('dry run: nothing was changed');
-            return;
+/** Decides for each change whether it is to be written, is done, or must not be touched. */
+function makePlan(changes, observed, zone, aim = { phase: 'flip', ttl: undefined }) {
+    const steps = [];
+    const problems = [];
+    for (const change of changes) {
+        const sets = observed.get(change.name) ?? [];
+        const current = sets.find(({ type }) => type === change.type);
+        const found = problemOf(change, current, sets, changes, observed, zone) ?? (current && slowness(change, current, aim));
+        if (found !== undefined) {
+            problems.push({ name: change.name, type: change.type, what: found, current, change });
         }
-        run.output('snapshot', JSON.stringify(takeSnapshot(zone.name, plan.steps)));
-        const result = await flip({
-            ...inputs,
-            provider,
-            zone,
-            steps: plan.steps,
-            servers,
-            probes,
-            verify: command(run, 'verify', inputs.verify),
-            afterFlip: command(run, 'after-flip', inputs.afterFlip),
-            onWrite: (writes) => run.saveState({ writes }),
-        }, context);
-        run.output('changed', namesWritten(result));
-        if (result.safeFrom !== undefined)
-            run.output('safe-from', new Date(result.safeFrom).toISOString());
-        run.output('report', JSON.stringify(reportOf(plan, result, servers)));
-        await summarizeFlip(plan, result, zone.name);
-        if (result.failure)
-            throw result.failure;
-    },
-    async settle(run, state) {
-        const { writes } = state;
-        const inputs = run.inputs(inputs_readInputs);
-        const { context } = run;
-        const provider = providerOf(inputs);
-        const zone = await provider.findZone(inputs.zone, context);
-        const revert = inputs.onFailure === 'revert';
-        const records = revert
-            ? await revertWrites(provider, zone, writes, context)
-            : await standingOf(provider, zone, writes, context);
-        for (const record of records)
-            context.log.warn(describeStanding(record));
-        const back = records.filter(({ standing }) => standing === 'reverted').map(({ write }) => write.before);
-        if (back.length === 0)
-            return;
-        const servers = await nameServers(provider, zone, inputs, context);
-        context.log.info(await provenBack(servers, back, context));
-    },
-};
+        else if (current !== undefined) {
+            const next = nextOf(change, current, aim);
+            steps.push({ change, current, next, verdict: isSameSet(current, next) ? 'done' : 'write' });
+        }
+    }
+    return { steps, problems };
+}
+const hasNewValues = (change, current) => sameValues(current.values, change.to);
+/** Values in another order are the same set: what is there stays. */
+function nextOf(change, current, { phase, ttl }) {
+    if (phase === 'flip') {
+        const values = hasNewValues(change, current) ? current.values : change.to;
+        return { ...current, values, ttl: change.ttl ?? current.ttl };
+    }
+    // What stays needs no shorter TTL; a proxied one is the provider's own.
+    const stays = current.proxied === true || sameValues(change.from, change.to);
+    return stays ? current : { ...current, ttl: Math.min(current.ttl, ttl ?? current.ttl) };
+}
+/** A TTL for which resolvers would keep the old values, where a lower one was asked for. */
+function slowness(change, current, { phase, ttl }) {
+    if (phase !== 'flip' || ttl === undefined || current.proxied === true)
+        return undefined;
+    if (hasNewValues(change, current) || current.ttl <= ttl)
+        return undefined;
+    return `has a TTL of ${current.ttl} s, above \`ttl\` (${ttl} s), for which resolvers would keep the old values: run \`phase: prepare\` first, and give its output \`snapshot\` as \`prepared\``;
+}
+function problemOf(change, current, sets, changes, observed, zone) {
+    const cut = upToZone(change.name, zone).find((name) => observed.get(name)?.some(({ type }) => type === 'NS'));
+    if (cut !== undefined)
+        return `is not this zone's to say: ${cut} is delegated to name servers of its own, change it there`;
+    if (current === undefined)
+        return absence(change, sets, observed, zone);
+    if (current.obstacle !== undefined)
+        return `${current.obstacle}: it is left alone`;
+    const extra = sets.find(({ type }) => type === 'ALIAS' || type === 'ANAME' || type === 'LUA');
+    if (extra)
+        return `has a record of type ${extra.type} beside it (${formatValues(extra.values)}), which is not changed`;
+    if (!sameValues(current.values, change.from) && !hasNewValues(change, current))
+        return difference(change, current);
+    return leftBehind(change, sets, changes);
+}
+/** Why there is no record set of that type to be changed. */
+function absence({ name, type }, sets, observed, zone) {
+    const alias = sets.find((set) => ['CNAME', 'ALIAS', 'ANAME', 'LUA'].includes(set.type));
+    if (alias?.type === 'CNAME') {
+        return `is not there: the name is a CNAME to ${formatValues(alias.values)}; change that name instead, or the CNAME`;
+    }
+    if (alias)
+        return `is not there: the name has a record of type ${alias.type}, which is not changed`;
+    const other = sets.filter((set) => ['A', 'AAAA'].includes(set.type));
+    if (other.length > 0)
+        return `is not there: the name has ${other.map((set) => set.type).join(' and ')} only`;
+    if (sets.length === 0) {
+        const wildcard = wildcardsAbove(name, zone).find((one) => (observed.get(one) ?? []).length > 0);
+        if (wildcard)
+            return `is not there: answers for it come from ${wildcard}; make a record of its own with the old value first`;
+    }
+    return `is not there: records are changed, never made; is '${name}' the right name, and ${type} its type?`;
+}
+function difference({ from, to }, current) {
+    const missing = from.filter((value) => !current.values.includes(value));
+    const more = current.values.filter((value) => !from.includes(value));
+    const why = missing.length === 0
+        ? `has more values than expected (${formatValues(more)}): name all of them`
+        : 'was changed by somebody else, or `records` is wrong';
+    return `is ${formatValues(current.values)}, neither the old (${formatValues(from)}) nor the new (${formatValues(to)}): it ${why}`;
+}
+/** Records that would go on leading some clients to the old machine. */
+function leftBehind({ name, type, from, to }, sets, changes) {
+    if (type === 'CNAME')
+        return undefined;
+    const v6 = sets.find((set) => set.type === 'AAAA');
+    if (v6 && !changes.some((change) => change.name === name && change.type === 'AAAA')) {
+        const values = v6.values.join(',');
+        return `leaves AAAA ${formatValues(v6.values)} behind, by which IPv6 clients stay where they are: add a line '${name}. AAAA ${values} -> <new>' (or '-> ${values}' if it leads to the new machine already)`;
+    }
+    const old = from.filter((value) => !to.includes(value));
+    const hints = sets
+        .filter((set) => set.type === 'HTTPS' || set.type === 'SVCB')
+        .flatMap((set) => set.values.filter((value) => old.some((address) => hintsAt(value, address))));
+    if (hints[0])
+        return `leaves an HTTPS record with the old address as hint behind (${hints[0]}): take the hint out first`;
+    return undefined;
+}
+/** Whether an HTTPS record in presentation form (RFC 9460, sections 2.1 and 7.3) carries an address as a hint. */
+function hintsAt(record, address) {
+    return [...record.matchAll(/ipv([46])hint="?([^"\s]+)/gi)].some(([, family, list = '']) => list.split(',').some((hint) => parseValue(family === '4' ? 'A' : 'AAAA', hint) === address));
+}
+
+;// CONCATENATED MODULE: ./src/dns/proof-time.ts
+
+
+
+/** Nobody keeps a job waiting for longer than that; what comes later is a secondary that has to be looked at. */
+const LONGEST_MS = 30 * 60_000;
+/**
+ * How long to wait for the name servers of a zone: a secondary that no NOTIFY reaches asks its primary after the SOA's
+ * refresh, and once more after its retry (RFC 1035, section 3.3.13).
+ */
+async function proofPolicy(servers, zone, context) {
+    const times = await Promise.all(servers.flatMap(({ addresses }) => addresses.map(async (address) => {
+        try {
+            const { soa } = await askServer(address, { name: zone, type: 'SOA' }, context);
+            return soa === undefined ? 0 : (soa.refresh + soa.retry) * 1_000;
+        }
+        catch {
+            throwIfCancelled(context.signal);
+            return 0;
+        }
+    })));
+    return { ...PROOF, timeoutMs: Math.min(LONGEST_MS, Math.max(PROOF.timeoutMs, ...times)) };
+}
+
+;// CONCATENATED MODULE: ./src/actions/dns-flip/survey.ts
+
+
+
+
+
+
+
+
+
+
 /** Everything that is read and tried before the first write. */
 async function survey(inputs, context) {
     try {
         const provider = providerOf(inputs);
         const zone = await provider.findZone(inputs.zone, context);
-        const plan = makePlan(inputs.changes, await observe(provider, zone, inputs, context), zone.name);
+        const aim = { phase: inputs.phase, ttl: inputs.ttl };
+        const plan = makePlan(inputs.changes, await observe(provider, zone, inputs, context), zone.name, aim);
         logPlan(plan, context.log);
         if (inputs.dryRun || plan.problems.length > 0)
             await summarizePlan(plan, zone.name);
         if (plan.problems.length > 0)
             throw planFailure(plan);
+        refuseTooEarly(inputs, context);
+        const due = plan.steps.filter(({ verdict }) => verdict === 'write').map(({ current }) => current);
+        await provider.checkWritable?.(zone, due, context);
         const servers = await nameServers(provider, zone, inputs, context);
         await checkNameServers(servers, plan.steps, context);
-        const probes = inputs.check ? await liveProbes(inputs.changes, inputs.check) : [];
-        if (!inputs.check)
-            context.log.warn('`verify-url` is empty: the new target is not tried before the flip');
-        return { provider, zone, plan, servers, probes: await preflight(probes, context) };
+        const proof = await proofPolicy(servers, zone.name, context);
+        return { provider, zone, plan, servers, proof, probes: await newMachines(inputs, context) };
     }
     catch (error) {
         if (!(error instanceof Failure) || error instanceof Cancelled)
@@ -47364,9 +47951,26 @@ async function survey(inputs, context) {
         throw new Failure(error.message, { state: 'nothing was changed.', ...error.details, cause: error });
     }
 }
-function namesWritten({ records }) {
-    const written = records.filter(({ standing }) => standing === 'new');
-    return new Set(written.map(({ write }) => write.after.name)).size;
+/** Before then, resolvers keep old values for as long as the TTL said that `prepare` has lowered. */
+function refuseTooEarly({ phase, prepared }, { clock }) {
+    const safeFrom = phase === 'flip' ? prepared?.safeFrom : undefined;
+    if (safeFrom === undefined || clock.now() >= safeFrom)
+        return;
+    const [now, then] = [clock.now(), safeFrom].map((time) => new Date(time).toISOString());
+    throw new Failure('it is too early to flip: resolvers may still keep the TTL from before', {
+        seen: `it is ${now}; a flip is safe from ${then}`,
+        hint: `run the job again at ${then} or later`,
+    });
+}
+/** The new machine need not be there yet while TTLs are lowered. */
+async function newMachines({ phase, check, changes }, context) {
+    if (phase === 'prepare')
+        return [];
+    if (check === undefined) {
+        context.log.warn('`verify-url` is empty: the new target is not tried before the flip');
+        return [];
+    }
+    return await preflight(await liveProbes(changes, check), context);
 }
 /** The record sets at each name and above it; where there are none, also those of wildcards that may answer for it. */
 async function observe(provider, zone, { changes }, context) {
@@ -47386,9 +47990,120 @@ async function observe(provider, zone, { changes }, context) {
     await read(absent.flatMap((name) => wildcardsAbove(name, zone.name)));
     return observed;
 }
+/** Those that are named, or the zone's own. */
 async function nameServers(provider, zone, inputs, context) {
     const given = inputs.nameServers.map((address) => ({ name: formatEndpoint(address), addresses: [address] }));
     return given.length > 0 ? given : await zoneNameServers(provider, zone, inputs.resolvers, context);
+}
+
+;// CONCATENATED MODULE: ./src/actions/dns-flip/main.ts
+
+
+
+
+
+
+
+
+
+
+
+const dnsFlip = {
+    async main(run) {
+        const inputs = run.inputs(inputs_readInputs);
+        const { context } = run;
+        const found = await survey(inputs, context);
+        const { plan, servers, zone } = found;
+        run.output('changed', 0);
+        sayTtls(inputs, found, context);
+        if (inputs.dryRun) {
+            run.output('report', JSON.stringify(planReport(plan)));
+            context.log.info('dry run: nothing was changed');
+            return;
+        }
+        const result = await (inputs.phase === 'prepare' ? runPrepare : runFlip)(run, inputs, found);
+        run.output('changed', namesWritten(result));
+        if (result.safeFrom !== undefined)
+            run.output('safe-from', new Date(result.safeFrom).toISOString());
+        run.output('report', JSON.stringify(reportOf(plan, result, servers)));
+        await summarizeFlip(plan, result, zone.name, inputs.phase);
+        if (result.failure)
+            throw result.failure;
+    },
+    async settle(run, state) {
+        const { writes, ttls } = state;
+        const inputs = run.inputs(inputs_readInputs);
+        const { context } = run;
+        const provider = providerOf(inputs);
+        const zone = await provider.findZone(inputs.zone, context);
+        if (ttls.length > 0) {
+            const records = await standingOf(provider, zone, ttls, context);
+            context.log.warn('the flip is complete; not all TTLs are back, which is safe:');
+            for (const record of records)
+                context.log.warn(describeStanding(record));
+            context.log.warn('run the job again with the same `prepared` to bring them back');
+            return;
+        }
+        const records = await takeBack({ ...inputs, provider, zone }, writes, context);
+        for (const record of records)
+            context.log.warn(describeStanding(record));
+        const untouched = inputs.changes.filter(({ name, type }) => !writes.some(({ after }) => after.name === name && after.type === type));
+        if (untouched.length > 0)
+            context.log.warn(`not written: ${untouched.map(({ name, type }) => `${name} ${type}`).join(', ')}`);
+        const back = revertedSets(records);
+        if (back.length === 0)
+            return;
+        const servers = await nameServers(provider, zone, inputs, context);
+        context.log.info(await provenBack(servers, back, context));
+    },
+};
+async function runFlip(run, inputs, found) {
+    const { steps } = found.plan;
+    run.output('snapshot', JSON.stringify(takeSnapshot(found.zone.name, steps, inputs.prepared)));
+    return await flip({
+        ...inputs,
+        ...found,
+        steps,
+        verify: command(run, 'verify', inputs.verify),
+        afterFlip: command(run, 'after-flip', inputs.afterFlip),
+        onWrite: (writes) => run.saveState({ writes, ttls: [] }),
+        onComplete: (ttls) => run.saveState({ writes: [], ttls }),
+    }, run.context);
+}
+async function runPrepare(run, inputs, found) {
+    const { prepared: earlier, ttl = 0 } = inputs;
+    const { steps } = found.plan;
+    const snapshot = takeSnapshot(found.zone.name, steps, earlier);
+    // For a run that does not come to its end: it says what the TTLs were, but not from when a flip is safe.
+    run.output('snapshot', JSON.stringify({ ...snapshot, prepared: { ttl } }));
+    const result = await prepare({
+        ...inputs,
+        ...found,
+        steps,
+        ttl,
+        earlier,
+        onWrite: (writes) => run.saveState({ writes, ttls: [] }),
+    }, run.context);
+    if (result.safeFrom !== undefined) {
+        const safeFrom = new Date(result.safeFrom).toISOString();
+        run.output('snapshot', JSON.stringify({ ...snapshot, prepared: { ttl, safeFrom } }));
+        run.context.log.info(`a flip is safe from ${safeFrom}; give it this step's output \`snapshot\` as \`prepared\``);
+    }
+    return result;
+}
+/** What is to become of the TTLs once the flip is complete. */
+function sayTtls({ phase, ttl, prepared }, { plan }, { log }) {
+    if (phase !== 'flip' || ttl === undefined)
+        return;
+    const restores = ttlRestores(plan.steps, prepared);
+    for (const write of restores)
+        log.info(`at the end: ${describeWrite(write)}`);
+    if (restores.length === 0)
+        log.info(`no TTL to lower to ${ttl} s, and none to bring back at the end`);
+}
+function namesWritten({ records }) {
+    const written = records.filter(({ standing }) => standing === 'new');
+    return new Set(written.map(({ write }) => write.after.name)).size;
 }
 function command(run, input, text) {
     if (text === undefined)

@@ -25753,287 +25753,6 @@ module.exports = {
 
 /***/ }),
 
-/***/ 770:
-/***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
-
-/* unused reexport */ __nccwpck_require__(218);
-
-
-/***/ }),
-
-/***/ 218:
-/***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
-
-"use strict";
-var __webpack_unused_export__;
-
-
-var net = __nccwpck_require__(9278);
-var tls = __nccwpck_require__(4756);
-var http = __nccwpck_require__(8611);
-var https = __nccwpck_require__(5692);
-var events = __nccwpck_require__(4434);
-var assert = __nccwpck_require__(2613);
-var util = __nccwpck_require__(9023);
-
-
-__webpack_unused_export__ = httpOverHttp;
-__webpack_unused_export__ = httpsOverHttp;
-__webpack_unused_export__ = httpOverHttps;
-__webpack_unused_export__ = httpsOverHttps;
-
-
-function httpOverHttp(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = http.request;
-  return agent;
-}
-
-function httpsOverHttp(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = http.request;
-  agent.createSocket = createSecureSocket;
-  agent.defaultPort = 443;
-  return agent;
-}
-
-function httpOverHttps(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = https.request;
-  return agent;
-}
-
-function httpsOverHttps(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = https.request;
-  agent.createSocket = createSecureSocket;
-  agent.defaultPort = 443;
-  return agent;
-}
-
-
-function TunnelingAgent(options) {
-  var self = this;
-  self.options = options || {};
-  self.proxyOptions = self.options.proxy || {};
-  self.maxSockets = self.options.maxSockets || http.Agent.defaultMaxSockets;
-  self.requests = [];
-  self.sockets = [];
-
-  self.on('free', function onFree(socket, host, port, localAddress) {
-    var options = toOptions(host, port, localAddress);
-    for (var i = 0, len = self.requests.length; i < len; ++i) {
-      var pending = self.requests[i];
-      if (pending.host === options.host && pending.port === options.port) {
-        // Detect the request to connect same origin server,
-        // reuse the connection.
-        self.requests.splice(i, 1);
-        pending.request.onSocket(socket);
-        return;
-      }
-    }
-    socket.destroy();
-    self.removeSocket(socket);
-  });
-}
-util.inherits(TunnelingAgent, events.EventEmitter);
-
-TunnelingAgent.prototype.addRequest = function addRequest(req, host, port, localAddress) {
-  var self = this;
-  var options = mergeOptions({request: req}, self.options, toOptions(host, port, localAddress));
-
-  if (self.sockets.length >= this.maxSockets) {
-    // We are over limit so we'll add it to the queue.
-    self.requests.push(options);
-    return;
-  }
-
-  // If we are under maxSockets create a new one.
-  self.createSocket(options, function(socket) {
-    socket.on('free', onFree);
-    socket.on('close', onCloseOrRemove);
-    socket.on('agentRemove', onCloseOrRemove);
-    req.onSocket(socket);
-
-    function onFree() {
-      self.emit('free', socket, options);
-    }
-
-    function onCloseOrRemove(err) {
-      self.removeSocket(socket);
-      socket.removeListener('free', onFree);
-      socket.removeListener('close', onCloseOrRemove);
-      socket.removeListener('agentRemove', onCloseOrRemove);
-    }
-  });
-};
-
-TunnelingAgent.prototype.createSocket = function createSocket(options, cb) {
-  var self = this;
-  var placeholder = {};
-  self.sockets.push(placeholder);
-
-  var connectOptions = mergeOptions({}, self.proxyOptions, {
-    method: 'CONNECT',
-    path: options.host + ':' + options.port,
-    agent: false,
-    headers: {
-      host: options.host + ':' + options.port
-    }
-  });
-  if (options.localAddress) {
-    connectOptions.localAddress = options.localAddress;
-  }
-  if (connectOptions.proxyAuth) {
-    connectOptions.headers = connectOptions.headers || {};
-    connectOptions.headers['Proxy-Authorization'] = 'Basic ' +
-        new Buffer(connectOptions.proxyAuth).toString('base64');
-  }
-
-  debug('making CONNECT request');
-  var connectReq = self.request(connectOptions);
-  connectReq.useChunkedEncodingByDefault = false; // for v0.6
-  connectReq.once('response', onResponse); // for v0.6
-  connectReq.once('upgrade', onUpgrade);   // for v0.6
-  connectReq.once('connect', onConnect);   // for v0.7 or later
-  connectReq.once('error', onError);
-  connectReq.end();
-
-  function onResponse(res) {
-    // Very hacky. This is necessary to avoid http-parser leaks.
-    res.upgrade = true;
-  }
-
-  function onUpgrade(res, socket, head) {
-    // Hacky.
-    process.nextTick(function() {
-      onConnect(res, socket, head);
-    });
-  }
-
-  function onConnect(res, socket, head) {
-    connectReq.removeAllListeners();
-    socket.removeAllListeners();
-
-    if (res.statusCode !== 200) {
-      debug('tunneling socket could not be established, statusCode=%d',
-        res.statusCode);
-      socket.destroy();
-      var error = new Error('tunneling socket could not be established, ' +
-        'statusCode=' + res.statusCode);
-      error.code = 'ECONNRESET';
-      options.request.emit('error', error);
-      self.removeSocket(placeholder);
-      return;
-    }
-    if (head.length > 0) {
-      debug('got illegal response body from proxy');
-      socket.destroy();
-      var error = new Error('got illegal response body from proxy');
-      error.code = 'ECONNRESET';
-      options.request.emit('error', error);
-      self.removeSocket(placeholder);
-      return;
-    }
-    debug('tunneling connection has established');
-    self.sockets[self.sockets.indexOf(placeholder)] = socket;
-    return cb(socket);
-  }
-
-  function onError(cause) {
-    connectReq.removeAllListeners();
-
-    debug('tunneling socket could not be established, cause=%s\n',
-          cause.message, cause.stack);
-    var error = new Error('tunneling socket could not be established, ' +
-                          'cause=' + cause.message);
-    error.code = 'ECONNRESET';
-    options.request.emit('error', error);
-    self.removeSocket(placeholder);
-  }
-};
-
-TunnelingAgent.prototype.removeSocket = function removeSocket(socket) {
-  var pos = this.sockets.indexOf(socket)
-  if (pos === -1) {
-    return;
-  }
-  this.sockets.splice(pos, 1);
-
-  var pending = this.requests.shift();
-  if (pending) {
-    // If we have pending requests and a socket gets closed a new one
-    // needs to be created to take over in the pool for the one that closed.
-    this.createSocket(pending, function(socket) {
-      pending.request.onSocket(socket);
-    });
-  }
-};
-
-function createSecureSocket(options, cb) {
-  var self = this;
-  TunnelingAgent.prototype.createSocket.call(self, options, function(socket) {
-    var hostHeader = options.request.getHeader('host');
-    var tlsOptions = mergeOptions({}, self.options, {
-      socket: socket,
-      servername: hostHeader ? hostHeader.replace(/:.*$/, '') : options.host
-    });
-
-    // 0 is dummy port for v0.6
-    var secureSocket = tls.connect(0, tlsOptions);
-    self.sockets[self.sockets.indexOf(socket)] = secureSocket;
-    cb(secureSocket);
-  });
-}
-
-
-function toOptions(host, port, localAddress) {
-  if (typeof host === 'string') { // since v0.10
-    return {
-      host: host,
-      port: port,
-      localAddress: localAddress
-    };
-  }
-  return host; // for v0.11 or later
-}
-
-function mergeOptions(target) {
-  for (var i = 1, len = arguments.length; i < len; ++i) {
-    var overrides = arguments[i];
-    if (typeof overrides === 'object') {
-      var keys = Object.keys(overrides);
-      for (var j = 0, keyLen = keys.length; j < keyLen; ++j) {
-        var k = keys[j];
-        if (overrides[k] !== undefined) {
-          target[k] = overrides[k];
-        }
-      }
-    }
-  }
-  return target;
-}
-
-
-var debug;
-if (process.env.NODE_DEBUG && /\btunnel\b/.test(process.env.NODE_DEBUG)) {
-  debug = function() {
-    var args = Array.prototype.slice.call(arguments);
-    if (typeof args[0] === 'string') {
-      args[0] = 'TUNNEL: ' + args[0];
-    } else {
-      args.unshift('TUNNEL:');
-    }
-    console.error.apply(console, args);
-  }
-} else {
-  debug = function() {};
-}
-__webpack_unused_export__ = debug; // for test
-
-
-/***/ }),
-
 /***/ 668:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
@@ -67560,6 +67279,261 @@ module.exports = {
 
 /***/ }),
 
+/***/ 1633:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   HR: () => (/* binding */ Failure),
+/* harmony export */   Uc: () => (/* binding */ describeError),
+/* harmony export */   cJ: () => (/* binding */ Cancelled)
+/* harmony export */ });
+/** An error that a person can act on: what failed, where, what was seen, how things stand, what to do. */
+class Failure extends Error {
+    name = 'Failure';
+    details;
+    constructor(what, details = {}) {
+        super(what, { cause: details.cause });
+        this.details = details;
+    }
+    /** The whole text, a line per part. */
+    describe() {
+        const { host, seen, state, hint } = this.details;
+        const lines = [host === undefined ? this.message : `${host}: ${this.message}`];
+        if (seen !== undefined && seen !== '')
+            lines.push(`Seen: ${seen}`);
+        if (state !== undefined)
+            lines.push(`State now: ${state}`);
+        if (hint !== undefined)
+            lines.push(`What to do: ${hint}`);
+        return lines.join('\n');
+    }
+}
+/** The work was cancelled (by a person, or because the job's time ran out). */
+class Cancelled extends Failure {
+    name = 'Cancelled';
+}
+/** Text for any thrown thing, for `seen` and logs. */
+function describeError(error) {
+    if (error instanceof Failure)
+        return error.describe();
+    if (error instanceof AggregateError && error.errors.length > 0) {
+        return error.errors.map(describeError).join('; ');
+    }
+    if (error instanceof Error) {
+        const cause = error.cause instanceof Error ? ` (${describeError(error.cause)})` : '';
+        return `${error.message || error.name}${cause}`;
+    }
+    return String(error);
+}
+
+
+/***/ }),
+
+/***/ 3774:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   C2: () => (/* binding */ parseStatusRanges),
+/* harmony export */   Uu: () => (/* binding */ expandUrl),
+/* harmony export */   rn: () => (/* binding */ urlProblem)
+/* harmony export */ });
+/** Parses `200`, `200-399` or `200,301-302`; undefined when it is anything else. */
+function parseStatusRanges(text) {
+    const ranges = text.split(',').map((part) => {
+        const match = /^\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*$/.exec(part);
+        return match && { from: Number(match[1]), to: Number(match[2] ?? match[1]) };
+    });
+    return ranges.every((range) => range !== null && range.from <= range.to)
+        ? ranges
+        : undefined;
+}
+/**
+ * Checks a URL with placeholders; returns what is wrong with it, or undefined.
+ * `known` are the placeholders that have a value where the URL will be used.
+ */
+function urlProblem(url, known) {
+    for (const [placeholder, name] of url.matchAll(/\{([^{}]*)\}/g)) {
+        if (!known.some((one) => one === name)) {
+            const list = known.map((one) => `{${one}}`).join(', ');
+            return `'${placeholder}' is not a placeholder here${list ? ` (there are ${list})` : ''}`;
+        }
+    }
+    const samples = { address: '192.0.2.1:80', ip: '192.0.2.1', port: '80', name: 'node' };
+    const parsed = URL.canParse(expandUrl(url, samples)) ? new URL(expandUrl(url, samples)) : undefined;
+    if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
+        return 'is not an http:// or https:// URL';
+    if (parsed.username || parsed.password)
+        return 'must not hold a user or password';
+    return undefined;
+}
+/** Puts the values into a URL that `urlProblem` has accepted. */
+function expandUrl(url, values) {
+    return url.replaceAll(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+
+/***/ }),
+
+/***/ 3991:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+
+// EXPORTS
+__nccwpck_require__.d(__webpack_exports__, {
+  makeProbe: () => (/* binding */ makeProbe)
+});
+
+// UNUSED EXPORTS: makeHttpProbe
+
+// EXTERNAL MODULE: external "node:net"
+var external_node_net_ = __nccwpck_require__(7030);
+// EXTERNAL MODULE: ./node_modules/undici/index.js
+var undici = __nccwpck_require__(6752);
+// EXTERNAL MODULE: ./src/failure.ts
+var failure = __nccwpck_require__(1633);
+;// CONCATENATED MODULE: ./src/ssh/tunnel.ts
+
+/**
+ * An HTTP dispatcher whose connections are opened by the server at the other end of an SSH connection: names are
+ * resolved there and loopback means that server. TLS is checked here, end to end.
+ */
+function tunnelDispatcher(connection, tls = {}) {
+    const secure = (0,undici/* buildConnector */.gU)({ ...tls });
+    return new undici/* Agent */.g6({
+        connect: (options, done) => {
+            const https = options.protocol === 'https:';
+            const port = options.port === '' ? (https ? 443 : 80) : Number(options.port);
+            connection.openTcp(options.hostname.replace(/^\[|\]$/g, ''), port).then((channel) => {
+                // undici asks nothing of a plain connection but to be a duplex stream.
+                const socket = channel;
+                if (https)
+                    secure({ ...options, httpSocket: socket }, done);
+                else
+                    done(null, socket);
+            }, (error) => done(error, null));
+        },
+    });
+}
+
+// EXTERNAL MODULE: ./src/health/check.ts
+var health_check = __nccwpck_require__(3774);
+;// CONCATENATED MODULE: ./src/health/probe.ts
+
+
+
+
+
+/** Longest wait for one answer, in ms: a hanging server is as unwell as a silent one. */
+const ANSWER_TIMEOUT_MS = 5_000;
+const BODY_LIMIT = 256 * 1024;
+/** Builds the probe for one subject. A command needs a server to run on; the inputs see to that. */
+function makeProbe(check, from, subject) {
+    return bounded(asker(check, from, subject));
+}
+/** A probe that asks over HTTP through dispatchers of the caller's; each is destroyed after one answer. */
+function makeHttpProbe(check, url, open) {
+    return bounded((signal) => askHttp(check, url, open, signal));
+}
+function bounded(ask) {
+    return async (signal) => {
+        const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
+        try {
+            return await ask(bounded);
+        }
+        catch (error) {
+            if (signal.aborted)
+                return { ok: false, error: 'no answer before the time was over' };
+            if (bounded.aborted)
+                return { ok: false, error: `no answer within ${ANSWER_TIMEOUT_MS} ms` };
+            return { ok: false, error: briefly(error) };
+        }
+    };
+}
+/** An answer is one line: where it was asked stands beside it anyway. */
+function briefly(error) {
+    if (!(error instanceof failure/* Failure */.HR))
+        return (0,failure/* describeError */.Uc)(error);
+    return error.details.seen ? `${error.message} (${error.details.seen})` : error.message;
+}
+function asker(check, from, subject) {
+    switch (check.kind) {
+        case 'http':
+            // A dispatcher per probe: a kept-alive connection would go on answering for a process that no longer listens.
+            return (signal) => askHttp(check, (0,health_check/* expandUrl */.Uu)(check.url, subject.placeholders), () => (from === 'runner' ? new undici/* Agent */.g6() : tunnelDispatcher(from)), signal);
+        case 'tcp':
+            return (signal) => askTcp(subject.tcpHost, check.port, from, signal);
+        case 'command':
+            return (signal) => askCommand(check.command, from, subject, signal);
+    }
+}
+async function askHttp(check, url, open, signal) {
+    const dispatcher = open();
+    try {
+        const response = await (0,undici/* request */.Em)(url, { dispatcher, signal });
+        const text = await readSome(response.body, BODY_LIMIT);
+        const answer = { status: response.statusCode, body: firstLine(text) };
+        if (!check.expectStatus.some(({ from: low, to }) => answer.status >= low && answer.status <= to)) {
+            return { ok: false, error: 'unexpected status', ...answer };
+        }
+        if (check.expectBody !== undefined && !text.includes(check.expectBody)) {
+            return { ok: false, error: `the body does not contain '${check.expectBody}'`, ...answer };
+        }
+        return { ok: true, ...answer };
+    }
+    finally {
+        await dispatcher.destroy();
+    }
+}
+async function readSome(body, limit) {
+    const chunks = [];
+    let bytes = 0;
+    for await (const chunk of body) {
+        chunks.push(chunk);
+        bytes += chunk.length;
+        if (bytes >= limit)
+            break;
+    }
+    return Buffer.concat(chunks).toString('utf8');
+}
+async function askTcp(host, port, from, signal) {
+    if (from !== 'runner') {
+        const channel = await from.openTcp(host, port);
+        channel.on('error', () => { });
+        channel.destroy();
+        return { ok: true };
+    }
+    await new Promise((resolve, reject) => {
+        const socket = (0,external_node_net_.connect)({ host, port, signal }, () => {
+            socket.destroy();
+            resolve();
+        });
+        socket.once('error', reject);
+    });
+    return { ok: true };
+}
+async function askCommand(command, from, { env = {}, cwd }, signal) {
+    if (from === 'runner')
+        throw new TypeError('a health command runs on a server');
+    const result = await from.script(command, { env, signal, ...(cwd === undefined ? {} : { cwd }) });
+    const body = firstLine(result.stdout) || firstLine(result.stderr);
+    if (result.code === 0)
+        return { ok: true, body };
+    return {
+        ok: false,
+        error: result.signal === undefined ? `exit code ${result.code}` : `killed by ${result.signal}`,
+        body,
+    };
+}
+function firstLine(text) {
+    return (text.split('\n').find((line) => line.trim() !== '') ?? '').trim().slice(0, 200);
+}
+
+
+/***/ }),
+
 /***/ 7318:
 /***/ ((module) => {
 
@@ -68158,954 +68132,10 @@ function file_command_prepareKeyValueMessage(key, value) {
 //# sourceMappingURL=file-command.js.map
 // EXTERNAL MODULE: external "path"
 var external_path_ = __nccwpck_require__(6928);
-// EXTERNAL MODULE: external "http"
-var external_http_ = __nccwpck_require__(8611);
-// EXTERNAL MODULE: external "https"
-var external_https_ = __nccwpck_require__(5692);
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/proxy.js
-function getProxyUrl(reqUrl) {
-    const usingSsl = reqUrl.protocol === 'https:';
-    if (checkBypass(reqUrl)) {
-        return undefined;
-    }
-    const proxyVar = (() => {
-        if (usingSsl) {
-            return process.env['https_proxy'] || process.env['HTTPS_PROXY'];
-        }
-        else {
-            return process.env['http_proxy'] || process.env['HTTP_PROXY'];
-        }
-    })();
-    if (proxyVar) {
-        try {
-            return new DecodedURL(proxyVar);
-        }
-        catch (_a) {
-            if (!proxyVar.startsWith('http://') && !proxyVar.startsWith('https://'))
-                return new DecodedURL(`http://${proxyVar}`);
-        }
-    }
-    else {
-        return undefined;
-    }
-}
-function checkBypass(reqUrl) {
-    if (!reqUrl.hostname) {
-        return false;
-    }
-    const reqHost = reqUrl.hostname;
-    if (isLoopbackAddress(reqHost)) {
-        return true;
-    }
-    const noProxy = process.env['no_proxy'] || process.env['NO_PROXY'] || '';
-    if (!noProxy) {
-        return false;
-    }
-    // Determine the request port
-    let reqPort;
-    if (reqUrl.port) {
-        reqPort = Number(reqUrl.port);
-    }
-    else if (reqUrl.protocol === 'http:') {
-        reqPort = 80;
-    }
-    else if (reqUrl.protocol === 'https:') {
-        reqPort = 443;
-    }
-    // Format the request hostname and hostname with port
-    const upperReqHosts = [reqUrl.hostname.toUpperCase()];
-    if (typeof reqPort === 'number') {
-        upperReqHosts.push(`${upperReqHosts[0]}:${reqPort}`);
-    }
-    // Compare request host against noproxy
-    for (const upperNoProxyItem of noProxy
-        .split(',')
-        .map(x => x.trim().toUpperCase())
-        .filter(x => x)) {
-        if (upperNoProxyItem === '*' ||
-            upperReqHosts.some(x => x === upperNoProxyItem ||
-                x.endsWith(`.${upperNoProxyItem}`) ||
-                (upperNoProxyItem.startsWith('.') &&
-                    x.endsWith(`${upperNoProxyItem}`)))) {
-            return true;
-        }
-    }
-    return false;
-}
-function isLoopbackAddress(host) {
-    const hostLower = host.toLowerCase();
-    return (hostLower === 'localhost' ||
-        hostLower.startsWith('127.') ||
-        hostLower.startsWith('[::1]') ||
-        hostLower.startsWith('[0:0:0:0:0:0:0:1]'));
-}
-class DecodedURL extends URL {
-    constructor(url, base) {
-        super(url, base);
-        this._decodedUsername = decodeURIComponent(super.username);
-        this._decodedPassword = decodeURIComponent(super.password);
-    }
-    get username() {
-        return this._decodedUsername;
-    }
-    get password() {
-        return this._decodedPassword;
-    }
-}
-//# sourceMappingURL=proxy.js.map
-// EXTERNAL MODULE: ./node_modules/tunnel/index.js
-var node_modules_tunnel = __nccwpck_require__(770);
-// EXTERNAL MODULE: ./node_modules/undici/index.js
-var undici = __nccwpck_require__(6752);
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/index.js
-/* eslint-disable @typescript-eslint/no-explicit-any */
-var __awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-
-
-var HttpCodes;
-(function (HttpCodes) {
-    HttpCodes[HttpCodes["OK"] = 200] = "OK";
-    HttpCodes[HttpCodes["MultipleChoices"] = 300] = "MultipleChoices";
-    HttpCodes[HttpCodes["MovedPermanently"] = 301] = "MovedPermanently";
-    HttpCodes[HttpCodes["ResourceMoved"] = 302] = "ResourceMoved";
-    HttpCodes[HttpCodes["SeeOther"] = 303] = "SeeOther";
-    HttpCodes[HttpCodes["NotModified"] = 304] = "NotModified";
-    HttpCodes[HttpCodes["UseProxy"] = 305] = "UseProxy";
-    HttpCodes[HttpCodes["SwitchProxy"] = 306] = "SwitchProxy";
-    HttpCodes[HttpCodes["TemporaryRedirect"] = 307] = "TemporaryRedirect";
-    HttpCodes[HttpCodes["PermanentRedirect"] = 308] = "PermanentRedirect";
-    HttpCodes[HttpCodes["BadRequest"] = 400] = "BadRequest";
-    HttpCodes[HttpCodes["Unauthorized"] = 401] = "Unauthorized";
-    HttpCodes[HttpCodes["PaymentRequired"] = 402] = "PaymentRequired";
-    HttpCodes[HttpCodes["Forbidden"] = 403] = "Forbidden";
-    HttpCodes[HttpCodes["NotFound"] = 404] = "NotFound";
-    HttpCodes[HttpCodes["MethodNotAllowed"] = 405] = "MethodNotAllowed";
-    HttpCodes[HttpCodes["NotAcceptable"] = 406] = "NotAcceptable";
-    HttpCodes[HttpCodes["ProxyAuthenticationRequired"] = 407] = "ProxyAuthenticationRequired";
-    HttpCodes[HttpCodes["RequestTimeout"] = 408] = "RequestTimeout";
-    HttpCodes[HttpCodes["Conflict"] = 409] = "Conflict";
-    HttpCodes[HttpCodes["Gone"] = 410] = "Gone";
-    HttpCodes[HttpCodes["TooManyRequests"] = 429] = "TooManyRequests";
-    HttpCodes[HttpCodes["InternalServerError"] = 500] = "InternalServerError";
-    HttpCodes[HttpCodes["NotImplemented"] = 501] = "NotImplemented";
-    HttpCodes[HttpCodes["BadGateway"] = 502] = "BadGateway";
-    HttpCodes[HttpCodes["ServiceUnavailable"] = 503] = "ServiceUnavailable";
-    HttpCodes[HttpCodes["GatewayTimeout"] = 504] = "GatewayTimeout";
-})(HttpCodes || (HttpCodes = {}));
-var Headers;
-(function (Headers) {
-    Headers["Accept"] = "accept";
-    Headers["ContentType"] = "content-type";
-})(Headers || (Headers = {}));
-var MediaTypes;
-(function (MediaTypes) {
-    MediaTypes["ApplicationJson"] = "application/json";
-})(MediaTypes || (MediaTypes = {}));
-/**
- * Returns the proxy URL, depending upon the supplied url and proxy environment variables.
- * @param serverUrl  The server URL where the request will be sent. For example, https://api.github.com
- */
-function lib_getProxyUrl(serverUrl) {
-    const proxyUrl = pm.getProxyUrl(new URL(serverUrl));
-    return proxyUrl ? proxyUrl.href : '';
-}
-const HttpRedirectCodes = [
-    HttpCodes.MovedPermanently,
-    HttpCodes.ResourceMoved,
-    HttpCodes.SeeOther,
-    HttpCodes.TemporaryRedirect,
-    HttpCodes.PermanentRedirect
-];
-const HttpResponseRetryCodes = [
-    HttpCodes.BadGateway,
-    HttpCodes.ServiceUnavailable,
-    HttpCodes.GatewayTimeout
-];
-const RetryableHttpVerbs = (/* unused pure expression or super */ null && (['OPTIONS', 'GET', 'DELETE', 'HEAD']));
-const ExponentialBackoffCeiling = 10;
-const ExponentialBackoffTimeSlice = 5;
-class HttpClientError extends Error {
-    constructor(message, statusCode) {
-        super(message);
-        this.name = 'HttpClientError';
-        this.statusCode = statusCode;
-        Object.setPrototypeOf(this, HttpClientError.prototype);
-    }
-}
-class HttpClientResponse {
-    constructor(message) {
-        this.message = message;
-    }
-    readBody() {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve) => __awaiter(this, void 0, void 0, function* () {
-                let output = Buffer.alloc(0);
-                this.message.on('data', (chunk) => {
-                    output = Buffer.concat([output, chunk]);
-                });
-                this.message.on('end', () => {
-                    resolve(output.toString());
-                });
-            }));
-        });
-    }
-    readBodyBuffer() {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve) => __awaiter(this, void 0, void 0, function* () {
-                const chunks = [];
-                this.message.on('data', (chunk) => {
-                    chunks.push(chunk);
-                });
-                this.message.on('end', () => {
-                    resolve(Buffer.concat(chunks));
-                });
-            }));
-        });
-    }
-}
-function isHttps(requestUrl) {
-    const parsedUrl = new URL(requestUrl);
-    return parsedUrl.protocol === 'https:';
-}
-class lib_HttpClient {
-    constructor(userAgent, handlers, requestOptions) {
-        this._ignoreSslError = false;
-        this._allowRedirects = true;
-        this._allowRedirectDowngrade = false;
-        this._maxRedirects = 50;
-        this._allowRetries = false;
-        this._maxRetries = 1;
-        this._keepAlive = false;
-        this._disposed = false;
-        this.userAgent = this._getUserAgentWithOrchestrationId(userAgent);
-        this.handlers = handlers || [];
-        this.requestOptions = requestOptions;
-        if (requestOptions) {
-            if (requestOptions.ignoreSslError != null) {
-                this._ignoreSslError = requestOptions.ignoreSslError;
-            }
-            this._socketTimeout = requestOptions.socketTimeout;
-            if (requestOptions.allowRedirects != null) {
-                this._allowRedirects = requestOptions.allowRedirects;
-            }
-            if (requestOptions.allowRedirectDowngrade != null) {
-                this._allowRedirectDowngrade = requestOptions.allowRedirectDowngrade;
-            }
-            if (requestOptions.maxRedirects != null) {
-                this._maxRedirects = Math.max(requestOptions.maxRedirects, 0);
-            }
-            if (requestOptions.keepAlive != null) {
-                this._keepAlive = requestOptions.keepAlive;
-            }
-            if (requestOptions.allowRetries != null) {
-                this._allowRetries = requestOptions.allowRetries;
-            }
-            if (requestOptions.maxRetries != null) {
-                this._maxRetries = requestOptions.maxRetries;
-            }
-        }
-    }
-    options(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('OPTIONS', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    get(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('GET', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    del(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('DELETE', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    post(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('POST', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    patch(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('PATCH', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    put(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('PUT', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    head(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('HEAD', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    sendStream(verb, requestUrl, stream, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request(verb, requestUrl, stream, additionalHeaders);
-        });
-    }
-    /**
-     * Gets a typed object from an endpoint
-     * Be aware that not found returns a null.  Other errors (4xx, 5xx) reject the promise
-     */
-    getJson(requestUrl_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, additionalHeaders = {}) {
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            const res = yield this.get(requestUrl, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    postJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.post(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    putJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.put(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    patchJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.patch(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    /**
-     * Makes a raw http request.
-     * All other methods such as get, post, patch, and request ultimately call this.
-     * Prefer get, del, post and patch
-     */
-    request(verb, requestUrl, data, headers) {
-        return __awaiter(this, void 0, void 0, function* () {
-            if (this._disposed) {
-                throw new Error('Client has already been disposed.');
-            }
-            const parsedUrl = new URL(requestUrl);
-            let info = this._prepareRequest(verb, parsedUrl, headers);
-            // Only perform retries on reads since writes may not be idempotent.
-            const maxTries = this._allowRetries && RetryableHttpVerbs.includes(verb)
-                ? this._maxRetries + 1
-                : 1;
-            let numTries = 0;
-            let response;
-            do {
-                response = yield this.requestRaw(info, data);
-                // Check if it's an authentication challenge
-                if (response &&
-                    response.message &&
-                    response.message.statusCode === HttpCodes.Unauthorized) {
-                    let authenticationHandler;
-                    for (const handler of this.handlers) {
-                        if (handler.canHandleAuthentication(response)) {
-                            authenticationHandler = handler;
-                            break;
-                        }
-                    }
-                    if (authenticationHandler) {
-                        return authenticationHandler.handleAuthentication(this, info, data);
-                    }
-                    else {
-                        // We have received an unauthorized response but have no handlers to handle it.
-                        // Let the response return to the caller.
-                        return response;
-                    }
-                }
-                let redirectsRemaining = this._maxRedirects;
-                while (response.message.statusCode &&
-                    HttpRedirectCodes.includes(response.message.statusCode) &&
-                    this._allowRedirects &&
-                    redirectsRemaining > 0) {
-                    const redirectUrl = response.message.headers['location'];
-                    if (!redirectUrl) {
-                        // if there's no location to redirect to, we won't
-                        break;
-                    }
-                    const parsedRedirectUrl = new URL(redirectUrl);
-                    if (parsedUrl.protocol === 'https:' &&
-                        parsedUrl.protocol !== parsedRedirectUrl.protocol &&
-                        !this._allowRedirectDowngrade) {
-                        throw new Error('Redirect from HTTPS to HTTP protocol. This downgrade is not allowed for security reasons. If you want to allow this behavior, set the allowRedirectDowngrade option to true.');
-                    }
-                    // we need to finish reading the response before reassigning response
-                    // which will leak the open socket.
-                    yield response.readBody();
-                    // strip authorization header if redirected to a different hostname
-                    if (parsedRedirectUrl.hostname !== parsedUrl.hostname) {
-                        for (const header in headers) {
-                            // header names are case insensitive
-                            if (header.toLowerCase() === 'authorization') {
-                                delete headers[header];
-                            }
-                        }
-                    }
-                    // let's make the request with the new redirectUrl
-                    info = this._prepareRequest(verb, parsedRedirectUrl, headers);
-                    response = yield this.requestRaw(info, data);
-                    redirectsRemaining--;
-                }
-                if (!response.message.statusCode ||
-                    !HttpResponseRetryCodes.includes(response.message.statusCode)) {
-                    // If not a retry code, return immediately instead of retrying
-                    return response;
-                }
-                numTries += 1;
-                if (numTries < maxTries) {
-                    yield response.readBody();
-                    yield this._performExponentialBackoff(numTries);
-                }
-            } while (numTries < maxTries);
-            return response;
-        });
-    }
-    /**
-     * Needs to be called if keepAlive is set to true in request options.
-     */
-    dispose() {
-        if (this._agent) {
-            this._agent.destroy();
-        }
-        this._disposed = true;
-    }
-    /**
-     * Raw request.
-     * @param info
-     * @param data
-     */
-    requestRaw(info, data) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve, reject) => {
-                function callbackForResult(err, res) {
-                    if (err) {
-                        reject(err);
-                    }
-                    else if (!res) {
-                        // If `err` is not passed, then `res` must be passed.
-                        reject(new Error('Unknown error'));
-                    }
-                    else {
-                        resolve(res);
-                    }
-                }
-                this.requestRawWithCallback(info, data, callbackForResult);
-            });
-        });
-    }
-    /**
-     * Raw request with callback.
-     * @param info
-     * @param data
-     * @param onResult
-     */
-    requestRawWithCallback(info, data, onResult) {
-        if (typeof data === 'string') {
-            if (!info.options.headers) {
-                info.options.headers = {};
-            }
-            info.options.headers['Content-Length'] = Buffer.byteLength(data, 'utf8');
-        }
-        let callbackCalled = false;
-        function handleResult(err, res) {
-            if (!callbackCalled) {
-                callbackCalled = true;
-                onResult(err, res);
-            }
-        }
-        const req = info.httpModule.request(info.options, (msg) => {
-            const res = new HttpClientResponse(msg);
-            handleResult(undefined, res);
-        });
-        let socket;
-        req.on('socket', sock => {
-            socket = sock;
-        });
-        // If we ever get disconnected, we want the socket to timeout eventually
-        req.setTimeout(this._socketTimeout || 3 * 60000, () => {
-            if (socket) {
-                socket.end();
-            }
-            handleResult(new Error(`Request timeout: ${info.options.path}`));
-        });
-        req.on('error', function (err) {
-            // err has statusCode property
-            // res should have headers
-            handleResult(err);
-        });
-        if (data && typeof data === 'string') {
-            req.write(data, 'utf8');
-        }
-        if (data && typeof data !== 'string') {
-            data.on('close', function () {
-                req.end();
-            });
-            data.pipe(req);
-        }
-        else {
-            req.end();
-        }
-    }
-    /**
-     * Gets an http agent. This function is useful when you need an http agent that handles
-     * routing through a proxy server - depending upon the url and proxy environment variables.
-     * @param serverUrl  The server URL where the request will be sent. For example, https://api.github.com
-     */
-    getAgent(serverUrl) {
-        const parsedUrl = new URL(serverUrl);
-        return this._getAgent(parsedUrl);
-    }
-    getAgentDispatcher(serverUrl) {
-        const parsedUrl = new URL(serverUrl);
-        const proxyUrl = pm.getProxyUrl(parsedUrl);
-        const useProxy = proxyUrl && proxyUrl.hostname;
-        if (!useProxy) {
-            return;
-        }
-        return this._getProxyAgentDispatcher(parsedUrl, proxyUrl);
-    }
-    _prepareRequest(method, requestUrl, headers) {
-        const info = {};
-        info.parsedUrl = requestUrl;
-        const usingSsl = info.parsedUrl.protocol === 'https:';
-        info.httpModule = usingSsl ? https : http;
-        const defaultPort = usingSsl ? 443 : 80;
-        info.options = {};
-        info.options.host = info.parsedUrl.hostname;
-        info.options.port = info.parsedUrl.port
-            ? parseInt(info.parsedUrl.port)
-            : defaultPort;
-        info.options.path =
-            (info.parsedUrl.pathname || '') + (info.parsedUrl.search || '');
-        info.options.method = method;
-        info.options.headers = this._mergeHeaders(headers);
-        if (this.userAgent != null) {
-            info.options.headers['user-agent'] = this.userAgent;
-        }
-        info.options.agent = this._getAgent(info.parsedUrl);
-        // gives handlers an opportunity to participate
-        if (this.handlers) {
-            for (const handler of this.handlers) {
-                handler.prepareRequest(info.options);
-            }
-        }
-        return info;
-    }
-    _mergeHeaders(headers) {
-        if (this.requestOptions && this.requestOptions.headers) {
-            return Object.assign({}, lowercaseKeys(this.requestOptions.headers), lowercaseKeys(headers || {}));
-        }
-        return lowercaseKeys(headers || {});
-    }
-    /**
-     * Gets an existing header value or returns a default.
-     * Handles converting number header values to strings since HTTP headers must be strings.
-     * Note: This returns string | string[] since some headers can have multiple values.
-     * For headers that must always be a single string (like Content-Type), use the
-     * specialized _getExistingOrDefaultContentTypeHeader method instead.
-     */
-    _getExistingOrDefaultHeader(additionalHeaders, header, _default) {
-        let clientHeader;
-        if (this.requestOptions && this.requestOptions.headers) {
-            const headerValue = lowercaseKeys(this.requestOptions.headers)[header];
-            if (headerValue) {
-                clientHeader =
-                    typeof headerValue === 'number' ? headerValue.toString() : headerValue;
-            }
-        }
-        const additionalValue = additionalHeaders[header];
-        if (additionalValue !== undefined) {
-            return typeof additionalValue === 'number'
-                ? additionalValue.toString()
-                : additionalValue;
-        }
-        if (clientHeader !== undefined) {
-            return clientHeader;
-        }
-        return _default;
-    }
-    /**
-     * Specialized version of _getExistingOrDefaultHeader for Content-Type header.
-     * Always returns a single string (not an array) since Content-Type should be a single value.
-     * Converts arrays to comma-separated strings and numbers to strings to ensure type safety.
-     * This was split from _getExistingOrDefaultHeader to provide stricter typing for callers
-     * that assign the result to places expecting a string (e.g., additionalHeaders[Headers.ContentType]).
-     */
-    _getExistingOrDefaultContentTypeHeader(additionalHeaders, _default) {
-        let clientHeader;
-        if (this.requestOptions && this.requestOptions.headers) {
-            const headerValue = lowercaseKeys(this.requestOptions.headers)[Headers.ContentType];
-            if (headerValue) {
-                if (typeof headerValue === 'number') {
-                    clientHeader = String(headerValue);
-                }
-                else if (Array.isArray(headerValue)) {
-                    clientHeader = headerValue.join(', ');
-                }
-                else {
-                    clientHeader = headerValue;
-                }
-            }
-        }
-        const additionalValue = additionalHeaders[Headers.ContentType];
-        // Return the first non-undefined value, converting numbers or arrays to strings if necessary
-        if (additionalValue !== undefined) {
-            if (typeof additionalValue === 'number') {
-                return String(additionalValue);
-            }
-            else if (Array.isArray(additionalValue)) {
-                return additionalValue.join(', ');
-            }
-            else {
-                return additionalValue;
-            }
-        }
-        if (clientHeader !== undefined) {
-            return clientHeader;
-        }
-        return _default;
-    }
-    _getAgent(parsedUrl) {
-        let agent;
-        const proxyUrl = pm.getProxyUrl(parsedUrl);
-        const useProxy = proxyUrl && proxyUrl.hostname;
-        if (this._keepAlive && useProxy) {
-            agent = this._proxyAgent;
-        }
-        if (!useProxy) {
-            agent = this._agent;
-        }
-        // if agent is already assigned use that agent.
-        if (agent) {
-            return agent;
-        }
-        const usingSsl = parsedUrl.protocol === 'https:';
-        let maxSockets = 100;
-        if (this.requestOptions) {
-            maxSockets = this.requestOptions.maxSockets || http.globalAgent.maxSockets;
-        }
-        // This is `useProxy` again, but we need to check `proxyURl` directly for TypeScripts's flow analysis.
-        if (proxyUrl && proxyUrl.hostname) {
-            const agentOptions = {
-                maxSockets,
-                keepAlive: this._keepAlive,
-                proxy: Object.assign(Object.assign({}, ((proxyUrl.username || proxyUrl.password) && {
-                    proxyAuth: `${proxyUrl.username}:${proxyUrl.password}`
-                })), { host: proxyUrl.hostname, port: proxyUrl.port })
-            };
-            let tunnelAgent;
-            const overHttps = proxyUrl.protocol === 'https:';
-            if (usingSsl) {
-                tunnelAgent = overHttps ? tunnel.httpsOverHttps : tunnel.httpsOverHttp;
-            }
-            else {
-                tunnelAgent = overHttps ? tunnel.httpOverHttps : tunnel.httpOverHttp;
-            }
-            agent = tunnelAgent(agentOptions);
-            this._proxyAgent = agent;
-        }
-        // if tunneling agent isn't assigned create a new agent
-        if (!agent) {
-            const options = { keepAlive: this._keepAlive, maxSockets };
-            agent = usingSsl ? new https.Agent(options) : new http.Agent(options);
-            this._agent = agent;
-        }
-        if (usingSsl && this._ignoreSslError) {
-            // we don't want to set NODE_TLS_REJECT_UNAUTHORIZED=0 since that will affect request for entire process
-            // http.RequestOptions doesn't expose a way to modify RequestOptions.agent.options
-            // we have to cast it to any and change it directly
-            agent.options = Object.assign(agent.options || {}, {
-                rejectUnauthorized: false
-            });
-        }
-        return agent;
-    }
-    _getProxyAgentDispatcher(parsedUrl, proxyUrl) {
-        let proxyAgent;
-        if (this._keepAlive) {
-            proxyAgent = this._proxyAgentDispatcher;
-        }
-        // if agent is already assigned use that agent.
-        if (proxyAgent) {
-            return proxyAgent;
-        }
-        const usingSsl = parsedUrl.protocol === 'https:';
-        proxyAgent = new ProxyAgent(Object.assign({ uri: proxyUrl.href, pipelining: !this._keepAlive ? 0 : 1 }, ((proxyUrl.username || proxyUrl.password) && {
-            token: `Basic ${Buffer.from(`${proxyUrl.username}:${proxyUrl.password}`).toString('base64')}`
-        })));
-        this._proxyAgentDispatcher = proxyAgent;
-        if (usingSsl && this._ignoreSslError) {
-            // we don't want to set NODE_TLS_REJECT_UNAUTHORIZED=0 since that will affect request for entire process
-            // http.RequestOptions doesn't expose a way to modify RequestOptions.agent.options
-            // we have to cast it to any and change it directly
-            proxyAgent.options = Object.assign(proxyAgent.options.requestTls || {}, {
-                rejectUnauthorized: false
-            });
-        }
-        return proxyAgent;
-    }
-    _getUserAgentWithOrchestrationId(userAgent) {
-        const baseUserAgent = userAgent || 'actions/http-client';
-        const orchId = process.env['ACTIONS_ORCHESTRATION_ID'];
-        if (orchId) {
-            // Sanitize the orchestration ID to ensure it contains only valid characters
-            // Valid characters: 0-9, a-z, _, -, .
-            const sanitizedId = orchId.replace(/[^a-z0-9_.-]/gi, '_');
-            return `${baseUserAgent} actions_orchestration_id/${sanitizedId}`;
-        }
-        return baseUserAgent;
-    }
-    _performExponentialBackoff(retryNumber) {
-        return __awaiter(this, void 0, void 0, function* () {
-            retryNumber = Math.min(ExponentialBackoffCeiling, retryNumber);
-            const ms = ExponentialBackoffTimeSlice * Math.pow(2, retryNumber);
-            return new Promise(resolve => setTimeout(() => resolve(), ms));
-        });
-    }
-    _processResponse(res, options) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve, reject) => __awaiter(this, void 0, void 0, function* () {
-                const statusCode = res.message.statusCode || 0;
-                const response = {
-                    statusCode,
-                    result: null,
-                    headers: {}
-                };
-                // not found leads to null obj returned
-                if (statusCode === HttpCodes.NotFound) {
-                    resolve(response);
-                }
-                // get the result from the body
-                function dateTimeDeserializer(key, value) {
-                    if (typeof value === 'string') {
-                        const a = new Date(value);
-                        if (!isNaN(a.valueOf())) {
-                            return a;
-                        }
-                    }
-                    return value;
-                }
-                let obj;
-                let contents;
-                try {
-                    contents = yield res.readBody();
-                    if (contents && contents.length > 0) {
-                        if (options && options.deserializeDates) {
-                            obj = JSON.parse(contents, dateTimeDeserializer);
-                        }
-                        else {
-                            obj = JSON.parse(contents);
-                        }
-                        response.result = obj;
-                    }
-                    response.headers = res.message.headers;
-                }
-                catch (err) {
-                    // Invalid resource (contents not json);  leaving result obj null
-                }
-                // note that 3xx redirects are handled by the http layer.
-                if (statusCode > 299) {
-                    let msg;
-                    // if exception/error in body, attempt to get better error
-                    if (obj && obj.message) {
-                        msg = obj.message;
-                    }
-                    else if (contents && contents.length > 0) {
-                        // it may be the case that the exception is in the body message as string
-                        msg = contents;
-                    }
-                    else {
-                        msg = `Failed request: (${statusCode})`;
-                    }
-                    const err = new HttpClientError(msg, statusCode);
-                    err.result = response.result;
-                    reject(err);
-                }
-                else {
-                    resolve(response);
-                }
-            }));
-        });
-    }
-}
-const lowercaseKeys = (obj) => Object.keys(obj).reduce((c, k) => ((c[k.toLowerCase()] = obj[k]), c), {});
-//# sourceMappingURL=index.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/auth.js
-var auth_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-class BasicCredentialHandler {
-    constructor(username, password) {
-        this.username = username;
-        this.password = password;
-    }
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Basic ${Buffer.from(`${this.username}:${this.password}`).toString('base64')}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-class auth_BearerCredentialHandler {
-    constructor(token) {
-        this.token = token;
-    }
-    // currently implements pre-authorization
-    // TODO: support preAuth = false where it hooks on 401
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Bearer ${this.token}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-class PersonalAccessTokenCredentialHandler {
-    constructor(token) {
-        this.token = token;
-    }
-    // currently implements pre-authorization
-    // TODO: support preAuth = false where it hooks on 401
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Basic ${Buffer.from(`PAT:${this.token}`).toString('base64')}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-//# sourceMappingURL=auth.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/oidc-utils.js
-var oidc_utils_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-class oidc_utils_OidcClient {
-    static createHttpClient(allowRetry = true, maxRetry = 10) {
-        const requestOptions = {
-            allowRetries: allowRetry,
-            maxRetries: maxRetry
-        };
-        return new HttpClient('actions/oidc-client', [new BearerCredentialHandler(oidc_utils_OidcClient.getRequestToken())], requestOptions);
-    }
-    static getRequestToken() {
-        const token = process.env['ACTIONS_ID_TOKEN_REQUEST_TOKEN'];
-        if (!token) {
-            throw new Error('Unable to get ACTIONS_ID_TOKEN_REQUEST_TOKEN env variable');
-        }
-        return token;
-    }
-    static getIDTokenUrl() {
-        const runtimeUrl = process.env['ACTIONS_ID_TOKEN_REQUEST_URL'];
-        if (!runtimeUrl) {
-            throw new Error('Unable to get ACTIONS_ID_TOKEN_REQUEST_URL env variable');
-        }
-        return runtimeUrl;
-    }
-    static getCall(id_token_url) {
-        return oidc_utils_awaiter(this, void 0, void 0, function* () {
-            var _a;
-            const httpclient = oidc_utils_OidcClient.createHttpClient();
-            const res = yield httpclient
-                .getJson(id_token_url)
-                .catch(error => {
-                throw new Error(`Failed to get ID Token. \n 
-        Error Code : ${error.statusCode}\n 
-        Error Message: ${error.message}`);
-            });
-            const id_token = (_a = res.result) === null || _a === void 0 ? void 0 : _a.value;
-            if (!id_token) {
-                throw new Error('Response json body do not have ID Token field');
-            }
-            return id_token;
-        });
-    }
-    static getIDToken(audience) {
-        return oidc_utils_awaiter(this, void 0, void 0, function* () {
-            try {
-                // New ID Token is requested from action service
-                let id_token_url = oidc_utils_OidcClient.getIDTokenUrl();
-                if (audience) {
-                    const encodedAudience = encodeURIComponent(audience);
-                    id_token_url = `${id_token_url}&audience=${encodedAudience}`;
-                }
-                debug(`ID token url is ${id_token_url}`);
-                const id_token = yield oidc_utils_OidcClient.getCall(id_token_url);
-                setSecret(id_token);
-                return id_token;
-            }
-            catch (error) {
-                throw new Error(`Error message: ${error.message}`);
-            }
-        });
-    }
-}
-//# sourceMappingURL=oidc-utils.js.map
+// EXTERNAL MODULE: external "node:http"
+var external_node_http_ = __nccwpck_require__(7067);
 ;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/summary.js
-var summary_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+var __awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
         function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
@@ -69130,7 +68160,7 @@ class Summary {
      * @returns step summary file path
      */
     filePath() {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             if (this._filePath) {
                 return this._filePath;
             }
@@ -69174,7 +68204,7 @@ class Summary {
      * @returns {Promise<Summary>} summary instance
      */
     write(options) {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             const overwrite = !!(options === null || options === void 0 ? void 0 : options.overwrite);
             const filePath = yield this.filePath();
             const writeFunc = overwrite ? writeFile : appendFile;
@@ -69188,7 +68218,7 @@ class Summary {
      * @returns {Summary} summary instance
      */
     clear() {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             return this.emptyBuffer().write({ overwrite: true });
         });
     }
@@ -70691,7 +69721,7 @@ function exportVariable(name, val) {
  * console.log(`Using token: ${apiToken}`); // Outputs: "Using token: ***"
  * ```
  */
-function core_setSecret(secret) {
+function setSecret(secret) {
     command_issueCommand('add-mask', {}, secret);
 }
 /**
@@ -70813,7 +69843,7 @@ function isDebug() {
  * Writes debug message to user log
  * @param message debug message
  */
-function core_debug(message) {
+function debug(message) {
     command_issueCommand('debug', {}, message);
 }
 /**
@@ -70934,46 +69964,8 @@ function getIDToken(aud) {
 //# sourceMappingURL=core.js.map
 ;// CONCATENATED MODULE: external "node:timers/promises"
 const promises_namespaceObject = require("node:timers/promises");
-;// CONCATENATED MODULE: ./src/failure.ts
-/** An error that a person can act on: what failed, where, what was seen, how things stand, what to do. */
-class Failure extends Error {
-    name = 'Failure';
-    details;
-    constructor(what, details = {}) {
-        super(what, { cause: details.cause });
-        this.details = details;
-    }
-    /** The whole text, a line per part. */
-    describe() {
-        const { host, seen, state, hint } = this.details;
-        const lines = [host === undefined ? this.message : `${host}: ${this.message}`];
-        if (seen !== undefined && seen !== '')
-            lines.push(`Seen: ${seen}`);
-        if (state !== undefined)
-            lines.push(`State now: ${state}`);
-        if (hint !== undefined)
-            lines.push(`What to do: ${hint}`);
-        return lines.join('\n');
-    }
-}
-/** The work was cancelled (by a person, or because the job's time ran out). */
-class Cancelled extends Failure {
-    name = 'Cancelled';
-}
-/** Text for any thrown thing, for `seen` and logs. */
-function describeError(error) {
-    if (error instanceof Failure)
-        return error.describe();
-    if (error instanceof AggregateError && error.errors.length > 0) {
-        return error.errors.map(describeError).join('; ');
-    }
-    if (error instanceof Error) {
-        const cause = error.cause instanceof Error ? ` (${describeError(error.cause)})` : '';
-        return `${error.message || error.name}${cause}`;
-    }
-    return String(error);
-}
-
+// EXTERNAL MODULE: ./src/failure.ts
+var src_failure = __nccwpck_require__(1633);
 ;// CONCATENATED MODULE: ./src/context.ts
 
 
@@ -70998,9 +69990,9 @@ function throwIfCancelled(signal) {
 }
 /** The error for an aborted signal: its own reason where that is ours. */
 function cancelled(signal) {
-    return signal.reason instanceof Failure
+    return signal.reason instanceof src_failure/* Failure */.HR
         ? signal.reason
-        : new Cancelled('cancelled', { cause: signal.reason });
+        : new src_failure/* Cancelled */.cJ('cancelled', { cause: signal.reason });
 }
 /** The same log with every line prefixed, one prefix per host. */
 function prefixedLog(log, prefix) {
@@ -71017,7 +70009,7 @@ function prefixedLog(log, prefix) {
 const consoleLog = {
     info: (line) => info(inert(line)),
     warn: (line) => warning(inert(line)),
-    debug: (line) => core_debug(inert(line)),
+    debug: (line) => debug(inert(line)),
 };
 /**
  * One line that the runner takes as text: `::name::` at its start and `##[name]` anywhere in it are commands
@@ -71222,7 +70214,7 @@ class InputReader {
         }
         if (this.#problems.length === 0)
             return;
-        throw new Failure(`${this.#problems.length === 1 ? 'an input is' : 'some inputs are'} wrong`, {
+        throw new src_failure/* Failure */.HR(`${this.#problems.length === 1 ? 'an input is' : 'some inputs are'} wrong`, {
             seen: this.#problems.map((problem) => `\n  - ${problem}`).join(''),
             state: 'no connection was made and nothing was changed.',
             hint: "correct the step's `with:` block; the README of the action lists its inputs",
@@ -71293,7 +70285,7 @@ async function runAction(action) {
         process.on(signal, () => {
             if (!abort.signal.aborted)
                 info(`${signal}: stopping as soon as it is safe ...`);
-            abort.abort(new Cancelled('cancelled'));
+            abort.abort(new src_failure/* Cancelled */.cJ('cancelled'));
         });
     }
     for (const event of ['uncaughtException', 'unhandledRejection']) {
@@ -71318,10 +70310,10 @@ async function mainPhase(action, run) {
     catch (error) {
         report(error);
         process.exitCode = 1;
-        if (error instanceof Failure)
+        if (error instanceof src_failure/* Failure */.HR)
             await writeSummary(failureMarkdown(error));
         // A failure of our own has left things as its text says; anything else is for the settle phase to look at.
-        if (error instanceof Failure && !(error instanceof Cancelled) && !error.details.unsettled) {
+        if (error instanceof src_failure/* Failure */.HR && !(error instanceof src_failure/* Cancelled */.cJ) && !error.details.unsettled) {
             run.state.finish();
         }
     }
@@ -71334,12 +70326,12 @@ async function settlePhase(action, run) {
         await action.settle(run, unsettled);
     }
     catch (error) {
-        warning(inertText(describeError(error)), { title: 'Could not be put right' });
+        warning(inertText((0,src_failure/* describeError */.Uc)(error)), { title: 'Could not be put right' });
     }
 }
 function report(error) {
-    if (error instanceof Failure) {
-        const title = error instanceof Cancelled ? 'Cancelled' : error.message;
+    if (error instanceof src_failure/* Failure */.HR) {
+        const title = error instanceof src_failure/* Cancelled */.cJ ? 'Cancelled' : error.message;
         core_error(inertText(error.describe()), { title: inert(title) });
     }
     else {
@@ -71357,7 +70349,7 @@ function makeRun(signal, state) {
         github,
         state,
         inputs(define) {
-            const reader = new InputReader(readInputs(), core_setSecret);
+            const reader = new InputReader(readInputs(), setSecret);
             const inputs = define(reader);
             reader.finish();
             return inputs;
@@ -71369,7 +70361,7 @@ function makeRun(signal, state) {
 function readInputs() {
     const json = process.env['INPUTS'];
     if (json === undefined) {
-        throw new Failure('the variable INPUTS is not set', {
+        throw new src_failure/* Failure */.HR('the variable INPUTS is not set', {
             hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
         });
     }
@@ -71419,7 +70411,7 @@ const external_node_stream_promises_namespaceObject = require("node:stream/promi
  * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
  * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
  */
-const READ_AND_RUN = String.raw `exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`;
+const SHELL_COMMAND = String.raw `exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`;
 const KEEP_NOISE = 64 * 1024;
 const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
 /** How a byte string reads for people. */
@@ -71460,7 +70452,7 @@ class RemoteShell {
         ]);
     }
     static async open(connection) {
-        return new RemoteShell(connection, await connection.start(READ_AND_RUN));
+        return new RemoteShell(connection, await connection.start(SHELL_COMMAND));
     }
     /**
      * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
@@ -71506,7 +70498,7 @@ class RemoteShell {
     }
     #gone() {
         const seen = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
-        return new Failure('the connection or the remote shell ended in the middle of its work', {
+        return new src_failure/* Failure */.HR('the connection or the remote shell ended in the middle of its work', {
             host: this.#connection.name,
             seen: seen || 'no answer',
             hint: /sftp/i.test(seen)
@@ -71516,7 +70508,7 @@ class RemoteShell {
     }
 }
 /** A remote process that waits for a script and what the script reads. */
-const openLane = (connection) => connection.start(READ_AND_RUN);
+const openLane = (connection) => connection.start(SHELL_COMMAND);
 /** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
 async function pipeToScript(host, { channel, ended }, code, input, signal) {
     let noise = '';
@@ -71535,7 +70527,7 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
     catch (error) {
         if (signal.aborted)
             throw cancelled(signal);
-        if (error instanceof Failure) {
+        if (error instanceof src_failure/* Failure */.HR) {
             channel.close();
             throw error;
         }
@@ -71546,9 +70538,9 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
     if (status.code !== undefined && (status.code !== 0 || broken === undefined)) {
         return { code: status.code, noise };
     }
-    throw new Failure('the transfer was cut off', {
+    throw new src_failure/* Failure */.HR('the transfer was cut off', {
         host,
-        seen: status.signal === undefined ? describeError(broken) : `killed by ${status.signal}`,
+        seen: status.signal === undefined ? (0,src_failure/* describeError */.Uc)(broken) : `killed by ${status.signal}`,
         hint: 'run the job again: what has arrived is not sent a second time',
         cause: broken,
     });
@@ -71628,34 +70620,222 @@ class RecordParser {
 
 // EXTERNAL MODULE: external "node:zlib"
 var external_node_zlib_ = __nccwpck_require__(8522);
+;// CONCATENATED MODULE: ./src/release/packed-manifest.ts
+// Columns instead of objects: a site of a hundred thousand files takes some 8 MB, a tenth of what objects would.
+const TYPES = ['file', 'folder', 'link'];
+const FILE = TYPES.indexOf('file');
+const HASH_BYTES = 16;
+/** Collects entries; those in the order of their paths' bytes need no sorting. */
+class ManifestBuilder {
+    #names = Buffer.allocUnsafe(4096);
+    #ends = new Uint32Array(64);
+    #types = new Uint8Array(64);
+    #modes = new Int16Array(64);
+    #sizes = new Float64Array(64);
+    #hashes = Buffer.allocUnsafe(64 * HASH_BYTES);
+    #targets = new Map();
+    #kept = new Map();
+    #count = 0;
+    #last = '';
+    #isSorted = true;
+    add(entry) {
+        const at = this.#count++;
+        const { path, type } = entry;
+        const start = at === 0 ? 0 : (this.#ends[at - 1] ?? 0);
+        this.#reserve(at + 1, start + path.length);
+        if (at > 0 && path <= this.#last)
+            this.#isSorted = false;
+        this.#last = path;
+        this.#names.write(path, start, 'latin1');
+        this.#ends[at] = start + path.length;
+        this.#types[at] = TYPES.indexOf(type);
+        this.#modes[at] = type === 'link' ? 0 : entry.mode;
+        this.#sizes[at] = type === 'file' ? entry.size : 0;
+        if (type === 'file')
+            this.#hashes.write(entry.hash, at * HASH_BYTES, HASH_BYTES, 'hex');
+        if (type === 'link')
+            this.#targets.set(at, entry.to);
+        if (entry.kept !== undefined)
+            this.#kept.set(at, entry.kept);
+    }
+    finish() {
+        const columns = {
+            names: this.#names,
+            ends: this.#ends,
+            types: this.#types,
+            modes: this.#modes,
+            sizes: this.#sizes,
+            hashes: this.#hashes,
+            targets: this.#targets,
+            kept: this.#kept,
+            count: this.#count,
+        };
+        const manifest = new PackedManifest(columns);
+        return this.#isSorted ? manifest : sorted(manifest);
+    }
+    #reserve(count, bytes) {
+        if (bytes > this.#names.length)
+            this.#names = grown(this.#names, Buffer.allocUnsafe(bytes * 2));
+        const room = this.#ends.length;
+        if (count <= room)
+            return;
+        this.#ends = grown(this.#ends, new Uint32Array(room * 2));
+        this.#types = grown(this.#types, new Uint8Array(room * 2));
+        this.#modes = grown(this.#modes, new Int16Array(room * 2));
+        this.#sizes = grown(this.#sizes, new Float64Array(room * 2));
+        this.#hashes = grown(this.#hashes, Buffer.allocUnsafe(room * 2 * HASH_BYTES));
+    }
+}
+class PackedManifest {
+    #columns;
+    constructor(columns) {
+        this.#columns = columns;
+    }
+    get size() {
+        return this.#columns.count;
+    }
+    get(path) {
+        const at = this.#find(path);
+        return at === undefined ? undefined : this.at(at);
+    }
+    has(path) {
+        return this.#find(path) !== undefined;
+    }
+    *keys() {
+        for (let at = 0; at < this.size; at++)
+            yield this.#path(at);
+    }
+    *values() {
+        for (let at = 0; at < this.size; at++)
+            yield this.at(at);
+    }
+    at(at) {
+        const { types, modes, sizes, hashes, targets, kept } = this.#columns;
+        const path = this.#path(at);
+        const type = TYPES[types[at] ?? 0] ?? 'file';
+        const mode = modes[at] ?? 0;
+        const size = sizes[at] ?? 0;
+        const hash = () => hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES);
+        const entry = type === 'file'
+            ? { type, path, mode, size, hash: hash() }
+            : type === 'folder'
+                ? { type, path, mode }
+                : { type, path, to: targets.get(at) ?? '' };
+        const since = kept.get(at);
+        return since === undefined ? entry : { ...entry, kept: since };
+    }
+    get total() {
+        const { types, sizes } = this.#columns;
+        let files = 0;
+        let bytes = 0;
+        for (let at = 0; at < this.size; at++) {
+            if (types[at] !== FILE)
+                continue;
+            files++;
+            bytes += sizes[at] ?? 0;
+        }
+        return { files, bytes };
+    }
+    *ofType(type) {
+        const wanted = TYPES.indexOf(type);
+        const { types } = this.#columns;
+        for (let at = 0; at < this.size; at++) {
+            if (types[at] === wanted)
+                yield this.at(at);
+        }
+    }
+    /** What a file was found to hold. */
+    setContent(at, size, hash) {
+        this.#columns.sizes[at] = size;
+        hash.copy(this.#columns.hashes, at * HASH_BYTES, 0, HASH_BYTES);
+    }
+    comparePaths(a, b) {
+        const { names, ends } = this.#columns;
+        return names.compare(names, this.#start(b), ends[b] ?? 0, this.#start(a), ends[a] ?? 0);
+    }
+    #path(at) {
+        return this.#columns.names.toString('latin1', this.#start(at), this.#columns.ends[at]);
+    }
+    #start(at) {
+        return at === 0 ? 0 : (this.#columns.ends[at - 1] ?? 0);
+    }
+    #find(path) {
+        const { names, ends } = this.#columns;
+        const wanted = Buffer.from(path, 'latin1');
+        let low = 0;
+        let high = this.size;
+        while (low < high) {
+            const middle = (low + high) >>> 1;
+            const order = names.compare(wanted, 0, wanted.length, this.#start(middle), ends[middle] ?? 0);
+            if (order === 0)
+                return middle;
+            if (order < 0)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return undefined;
+    }
+}
+function sorted(manifest) {
+    const order = Uint32Array.from({ length: manifest.size }, (_, at) => at);
+    order.sort((a, b) => manifest.comparePaths(a, b) || a - b);
+    const builder = new ManifestBuilder();
+    for (const [place, at] of order.entries()) {
+        const next = order[place + 1];
+        if (next === undefined || manifest.comparePaths(at, next) !== 0)
+            builder.add(manifest.at(at));
+    }
+    return builder.finish();
+}
+function grown(from, to) {
+    to.set(from);
+    return to;
+}
+
 ;// CONCATENATED MODULE: ./src/release/manifest.ts
+
 
 
 
 const RECORDS_AT_ONCE = 1000;
 const HEADER = 'evenkeel manifest 1';
-const TYPES = { f: 'file', d: 'folder', l: 'link' };
-function makeManifest(entries) {
-    const sorted = [...entries].sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
-    return new Map(sorted.map((entry) => [entry.path, entry]));
+const manifest_TYPES = { f: 'file', d: 'folder', l: 'link' };
+/** Of entries in any order; of two with one path the later counts. */
+function makeManifest(entries = []) {
+    const builder = new ManifestBuilder();
+    for (const entry of entries)
+        builder.add(entry);
+    return builder.finish();
 }
 /** The manifest as it lies on the server: NUL-ended records, gzipped. */
 function encodeManifest(manifest) {
-    return (0,external_node_zlib_.gzipSync)(Buffer.concat([...records(manifest)]), { level: 1 });
+    const known = encoded.get(manifest);
+    if (known !== undefined)
+        return known;
+    const fresh = (0,external_node_zlib_.gzipSync)(Buffer.concat([...records(manifest.values())]), { level: 1 });
+    encoded.set(manifest, fresh);
+    return fresh;
 }
+/** Several hosts mostly get the same one. */
+const encoded = new WeakMap();
 /** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
 function contentId(manifest) {
-    const own = [...manifest.values()].filter((entry) => entry.kept === undefined);
     const hash = (0,external_node_crypto_.createHash)('sha256');
-    for (const chunk of records(makeManifest(own)))
+    for (const chunk of records(ownEntries(manifest)))
         hash.update(chunk);
     return hash.digest('hex');
 }
+function* ownEntries(manifest) {
+    for (const entry of manifest.values())
+        if (entry.kept === undefined)
+            yield entry;
+}
 /** In chunks: as one text, a large site would be in memory several times. */
-function* records(manifest) {
+function* records(entries) {
     let parts = [HEADER];
     const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1');
-    for (const entry of manifest.values()) {
+    for (const entry of entries) {
         if (parts.length >= RECORDS_AT_ONCE) {
             yield chunk();
             parts = [];
@@ -71677,37 +70857,40 @@ function* records(manifest) {
 }
 /** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
 function decodeManifest(stored) {
-    const fields = (0,external_node_zlib_.gunzipSync)(stored, { maxOutputLength: 512 * 1024 * 1024 })
-        .toString('latin1')
-        .split('\0');
-    const bad = (what) => new Failure('the stored manifest of the release before cannot be read', {
+    const fields = splitAtNul((0,external_node_zlib_.gunzipSync)(stored, { maxOutputLength: 512 * 1024 * 1024 }));
+    const bad = (what) => new src_failure/* Failure */.HR('the stored manifest of the release before cannot be read', {
         seen: what,
         hint: 'remove its folder below releases/.evenkeel/meta on the server: the next upload then sends everything',
     });
-    if (fields[0] !== HEADER)
+    if (fields.next().value !== HEADER)
         throw bad('an unknown header');
-    const entries = [];
-    for (let at = 1; at < fields.length - 1; at++) {
-        const match = /^([fdl]) ([0-7]{1,4}) (\d{1,16}) ([0-9a-f]{32}|-) (\d{1,12}) ([\s\S]+)$/.exec(fields[at] ?? '');
-        const [, letter, mode, size, hash, kept, path] = match ?? [];
+    const builder = new ManifestBuilder();
+    let at = 0;
+    for (const field of fields) {
+        at++;
+        const match = /^([fdl]) ([0-7]{1,4}) (\d{1,16}) ([0-9a-f]{32}|-) (\d{1,12}) ([\s\S]+)$/.exec(field);
+        const [, letter, octal = '', size, hash = '', kept, path] = match ?? [];
         if (path === undefined || !isInsidePath(path))
             throw bad(`record ${at}`);
         const common = { path, ...(Number(kept) > 0 ? { kept: Number(kept) } : {}) };
-        const type = TYPES[letter];
+        const type = manifest_TYPES[letter];
+        const mode = Number.parseInt(octal, 8);
         if (type === 'link')
-            entries.push({ ...common, type, to: fields[++at] ?? '' });
+            builder.add({ ...common, type, to: fields.next().value ?? '' });
         else if (type === 'folder')
-            entries.push({ ...common, type, mode: Number.parseInt(mode ?? '', 8) });
+            builder.add({ ...common, type, mode });
         else
-            entries.push({
-                ...common,
-                type,
-                mode: Number.parseInt(mode ?? '', 8),
-                size: Number(size),
-                hash: hash ?? '',
-            });
+            builder.add({ ...common, type, mode, size: Number(size), hash });
     }
-    return makeManifest(entries);
+    return builder.finish();
+}
+/** One by one: all at once, a large site's would take several times its list. */
+function* splitAtNul(list) {
+    for (let start = 0; start < list.length;) {
+        const end = list.indexOf(0, start);
+        yield list.toString('latin1', start, end < 0 ? list.length : end);
+        start = end < 0 ? list.length : end + 1;
+    }
 }
 /** Whether a path names something below the folder it is relative to, in its only spelling. */
 function isInsidePath(path) {
@@ -71723,6 +70906,7 @@ class StateReader {
     data = new Map();
     busy;
     copied;
+    #bell;
     #base;
     #current = '';
     #pending;
@@ -71759,6 +70943,9 @@ class StateReader {
             case 'tool':
                 this.#tools.add(value);
                 break;
+            case 'bell':
+                this.#bell = value;
+                break;
             case 'base':
                 this.#base = first;
         }
@@ -71771,51 +70958,63 @@ class StateReader {
             freeBytes: this.#free,
             tools: this.#tools,
         };
-        return { state, base: this.#base && this.#finishBase(this.#base) };
+        return { state, base: this.#base && this.#finishBase(this.#base), bell: this.#bell };
     }
     #finishBase(kind) {
         const stored = this.data.get('manifest');
-        const ours = stored === undefined ? new Map() : decodeManifest(stored);
+        const ours = stored === undefined ? makeManifest() : decodeManifest(stored);
+        if (kind === 'release')
+            return { kind, manifest: ours, ours };
         if (kind !== 'place')
-            return { kind, manifest: this.#manifest(kind), ours };
+            return { kind, manifest: kind === 'none' ? makeManifest() : this.#inventory(), ours };
         return { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours };
-    }
-    #manifest(kind) {
-        const stored = this.data.get('manifest');
-        if (kind === 'release' && stored !== undefined)
-            return decodeManifest(stored);
-        return kind === 'staging' || kind === 'hashed' ? this.#inventory() : new Map();
     }
     /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
     #inventory() {
-        const list = (name) => (this.data.get(name) ?? Buffer.alloc(0)).toString('latin1');
-        const paths = (name) => list(name)
-            .split('\0')
-            .map((path) => path.replace(/^\.\//, ''))
-            .filter((path) => path !== '.' && path !== '');
-        const hashes = list('hashes').split('\n');
-        const modes = list('modes').split('\n');
-        const names = paths('names');
-        // Without a line for each file it is not known which belongs to which.
-        if (hashes.length !== names.length + 1 || modes.length !== names.length + 1) {
-            throw new Failure('what an earlier, unfinished upload left behind cannot be read', {
-                hint: 'remove the folder releases/.evenkeel/staging on the server',
-            });
-        }
-        const files = names.map((path, index) => {
-            const [mode = '0', size = '0'] = (modes[index] ?? '').split(' ');
-            return {
-                type: 'file',
-                path,
-                mode: Number.parseInt(mode, 8),
-                size: Number(size),
-                hash: hashes[index] ?? '',
-            };
-        });
-        const folders = paths('folders').map((path) => ({ type: 'folder', path, mode: -1 }));
-        const links = paths('links').map((path) => ({ type: 'link', path, to: '' }));
-        return makeManifest([...files, ...folders, ...links].filter(({ path }) => isInsidePath(path)));
+        return makeManifest(this.#found());
     }
+    *#found() {
+        const list = (name) => this.data.get(name) ?? Buffer.alloc(0);
+        const hashes = lines(list('hashes'));
+        const modes = lines(list('modes'));
+        for (const path of paths(list('names'))) {
+            const hash = hashes.next().value;
+            const found = modes.next().value;
+            // Without a line for each file it is not known which belongs to which.
+            if (hash === undefined || found === undefined)
+                throw unreadable();
+            const [mode = '0', size = '0'] = found.split(' ');
+            if (!isInsidePath(path))
+                continue;
+            yield { type: 'file', path, mode: Number.parseInt(mode, 8), size: Number(size), hash };
+        }
+        if (hashes.next().value !== undefined || modes.next().value !== undefined)
+            throw unreadable();
+        for (const path of paths(list('folders'))) {
+            if (isInsidePath(path))
+                yield { type: 'folder', path, mode: -1 };
+        }
+        for (const path of paths(list('links')))
+            if (isInsidePath(path))
+                yield { type: 'link', path, to: '' };
+    }
+}
+function* lines(list) {
+    for (let start = 0, end = list.indexOf(10); end >= 0; start = end + 1, end = list.indexOf(10, start)) {
+        yield list.toString('latin1', start, end);
+    }
+}
+function* paths(list) {
+    for (const path of splitAtNul(list)) {
+        const inside = path.replace(/^\.\//, '');
+        if (inside !== '.' && inside !== '')
+            yield inside;
+    }
+}
+function unreadable() {
+    return new src_failure/* Failure */.HR('what an earlier, unfinished upload left behind cannot be read', {
+        hint: 'remove the folder releases/.evenkeel/staging on the server',
+    });
 }
 /** The release that a link names, undefined when it is not one of ours. */
 function releaseOf(link) {
@@ -71840,8 +71039,8 @@ async function onEach(hosts, work) {
     const [first] = failed;
     if (failed.length === 1)
         throw first?.error;
-    throw new Failure(`it failed on ${failed.length} of ${hosts.length} hosts`, {
-        seen: failed.map(({ error }) => `\n${describeError(error)}`).join(''),
+    throw new src_failure/* Failure */.HR(`it failed on ${failed.length} of ${hosts.length} hosts`, {
+        seen: failed.map(({ error }) => `\n${(0,src_failure/* describeError */.Uc)(error)}`).join(''),
         cause: first?.error,
     });
 }
@@ -71899,7 +71098,7 @@ async function returnAll(hosts, context) {
         const host = hosts[index];
         if (result.status === 'fulfilled')
             return `${host?.name} serves ${served(host?.current ?? '')}`;
-        context.log.warn(`${host?.name}: could not go back: ${describeError(result.reason)}`);
+        context.log.warn(`${host?.name}: could not go back: ${(0,src_failure/* describeError */.Uc)(result.reason)}`);
         return `${host?.name} could not be taken back and may serve the new release; the settle step tries again`;
     });
     return { state: states.join('; '), complete: results.every(({ status }) => status === 'fulfilled') };
@@ -71911,7 +71110,7 @@ function served(link) {
     return `release ${releaseOf(link) ?? fromByteString(link)}`;
 }
 function withOutcome(error, { state, complete }) {
-    if (!(error instanceof Failure))
+    if (!(error instanceof src_failure/* Failure */.HR))
         return error;
     const Kind = error.constructor;
     return new Kind(error.message, { ...error.details, state, unsettled: !complete });
@@ -71922,7 +71121,7 @@ async function runHook(host, name, command, cwd, env, { log, signal }) {
     if (result.code === 0)
         return;
     const output = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-5).join('; ');
-    throw new Failure(`the command of \`${name}\` ${result.signal === undefined ? `ended with exit code ${result.code}` : `was killed by ${result.signal}`}`, { host: host.name, seen: output, state: 'the site is as it was.', hint: 'see its output above' });
+    throw new src_failure/* Failure */.HR(`the command of \`${name}\` ${result.signal === undefined ? `ended with exit code ${result.code}` : `was killed by ${result.signal}`}`, { host: host.name, seen: output, state: 'the site is as it was.', hint: 'see its output above' });
 }
 function names(hosts) {
     return hosts.map(({ name }) => name).join(', ');
@@ -72042,59 +71241,136 @@ function effectiveMode(mode, isFolder, change) {
 
 
 
-/** Small files are kept from hashing to sending, up to this many bytes in all. */
-const KEEP_BYTES = 8 * 1024 * 1024;
+/** Small files are kept from hashing to sending, up to this many bytes in all; each costs some beyond its own. */
+const KEEP_BYTES = 24 * 1024 * 1024;
+const KEEP_COST = 512;
 const SMALL_FILE = 1024 * 1024;
+const PIECE = 256 * 1024;
 /** Files are read synchronously, which is the fastest by far for small ones; others run after this many ms. */
-const SLICE_MS = 10;
-/** Reads and hashes a folder. Names are taken as bytes, whatever they hold. */
-async function scanSource(options, signal) {
+const SLICE_MS = 3;
+/** Lists a folder; throws where something in it cannot be uploaded. Names are taken as bytes, whatever they hold. */
+async function listSource(options, signal) {
     const root = Buffer.from(options.folder);
-    const scan = new Scan(root, options);
-    scan.walk('', 0);
-    const contents = new Map();
-    const hashed = [];
-    let bytes = 0;
+    const pause = pauses(signal);
+    const builder = new ManifestBuilder();
     let files = 0;
-    let sliceEnd = performance.now() + SLICE_MS;
-    for (const entry of scan.found) {
-        if (entry.type === 'file') {
-            const { size, hash, content } = await hashFile(root, entry);
-            if (content !== undefined && bytes + size <= KEEP_BYTES)
-                contents.set(entry.path, content);
-            bytes += size;
-            hashed.push({ ...entry, size, hash });
-        }
-        else
-            hashed.push(entry);
+    for (const entry of new Listing(root, options).entries('', 0)) {
+        builder.add(entry);
         if (entry.type !== 'folder')
             files++;
-        if (performance.now() < sliceEnd)
-            continue;
-        throwIfCancelled(signal);
-        await (0,promises_namespaceObject.setImmediate)();
-        sliceEnd = performance.now() + SLICE_MS;
+        if (pause.isDue())
+            await pause.take();
     }
     if (files === 0) {
-        throw new Failure('the source folder holds no files', {
+        throw new src_failure/* Failure */.HR('the source folder holds no files', {
             seen: options.folder,
             state: 'nothing was changed.',
             hint: 'check that the build ran before this step, and the globs of `exclude`',
         });
     }
+    const manifest = builder.finish();
+    const rootMode = effectiveMode((0,external_node_fs_namespaceObject.lstatSync)(root).mode, true, options.modeChange);
+    return { manifest, hash: (later) => hashFiles(root, manifest, files, rootMode, later) };
+}
+async function hashFiles(root, manifest, files, rootMode, signal) {
+    const pause = pauses(signal);
+    const contents = new KeptContents();
+    let bytes = 0;
+    for (let at = 0; at < manifest.size; at++) {
+        const entry = manifest.at(at);
+        if (entry.type === 'file') {
+            const file = (0,external_node_fs_namespaceObject.openSync)(locate(root, entry.path), 'r');
+            try {
+                const hash = (0,external_node_crypto_.createHash)('sha256');
+                const kept = contents.read(file, entry);
+                let size = 0;
+                if (kept !== undefined) {
+                    hash.update(kept);
+                    size = kept.length;
+                }
+                else {
+                    for (;;) {
+                        const piece = contents.piece(file);
+                        if (piece.length === 0)
+                            break;
+                        hash.update(piece);
+                        size += piece.length;
+                        if (pause.isDue())
+                            await pause.take();
+                    }
+                }
+                manifest.setContent(at, size, hash.digest());
+                bytes += size;
+            }
+            finally {
+                (0,external_node_fs_namespaceObject.closeSync)(file);
+            }
+        }
+        if (pause.isDue())
+            await pause.take();
+    }
+    const readSmall = (entry) => entry.size > SMALL_FILE ? undefined : (contents.get(entry.path) ?? readWhole(root, entry));
     return {
-        manifest: makeManifest(hashed),
-        rootMode: effectiveMode((0,external_node_fs_namespaceObject.lstatSync)(root).mode, true, options.modeChange),
+        manifest,
+        rootMode,
         files,
         bytes,
-        read(entry) {
-            const content = contents.get(entry.path);
-            return content === undefined ? readAgain(root, entry) : once(content);
+        readSmall,
+        async *read(entry) {
+            const small = readSmall(entry);
+            if (small === undefined)
+                yield* readPieces(root, entry);
+            else
+                yield small;
         },
     };
 }
-class Scan {
-    found = [];
+/** Lets others run every few ms, and stops on a cancel. */
+function pauses(signal) {
+    let end = performance.now() + SLICE_MS;
+    return {
+        isDue: () => performance.now() >= end,
+        async take() {
+            throwIfCancelled(signal);
+            await (0,promises_namespaceObject.setImmediate)();
+            end = performance.now() + SLICE_MS;
+        },
+    };
+}
+/** The contents of small files, many in one buffer each, as far as there is room for them. */
+class KeptContents {
+    #contents = new Map();
+    #scratch = Buffer.allocUnsafeSlow(SMALL_FILE);
+    #slab = Buffer.alloc(0);
+    #used = 0;
+    #room = KEEP_BYTES;
+    get(path) {
+        return this.#contents.get(path);
+    }
+    /** Undefined where it is not kept, the file then being where it was. */
+    read(file, { path, size }) {
+        if (size > SMALL_FILE || size > this.#room)
+            return undefined;
+        if (this.#slab.length - this.#used < size) {
+            this.#slab = Buffer.allocUnsafeSlow(SMALL_FILE);
+            this.#used = 0;
+        }
+        const content = this.#slab.subarray(this.#used, this.#used + size);
+        const length = size === 0 ? 0 : (0,external_node_fs_namespaceObject.readSync)(file, content, 0, size, 0);
+        // What is not as long as it was listed is read in pieces to its end.
+        if (length !== size || (0,external_node_fs_namespaceObject.readSync)(file, this.#scratch, 0, 1, size) > 0)
+            return undefined;
+        this.#used += size;
+        this.#room -= size + KEEP_COST;
+        this.#contents.set(path, content);
+        return content;
+    }
+    /** The next piece of a file; it holds until the next call. */
+    piece(file) {
+        return this.#scratch.subarray(0, (0,external_node_fs_namespaceObject.readSync)(file, this.#scratch, 0, this.#scratch.length, null));
+    }
+}
+class Listing {
     #root;
     #realRoot;
     #options;
@@ -72103,31 +71379,42 @@ class Scan {
         this.#realRoot = external_node_fs_namespaceObject.realpathSync.native(root, 'buffer');
         this.#options = options;
     }
-    walk(folder, depth) {
+    /** In the order of the paths' bytes: what lies in a folder comes where its path with the slash belongs. */
+    *entries(folder, depth) {
         if (depth > 500)
             throw bad(folder, 'lies more than 500 folders deep');
-        const names = (0,external_node_fs_namespaceObject.readdirSync)(locate(this.#root, folder), {
-            encoding: 'buffer',
-            withFileTypes: true,
-        });
-        for (const dirent of names) {
-            const name = dirent.name.toString('latin1');
+        const names = (0,external_node_fs_namespaceObject.readdirSync)(locate(this.#root, folder), { encoding: 'buffer' });
+        const listed = names.map((name) => name.toString('latin1'));
+        const folders = new Set();
+        // A folder's name with a slash stands for what lies in it; it is known to be one when its own name has come.
+        const order = [...listed, ...listed.map((name) => `${name}/`)].sort(byBytes);
+        for (const name of order) {
+            const isInside = name.endsWith('/');
+            if (isInside && !folders.has(name))
+                continue;
             const path = folder === '' ? name : `${folder}/${name}`;
+            if (isInside) {
+                yield* this.entries(path.slice(0, -1), depth + 1);
+                continue;
+            }
             if (this.#options.exclude(path))
                 continue;
-            const stat = (0,external_node_fs_namespaceObject.lstatSync)(locate(this.#root, path));
-            const mode = effectiveMode(stat.mode, stat.isDirectory(), this.#options.modeChange);
-            if (stat.isDirectory()) {
-                this.found.push({ type: 'folder', path, mode });
-                this.walk(path, depth + 1);
-            }
-            else if (stat.isFile())
-                this.found.push({ type: 'file', path, mode, size: stat.size, hash: '' });
-            else if (stat.isSymbolicLink())
-                this.found.push(this.#link(path));
-            else
-                throw bad(path, 'is neither a file, a folder nor a symbolic link');
+            const entry = this.#entry(path);
+            if (entry.type === 'folder')
+                folders.add(`${name}/`);
+            yield entry;
         }
+    }
+    #entry(path) {
+        const stat = (0,external_node_fs_namespaceObject.lstatSync)(locate(this.#root, path));
+        const mode = effectiveMode(stat.mode, stat.isDirectory(), this.#options.modeChange);
+        if (stat.isDirectory())
+            return { type: 'folder', path, mode };
+        if (stat.isFile())
+            return { type: 'file', path, mode, size: stat.size, hash: '' };
+        if (stat.isSymbolicLink())
+            return this.#link(path);
+        throw bad(path, 'is neither a file, a folder nor a symbolic link');
     }
     /** A link is kept as a link where it means the same on the server: relative, and inside the folder. */
     #link(path) {
@@ -72168,7 +71455,7 @@ function leaves(path, to) {
     return false;
 }
 function bad(path, what) {
-    return new Failure(`in the source folder, '${fromByteString(path)}' ${what}`, {
+    return new src_failure/* Failure */.HR(`in the source folder, '${fromByteString(path)}' ${what}`, {
         state: 'nothing was changed.',
         hint: 'remove it, copy what it stands for, or name it in `exclude`',
     });
@@ -72176,51 +71463,34 @@ function bad(path, what) {
 function locate(root, path) {
     return path === '' ? root : Buffer.concat([root, Buffer.from(`/${path}`, 'latin1')]);
 }
-async function hashFile(root, entry) {
-    const hash = (0,external_node_crypto_.createHash)('sha256');
-    const digest = () => hash.digest().toString('hex', 0, 16);
-    if (entry.size <= SMALL_FILE) {
-        const content = (0,external_node_fs_namespaceObject.readFileSync)(locate(root, entry.path));
-        hash.update(content);
-        return { size: content.length, hash: digest(), content };
-    }
-    let size = 0;
-    for await (const chunk of (0,external_node_fs_namespaceObject.createReadStream)(locate(root, entry.path), { highWaterMark: SMALL_FILE })) {
-        hash.update(chunk);
-        size += chunk.length;
-    }
-    return { size, hash: digest(), content: undefined };
-}
-async function* once(content) {
-    yield content;
-}
 /** The server verifies the content; the size must be right already, or the archive would be torn. */
-async function* readAgain(root, entry) {
-    const file = locate(root, entry.path);
-    let left = entry.size;
-    if (entry.size <= SMALL_FILE) {
-        const content = (0,external_node_fs_namespaceObject.readFileSync)(file);
-        left -= content.length;
-        if (left === 0)
-            yield content;
-    }
-    else {
-        for await (const chunk of (0,external_node_fs_namespaceObject.createReadStream)(file, { highWaterMark: 256 * 1024 })) {
-            left -= chunk.length;
-            if (left < 0)
-                break;
-            yield chunk;
-        }
-    }
-    if (left !== 0) {
-        throw new Failure(`'${fromByteString(entry.path)}' changed while it was uploaded`, {
-            state: 'the site on the server is as it was.',
-            hint: 'let the build come to its end before this step',
-        });
-    }
+function readWhole(root, entry) {
+    const content = (0,external_node_fs_namespaceObject.readFileSync)(locate(root, entry.path));
+    if (content.length !== entry.size)
+        throw changed(entry);
+    return content;
 }
+async function* readPieces(root, entry) {
+    let left = entry.size;
+    for await (const piece of (0,external_node_fs_namespaceObject.createReadStream)(locate(root, entry.path), { highWaterMark: PIECE })) {
+        left -= piece.length;
+        if (left < 0)
+            break;
+        yield piece;
+    }
+    if (left !== 0)
+        throw changed(entry);
+}
+function changed({ path }) {
+    return new src_failure/* Failure */.HR(`'${fromByteString(path)}' changed while it was uploaded`, {
+        state: 'the site on the server is as it was.',
+        hint: 'let the build come to its end before this step',
+    });
+}
+const byBytes = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 
 ;// CONCATENATED MODULE: ./src/release/comparison.ts
+
 
 /** How long an asset stays after the release that had it was replaced, in seconds. */
 const KEEP_SECONDS = 3600;
@@ -72229,18 +71499,23 @@ const KEEP_SECONDS = 3600;
  * has them; `now` is in Unix seconds.
  */
 function compare(base, site, keep, now) {
-    const send = [];
+    const send = new ManifestBuilder();
+    const missing = new ManifestBuilder();
     const replace = new Set();
     let added = 0;
     let changed = 0;
     let unchanged = 0;
-    for (const entry of site.values()) {
-        const before = base.get(entry.path);
+    for (const [before, entry] of sideBySide(base, site)) {
+        if (entry === undefined) {
+            if (before !== undefined)
+                missing.add(before);
+            continue;
+        }
         if (before !== undefined && before.type !== entry.type)
             replace.add(entry.path);
         const isSame = before !== undefined && same(before, entry);
         if (!isSame)
-            send.push(entry);
+            send.add(entry);
         if (entry.type === 'folder')
             continue;
         if (isSame)
@@ -72250,29 +71525,60 @@ function compare(base, site, keep, now) {
         else
             changed++;
     }
-    const gone = [...base.values()].filter(({ path }) => !site.has(path) && !ancestors(path).some((above) => replace.has(above)));
-    const keptFiles = gone.filter((entry) => entry.type === 'file' && keep(entry.path) && now - (entry.kept ?? now) <= KEEP_SECONDS);
-    const keptPaths = new Set(keptFiles.flatMap(({ path }) => [path, ...ancestors(path)]));
-    const kept = gone
-        .filter(({ path }) => keptPaths.has(path))
-        .map((entry) => ({ ...entry, kept: entry.kept ?? now }));
-    const removed = gone.filter(({ path }) => !keptPaths.has(path));
-    const removeFiles = removed.filter(({ type }) => type !== 'folder').map(({ path }) => path);
-    const removeFolders = removed
-        .filter(({ type }) => type === 'folder')
-        .map(({ path }) => path)
-        .reverse();
+    const isBelowReplaced = (path) => replace.size > 0 && ancestors(path).some((above) => replace.has(above));
+    const gone = missing.finish();
+    const keptPaths = new Set();
+    for (const entry of gone.ofType('file')) {
+        const { path, kept = now } = entry;
+        if (now - kept > KEEP_SECONDS || !keep(path) || isBelowReplaced(path))
+            continue;
+        for (const one of [path, ...ancestors(path)])
+            keptPaths.add(one);
+    }
+    const kept = [];
+    const removeFiles = [];
+    const removeFolders = [];
+    for (const entry of gone.values()) {
+        if (isBelowReplaced(entry.path))
+            continue;
+        if (keptPaths.has(entry.path))
+            kept.push({ ...entry, kept: entry.kept ?? now });
+        else if (entry.type === 'folder')
+            removeFolders.push(entry.path);
+        else
+            removeFiles.push(entry.path);
+    }
     return {
-        send,
+        send: send.finish(),
         replace: [...replace],
         removeFiles,
-        removeFolders,
-        result: makeManifest([...site.values(), ...kept]),
+        removeFolders: removeFolders.reverse(),
+        result: kept.length === 0 ? site : makeManifest(chain(site.values(), kept)),
         added,
         changed,
         removed: removeFiles.length,
         unchanged,
     };
+}
+/** Entries of both by path; undefined where one of them has none. */
+function* sideBySide(base, site) {
+    const before = base.values()[Symbol.iterator]();
+    const after = site.values()[Symbol.iterator]();
+    let a = before.next().value;
+    let b = after.next().value;
+    while (a !== undefined || b !== undefined) {
+        const isOnlyBefore = b === undefined || (a !== undefined && a.path < b.path);
+        const isOnlyAfter = a === undefined || (b !== undefined && b.path < a.path);
+        yield [isOnlyAfter ? undefined : a, isOnlyBefore ? undefined : b];
+        if (!isOnlyAfter)
+            a = before.next().value;
+        if (!isOnlyBefore)
+            b = after.next().value;
+    }
+}
+function* chain(...parts) {
+    for (const part of parts)
+        yield* part;
 }
 function same(a, b) {
     if (a.type === 'file' && b.type === 'file')
@@ -72333,8 +71639,9 @@ function compareInPlace({ ours, there }, site, deletion, keep, isExcluded, now) 
 /** The shell scripts that put an upload in its place and take it back, made of the functions on the server. Pure. */
 function placeScripts(comparison, there) {
     const { send, replace, removeFiles, removeFolders } = comparison;
-    const files = send.filter(({ type }) => type !== 'folder');
-    const folders = send.filter((entry) => entry.type === 'folder');
+    const all = [...send.values()];
+    const files = all.filter(({ type }) => type !== 'folder');
+    const folders = all.filter((entry) => entry.type === 'folder');
     const replaced = [...there.values()].filter(({ path }) => isBelow(path, replace));
     const cleared = replaced.filter(({ type }) => type !== 'folder').map(({ path }) => path);
     const clearedFolders = replaced.filter(({ type }) => type === 'folder').map(({ path }) => path);
@@ -72347,9 +71654,9 @@ function placeScripts(comparison, there) {
     const assets = files.filter((entry) => !isPage(entry));
     const pages = files.filter(isPage);
     const inOrder = [
-        ...perFolder('put', paths(assets.filter(isNew))),
-        ...perFolder('put', paths(assets.filter((entry) => !isNew(entry)))),
-        ...perFolder('put', paths(pages)).reverse(),
+        ...perFolder('put', in_place_paths(assets.filter(isNew))),
+        ...perFolder('put', in_place_paths(assets.filter((entry) => !isNew(entry)))),
+        ...perFolder('put', in_place_paths(pages)).reverse(),
     ];
     return {
         'keep.sh': script(perFolder('keep', touched)),
@@ -72371,7 +71678,7 @@ function placeScripts(comparison, there) {
         'restore.sh': script([...oldFolders.map(makeFolder), ...perFolder('restore', touched)]),
     };
 }
-const paths = (entries) => entries.map(({ path }) => path);
+const in_place_paths = (entries) => entries.map(({ path }) => path);
 const script = (lines) => lines.map((line) => `${line}\n`).join('');
 /** `a/b/c` -> `a/b`, `c` */
 function split(path) {
@@ -72520,7 +71827,9 @@ function block(name, mode, size, mtime, flag, to) {
     header.write(flag, 156);
     header.write(to.slice(0, NAME_FIELD), 157, 'latin1');
     header.write('ustar  \0', 257);
-    const sum = header.reduce((total, byte) => total + byte, 0);
+    let sum = 0;
+    for (let at = 0; at < BLOCK; at++)
+        sum += header[at] ?? 0;
     header.write(`${octal(sum, 6)}\0 `, 148);
     return header;
 }
@@ -72544,33 +71853,34 @@ const NEAR_MS = 1;
 const CHUNK = 256 * 1024;
 const SAMPLE = 256 * 1024;
 /** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
-function sentDigest(files) {
-    if (files.length === 0)
-        return '-';
-    return (0,external_node_crypto_.createHash)('sha256')
-        .update(files.map(({ hash }) => `${hash}\n`).join(''))
-        .digest('hex');
+function sentDigest(send) {
+    const digest = (0,external_node_crypto_.createHash)('sha256');
+    let files = 0;
+    for (const { hash } of send.ofType('file')) {
+        digest.update(`${hash}\n`);
+        files++;
+    }
+    return files === 0 ? '-' : digest.digest('hex');
 }
-function filesOf(entries) {
-    return entries.filter((entry) => entry.type === 'file');
+async function chooseWay(connection, { send, tree, tools }) {
+    const { files, bytes } = send.total;
+    const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(send, files, tree));
+    return { codec, lanes: connection.isNarrow ? 1 : laneCount(connection, bytes) };
 }
 /** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
-async function transfer(connection, plan, context) {
-    const { send, extra, tree, stage, tools } = plan;
-    const files = filesOf(send);
-    const total = files.reduce((sum, { size }) => sum + size, 0);
-    const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(files, tree));
-    const first = await plan.lane;
-    const lanes = splitIntoLanes(send, connection.isNarrow ? 1 : laneCount(connection, total));
-    const progress = trackProgress({ files: files.length, bytes: total }, context);
-    const code = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`;
+async function transfer(connection, plan, { codec, lanes }, context) {
+    const { send, extra, stage, bell } = plan;
+    const queue = send.values()[Symbol.iterator]();
+    const progress = trackProgress(send.total, context);
+    const unpack = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`;
+    const code = bell === undefined ? unpack : thenRing(unpack, bell);
     const failed = new AbortController();
     const signal = AbortSignal.any([context.signal, failed.signal]);
     try {
-        await Promise.all(lanes.map(async (entries, index) => {
-            const tar = archive(entries, index === 0 ? extra : [], plan, progress);
+        await Promise.all(Array.from({ length: lanes }, async (_, index) => {
             try {
-                const lane = index === 0 ? first : await openLane(connection);
+                const lane = await (index === 0 ? plan.lane : openLane(connection));
+                const tar = archive(queue, index === 0 ? extra : [], plan, progress);
                 const input = compressed(tar, codec, progress);
                 const result = await pipeToScript(connection.name, lane, code, input, signal);
                 if (result.code !== 0)
@@ -72585,7 +71895,11 @@ async function transfer(connection, plan, context) {
     finally {
         progress.end();
     }
-    return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes: lanes.length };
+    return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes };
+}
+/** Tells the shell that waits for all lanes how this one ended. Opened both ways, the bell never blocks. */
+function thenRing(unpack, bell) {
+    return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; echo $word 1<>${quote(bell)}; exit $code`;
 }
 /**
  * One channel fills at most its own window (2 MB in a round trip): several fill a long fat path. On a short one more
@@ -72599,95 +71913,114 @@ function laneCount({ roundTripMs }, bytes) {
 /** On this machine or beside it: bytes travel faster there than they are compressed. */
 const isNear = ({ roundTripMs }) => roundTripMs < NEAR_MS;
 /** Lists for the server, NUL-ended names; they travel in the archive as files beside the tree. */
-function lists(comparison) {
-    const names = (paths) => Buffer.from(paths.map((path) => `./${path}\0`).join(''), 'latin1');
+function lists({ removeFiles, removeFolders, send, result }) {
     return [
-        ['remove', names(comparison.removeFiles)],
-        ['rmdirs', names(comparison.removeFolders)],
-        ['sent', names(filesOf(comparison.send).map(({ path }) => path))],
-        ['manifest.gz', encodeManifest(comparison.result)],
+        nameList('remove', () => removeFiles),
+        nameList('rmdirs', () => removeFolders),
+        nameList('sent', () => pathsOf(send)),
+        extraOf('manifest.gz', encodeManifest(result)),
     ];
 }
-/**
- * Files are dealt out by size. Every lane brings all folders: two tars that both miss one get into each other's way
- * when they make it for their files.
- */
-function splitIntoLanes(entries, count) {
-    if (count === 1)
-        return [[...entries]];
-    const folders = entries.filter(({ type }) => type === 'folder');
-    const lanes = Array.from({ length: count }, () => ({ entries: [...folders], bytes: 0 }));
-    const first = lanes[0];
-    for (const entry of entries) {
-        if (entry.type === 'folder')
-            continue;
-        const lane = entry.type === 'file' ? lanes.reduce((least, one) => (one.bytes < least.bytes ? one : least)) : first;
-        lane?.entries.push(entry);
-        if (lane && entry.type === 'file')
-            lane.bytes += entry.size + 512;
-    }
-    return lanes.map((lane) => lane.entries);
+function extraOf(name, content) {
+    return { name, size: content.length, pieces: () => [content] };
 }
-async function takeSample(files, tree) {
+function nameList(name, paths) {
+    let size = 0;
+    for (const path of paths())
+        size += path.length + 3;
+    return {
+        name,
+        size,
+        *pieces() {
+            for (const path of paths())
+                yield Buffer.from(`./${path}\0`, 'latin1');
+        },
+    };
+}
+function* pathsOf(manifest) {
+    for (const { path } of manifest.ofType('file'))
+        yield path;
+}
+async function takeSample(send, count, tree) {
     const chunks = [];
     let bytes = 0;
+    let at = 0;
     // From all over the site: its first files may all be images.
-    const step = Math.max(1, Math.floor(files.length / 32));
-    for (let at = 0; at < files.length && bytes < SAMPLE; at += step) {
-        const file = files[at];
-        if (file === undefined)
-            break;
+    const step = Math.max(1, Math.floor(count / 32));
+    for (const file of send.ofType('file')) {
+        if (at++ % step !== 0)
+            continue;
         for await (const chunk of tree.read(file)) {
             const part = chunk.subarray(0, SAMPLE / 8);
             chunks.push(part);
             bytes += part.length;
             break;
         }
+        if (bytes >= SAMPLE)
+            break;
     }
     return Buffer.concat(chunks);
 }
-async function* archive(entries, extra, { tree, mtime }, progress) {
+/**
+ * What one lane brings: files as the lane gets round to them. Every lane brings all folders first: two tars that both
+ * miss one get into each other's way when they make it for their files.
+ */
+async function* archive(queue, extra, { send, tree, mtime }, progress) {
     const chunks = new ChunkJoiner();
-    for (const entry of entries) {
+    for (const { path, type, mode } of send.ofType('folder')) {
+        yield* chunks.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
+    }
+    for (let next = queue.next(); next.done !== true; next = queue.next()) {
+        const entry = next.value;
         const name = `tree/${entry.path}`;
-        if (entry.type !== 'file') {
-            const to = entry.type === 'link' ? { to: entry.to } : {};
-            const mode = entry.type === 'folder' ? entry.mode : 0o777;
-            yield* chunks.add(tarHeader({ name, type: entry.type, mode, mtime, size: 0, ...to }));
+        if (entry.type === 'folder')
+            continue;
+        if (entry.type === 'link') {
+            yield* chunks.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }));
             continue;
         }
         yield* chunks.add(tarHeader({ name, type: 'file', mode: entry.mode, mtime, size: entry.size }));
-        for await (const part of tree.read(entry)) {
-            progress.sent(part.length);
-            yield* chunks.add(part);
-        }
+        const small = tree.readSmall(entry);
+        if (small !== undefined)
+            yield* chunks.add(small);
+        else
+            for await (const piece of tree.read(entry)) {
+                progress.sent(piece.length);
+                yield* chunks.add(piece);
+            }
+        if (small !== undefined)
+            progress.sent(small.length);
         yield* chunks.add(tarPadding(entry.size));
         progress.fileSent();
     }
-    for (const [name, content] of extra) {
-        yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size: content.length }));
-        yield* chunks.add(content);
-        yield* chunks.add(tarPadding(content.length));
+    for (const { name, size, pieces } of extra) {
+        yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }));
+        for (const piece of pieces())
+            yield* chunks.add(piece);
+        yield* chunks.add(tarPadding(size));
     }
     yield* chunks.add(tarEnd());
     yield chunks.rest();
 }
 /** Headers and small files would each be a packet of their own. */
 class ChunkJoiner {
-    #parts = [];
-    #bytes = 0;
+    #joined = Buffer.allocUnsafeSlow(CHUNK);
+    #used = 0;
     *add(part) {
-        if (part.length === 0)
-            return;
-        this.#parts.push(part);
-        this.#bytes += part.length;
-        if (this.#bytes >= CHUNK)
+        if (part.length > this.#joined.length - this.#used) {
             yield this.rest();
+            if (part.length >= CHUNK) {
+                yield part;
+                return;
+            }
+        }
+        part.copy(this.#joined, this.#used);
+        this.#used += part.length;
     }
     rest() {
-        const joined = Buffer.concat(this.#parts);
-        this.#parts = [];
-        this.#bytes = 0;
+        const joined = this.#joined.subarray(0, this.#used);
+        this.#joined = Buffer.allocUnsafeSlow(CHUNK);
+        this.#used = 0;
         return joined;
     }
 }
@@ -72712,7 +72045,7 @@ function compressed(tar, codec, progress) {
 function unpackFailure(connection, code, noise) {
     const seen = fromByteString(noise).trim().split('\n').slice(-3).join('; ');
     const full = /no space left|disk quota/i.test(seen);
-    return new Failure(full ? 'there is no space left on the server' : 'unpacking on the server failed', {
+    return new src_failure/* Failure */.HR(full ? 'there is no space left on the server' : 'unpacking on the server failed', {
         host: connection.name,
         seen: seen || `exit code ${code}`,
         hint: full
@@ -72733,24 +72066,21 @@ function unpackFailure(connection, code, noise) {
 /** Room for the file system's own needs, beyond the bytes to be written. */
 const SPARE_BYTES = 8 * 1024 * 1024;
 const stage_BLOCK = 4096;
-/**
- * The site with a relative link into `<target>/shared` for each of `linked`; throws where the site itself has
- * something at that path.
- */
-function withLinked(site, linked) {
-    const links = linked.map((path) => {
-        const name = toByteString(path.replace(/\/$/, ''));
-        // From releases/<id>/, one level up for each folder that the link lies in.
-        const up = '../'.repeat(name.split('/').length + 1);
-        return { type: 'link', path: name, to: `${up}shared/${name}` };
+/** Throws where the site itself has something at a path of `linked`. */
+function checkLinked(site, linked) {
+    const taken = linkedEntries(linked).find(({ path }) => site.has(path) || path.split('/').some((_, at, parts) => isNoFolder(site, parts.slice(0, at))));
+    if (taken === undefined)
+        return;
+    throw new src_failure/* Failure */.HR(`\`linked\` names '${taken.path}', which the source folder has too`, {
+        state: 'nothing was changed.',
+        hint: 'name it in `exclude`, or take it out of `linked`',
     });
-    const taken = links.find(({ path }) => site.has(path) || path.split('/').some((_, at, parts) => isNoFolder(site, parts.slice(0, at))));
-    if (taken !== undefined) {
-        throw new Failure(`\`linked\` names '${taken.path}', which the source folder has too`, {
-            state: 'nothing was changed.',
-            hint: 'name it in `exclude`, or take it out of `linked`',
-        });
-    }
+}
+/** The site with a relative link into `<target>/shared` for each of `linked`. */
+function withLinked(site, linked) {
+    if (linked.length === 0)
+        return site;
+    const links = linkedEntries(linked);
     const folders = links.flatMap(({ path }) => path
         .split('/')
         .slice(1)
@@ -72760,7 +72090,19 @@ function withLinked(site, linked) {
         .join('/'))
         .filter((folder) => !site.has(folder))
         .map((folder) => ({ type: 'folder', path: folder, mode: 0o755 })));
-    return makeManifest([...site.values(), ...folders, ...links]);
+    return makeManifest((function* () {
+        yield* site.values();
+        yield* folders;
+        yield* links;
+    })());
+}
+function linkedEntries(linked) {
+    return linked.map((path) => {
+        const name = toByteString(path.replace(/\/$/, ''));
+        // From releases/<id>/, one level up for each folder that the link lies in.
+        const up = '../'.repeat(name.split('/').length + 1);
+        return { type: 'link', path: name, to: `${up}shared/${name}` };
+    });
 }
 function isNoFolder(site, parts) {
     const entry = site.get(parts.join('/'));
@@ -72773,7 +72115,7 @@ function checkSameContent(host, { state }, release, content) {
         return false;
     if (present.content === content)
         return true;
-    throw new Failure(`release ${release} is there already, with other content`, {
+    throw new src_failure/* Failure */.HR(`release ${release} is there already, with other content`, {
         host,
         state: 'this step changed nothing.',
         hint: 'a release never changes: give this content another `release`',
@@ -72781,36 +72123,31 @@ function checkSameContent(host, { state }, release, content) {
 }
 function planStage(host, { base }, options) {
     const { site, keepAssets, mtime, deletion, isExcluded } = options;
-    const there = base?.manifest ?? new Map();
+    const there = base?.manifest ?? makeManifest();
     if (host.mode === 'atomic') {
         const comparison = compare(there, site, keepAssets, mtime);
         return { comparison, extra: lists(comparison) };
     }
-    if ([...site.keys()].some((path) => path === '.evenkeel' || path.startsWith('.evenkeel/'))) {
-        throw new Failure("the source folder has '.evenkeel', which in place is where the action keeps its own", {
+    if (site.has('.evenkeel')) {
+        throw new src_failure/* Failure */.HR("the source folder has '.evenkeel', which in place is where the action keeps its own", {
             state: 'the site is as it was.',
             hint: 'name it in `exclude`',
         });
     }
-    const known = { there, ours: base?.ours ?? new Map() };
+    const known = { there, ours: base?.ours ?? makeManifest() };
     const comparison = compareInPlace(known, site, deletion, keepAssets, isExcluded, mtime);
-    const scripts = Object.entries(placeScripts(comparison, there)).map(([name, text]) => [
-        name,
-        Buffer.from(text, 'latin1'),
-    ]);
+    const scripts = Object.entries(placeScripts(comparison, there)).map(([name, text]) => extraOf(name, Buffer.from(text, 'latin1')));
     return { comparison, extra: [...lists(comparison), ...scripts] };
 }
 /** Brings a release to one host, complete and verified, without touching what is served. */
 async function stageOn(host, opened, tree, options, context) {
     const { clock, log } = context;
-    const { release, site, dryRun } = options;
-    const content = contentId(site);
+    const { release, site, content, dryRun } = options;
     const started = clock.monotonic();
-    const siteFiles = filesOf([...site.values()]);
-    const siteBytes = sumSizes(siteFiles);
+    const whole = site.total;
     const still = {
         host: host.name,
-        siteBytes,
+        siteBytes: whole.bytes,
         codec: 'none',
         filesSent: 0,
         bytesOnWire: 0,
@@ -72818,22 +72155,22 @@ async function stageOn(host, opened, tree, options, context) {
         verifiedMs: 0,
     };
     if (checkSameContent(host.name, opened, release, content)) {
-        const unchanged = siteFiles.length;
+        const unchanged = whole.files;
         return { ...still, added: 0, changed: 0, removed: 0, unchanged, complete: true, comparedMs: 0 };
     }
     const { comparison, extra } = planStage(host, opened, options);
     const { added, changed, removed, unchanged } = comparison;
-    const sent = filesOf(comparison.send);
+    const sent = comparison.send.total;
     const counts = { added, changed, removed, unchanged, complete: false };
     const comparedMs = clock.monotonic() - started;
     if (opened.base?.kind === 'staging')
         log.info(`${host.name}: taking up an unfinished upload of ${release}`);
-    log.info(`${host.name}: files: ${added} added, ${changed} changed, ${removed} removed, ${unchanged} unchanged; ${formatBytes(sumSizes(sent))} to send of ${formatBytes(siteBytes)}`);
-    const needed = sent.reduce((sum, { size }) => sum + Math.ceil(size / stage_BLOCK) * stage_BLOCK, 0) + SPARE_BYTES;
+    log.info(`${host.name}: files: ${added} added, ${changed} changed, ${removed} removed, ${unchanged} unchanged; ${formatBytes(sent.bytes)} to send of ${formatBytes(whole.bytes)}`);
+    const needed = spaceFor(comparison.send);
     if (needed > opened.state.freeBytes) {
         if (!dryRun)
             await host.discard(release);
-        throw new Failure('there is not enough space on the server', {
+        throw new src_failure/* Failure */.HR('there is not enough space on the server', {
             host: host.name,
             seen: `${formatBytes(opened.state.freeBytes)} free, ${formatBytes(needed)} needed`,
             state: 'the site is as it was.',
@@ -72841,36 +72178,46 @@ async function stageOn(host, opened, tree, options, context) {
         });
     }
     if (dryRun)
-        return { ...still, ...counts, comparedMs, filesSent: sent.length };
+        return { ...still, ...counts, comparedMs, filesSent: sent.files };
     if (host.mode === 'atomic' && comparison.replace.length > 0)
         await host.clear(release, comparison.replace, context);
     const sendStart = clock.monotonic();
-    const result = await transfer(host.connection, {
+    const { bell, state } = opened;
+    const plan = {
         send: comparison.send,
         extra,
         tree,
         stage: host.stagePath(release),
-        tools: opened.state.tools,
+        bell,
+        tools: state.tools,
         lane: host.lane,
         mtime: options.mtime,
-    }, context).catch(async (error) => {
-        // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
-        if (error instanceof Failure && /no space left/.test(error.message))
-            await host.discard(release);
-        throw error;
-    });
-    const verifyStart = clock.monotonic();
-    const all = filesOf([...comparison.result.values()]);
-    await host.publish({
+    };
+    const way = await chooseWay(host.connection, plan);
+    const all = comparison.result.total;
+    const publish = () => host.publish({
         release,
-        digest: sentDigest(sent),
-        files: all.length,
-        bytes: sumSizes(all),
+        lanes: bell === undefined ? 0 : way.lanes,
+        digest: sentDigest(comparison.send),
+        sentBytes: sent.bytes,
+        ...all,
         rootMode: tree.rootMode,
         content,
         owner: options.owner,
         linked: options.linked,
     }, options.ending, context);
+    // Where the server's shell can wait for what arrives, it is told all it has to do right away.
+    const publishing = bell === undefined ? undefined : publish();
+    publishing?.catch(() => { });
+    const result = await transfer(host.connection, plan, way, context).catch(async (error) => {
+        await host.giveUp(publishing, bell, context);
+        // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
+        if (error instanceof src_failure/* Failure */.HR && /no space left/.test(error.message))
+            await host.discard(release);
+        throw error;
+    });
+    const verifyStart = clock.monotonic();
+    await (publishing ?? publish());
     const verifiedMs = clock.monotonic() - verifyStart;
     const sentMs = verifyStart - sendStart;
     log.info(`${host.name}: release ${release} is complete and verified: ${formatBytes(result.bytesOnWire)} on the wire (${result.codec}, ${result.lanes} ${result.lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`);
@@ -72881,12 +72228,16 @@ async function stageOn(host, opened, tree, options, context) {
         sentMs,
         verifiedMs,
         codec: result.codec,
-        filesSent: sent.length,
+        filesSent: sent.files,
         bytesOnWire: result.bytesOnWire,
     };
 }
-function sumSizes(files) {
-    return files.reduce((sum, { size }) => sum + size, 0);
+/** What files take on a disk. */
+function spaceFor(send) {
+    let bytes = SPARE_BYTES;
+    for (const { size } of send.ofType('file'))
+        bytes += Math.ceil(size / stage_BLOCK) * stage_BLOCK;
+    return bytes;
 }
 
 ;// CONCATENATED MODULE: ./src/health/poll.ts
@@ -72937,176 +72288,6 @@ function describeAnswer({ ok, status, error, body }) {
 
 // EXTERNAL MODULE: external "node:net"
 var external_node_net_ = __nccwpck_require__(7030);
-;// CONCATENATED MODULE: ./src/ssh/tunnel.ts
-
-/**
- * An HTTP dispatcher whose connections are opened by the server at the other end of an SSH connection: names are
- * resolved there and loopback means that server. TLS is checked here, end to end.
- */
-function tunnelDispatcher(connection, tls = {}) {
-    const secure = (0,undici/* buildConnector */.gU)({ ...tls });
-    return new undici/* Agent */.g6({
-        connect: (options, done) => {
-            const https = options.protocol === 'https:';
-            const port = options.port === '' ? (https ? 443 : 80) : Number(options.port);
-            connection.openTcp(options.hostname.replace(/^\[|\]$/g, ''), port).then((channel) => {
-                // undici asks nothing of a plain connection but to be a duplex stream.
-                const socket = channel;
-                if (https)
-                    secure({ ...options, httpSocket: socket }, done);
-                else
-                    done(null, socket);
-            }, (error) => done(error, null));
-        },
-    });
-}
-
-;// CONCATENATED MODULE: ./src/health/check.ts
-/** Parses `200`, `200-399` or `200,301-302`; undefined when it is anything else. */
-function parseStatusRanges(text) {
-    const ranges = text.split(',').map((part) => {
-        const match = /^\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*$/.exec(part);
-        return match && { from: Number(match[1]), to: Number(match[2] ?? match[1]) };
-    });
-    return ranges.every((range) => range !== null && range.from <= range.to)
-        ? ranges
-        : undefined;
-}
-/**
- * Checks a URL with placeholders; returns what is wrong with it, or undefined.
- * `known` are the placeholders that have a value where the URL will be used.
- */
-function urlProblem(url, known) {
-    for (const [placeholder, name] of url.matchAll(/\{([^{}]*)\}/g)) {
-        if (!known.some((one) => one === name)) {
-            const list = known.map((one) => `{${one}}`).join(', ');
-            return `'${placeholder}' is not a placeholder here${list ? ` (there are ${list})` : ''}`;
-        }
-    }
-    const samples = { address: '192.0.2.1:80', ip: '192.0.2.1', port: '80', name: 'node' };
-    const parsed = URL.canParse(expandUrl(url, samples)) ? new URL(expandUrl(url, samples)) : undefined;
-    if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
-        return 'is not an http:// or https:// URL';
-    if (parsed.username || parsed.password)
-        return 'must not hold a user or password';
-    return undefined;
-}
-/** Puts the values into a URL that `urlProblem` has accepted. */
-function expandUrl(url, values) {
-    return url.replaceAll(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
-}
-
-;// CONCATENATED MODULE: ./src/health/probe.ts
-
-
-
-
-
-/** Longest wait for one answer, in ms: a hanging server is as unwell as a silent one. */
-const ANSWER_TIMEOUT_MS = 5_000;
-const BODY_LIMIT = 256 * 1024;
-/** Builds the probe for one subject. A command needs a server to run on; the inputs see to that. */
-function makeProbe(check, from, subject) {
-    return bounded(asker(check, from, subject));
-}
-/** A probe that asks over HTTP through dispatchers of the caller's; each is destroyed after one answer. */
-function makeHttpProbe(check, url, open) {
-    return bounded((signal) => askHttp(check, url, open, signal));
-}
-function bounded(ask) {
-    return async (signal) => {
-        const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
-        try {
-            return await ask(bounded);
-        }
-        catch (error) {
-            if (signal.aborted)
-                return { ok: false, error: 'no answer before the time was over' };
-            if (bounded.aborted)
-                return { ok: false, error: `no answer within ${ANSWER_TIMEOUT_MS} ms` };
-            return { ok: false, error: briefly(error) };
-        }
-    };
-}
-/** An answer is one line: where it was asked stands beside it anyway. */
-function briefly(error) {
-    if (!(error instanceof Failure))
-        return describeError(error);
-    return error.details.seen ? `${error.message} (${error.details.seen})` : error.message;
-}
-function asker(check, from, subject) {
-    switch (check.kind) {
-        case 'http':
-            // A dispatcher per probe: a kept-alive connection would go on answering for a process that no longer listens.
-            return (signal) => askHttp(check, expandUrl(check.url, subject.placeholders), () => (from === 'runner' ? new undici/* Agent */.g6() : tunnelDispatcher(from)), signal);
-        case 'tcp':
-            return (signal) => askTcp(subject.tcpHost, check.port, from, signal);
-        case 'command':
-            return (signal) => askCommand(check.command, from, subject, signal);
-    }
-}
-async function askHttp(check, url, open, signal) {
-    const dispatcher = open();
-    try {
-        const response = await (0,undici/* request */.Em)(url, { dispatcher, signal });
-        const text = await readSome(response.body, BODY_LIMIT);
-        const answer = { status: response.statusCode, body: firstLine(text) };
-        if (!check.expectStatus.some(({ from: low, to }) => answer.status >= low && answer.status <= to)) {
-            return { ok: false, error: 'unexpected status', ...answer };
-        }
-        if (check.expectBody !== undefined && !text.includes(check.expectBody)) {
-            return { ok: false, error: `the body does not contain '${check.expectBody}'`, ...answer };
-        }
-        return { ok: true, ...answer };
-    }
-    finally {
-        await dispatcher.destroy();
-    }
-}
-async function readSome(body, limit) {
-    const chunks = [];
-    let bytes = 0;
-    for await (const chunk of body) {
-        chunks.push(chunk);
-        bytes += chunk.length;
-        if (bytes >= limit)
-            break;
-    }
-    return Buffer.concat(chunks).toString('utf8');
-}
-async function askTcp(host, port, from, signal) {
-    if (from !== 'runner') {
-        const channel = await from.openTcp(host, port);
-        channel.on('error', () => { });
-        channel.destroy();
-        return { ok: true };
-    }
-    await new Promise((resolve, reject) => {
-        const socket = (0,external_node_net_.connect)({ host, port, signal }, () => {
-            socket.destroy();
-            resolve();
-        });
-        socket.once('error', reject);
-    });
-    return { ok: true };
-}
-async function askCommand(command, from, { env = {}, cwd }, signal) {
-    if (from === 'runner')
-        throw new TypeError('a health command runs on a server');
-    const result = await from.script(command, { env, signal, ...(cwd === undefined ? {} : { cwd }) });
-    const body = firstLine(result.stdout) || firstLine(result.stderr);
-    if (result.code === 0)
-        return { ok: true, body };
-    return {
-        ok: false,
-        error: result.signal === undefined ? `exit code ${result.code}` : `killed by ${result.signal}`,
-        body,
-    };
-}
-function firstLine(text) {
-    return (text.split('\n').find((line) => line.trim() !== '') ?? '').trim().slice(0, 200);
-}
-
 // EXTERNAL MODULE: ./node_modules/is-stream/index.js
 var is_stream = __nccwpck_require__(6543);
 // EXTERNAL MODULE: ./node_modules/make-dir/index.js
@@ -74041,7 +73222,7 @@ class OutputTail {
 ;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
 
 /** Constant, so that it means the same to every login shell and shows nothing in the process list. */
-const remote_script_READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
+const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
 /** The command to execute and the text for its standard input. Pure. */
 function remoteScript(text, { cwd, env = {} }) {
     const lines = ['set -e', 'exec </dev/null'];
@@ -74050,7 +73231,21 @@ function remoteScript(text, { cwd, env = {} }) {
     // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
     if (cwd !== undefined)
         lines.push(`CDPATH= cd -- ${quote(cwd)}`);
-    return { command: remote_script_READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
+    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
+}
+/**
+ * A command that holds its script: it needs no input, which saves a round trip, but the process list shows it, so that
+ * nothing secret may be in it. Encoded so that it means the same to every login shell. Pure.
+ */
+function openScript(text) {
+    const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
+    const encoded = Array.from(bytes, (byte) => {
+        const character = String.fromCharCode(byte);
+        if (/[A-Za-z0-9 ._/=:-]/.test(character))
+            return character;
+        return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
+    });
+    return `exec sh -c 'eval "$(printf %b "$1")"' sh '${encoded.join('')}'`;
 }
 function shellName(name) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
@@ -74184,6 +73379,13 @@ class Connection {
         return this.exec(command, { ...options, stdin });
     }
     /**
+     * As `script`, a round trip quicker, for a script in which nothing is secret: the server's process list shows it while
+     * it runs.
+     */
+    openScript(text, options = {}) {
+        return this.exec(openScript(text), options);
+    }
+    /**
      * Starts a command line ahead of its use: the next `start` of the same one finds it waiting for its input, which saves
      * the round trips of a new channel. For commands that do nothing before they get input. sshd allows 10 at a time.
      */
@@ -74259,16 +73461,16 @@ class Connection {
             start((error, channel) => {
                 this.#client.removeListener('close', gone);
                 if (error)
-                    reject(new Failure(what, { host: this.name, seen: describeError(error), cause: error }));
+                    reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
                 else
                     resolve(channel);
             });
         });
     }
     #connectionLost() {
-        return new Failure('the SSH connection broke', {
+        return new src_failure/* Failure */.HR('the SSH connection broke', {
             host: this.name,
-            seen: this.#lost ? describeError(this.#lost) : 'the server closed it',
+            seen: this.#lost ? (0,src_failure/* describeError */.Uc)(this.#lost) : 'the server closed it',
             state: 'whether the last command still runs there is not known.',
             hint: 'run the job again: it looks at the state of the server first',
             cause: this.#lost,
@@ -74277,7 +73479,7 @@ class Connection {
 }
 /** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
 function isSessionRefused(error) {
-    return error instanceof Failure && /channel open failure: open failed/i.test(error.details.seen ?? '');
+    return error instanceof src_failure/* Failure */.HR && /channel open failure: open failed/i.test(error.details.seen ?? '');
 }
 async function collect({ channel, ended }, options) {
     const { signal, onLine, keepBytes = connection_KEEP_BYTES } = options;
@@ -74309,6 +73511,53 @@ async function collect({ channel, ended }, options) {
     finally {
         signal?.removeEventListener('abort', abort);
     }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/early-login.ts
+const HASHES = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' };
+/**
+ * Logs in within one round trip where ssh2 takes three: it waits until the service is accepted, and then asks whether the
+ * key would do before it signs. Both are optional (RFC 4252, sections 5 and 7), and a server takes packets in their order.
+ * To be called right after `connect`. `sent` is called when the login is on its way; `isOpenSsh` tells that what follows it
+ * is kept until the login is done (sshd hands its input buffer over to the process that serves the user).
+ */
+function logInAtOnce(client, key, sent) {
+    const innards = client;
+    const protocol = innards._protocol;
+    if (protocol === undefined)
+        return;
+    const { SERVICE_ACCEPT: accept, EXT_INFO: extend } = protocol._handlers;
+    const ask = protocol.authPK.bind(protocol);
+    protocol.authPK = (user, offered, algorithm, sign) => {
+        const signNow = (data, done) => {
+            const signature = key.sign(data, HASHES[algorithm ?? '']);
+            if (signature instanceof Error)
+                ask(user, offered, algorithm);
+            else
+                done(signature);
+        };
+        ask(user, offered, algorithm, sign ?? signNow);
+    };
+    // Which signatures by an RSA key the server takes is in its extensions, as a rule right behind the key exchange.
+    let mayStart = key.type !== 'ssh-rsa';
+    protocol._handlers.EXT_INFO = (from, extensions) => {
+        extend(from, extensions);
+        mayStart = true;
+    };
+    let isStarted = false;
+    const start = (from, service) => {
+        if (isStarted)
+            return;
+        isStarted = true;
+        accept(from, service);
+        sent(innards._remoteVer?.startsWith('OpenSSH_') ?? false);
+    };
+    protocol._handlers.SERVICE_ACCEPT = start;
+    // The event comes before the service is asked for, in the same turn.
+    client.once('handshake', () => queueMicrotask(() => {
+        if (mayStart)
+            start(protocol, 'ssh-userauth');
+    }));
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/known-hosts.ts
@@ -74466,7 +73715,7 @@ function hostKeyFailure(verdict, known, host, port, key) {
     const state = 'nothing was sent to the server and nothing was changed.';
     if (verdict === 'unknown') {
         const authorities = entriesAbout(known, host, port).some((entry) => entry.marker === 'cert-authority');
-        return new Failure('the host key is not known', {
+        return new src_failure/* Failure */.HR('the host key is not known', {
             host: address,
             seen,
             state,
@@ -74482,7 +73731,7 @@ function hostKeyFailure(verdict, known, host, port, key) {
     const expected = verdict === 'revoked'
         ? 'known-hosts marks this very key as @revoked'
         : `expected ${expectedFingerprints(known, host, port).join(' or ')}`;
-    return new Failure(verdict === 'revoked' ? 'the host key is revoked' : 'THE HOST KEY HAS CHANGED', {
+    return new src_failure/* Failure */.HR(verdict === 'revoked' ? 'the host key is revoked' : 'THE HOST KEY HAS CHANGED', {
         host: address,
         seen: `${seen}; ${expected}`,
         state,
@@ -74510,7 +73759,36 @@ function fingerprintsFor(known, host, port) {
         .map((line) => line.fingerprint);
 }
 
+;// CONCATENATED MODULE: ./src/ssh/sign-at-once.ts
+const sign_at_once_HASHES = {
+    'ssh-rsa': 'sha1',
+    'rsa-sha2-256': 'sha256',
+    'rsa-sha2-512': 'sha512',
+};
+/**
+ * Lets a login by key begin with the signature (RFC 4252, section 7). ssh2 asks first whether the key would do, which
+ * costs a round trip and is of use only where signing is dear or several keys are tried.
+ */
+function signAtOnce(client) {
+    const protocol = client._protocol;
+    if (typeof protocol?.authPK !== 'function')
+        return;
+    const authPK = protocol.authPK.bind(protocol);
+    protocol.authPK = (user, key, algorithm, sign) => {
+        const signature = (data) => {
+            const hash = algorithm === undefined ? undefined : sign_at_once_HASHES[algorithm];
+            const signed = key.sign(data, hash);
+            if (signed instanceof Error)
+                throw signed;
+            return signed;
+        };
+        authPK(user, key, algorithm, sign ?? ((data, done) => done(signature(data))));
+    };
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/connect.ts
+
+
 
 
 
@@ -74525,20 +73803,20 @@ const RETRY_DELAY_MS = 500;
 /**
  * Logs in, through the jump host where there is one; each server's host key is verified before anything is sent.
  * Dialling is retried while the network refuses (nothing has been done yet); a wrong key or login never is.
- * Throws a `Failure` that says what to do.
+ * Throws a `Failure` that says what to do. `ahead` are commands to prepare on it, which then cost fewer round trips.
  */
-async function connect(target, credentials, context) {
+async function connect(target, credentials, context, ahead = []) {
     const { jump } = credentials;
     const again = () => {
         context.log.info(`${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
         return connect(target, credentials, context);
     };
     if (jump === undefined) {
-        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context), again);
+        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context), again, ahead);
     }
     const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context), again);
     try {
-        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port), again);
+        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port), again, ahead);
         inner.onClose(() => outer.close());
         return inner;
     }
@@ -74547,11 +73825,11 @@ async function connect(target, credentials, context) {
         throw error;
     }
 }
-async function login(target, key, credentials, context, openSocket, again) {
+async function login(target, key, credentials, context, openSocket, again, ahead = []) {
     const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
-        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again);
+        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again, ahead);
         if (outcome instanceof Connection)
             return outcome;
         // Of several attempts, a key that was offered and refused says more than a type the server does not have.
@@ -74563,20 +73841,21 @@ async function login(target, key, credentials, context, openSocket, again) {
     throw rejected?.failure;
 }
 /** A busy sshd (MaxStartups) drops connections before it has said anything: nothing is done yet, so try again. */
-async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again) {
+async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again, ahead) {
     for (let attempt = 1;; attempt++) {
         throwIfCancelled(context.signal);
         const begun = context.clock.monotonic();
         const socket = await openSocket();
-        const origin = { roundTripMs: context.clock.monotonic() - begun, again };
-        const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin);
+        const isHere = socket instanceof external_node_net_.Socket && socket.remoteAddress === socket.localAddress;
+        const origin = { roundTripMs: isHere ? 0 : context.clock.monotonic() - begun, again };
+        const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin, ahead);
         if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
             return outcome;
         context.log.debug(`${formatTarget(target)}: ${outcome.failure.details.seen}; trying again`);
         await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
     }
 }
-async function handshake(socket, target, key, algorithms, credentials, context, origin) {
+async function handshake(socket, target, key, algorithms, credentials, context, origin, ahead) {
     const { host, port, user } = target;
     const { hostKeys, connectTimeoutMs } = credentials;
     const ssh = new NodeSSH();
@@ -74586,7 +73865,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
     const abort = () => socket.destroy();
     context.signal.addEventListener('abort', abort, { once: true });
     try {
-        await ssh.connect({
+        const ready = ssh.connect({
             sock: socket,
             host,
             port,
@@ -74603,14 +73882,30 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
             },
             // One method, tried once: each refused attempt counts towards the server's MaxAuthTries and fail2ban.
             authHandler: (_left, _partial, next) => {
+                if (ssh.connection !== null)
+                    signAtOnce(ssh.connection);
                 const offer = keys.shift();
                 next(offer === undefined ? false : { type: 'publickey', username: user, key: offer });
             },
         });
         const client = ssh.connection;
         if (client === null)
-            throw new Failure('the connection was closed right after the login', { host });
-        return new Connection(target, client, origin);
+            throw new src_failure/* Failure */.HR('the connection was closed before the login', { host });
+        const connection = new Connection(target, client, origin);
+        const prepare = () => {
+            for (const command of ahead)
+                connection.prepare(command);
+        };
+        let isPrepared = false;
+        logInAtOnce(client, key, (isOpenSsh) => {
+            isPrepared = isOpenSsh;
+            if (isOpenSsh)
+                prepare();
+        });
+        await ready;
+        if (!isPrepared)
+            prepare();
+        return connection;
     }
     catch (error) {
         socket.destroy();
@@ -74619,7 +73914,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         if (untrusted !== undefined)
             return { failure: untrusted, why: 'untrusted' };
         const failure = loginFailure(error, target, credentials, algorithms);
-        const seen = describeError(error);
+        const seen = (0,src_failure/* describeError */.Uc)(error);
         if (/no matching host key/i.test(seen))
             return { failure, why: 'no common key' };
         const dropped = !offeredKey && /ECONNRESET|EPIPE|before handshake|No response/i.test(seen);
@@ -74630,33 +73925,33 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
     }
 }
 function loginFailure(error, target, credentials, algorithms) {
-    const seen = describeError(error);
+    const seen = (0,src_failure/* describeError */.Uc)(error);
     const details = { host: formatTarget(target), seen, state: 'nothing was changed there.', cause: error };
     if (/authentication methods failed/i.test(seen)) {
-        return new Failure('the server refused the login', {
+        return new src_failure/* Failure */.HR('the server refused the login', {
             ...details,
             hint: `put the key's public half into ~${target.user}/.ssh/authorized_keys on the server (ssh-keygen -y -f <key file> prints it), and check the user name`,
         });
     }
     if (/no matching host key/i.test(seen)) {
-        return new Failure('the server has no host key of a type that is known for it', {
+        return new src_failure/* Failure */.HR('the server has no host key of a type that is known for it', {
             ...details,
             hint: `known are: ${algorithms.join(', ')}. Print the server's keys on its own console: cat /etc/ssh/ssh_host_*_key.pub`,
         });
     }
     if (/no matching (key exchange|cipher|C->S|S->C)/i.test(seen)) {
-        return new Failure('the server and this client have no algorithm in common', {
+        return new src_failure/* Failure */.HR('the server and this client have no algorithm in common', {
             ...details,
             hint: 'allow curve25519-sha256 and aes128-gcm@openssh.com in the sshd_config of the server',
         });
     }
     if (/timed out|ETIMEDOUT|No response/i.test(seen)) {
-        return new Failure(`no SSH handshake within ${credentials.connectTimeoutMs} ms`, {
+        return new src_failure/* Failure */.HR(`no SSH handshake within ${credentials.connectTimeoutMs} ms`, {
             ...details,
             hint: "check that an SSH server listens there, a firewall between, or raise the input 'connect-timeout'",
         });
     }
-    return new Failure('the SSH connection could not be made', {
+    return new src_failure/* Failure */.HR('the SSH connection could not be made', {
         ...details,
         hint: 'try it by hand: ssh -v -p PORT USER@HOST true',
     });
@@ -74668,16 +73963,16 @@ async function dialTcp(target, credentials, context) {
         }
         catch (error) {
             throwIfCancelled(context.signal);
-            const permanent = /ENOTFOUND|EINVAL/.test(describeError(error));
+            const permanent = /ENOTFOUND|EINVAL/.test((0,src_failure/* describeError */.Uc)(error));
             if (attempt === DIAL_ATTEMPTS || permanent)
                 throw dialFailure(error, target, attempt);
-            context.log.debug(`${formatTarget(target)}: ${describeError(error)}; trying again`);
+            context.log.debug(`${formatTarget(target)}: ${(0,src_failure/* describeError */.Uc)(error)}; trying again`);
             await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
         }
     }
 }
 function dialFailure(error, target, attempts) {
-    const seen = describeError(error);
+    const seen = (0,src_failure/* describeError */.Uc)(error);
     const hints = {
         ENOTFOUND: 'the name does not resolve here: check it, or give the IP address',
         ECONNREFUSED: `nothing listens on port ${target.port}: check the port and that sshd runs`,
@@ -74685,7 +73980,7 @@ function dialFailure(error, target, attempts) {
         ENETUNREACH: 'the runner has no route to it (IPv6 is missing on GitHub-hosted runners)',
     };
     const code = Object.keys(hints).find((name) => seen.includes(name));
-    return new Failure(`cannot connect (${attempts} ${attempts === 1 ? 'attempt' : 'attempts'})`, {
+    return new src_failure/* Failure */.HR(`cannot connect (${attempts} ${attempts === 1 ? 'attempt' : 'attempts'})`, {
         host: formatTarget(target),
         seen,
         state: 'nothing was changed there.',
@@ -74719,12 +74014,13 @@ function dialOnce({ host, port }, timeoutMs, signal) {
 
 
 
-
 /** The health check of a site after its activation; undefined where none is asked for. */
 function siteHealthCheck({ check, policy, from }, credentials, { target, release }) {
     if (check === undefined)
         return undefined;
     return async (host, context) => {
+        // Loaded only where it is needed: the HTTP client in it takes as long to load as all the rest.
+        const { makeProbe } = await Promise.resolve(/* import() eager */).then(__nccwpck_require__.bind(__nccwpck_require__, 3991));
         const here = { ...context, log: prefixedLog(context.log, host.name) };
         const other = typeof from === 'string' ? undefined : await connect(from, credentials, context);
         try {
@@ -74738,7 +74034,7 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
             const { healthy, last, attempts } = await pollHealth(probe, policy, here);
             if (healthy)
                 return;
-            throw new Failure(`release ${release} is not healthy after ${attempts} probes`, {
+            throw new src_failure/* Failure */.HR(`release ${release} is not healthy after ${attempts} probes`, {
                 host: host.name,
                 seen: describeAnswer(last),
                 hint: 'look at what was served meanwhile: the log of the web server, and the files of that release',
@@ -75055,16 +74351,23 @@ claim() {
   done
 }
 
+file_sizes() {
+  if find . -prune -printf '' 2>/dev/null; then
+    find . -type f -printf '%s\n'
+  elif [ -n "$(find . -type f | sed -n 1p)" ]; then
+    find . -type f -print0 | xargs -0 stat -c %s --
+  fi
+}
+
 verify() {
   stage=$state/staging/$release+$mark
   cd "$stage/tree"
   if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
   if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
+  file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals &
   verify_sent
-  totals='0 0'
-  if [ "$want_totals" != "$totals" ]; then
-    totals=$(find . -type f -print0 | xargs -0 stat -c %s -- | awk '{n++; s += $1} END {printf "%d %.0f", n, s}')
-  fi
+  wait $!
+  totals=$(first_line ../totals)
   [ "$totals" = "$want_totals" ] || fail "the release has (files, bytes) $totals instead of $want_totals"
 }
 
@@ -75168,7 +74471,11 @@ command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
 fail() { say "fail $*"; exit 1; }
 
 # When the client has gone: what was put away is removed after the answer, and after the lock was given back.
-at_exit() { rm -rf "$state/trash/$mark"; }
+bell=
+at_exit() {
+  [ -z "$bell" ] || rm -f "$bell"
+  rm -rf "$state/trash/$mark"
+}
 trap at_exit EXIT
 link_now() { readlink "$root/current" 2>/dev/null || :; }
 id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
@@ -75212,9 +74519,29 @@ take_lock() {
     tries=$((tries + 1))
     sleep 1
   done
-  rm -f "$state/beat"
+  : >"$state/beat"
   printf '%s\n' "$$" "$hold_text" "$token" >"$state/holder"
   locked=yes
+  hang_bell
+}
+
+# A pipe that is open both ways here: who writes into it never waits, and nothing is lost.
+hang_bell() {
+  rm -f "$state"/bell.*
+  bell=$state/bell.$mark
+  if mkfifo -m 600 "$bell" 2>/dev/null && [ -p "$bell" ]; then
+    exec 7<>"$bell"
+    say "bell $bell"
+  fi
+}
+
+# What brings the files says so, each with a line.
+await_lanes() {
+  while [ "$lanes" -gt 0 ]; do
+    read -r word <&7
+    [ "$word" = arrived ] || fail 'not everything arrived'
+    lanes=$((lanes - 1))
+  done
 }
 
 describe_server() {
@@ -75260,8 +74587,13 @@ unlock() {
 
 verify_sent() {
   digest=-
+  hash_files="$hasher --"
+  # For much content: it uses what the processor has for this, the other mostly does not.
+  if [ "$want_bytes" -gt 32000000 ] && openssl dgst -sha256 -r /dev/null 2>/dev/null | grep -q '^e3b0c44298fc1c14'; then
+    hash_files='openssl dgst -sha256 -r'
+  fi
   if [ -s ../sent ]; then
-    digest=$(xargs -0 $hasher -- <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
+    digest=$(xargs -0 $hash_files <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
   fi
   [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
 }
@@ -75383,7 +74715,7 @@ class SiteHost {
         const names = paths.map((path) => quote(`./${path}`)).join(' ');
         await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal });
     }
-    /** Checks what has arrived against what was sent, and makes it a release. */
+    /** Checks what arrives against what was sent, and makes it a release. */
     async publish(values, ending, context) {
         const shared = values.linked.map((path) => {
             const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/');
@@ -75392,12 +74724,14 @@ class SiteHost {
         const activation = ending.activate ? ['client_is_there', 'activate'] : [];
         const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : [];
         await this.#change({
-            code: ['verify', ...shared, 'publish', ...activation, ...end].join('\n'),
+            code: ['await_lanes', 'verify', ...shared, 'publish', ...activation, ...end].join('\n'),
             values: {
                 note_before: 'yes',
                 keep: String(ending.keep ?? 0),
                 release: values.release,
+                lanes: String(values.lanes),
                 want_digest: values.digest,
+                want_bytes: String(values.sentBytes),
                 want_totals: `${values.files} ${values.bytes}`,
                 root_mode: values.rootMode.toString(8),
                 content: values.content,
@@ -75406,6 +74740,15 @@ class SiteHost {
             signal: context.signal,
         });
         this.#released = ending.finish;
+    }
+    /** Ends a `publish` that still waits for what will not come. */
+    async giveUp(publishing, bell, context) {
+        if (publishing === undefined || bell === undefined)
+            return;
+        // What was killed has not rung.
+        const { signal } = context;
+        await this.connection.script(`echo broken 1<>${quote(fromByteString(bell))}`, { signal }).catch(() => { });
+        await publishing.catch(() => { });
     }
     /** Removes what has arrived of a release that cannot come to its end. */
     async discard(release) {
@@ -75472,7 +74815,7 @@ class SiteHost {
         if (code === 0)
             return;
         const seen = fromByteString(noise).trim().split('\n').slice(-5).join('; ');
-        throw new Failure(fromByteString(reason ?? 'a step on the server failed'), {
+        throw new src_failure/* Failure */.HR(fromByteString(reason ?? 'a step on the server failed'), {
             host: this.name,
             seen: seen || `exit code ${code}`,
             hint: hintFor(`${reason ?? ''} ${seen}`, this.#settings.target),
@@ -75483,11 +74826,10 @@ class SiteHost {
             return;
         const file = quote(`${this.#settings.target}/${this.#statePath}/beat`);
         const beat = () => void this.connection.script(`: >${file}`).catch(() => { });
-        beat();
         this.#beat = setInterval(beat, BEAT_MS);
     }
     #locked(holder, waitedMs) {
-        return new Failure('another deploy of this site is at work', {
+        return new src_failure/* Failure */.HR('another deploy of this site is at work', {
             host: this.name,
             seen: `the lock is held by ${holder || 'a run that left no name'}`,
             state: 'this step changed nothing.',
@@ -75528,11 +74870,16 @@ function assignments(values) {
 
 
 
+
 /** How long to wait for what the killed step left running on a server. */
 const LOCK_WAIT_MS = 10_000;
-/** Connects to all hosts at once. On a failure those that were reached are closed again. */
-async function openHosts(hosts, credentials, settings, context) {
-    const results = await Promise.allSettled(hosts.map(async (host) => SiteHost.open(await connect(host, credentials, context), settings, context)));
+/** Connects to all hosts at once, with `lanes` ways for what is sent opened right away. On a failure those that were reached are closed again. */
+async function openHosts(hosts, credentials, settings, context, lanes = 0) {
+    const ahead = Array(lanes + 1).fill(SHELL_COMMAND);
+    const results = await Promise.allSettled(hosts.map(async (host) => {
+        const connection = await connect(host, credentials, context, ahead);
+        return SiteHost.open(connection, settings, context);
+    }));
     const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed === undefined)
@@ -75609,6 +74956,8 @@ function linkedProblem(path) {
     return undefined;
 }
 
+// EXTERNAL MODULE: ./src/health/check.ts
+var check = __nccwpck_require__(3774);
 ;// CONCATENATED MODULE: ./src/ssh/private-key.ts
 
 
@@ -75622,7 +74971,7 @@ function readPrivateKey(text, passphrase) {
     const repaired = private_key_repair(text);
     if (!/^-----BEGIN [A-Z0-9 ]+-----\n/.test(repaired)) {
         const what = /^(ssh-|ecdsa-)/.test(repaired) ? 'a public key' : 'not a private key';
-        throw new Failure(`the private key is ${what}`, { hint: KEEP });
+        throw new src_failure/* Failure */.HR(`the private key is ${what}`, { hint: KEEP });
     }
     if (repaired.startsWith('-----BEGIN ENCRYPTED PRIVATE KEY') && passphrase === '')
         throw needsPassphrase();
@@ -75631,22 +74980,22 @@ function readPrivateKey(text, passphrase) {
         const key = Array.isArray(parsed) ? parsed[0] : parsed;
         if (key?.isPrivateKey())
             return key;
-        throw new Failure('the private key is a public key', { hint: KEEP });
+        throw new src_failure/* Failure */.HR('the private key is a public key', { hint: KEEP });
     }
     if (/no passphrase given/i.test(parsed.message))
         throw needsPassphrase();
     if (/bad passphrase|bad decrypt|integrity/i.test(parsed.message)) {
-        throw new Failure("the input 'passphrase' does not fit the private key", {
+        throw new src_failure/* Failure */.HR("the input 'passphrase' does not fit the private key", {
             hint: 'check it with: ssh-keygen -y -f <key file>',
         });
     }
-    throw new Failure('the private key cannot be read', {
+    throw new src_failure/* Failure */.HR('the private key cannot be read', {
         seen: parsed.message,
         hint: `${KEEP}. Its format must be OpenSSH or PEM; a key encrypted with chacha20 must be converted: ssh-keygen -p -Z aes256-ctr -f <key file>`,
     });
 }
 function needsPassphrase() {
-    return new Failure('the private key needs a passphrase', {
+    return new src_failure/* Failure */.HR('the private key needs a passphrase', {
         hint: "give it as the input 'passphrase' (from a secret), or use a deploy key without one",
     });
 }
@@ -75666,7 +75015,7 @@ function fromPkcs8(pem, passphrase) {
         return key.export({ format: 'pem', type });
     }
     catch (error) {
-        throw new Failure('the private key is PKCS#8 and cannot be converted', {
+        throw new src_failure/* Failure */.HR('the private key is PKCS#8 and cannot be converted', {
             seen: error instanceof Error ? error.message : String(error),
             hint: 'check the passphrase, or make an OpenSSH key: ssh-keygen -t ed25519',
             cause: error,
@@ -75745,7 +75094,7 @@ function readKey(read, name, passphrase, required) {
         return readPrivateKey(text, passphrase);
     }
     catch (error) {
-        if (!(error instanceof Failure))
+        if (!(error instanceof src_failure/* Failure */.HR))
             throw error;
         const { seen, hint } = error.details;
         read.problem(name, `${error.message}${seen ? ` (${seen})` : ''}: ${hint}`);
@@ -75800,13 +75149,13 @@ function readCheck(read, placeholders) {
     const url = read.text('health-url');
     const command = read.text('health-command');
     const tcp = read.text('health-tcp');
-    const expectStatus = parseStatusRanges(read.text('expect-status'));
+    const expectStatus = (0,check/* parseStatusRanges */.C2)(read.text('expect-status'));
     if (expectStatus === undefined) {
         read.problem('expect-status', `is '${read.text('expect-status')}': write 200, 200-399 or 200,301`);
     }
     const expectBody = read.optional('expect-body');
     if (url !== '') {
-        const problem = urlProblem(url, placeholders);
+        const problem = (0,check/* urlProblem */.rn)(url, placeholders);
         if (problem)
             read.problem('health-url', problem);
         return { kind: 'http', url, expectStatus: expectStatus ?? [], expectBody };
@@ -75931,7 +75280,7 @@ function readOwner(read) {
 
 /** Writes the outputs, the log's last lines and the summary. */
 async function reportUpload(run, report) {
-    const { inputs, staged, previous, changed, files, durationMs } = report;
+    const { inputs, staged, previous, changed, files, connectedMs, durationMs } = report;
     const most = (pick) => Math.max(...staged.map(pick));
     const sum = (pick) => staged.reduce((total, one) => total + pick(one), 0);
     run.output('release', inputs.release);
@@ -75944,7 +75293,7 @@ async function reportUpload(run, report) {
     run.output('report', JSON.stringify({ release: inputs.release, previous, changed, hosts: staged.map(rounded) }));
     const plan = inputs.dryRun ? ' (dry run: nothing was changed)' : '';
     run.context.log.info(`done in ${formatDuration(durationMs)}${plan}`);
-    await writeSummary(`### Static upload: release ${plainMarkdown(inputs.release)}${plan}\n\n${table(report)}\n\nTook ${formatDuration(durationMs)}; before it: ${plainMarkdown(previous) || 'none'}.\n`);
+    await writeSummary(`### Static upload: release ${plainMarkdown(inputs.release)}${plan}\n\n${table(report)}\n\nTook ${formatDuration(durationMs)}, of which ${formatDuration(connectedMs)} to connect; before it: ${plainMarkdown(previous) || 'none'}.\n`);
 }
 function table({ staged, serves }) {
     const header = [
@@ -75993,6 +75342,7 @@ function rounded(report) {
 
 
 
+
 const scpStaticUpload = {
     async main(run) {
         const started = run.context.clock.monotonic();
@@ -76000,18 +75350,30 @@ const scpStaticUpload = {
         const settings = siteSettings(run, inputs);
         run.saveState({ token: settings.token });
         const exclude = pathMatcher(inputs.exclude);
-        const scanning = scanSource({ folder: inputs.source, exclude, modeChange: inputs.modeChange }, run.context.signal);
-        // Its failure is taken up below; until then it must not count as unhandled.
-        scanning.catch(() => { });
-        const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, run.context);
+        const { context } = run;
+        // Both at once: the servers are reached while the files are listed, and answer while they are read.
+        const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, inputs.dryRun ? 0 : 1);
+        opening.catch(() => { });
+        const names = await closingOnFailure(opening, async () => {
+            const listing = { folder: inputs.source, exclude, modeChange: inputs.modeChange };
+            const listed = await listSource(listing, context.signal);
+            checkLinked(listed.manifest, inputs.linked);
+            return listed;
+        });
+        const hosts = await opening;
         try {
-            const tree = await scanning;
+            const connectedMs = context.clock.monotonic() - started;
+            const hashing = names.hash(context.signal);
+            // Its failure is taken up below; until then it must not count as unhandled.
+            hashing.catch(() => { });
+            const opened = await begin(hosts, inputs, context);
+            const tree = await hashing;
             const site = withLinked(tree.manifest, inputs.linked);
-            const opened = await begin(hosts, inputs, run.context);
             const previous = releaseOf(hosts[0]?.current ?? '') ?? '';
             const options = {
                 ...inputs,
                 site,
+                content: contentId(site),
                 isExcluded: exclude,
                 keepAssets: pathMatcher(inputs.keepAssets),
                 mtime: unixTime(),
@@ -76026,6 +75388,7 @@ const scpStaticUpload = {
                 changed,
                 files: tree.files,
                 serves: hosts.map(({ current }) => served(current)),
+                connectedMs,
                 durationMs: run.context.clock.monotonic() - started,
             });
         }
@@ -76038,6 +75401,17 @@ const scpStaticUpload = {
 function main_readInputs(run) {
     const { github } = run;
     return run.inputs((read) => readUploadInputs(read, { workspace: github.workspace, defaultRelease: defaultRelease(github) }));
+}
+/** Does the work; where it fails, the connections that were being made are closed again. */
+async function closingOnFailure(opening, work) {
+    try {
+        return await work();
+    }
+    catch (error) {
+        const hosts = await opening.catch(() => []);
+        await Promise.all(hosts.map((host) => host.close()));
+        throw error;
+    }
 }
 /** Locks every host, reads how it stands, and puts right what a dead run left. */
 async function begin(hosts, inputs, context) {

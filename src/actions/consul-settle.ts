@@ -3,13 +3,23 @@ import { adoptLease, type Lease, takeLease } from '../consul/lease.ts'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { recoverDrains } from '../rollout/recovery.ts'
+import type { Run } from '../runner/action.ts'
 import type { ConsulInputs } from './consul-inputs.ts'
 import { fleetOf, openWorld } from './consul-world.ts'
 
 /** What main notes for the settle step. */
 export interface ConsulState {
-  /** The session of the lease. */
-  readonly session: string
+  /** The sessions that have held the lease, the last one last. */
+  readonly sessions: readonly string[]
+}
+
+/** Notes each session of the lease for the settle step. */
+export function sessionsInState(run: Run): (session: string) => void {
+  const sessions: string[] = []
+  return (session) => {
+    sessions.push(session)
+    run.saveState({ sessions } satisfies ConsulState)
+  }
 }
 
 /**
@@ -22,21 +32,19 @@ export async function settleDrains(
   more: { release: string; holder: string },
   context: Context,
 ): Promise<void> {
-  const { session } = state as ConsulState
+  const { sessions } = state as ConsulState
   const world = await openWorld(inputs, context)
   let lease: Lease | undefined
   try {
     const journal = await readJournal(world.client, inputs.upstream, context)
-    const mine = (entry: { held: boolean; session: string }) => !entry.held && entry.session === session
+    const mine = (entry: { held: boolean; session: string }) =>
+      !entry.held && sessions.includes(entry.session)
     const lockKey = ownKeys(inputs.upstream).lock
     const ttlMs = inputs.leaseTtlMs
-    lease = await adoptLease(world.client, { lockKey, ttlMs }, session, context)
+    const options = { lockKey, holder: more.holder, ttlMs, waitMs: ttlMs * 2 }
+    lease = await adoptLease(world.client, options, sessions.at(-1) ?? '', context)
     if (!journal.some(mine)) return context.log.info('no node was left out')
-    lease ??= await takeLease(
-      world.client,
-      { lockKey, holder: more.holder, ttlMs, waitMs: ttlMs * 2 },
-      context,
-    )
+    lease ??= await takeLease(world.client, options, context)
     // Another run may have put them right while we waited.
     const entries = (await readJournal(world.client, inputs.upstream, context)).filter(mine)
     const fleet = fleetOf(

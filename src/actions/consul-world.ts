@@ -10,8 +10,7 @@ import { readStatusPage, type StatusPages } from '../lb/status-page.ts'
 import { NodeConnections } from '../rollout/connections.ts'
 import type { Fleet, FleetHealth } from '../rollout/fleet.ts'
 import type { GitHubContext } from '../runner/github-context.ts'
-import { connect } from '../ssh/connect.ts'
-import type { Connection } from '../ssh/connection.ts'
+import { SteadyConnection } from '../ssh/steady-connection.ts'
 import { formatTarget, type Target } from '../ssh/target.ts'
 import { tunnelDispatcher } from '../ssh/tunnel.ts'
 import type { ConsulInputs } from './consul-inputs.ts'
@@ -37,15 +36,15 @@ export async function openWorld(inputs: ConsulInputs, caller: Context): Promise<
   if (caller.signal.aborted) onCancel()
   const outliveCancel = () => caller.signal.removeEventListener('abort', onCancel)
   const context: Context = { ...caller, signal: cut.signal }
-  const vantages = new Map<string, Connection>()
+  const vantages = new Map<string, SteadyConnection>()
   const closers: (() => unknown)[] = []
-  const reach = async (from: 'runner' | Target): Promise<Connection | 'runner'> => {
+  const reach = async (from: 'runner' | Target): Promise<SteadyConnection | 'runner'> => {
     if (from === 'runner') return from
     const name = formatTarget(from)
     const known = vantages.get(name)
     if (known) return known
     if (inputs.credentials === undefined) throw new TypeError('the inputs require credentials')
-    const connection = await connect(from, inputs.credentials, context)
+    const connection = await SteadyConnection.open(from, inputs.credentials, context)
     vantages.set(name, connection)
     closers.push(() => connection.close())
     return connection
@@ -139,11 +138,12 @@ export async function takeUpstreamLease(
   { upstream, leaseTtlMs, lockWaitMs }: ConsulInputs,
   holder: string,
   context: Context,
+  onSession?: (session: string) => void,
 ): Promise<Lease> {
   const lockKey = ownKeys(upstream).lock
   const lease = await takeLease(
     world.client,
-    { lockKey, holder, ttlMs: leaseTtlMs, waitMs: lockWaitMs },
+    { lockKey, holder, ttlMs: leaseTtlMs, waitMs: lockWaitMs, ...(onSession && { onSession }) },
     context,
   )
   context.log.info(`lease of ${upstream} taken (number ${lease.fence})`)

@@ -93,9 +93,9 @@ export async function noteStep(
   change: { held?: boolean } | { release: string; unit: string },
   context: Context,
 ): Promise<JournalEntry> {
-  const next = { ...entry, ...change, step, session: drains.lease.session, holder: drains.holder }
   const key = ownKeys(drains.upstream).journal(entry.address)
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    const next = { ...entry, ...change, step, session: drains.lease.session, holder: drains.holder }
     const operations: KvOperation[] = [drains.lease.check, { verb: 'set', key, value: JSON.stringify(next) }]
     const conflicts = await attemptTransaction(drains, operations, context)
     if (conflicts?.length === 0) {
@@ -156,8 +156,9 @@ async function attemptTransaction(
 ): Promise<Conflict[] | undefined> {
   try {
     const conflicts = await transact(client, operations, context)
-    if (conflicts.some(({ index }) => index === 0)) lease.markLost()
-    return conflicts
+    if (!conflicts.some(({ index }) => index === 0)) return conflicts
+    await lease.retake()
+    return undefined
   } catch (error) {
     if (error instanceof AmbiguousAnswer) return undefined
     throw error

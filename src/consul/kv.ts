@@ -8,6 +8,10 @@ export interface KvEntry {
   readonly value: string
   /** Grows with every write; what compare-and-swap compares. */
   readonly modifyIndex: number
+  /** Stays the same as long as the key is not deleted. */
+  readonly createIndex: number
+  /** How often it has been locked. */
+  readonly lockIndex: number
   /** The session that holds it as a lock, if one does. */
   readonly session: string | undefined
 }
@@ -101,6 +105,16 @@ export async function transact(
   return conflicts
 }
 
+/**
+ * Whether the token may read the key. Plain reads answer as if there were nothing there; a transaction that compares
+ * an index tells.
+ */
+export async function mayRead(client: ConsulClient, key: string, context: Context): Promise<boolean> {
+  const body = JSON.stringify([wireForm({ verb: 'check-index', key, index: 0 })])
+  const answer = await client.write('PUT', '/v1/txn', body, context)
+  return !/permission denied/i.test(answer.text)
+}
+
 function wireForm(operation: KvOperation): object {
   const { verb, key } = operation
   return {
@@ -132,11 +146,20 @@ function parseEntries(text: string, url: string): KvEntry[] {
       hint: 'check `consul-url`: the address of the HTTP API, without /v1',
     })
   }
-  const entries = rows as { Key: string; Value: string | null; ModifyIndex: number; Session?: string }[]
-  return entries.map(({ Key, Value, ModifyIndex, Session }) => ({
+  const entries = rows as {
+    Key: string
+    Value: string | null
+    ModifyIndex: number
+    CreateIndex: number
+    LockIndex: number
+    Session?: string
+  }[]
+  return entries.map(({ Key, Value, ModifyIndex, CreateIndex, LockIndex, Session }) => ({
     key: Key,
     value: Buffer.from(Value ?? '', 'base64').toString('utf8'),
     modifyIndex: ModifyIndex,
+    createIndex: CreateIndex,
+    lockIndex: LockIndex,
     session: Session,
   }))
 }

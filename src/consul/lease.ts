@@ -2,7 +2,7 @@ import type { Context } from '../context.ts'
 import { formatDuration } from '../duration.ts'
 import { describeError, Failure } from '../failure.ts'
 import { AmbiguousAnswer, type ConsulClient } from './client.ts'
-import { acquire, readEntry, transact } from './kv.ts'
+import { acquire, type KvEntry, readEntry, transact } from './kv.ts'
 import { createSession, destroySession, isSessionId, LOCK_DELAY_MS, renewSession } from './session.ts'
 
 export interface LeaseOptions {
@@ -13,6 +13,8 @@ export interface LeaseOptions {
   readonly ttlMs: number
   /** How long to wait for another holder. */
   readonly waitMs: number
+  /** Told of each session that the lease is held by, for a later process of the same job. */
+  readonly onSession?: (session: string) => void
 }
 
 const POLL_MS = 500
@@ -24,19 +26,17 @@ export async function takeLease(
   options: LeaseOptions,
   context: Context,
 ): Promise<Lease> {
-  const { lockKey, holder, ttlMs } = options
   const startedAt = context.clock.monotonic()
-  const session = await createSession(client, { name: `evenkeel ${lockKey}`, ttlMs }, context)
-  const lease = new Lease(client, lockKey, session, ttlMs, startedAt, context)
+  const session = await newSession(client, options, context)
+  const value = JSON.stringify({ holder: options.holder, since: new Date(context.clock.now()).toISOString() })
+  const lease = new Lease(client, options, { session, value, renewedAt: startedAt }, context)
   try {
-    const value = JSON.stringify({ holder, since: new Date(context.clock.now()).toISOString() })
-    await waitForLock(client, options, session, value, context)
-    const entry = await readEntry(client, lockKey, context)
-    if (entry?.session !== session) throw new Failure('the lease was lost as soon as it was taken')
-    lease.fence = entry.modifyIndex
+    const entry = await lockWith(client, options, session, value, context)
+    if (entry === undefined) throw new Failure('the lease was lost as soon as it was taken')
+    lease.holdBy(entry)
     return lease
   } catch (error) {
-    await lease.release({ ...context, signal: new AbortController().signal }).catch(() => {})
+    await lease.release(context).catch(() => {})
     throw error
   }
 }
@@ -47,18 +47,34 @@ export async function takeLease(
  */
 export async function adoptLease(
   client: ConsulClient,
-  { lockKey, ttlMs }: Pick<LeaseOptions, 'lockKey' | 'ttlMs'>,
+  options: LeaseOptions,
   session: string,
   context: Context,
 ): Promise<Lease | undefined> {
   if (!isSessionId(session)) return undefined
   const startedAt = context.clock.monotonic()
   if (!(await renewSession(client, session, context))) return undefined
-  const entry = await readEntry(client, lockKey, context)
+  const entry = await readEntry(client, options.lockKey, context)
   if (entry?.session !== session) return undefined
-  const lease = new Lease(client, lockKey, session, ttlMs, startedAt, context)
-  lease.fence = entry.modifyIndex
+  const lease = new Lease(client, options, { session, value: entry.value, renewedAt: startedAt }, context)
+  lease.holdBy(entry)
   return lease
+}
+
+const newSession = (client: ConsulClient, { lockKey, ttlMs }: LeaseOptions, context: Context) =>
+  createSession(client, { name: `evenkeel ${lockKey}`, ttlMs }, context)
+
+/** The lock as it is once this session holds it; undefined when it does not. */
+async function lockWith(
+  client: ConsulClient,
+  options: LeaseOptions,
+  session: string,
+  value: string,
+  context: Context,
+): Promise<KvEntry | undefined> {
+  await waitForLock(client, options, session, value, context)
+  const entry = await readEntry(client, options.lockKey, context)
+  return entry?.session === session ? entry : undefined
 }
 
 async function waitForLock(
@@ -108,45 +124,58 @@ async function waitForLock(
 }
 
 /** The holder as it describes itself; the text comes from Consul and may be anything. */
-function describeHolder(value: string): string {
+export function holderOf(value: string): string {
   try {
-    const { holder, since } = JSON.parse(value) as { holder?: unknown; since?: unknown }
-    return `${String(holder).slice(0, 200)} since ${String(since).slice(0, 30)}`
+    return String((JSON.parse(value) as { holder?: unknown }).holder)
   } catch {
-    return value.slice(0, 200)
+    return value
   }
 }
 
-/** The right to change one upstream, kept alive until it is released or lost. */
+function describeHolder(value: string): string {
+  const since = /"since":"([^"]{1,30})"/.exec(value)?.[1]
+  return `${holderOf(value).slice(0, 200)}${since === undefined ? '' : ` since ${since}`}`
+}
+
+/**
+ * The right to change one upstream, kept alive until it is released or lost. Its session may end before its time:
+ * Consul removes a server that has died from its catalog after some seconds, and with it the sessions that were made
+ * there. Then a new session takes the lock anew, and the lock itself tells whether anybody has held it in between:
+ * Consul counts in `LockIndex` how often a key was locked.
+ */
 export class Lease {
   readonly lockKey: string
-  readonly session: string
+  session: string
   /** Grows with every lease of this upstream: who has seen a higher one refuses a lower one. */
   fence = 0
   /** Aborts, with a `Failure` as its reason, when the lease may have ended. */
   readonly lost: AbortSignal
   readonly #client: ConsulClient
+  readonly #options: LeaseOptions
   readonly #ttlMs: number
+  readonly #value: string
   readonly #context: Context
   readonly #loss = new AbortController()
   readonly #stop = new AbortController()
   readonly #renewing: Promise<void>
   #renewedAt: number
+  #lock: Pick<KvEntry, 'createIndex' | 'lockIndex'> = { createIndex: 0, lockIndex: 0 }
+  #retaking: Promise<void> | undefined
 
   constructor(
     client: ConsulClient,
-    lockKey: string,
-    session: string,
-    ttlMs: number,
-    renewedAt: number,
+    options: LeaseOptions,
+    held: { session: string; value: string; renewedAt: number },
     context: Context,
   ) {
-    this.lockKey = lockKey
-    this.session = session
+    this.lockKey = options.lockKey
+    this.session = held.session
     this.lost = this.#loss.signal
     this.#client = client
-    this.#ttlMs = ttlMs
-    this.#renewedAt = renewedAt
+    this.#options = options
+    this.#ttlMs = options.ttlMs
+    this.#value = held.value
+    this.#renewedAt = held.renewedAt
     // Renewals go on while a cancelled run puts things right.
     this.#context = { ...context, signal: this.#stop.signal }
     this.#renewing = this.#keepAlive()
@@ -165,14 +194,26 @@ export class Lease {
     return { verb: 'check-session', key: this.lockKey, session: this.session } as const
   }
 
-  /** Notes that Consul says this session no longer holds the lock. */
-  markLost(): never {
-    this.#lose('Consul says that its session has ended or that another run holds the lock')
-    throw this.lost.reason
+  /** Notes the lock as this lease's session has it. */
+  holdBy({ session, modifyIndex, createIndex, lockIndex }: KvEntry): void {
+    this.session = session ?? this.session
+    this.fence = modifyIndex
+    this.#lock = { createIndex, lockIndex }
+    this.#options.onSession?.(this.session)
   }
 
-  /** Gives it back. The lock key goes with it. */
-  async release(context: Context): Promise<void> {
+  /** Takes the lock anew after the end of its session; throws, the lease being lost, when somebody else has had it. */
+  async retake(): Promise<void> {
+    this.#retaking ??= this.#retake().finally(() => {
+      this.#retaking = undefined
+    })
+    await this.#retaking
+    this.lost.throwIfAborted()
+  }
+
+  /** Gives it back, also after a cancel. The lock key goes with it. */
+  async release(caller: Context): Promise<void> {
+    const context = { ...caller, signal: new AbortController().signal }
     this.#stop.abort()
     await this.#renewing
     // Deleted first: a session that dies with its lock starts the lock delay.
@@ -188,13 +229,11 @@ export class Lease {
       if (signal.aborted) return
       const startedAt = clock.monotonic()
       try {
-        if (!(await renewSession(this.#client, this.session, this.#context))) {
-          return this.#lose('Consul says that its session has ended')
-        }
-        this.#renewedAt = startedAt
+        if (await renewSession(this.#client, this.session, this.#context)) this.#renewedAt = startedAt
+        else await this.retake()
         pause = this.#ttlMs / 3
       } catch (error) {
-        if (signal.aborted) return
+        if (signal.aborted || this.lost.aborted) return
         log.warn(`the lease was not renewed: ${describeError(error).replaceAll('\n', ' ')}`)
         pause = RETRY_RENEWAL_MS
       }
@@ -202,6 +241,38 @@ export class Lease {
         return this.#lose('it could not be renewed in time')
       }
     }
+  }
+
+  async #retake(): Promise<void> {
+    const { clock, log } = this.#context
+    const before = await readEntry(this.#client, this.lockKey, this.#context)
+    if (before?.session === this.session) return
+    if (before === undefined || before.session !== undefined || !this.#isOurs(before, 0)) {
+      return this.#lose('its session has ended, and another run has held the lock since')
+    }
+    const startedAt = clock.monotonic()
+    const options = { ...this.#options, waitMs: 0 }
+    const session = await newSession(this.#client, options, this.#context)
+    const entry = await lockWith(this.#client, options, session, this.#value, this.#context).catch(
+      (error) => {
+        if (error instanceof AmbiguousAnswer || !(error instanceof Failure)) throw error
+        return undefined
+      },
+    )
+    if (entry === undefined || !this.#isOurs(entry, 1)) {
+      await destroySession(this.#client, session, this.#context).catch(() => {})
+      return this.#lose('its session has ended, and another run was quicker to take the lock')
+    }
+    this.holdBy(entry)
+    this.#renewedAt = startedAt
+    log.warn(
+      `Consul has ended the session of the lease (a server was lost?): taken anew (number ${this.fence})`,
+    )
+  }
+
+  /** Whether the lock is the one we had, locked this many times since. */
+  #isOurs({ createIndex, lockIndex }: KvEntry, times: number): boolean {
+    return createIndex === this.#lock.createIndex && lockIndex === this.#lock.lockIndex + times
   }
 
   #lose(seen: string): void {

@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
-import { type ConsulClient, unexpected } from './client.ts'
+import { AmbiguousAnswer, type ConsulAnswer, type ConsulClient, unexpected } from './client.ts'
 
 /** The lock delay: for this long after a session's death nobody gets its lock. */
 export const LOCK_DELAY_MS = 1_000
@@ -8,6 +8,9 @@ export const LOCK_DELAY_MS = 1_000
 /** Consul's own limits. */
 export const SHORTEST_TTL_MS = 10_000
 export const LONGEST_TTL_MS = 86_400_000
+
+const ATTEMPTS = 3
+const RETRY_PAUSE_MS = 500
 
 /**
  * Creates a session that dies by itself unless it is renewed (Consul takes up to twice the TTL for that), and
@@ -22,17 +25,18 @@ export async function createSession(
     Name: name,
     TTL: `${ttlMs}ms`,
     LockDelay: `${LOCK_DELAY_MS}ms`,
-    Behavior: 'delete',
+    // The lock outlives it, and counts who has held it: see Lease.
+    Behavior: 'release',
     // Without the node's own check, whose failure would end the session although we live.
     Checks: [],
   }
-  const answer = await client.write('PUT', '/v1/session/create', JSON.stringify(body), context)
+  const answer = await create(client, JSON.stringify(body), context)
   if (answer.status !== 200) throw unexpected('Consul creates no session', answer)
   const id = (JSON.parse(answer.text) as { ID?: unknown }).ID
   if (typeof id !== 'string' || !isSessionId(id)) throw unexpected('Consul gives no session', answer)
   const info = await client.read(`/v1/session/info/${id}`, context)
   const [seen] = info.status === 200 ? (JSON.parse(info.text) as { TTL?: string; Behavior?: string }[]) : []
-  if (seen?.Behavior !== 'delete' || !seen.TTL) {
+  if (seen?.Behavior !== 'release' || !seen.TTL) {
     await destroySession(client, id, context)
     throw new Failure('Consul has not understood the session', {
       host: info.url,
@@ -41,6 +45,18 @@ export async function createSession(
     })
   }
   return id
+}
+
+/** Again after no answer: a session that nobody knows of holds nothing and dies by itself. */
+async function create(client: ConsulClient, body: string, context: Context): Promise<ConsulAnswer> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await client.write('PUT', '/v1/session/create', body, context)
+    } catch (error) {
+      if (!(error instanceof AmbiguousAnswer) || attempt === ATTEMPTS) throw error
+    }
+    await context.clock.sleep(RETRY_PAUSE_MS, context.signal)
+  }
 }
 
 export function isSessionId(text: string): boolean {

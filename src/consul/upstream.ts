@@ -2,7 +2,7 @@ import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { ConsulClient } from './client.ts'
 import { OWN_ROOT } from './journal.ts'
-import { type KvEntry, listEntries } from './kv.ts'
+import { type KvEntry, listEntries, mayRead } from './kv.ts'
 import { formatNode, type NodeAddress, parseAddress } from './node-address.ts'
 import { parseValue } from './upstream-value.ts'
 
@@ -57,9 +57,16 @@ export async function readUpstream(
     })
   }
   if (nodes.size === 0) {
+    if (!(await mayRead(client, `${prefix}0.0.0.0:1`, context))) {
+      throw new Failure(`Consul denies reading the keys below ${prefix}`, {
+        seen: 'they look as if there were none',
+        state: 'nothing was changed.',
+        hint: 'give a token as `consul-token` with the policy that the README of the action shows',
+      })
+    }
     throw new Failure(`Consul has no nodes below ${upstream}/`, {
       state: 'nothing was changed.',
-      hint: 'check `upstream`, and whether the token may read these keys (without the right to, Consul answers as if there were none)',
+      hint: 'check `upstream`',
     })
   }
   return nodes

@@ -79,9 +79,15 @@ export async function flip(options: FlipOptions, context: Context): Promise<Outc
       unchecked = proof.unchecked
       const there = waves.slice(0, index + 1).flat()
       const leadsThere = ({ name }: LiveProbe) => there.includes(name)
-      await expectServing(options.probes.filter(leadsThere), MACHINE_MS, context)
-      await expectServing(edge.filter(leadsThere), PROXY_MS, context)
-      if (index === 0 && verify) await verify(wave)
+      const served = async (proxyMs: number) => {
+        await expectServing(options.probes.filter(leadsThere), MACHINE_MS, context)
+        await expectServing(edge.filter(leadsThere), proxyMs, context)
+      }
+      await served(PROXY_MS)
+      if (index > 0 || verify === undefined) continue
+      await verify(wave)
+      // Meanwhile the machine may have broken: no further name may follow there.
+      await served(MACHINE_MS)
     }
     const expected = steps.map(({ next }) => next)
     await watchTail({ ...options, probes, expected, oldTtl: longestStaleness(steps) }, context)

@@ -155,6 +155,7 @@ async function differenceAt(
 export interface ProofPolicy {
   /** Rounds in a row in which all agree: one answer of a server with several backends proves nothing. */
   readonly rounds: number
+  /** Longest pause between two rounds. */
   readonly intervalMs: number
   readonly timeoutMs: number
 }
@@ -162,8 +163,24 @@ export interface ProofPolicy {
 /** A log that stands still looks like a run that hangs. */
 const REMINDER_MS = 30_000
 
-/** Three rounds; long enough where a change is told to the secondaries (NOTIFY). */
-export const PROOF: ProofPolicy = { rounds: 3, intervalMs: 1_000, timeoutMs: 120_000 }
+/** Five rounds; long enough where a change is told to the secondaries (NOTIFY). */
+export const PROOF: ProofPolicy = { rounds: 5, intervalMs: 1_000, timeoutMs: 120_000 }
+
+const SHORTEST_PAUSE_MS = 50
+
+/**
+ * The pause before the next round, in ms. Before all agree it is a tenth of the time waited: no change is seen much
+ * later than it comes. From then on it depends on how long it took until they agreed: the rounds that confirm it take
+ * a quarter of that time together, since where changes travel slowly, stragglers come late.
+ */
+export function pauseInProof(
+  policy: ProofPolicy,
+  waitedMs: number,
+  agreedAfterMs: number | undefined,
+): number {
+  const wanted = agreedAfterMs === undefined ? waitedMs / 10 : agreedAfterMs / 4 / (policy.rounds - 1)
+  return Math.min(policy.intervalMs, Math.max(SHORTEST_PAUSE_MS, wanted))
+}
 
 export interface Proof {
   /** Time at which the last name server had changed at the latest, milliseconds since 1970. */
@@ -183,15 +200,17 @@ export async function proveAtNameServers(
   const start = clock.monotonic()
   let inARow = 0
   let since = clock.now()
+  let agreedAfter: number | undefined
   let shown = ''
   let next = REMINDER_MS
   for (let rounds = 1; ; rounds++) {
     const round = await askNameServers(servers, expected, context)
+    const waited = clock.monotonic() - start
     if (inARow === 0) since = clock.now()
     inARow = round.agreed ? inARow + 1 : 0
     if (inARow >= policy.rounds) return { at: since, rounds, unchecked: round.unchecked }
+    agreedAfter = round.agreed ? (agreedAfter ?? waited) : undefined
     const text = round.differences.join('; ')
-    const waited = clock.monotonic() - start
     if (text !== '' && text !== shown) log.info(`waiting for the name servers: ${text}`)
     else if (text !== '' && waited >= next)
       log.info(`still waiting for the name servers, ${formatDuration(waited)} by now: ${text}`)
@@ -203,6 +222,6 @@ export async function proveAtNameServers(
         hint: 'a secondary may not get its updates (NOTIFY, zone transfers): look at the log of the one named above',
       })
     }
-    await clock.sleep(Math.min(policy.intervalMs, 50 * 2 ** Math.min(rounds - 1, 10)), signal)
+    await clock.sleep(pauseInProof(policy, waited, agreedAfter), signal)
   }
 }

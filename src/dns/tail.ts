@@ -21,8 +21,9 @@ export interface TailOptions {
 const INTERVAL_MS = 1_000
 /** Failures in a row that are no hiccup. */
 const LIMIT = 3
-/** Good answers of a resolver in a row: one with several backends answers old and new by turns. */
+/** Good rounds of a resolver in a row, and questions in each: one with several backends answers old and new by turns. */
 const ROUNDS = 3
+const QUESTIONS = 5
 const RESOLVER_GRACE_MS = 30_000
 
 /** Keeps checking after the flip: machines, name servers, resolvers. Throws when one of them goes bad. */
@@ -54,8 +55,15 @@ export async function watchTail(options: TailOptions, context: Context): Promise
         hint: 'it may follow other name servers than `nameservers`, or keep answers for longer than their TTL',
       })
     }
-    await clock.sleep(Math.min(INTERVAL_MS, Math.max(50, options.watchMs / 10)), signal)
+    const waited = clock.monotonic() - start
+    await clock.sleep(pauseInTail(options.watchMs, waited, bad.length > 0), signal)
   }
+}
+
+/** In ms. While only resolvers are waited for, often at first; but what failed gets its time to come back. */
+function pauseInTail(watchMs: number, waitedMs: number, isBad: boolean): number {
+  if (watchMs === 0 && isBad) return INTERVAL_MS
+  return Math.min(INTERVAL_MS, Math.max(50, (watchMs === 0 ? waitedMs : watchMs) / 10))
 }
 
 async function checkOnce({ servers, expected, probes }: TailOptions, context: Context): Promise<string[]> {
@@ -79,10 +87,11 @@ async function differenceAt(
   for (const { name, type, values, proxied } of expected) {
     if (!isRecordType(type) || proxied) continue
     try {
-      const answer = await askServer(resolver, { name, type, recurse: true }, context)
-      if (!sameValues(answer.values, values)) {
-        return `${formatEndpoint(resolver)} has ${name} ${type} ${formatValues(answer.values)}`
-      }
+      // Each from a port of its own, by which a balancer chooses.
+      const ask = () => askServer(resolver, { name, type, recurse: true }, context)
+      const answers = await Promise.all(Array.from({ length: QUESTIONS }, ask))
+      const old = answers.find((answer) => !sameValues(answer.values, values))
+      if (old) return `${formatEndpoint(resolver)} has ${name} ${type} ${formatValues(old.values)}`
     } catch (error) {
       throwIfCancelled(context.signal)
       return describeError(error)

@@ -1,5 +1,5 @@
 import { Failure } from '../failure.ts'
-import { commandsDigest, type HostDeploy, type HostOutcome, type Verdict } from './deploy.ts'
+import type { HostDeploy, HostOutcome, Verdict } from './deploy.ts'
 
 /** Brings the commit to one host whose lock is held; never throws for a failed deploy, the outcome tells it. */
 export async function bringCommit(host: HostDeploy): Promise<HostOutcome> {
@@ -7,11 +7,10 @@ export async function bringCommit(host: HostDeploy): Promise<HostOutcome> {
   const { log } = context
   const unchanged = await upAlready(host)
   if (unchanged !== undefined) return unchanged
-  await host.fetch()
   log.info(
     `bringing ${short(plan.sha)}${host.before === undefined ? '' : `, up before: ${short(host.before)}`}`,
   )
-  const verdict = await host.judge(await host.run('deploy', plan.sha))
+  const verdict = await host.judge(await host.bring())
   if (verdict.good) {
     await host.record('ok', host.head)
     log.info(`${short(plan.sha)} is up (health: ${verdict.health})`)
@@ -23,16 +22,7 @@ export async function bringCommit(host: HostDeploy): Promise<HostOutcome> {
 /** The outcome of a deploy that has nothing to do, or undefined. */
 async function upAlready(host: HostDeploy): Promise<HostOutcome | undefined> {
   const { plan, found, context } = host
-  const newest = found.history.at(-1)
-  const same =
-    found.head === (newest?.head ?? plan.sha) &&
-    found.changedFiles.length === 0 &&
-    newest?.result === 'ok' &&
-    newest.sha === plan.sha &&
-    newest.commands === commandsDigest(plan) &&
-    // Their values are kept nowhere, so that nobody can tell whether they are the same.
-    Object.keys(plan.env).length === 0
-  if (!same) return undefined
+  if (!host.isUpAlready) return undefined
   const verdict = await host.judge({ outcome: 'ok', phase: 'up', code: 0, lastLines: [] })
   if (!verdict.good) {
     context.log.warn(`${short(plan.sha)} is there already but ${verdict.what}: bringing it up again`)
@@ -74,7 +64,7 @@ export async function goBack(host: HostDeploy, to: string, verdict: Verdict): Pr
   const { context } = host
   const logPath = host.logPath
   context.log.info(`going back to ${short(to)}`)
-  const back = await host.judge(await host.run('rollback', to))
+  const back = await host.judge(await host.back(to))
   if (back.good) {
     await host.record('failed', to, verdict.what)
     const health = back.health === 'not checked' ? '' : `, health: ${back.health}`

@@ -1,4 +1,6 @@
 import { quote } from '../ssh/quote.ts'
+import { CLEAR_LOCKS } from './left-locks.ts'
+import { PLACE_MODULES } from './submodules.ts'
 
 /**
  * Sets `sha` to the local commits of HEAD on top of the commit. What is local is told by the commit that the deploy
@@ -42,14 +44,17 @@ fi
  * or not, go to a stash ref first; untracked and ignored files are never written over: where one is in the way, the
  * script fails with everything as it was. Commits that no ref holds get one. With `rebase`, local commits are put on
  * top of the commit, in a work tree apart; where they conflict, the script fails before anything has changed.
+ * Submodules come along, each at its exact commit.
  */
 export function checkoutScript(sha: string, stamp: string, how: 'exact' | 'rebase' | 'back'): string {
   return String.raw`
 wanted=${sha} sha=${sha} stamp=${quote(stamp)}
 export GIT_TERMINAL_PROMPT=0 LC_ALL=C
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=submodule.recurse GIT_CONFIG_VALUE_0=false
 export GIT_AUTHOR_NAME=Evenkeel GIT_AUTHOR_EMAIL=evenkeel@localhost
 export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
-saved=
+saved= top=$(pwd -P)
+${CLEAR_LOCKS}
 ${how === 'rebase' ? REBASE : ''}
 if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
   # Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
@@ -58,8 +63,7 @@ if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
     git update-index --no-assume-unchanged -- "$file"
     git update-index --no-skip-worktree -- "$file"
   done
-  git update-index -q --refresh >/dev/null || :
-  if ! git diff-index --quiet "$head" -- || ! git diff-index --quiet --cached "$head" -- || ! git diff-files --quiet; then
+  if [ -n "$(git status --porcelain --untracked-files=no --ignore-submodules=dirty)" ]; then
     saved=$(git stash create "before $sha") || saved=
     if [ -z "$saved" ]; then
       # In the middle of a merge or rebase there is no stash: the work tree as a commit instead.
@@ -79,16 +83,27 @@ if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
     git update-ref "refs/evenkeel/kept/$stamp" "$head"
     printf 'evenkeel: local commits were kept as refs/evenkeel/kept/%s\n' "$stamp"
   fi
-  git rebase --quit 2>/dev/null || :
+  if [ -f .git ] || [ -d .git/rebase-merge ] || [ -d .git/rebase-apply ]; then git rebase --quit 2>/dev/null || :; fi
 fi
-if ! git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$sha"; then
+as_it_was() {
   if [ -n "$saved" ]; then
     git stash apply -q --index "$saved" || git stash apply -q "$saved" || :
   fi
   exit 1
+}
+branch=$(git symbolic-ref -q HEAD) || branch=
+git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$sha" || as_it_was
+if [ -e .gitmodules ] && [ -d .git ]; then
+  ${PLACE_MODULES}
+  if ! place_modules '' .git "$sha"; then
+    if [ -n "$head" ]; then
+      git checkout -q --no-overwrite-ignore --detach "$head" && place_modules '' .git "$head" || :
+      [ -z "$branch" ] || git symbolic-ref HEAD "$branch"
+    fi
+    as_it_was
+  fi
 fi
-git update-ref refs/evenkeel/current "$sha"
-${how === 'back' ? '' : 'git update-ref refs/evenkeel/base "$wanted"'}
+printf 'update %s %s\n' refs/evenkeel/current "$sha" ${how === 'back' ? '' : 'refs/evenkeel/base "$wanted"'} | git update-ref --stdin
 printf 'evenkeel: checked out %s\n' "$(git log -1 --format='%h %s' "$sha")"
 `
 }

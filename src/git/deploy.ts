@@ -5,12 +5,24 @@ import { describeAnswer, type PollResult } from '../health/poll.ts'
 import { type Lock, takeLock } from '../ssh/lock.ts'
 import { quote } from '../ssh/quote.ts'
 import type { Reconnecting } from '../ssh/reconnecting.ts'
-import { cancelUnit, runUnit, type UnitResult } from '../ssh/unit.ts'
+import { READ_AND_RUN } from '../ssh/remote-script.ts'
+import {
+  cancelUnit,
+  type Preparation,
+  runUnit,
+  type Started,
+  startText,
+  type UnitResult,
+} from '../ssh/unit.ts'
 import type { Phase, UnitPlan } from '../ssh/unit-script.ts'
 import { checkoutScript } from './checkout.ts'
 import { commitUp, type HistoryEntry, type Journal, wayBack } from './history.ts'
-import { fetchCommit, prepareRepository, type Source } from './repository.ts'
+import { pushObjects } from './push.ts'
+import { fetchFailure, fetchScript, prepareRepository, type Source } from './repository.ts'
 import { type Survey, survey } from './survey.ts'
+
+/** Status of a preparation that was not needed any more. */
+const LOCK_LOST = 68
 
 /** What to bring to every host of a step. */
 export interface DeployPlan {
@@ -81,43 +93,89 @@ export class HostDeploy {
   readonly path: string
   readonly folder: string
   found: Survey
-  #lock: Lock
+  #lock: Lock | undefined
   #unit = ''
   #head: string | undefined
+  #started: { readonly unit: UnitPlan; readonly stream: Started } | undefined
   readonly #began: number
 
-  private constructor(server: Reconnecting, plan: DeployPlan, context: Context, found: Survey, lock: Lock) {
+  private constructor(server: Reconnecting, plan: DeployPlan, context: Context, found: Survey) {
     this.server = server
     this.plan = plan
     this.context = context
     this.found = found
     this.path = found.path
     this.folder = found.folder
-    this.#lock = lock
     this.#began = context.clock.monotonic()
     server.onReconnect(() => this.#renewLock())
   }
 
-  /** Makes the repository where there is none, takes the lock and looks at the checkout again under it. */
+  /**
+   * Makes the repository where there is none, takes the lock, and looks at the checkout again where somebody else may
+   * have been there since. `atOnce`: an ordinary deploy begins in the same round trip, for \`bring\` to follow.
+   */
   static async open(
     server: Reconnecting,
     plan: DeployPlan,
     context: Context,
-    found: Survey,
+    seen: Survey,
+    { atOnce = false } = {},
   ): Promise<HostDeploy> {
     const { repository } = plan.source
-    const isReady = found.known && (found.origin !== '' || repository === undefined)
-    const { path, folder } = isReady
-      ? found
-      : await prepareRepository(server.connection, plan.path, repository)
-    const request = { folder, holder: plan.run, waitMs: plan.lockWaitMs }
-    const lock = await takeLock(server.connection, request, context)
-    return new HostDeploy(server, plan, context, await survey(server.connection, path), lock)
+    const isReady = seen.known && (seen.origin !== '' || repository === undefined)
+    const where = isReady ? seen : await prepareRepository(server.connection, plan.path, repository)
+    const host = new HostDeploy(server, plan, context, { ...seen, ...where })
+    await host.#takeLock(isReady && atOnce)
+    return host
+  }
+
+  async #takeLock(atOnce: boolean): Promise<void> {
+    const { plan, folder, found, context, server } = this
+    const unit =
+      atOnce && this.#isOrdinary() ? this.#unitPlan('deploy', plan.sha, found.fence + 1) : undefined
+    const start = unit && startText(unit, this.#preparation(found.fence + 1))
+    this.#lock = await takeLock(
+      server.connection,
+      {
+        ...{ folder, holder: plan.run, waitMs: plan.lockWaitMs },
+        ...(start === undefined ? {} : { work: { after: found.fence, script: start.script } }),
+      },
+      context,
+    )
+    const { fence, output } = this.#lock
+    if (unit !== undefined && start !== undefined && output !== undefined) {
+      this.#started = { unit, stream: { token: start.token, output } }
+    }
+    const isSame = fence === found.fence + 1 && !found.held && found.known
+    if (!isSame) await this.look()
+  }
+
+  /** Whether nothing has to be decided between the lock and the start of the work. */
+  #isOrdinary(): boolean {
+    const { held, busy, journal } = this.found
+    return (
+      !held && !busy && journal === undefined && !this.isUpAlready && this.plan.source.workspace === undefined
+    )
+  }
+
+  /** Whether the commit seems to be up already, by the same commands. */
+  get isUpAlready(): boolean {
+    const { plan, found } = this
+    const newest = found.history.at(-1)
+    return (
+      found.head === (newest?.head ?? plan.sha) &&
+      found.changedFiles.length === 0 &&
+      newest?.result === 'ok' &&
+      newest.sha === plan.sha &&
+      newest.commands === commandsDigest(plan) &&
+      // Their values are kept nowhere, so that nobody can tell whether they are the same.
+      Object.keys(plan.env).length === 0
+    )
   }
 
   /** How long the deploy before had been silent when this one took its lock, in ms. */
   get silentMs(): number {
-    return this.#lock.silentMs
+    return this.#held.silentMs
   }
 
   get logPath(): string {
@@ -133,28 +191,80 @@ export class HostDeploy {
     return wayBack(this.found.history, this.found.head, this.plan.sha)
   }
 
+  get #held(): Lock {
+    if (this.#lock === undefined) throw new TypeError('the lock has not been taken')
+    return this.#lock
+  }
+
   async look(): Promise<Survey> {
     this.found = await survey(this.server.connection, this.path)
     return this.found
   }
 
-  async fetch(): Promise<void> {
-    await fetchCommit(this.server.connection, this.path, this.plan.sha, this.plan.source, this.context)
+  /** Brings the plan's commit there and runs its checkout, build and up as one unit. Throws when it cannot be had. */
+  async bring(): Promise<UnitResult> {
+    const { plan, server, context } = this
+    const { workspace } = plan.source
+    if (workspace !== undefined) await pushObjects(server.connection, this.path, plan.sha, workspace, context)
+    const { fence } = this.#held
+    const unit = this.#started?.unit ?? this.#unitPlan('deploy', plan.sha, fence)
+    const work = this.#follow(unit, 'deploy', this.#preparation(fence))
+    // For the line of the history, which follows when all goes well.
+    server.connection.prepare(READ_AND_RUN)
+    const result = await work
+    await this.noteHead(result)
+    return result
   }
 
-  /** Runs checkout, build and up of a commit as one unit; `bare` only checks it out. */
-  async run(purpose: Journal['purpose'], sha: string, { bare = false } = {}): Promise<UnitResult> {
+  /** The commit is fetched right before the unit starts, and only if this deploy is still alive then. */
+  #preparation(fence: number): Preparation {
+    const { path, folder, plan, server } = this
+    const script = `${fetchScript(path, plan.sha, plan.source)}
+folder=${quote(folder)}
+[ "$(cat "$folder/fence")" = ${fence} ] && ! flock -s -n "$folder/deploy.lock" true || exit ${LOCK_LOST}`
+    const explain = (code: number, output: string) =>
+      code === LOCK_LOST
+        ? new Failure('the lock was lost while the commit was fetched', {
+            host: server.name,
+            state: 'the checkout and what runs are as they were.',
+            hint: 'run the job again',
+          })
+        : fetchFailure(server.name, plan.sha, plan.source, code, output)
+    return { script, explain }
+  }
+
+  /** Goes back: runs checkout, build and up of an earlier commit as one unit; `bare` only checks it out. */
+  async back(sha: string, { bare = false } = {}): Promise<UnitResult> {
+    return this.#follow(this.#unitPlan('rollback', sha, this.#held.fence, bare), 'rollback')
+  }
+
+  async #follow(unit: UnitPlan, purpose: Journal['purpose'], before?: Preparation): Promise<UnitResult> {
+    const { server, context } = this
+    this.#unit = unit.name
+    const options = { ...(before && { before }), started: this.#started?.stream }
+    this.#started = undefined
+    try {
+      return await runUnit(server, unit, (line) => context.log.info(line), context, options)
+    } catch (error) {
+      // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
+      if (context.signal.aborted && purpose === 'deploy') await cancelUnit(server, unit, ['build'])
+      throw error
+    }
+  }
+
+  #unitPlan(purpose: Journal['purpose'], sha: string, fence: number, bare = false): UnitPlan {
     const { plan, context } = this
-    const stamp = new Date(context.clock.now()).toISOString().replaceAll(/[-:]/g, '').replace('.', '-')
-    this.#unit = `${stamp}-${plan.id.slice(0, 8)}-${purpose}`
+    const now = new Date(context.clock.now()).toISOString()
+    const stamp = now.replaceAll(/[-:]/g, '').replace('.', '-')
+    const name = `${stamp}-${plan.id.slice(0, 8)}-${purpose}`
     const journal: Journal = {
       id: plan.id,
-      unit: this.#unit,
+      unit: name,
       purpose,
       sha: plan.sha,
       previous: this.before ?? null,
       wayBack: this.wayBack ?? null,
-      at: new Date(context.clock.now()).toISOString(),
+      at: now,
       actor: plan.actor,
       run: plan.run,
       release: plan.release,
@@ -172,25 +282,16 @@ export class HostDeploy {
     })
     const how = purpose === 'deploy' ? plan.sync : 'back'
     const checkout = checkoutScript(sha, `${stamp}-${sha.slice(0, 7)}`, how)
-    const unit: UnitPlan = {
-      name: this.#unit,
+    return {
+      name,
       folder: this.folder,
       cwd: this.path,
-      fence: this.#lock.fence,
+      fence,
       journal: JSON.stringify(journal),
       phases: [
         { name: 'checkout', script: checkout, timeoutMs: plan.timeoutMs, onCancel: 'finish' },
         ...(bare ? [] : [commands('build', plan.build, 'end-all'), commands('up', plan.up, 'end-group')]),
       ],
-    }
-    try {
-      const result = await runUnit(this.server, unit, (line) => context.log.info(line), context)
-      if (purpose === 'deploy') await this.noteHead(result)
-      return result
-    } catch (error) {
-      // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
-      if (context.signal.aborted && purpose === 'deploy') await cancelUnit(this.server, unit, ['build'])
-      throw error
     }
   }
 
@@ -207,7 +308,7 @@ export class HostDeploy {
 
   /** After a cut the lock was free for a while: goes on only if nobody has had it since. */
   async #renewLock(): Promise<void> {
-    if (!this.#lock.lost) return
+    if (this.#lock?.lost !== true) return
     const { folder, plan, context } = this
     const request = { folder, holder: plan.run, waitMs: 60_000, resume: this.#lock.fence }
     this.#lock = await takeLock(this.server.connection, request, context)
@@ -253,7 +354,7 @@ export class HostDeploy {
     }
     const written = await this.server.connection.script(String.raw`
 folder=${quote(this.folder)}
-[ "$(cat "$folder/fence")" -le ${this.#lock.fence} ]
+[ "$(cat "$folder/fence")" -le ${this.#held.fence} ]
 umask 077
 printf '%s\n' ${quote(JSON.stringify(entry))} >>"$folder/history.jsonl"
 rm -f "$folder/current.json"`)
@@ -296,7 +397,7 @@ rm -f "$folder/current.json"`)
   }
 
   async release(): Promise<void> {
-    await this.#lock.release()
+    await this.#lock?.release()
   }
 }
 

@@ -3,12 +3,12 @@ import { Failure } from '../failure.ts'
 import type { Credentials } from '../ssh/connect.ts'
 import { READ_SCRIPT } from '../ssh/lock.ts'
 import { Reconnecting } from '../ssh/reconnecting.ts'
-import { READ_AND_RUN } from '../ssh/remote-script.ts'
 import { formatTarget, type Target } from '../ssh/target.ts'
 import { bringCommit, goBack, short } from './bring.ts'
 import { type DeployPlan, HostDeploy, type HostOutcome } from './deploy.ts'
 import { takeOver } from './leftover.ts'
-import type { Source } from './repository.ts'
+import type { Ref } from './ref.ts'
+import { resolveRef, type Source } from './repository.ts'
 import { type Survey, survey } from './survey.ts'
 
 /** Below this, in KiB, a fetch and a build have no chance. */
@@ -21,22 +21,27 @@ export interface Candidate {
   readonly context: Context
 }
 
-/** Logs in to all hosts and looks at each; throws one `Failure` for all that cannot be deployed to. */
+/**
+ * Logs in to all hosts and looks at each; throws one `Failure` for all that cannot be deployed to. Meanwhile the first
+ * one asks the repository which commit `ref` is: all get the same.
+ */
 export async function preflight(
   hosts: readonly Target[],
   credentials: Credentials,
   path: string,
+  ref: Ref,
   source: Source,
   context: Context,
-): Promise<Candidate[]> {
+): Promise<{ candidates: Candidate[]; sha: string }> {
+  let resolved: Promise<string> | undefined
   const looked = await Promise.allSettled(
-    hosts.map(async (target): Promise<Candidate> => {
+    hosts.map(async (target, index): Promise<Candidate> => {
       const own = { ...context, log: prefixedLog(context.log, formatTarget(target)) }
       const server = await Reconnecting.open(target, credentials, own)
-      // What follows when all goes well: look, resolve a name, take the lock, look again, fetch, start.
-      for (const command of [READ_SCRIPT, ...Array<string>(5).fill(READ_AND_RUN)]) {
-        server.connection.prepare(command)
-      }
+      server.connection.prepare(READ_SCRIPT)
+      if (index === 0) resolved = resolveRef(server.connection, ref, path, source, context)
+      // Whether the host is fit counts first.
+      resolved?.catch(() => {})
       const found = await survey(server.connection, path)
       const problem = unfit(found, path, source)
       if (problem !== undefined) {
@@ -53,7 +58,14 @@ export async function preflight(
   )
   const failed = looked.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []))
   const ready = looked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
-  if (failed.length === 0) return ready
+  try {
+    if (failed.length === 0) {
+      if (resolved === undefined) throw new TypeError('the inputs require a host')
+      return { candidates: ready, sha: await resolved }
+    }
+  } catch (error) {
+    failed.push(error)
+  }
   for (const { server } of ready) server.close()
   throw failed.length === 1 ? failed[0] : together(`${failed.length} hosts cannot be deployed to`, failed)
 }
@@ -102,8 +114,9 @@ export async function deployFleet(
   try {
     // In one order everywhere, so that two deploys of several hosts cannot wait for each other.
     const ordered = [...candidates].sort((a, b) => (a.server.name < b.server.name ? -1 : 1))
+    const atOnce = candidates.length === 1
     for (const { server, context, found } of ordered) {
-      hosts.push(await HostDeploy.open(server, plan, context, found))
+      hosts.push(await HostDeploy.open(server, plan, context, found, { atOnce }))
     }
     hosts.sort((a, b) => place(candidates, a) - place(candidates, b))
     for (const host of hosts) await takeOver(host)

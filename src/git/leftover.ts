@@ -77,7 +77,7 @@ export async function finishDeploy(host: HostDeploy): Promise<HostOutcome | unde
 /** `up` never began: what was up before still is, and gets its files back. */
 async function cancelledBuild(host: HostDeploy, before: string | undefined): Promise<HostOutcome> {
   const back = host.plan.onFailure === 'rollback' && before !== undefined
-  if (back) await host.run('rollback', before, { bare: true })
+  if (back) await host.back(before, { bare: true })
   await host.record('cancelled', before, 'cancelled before `up` began')
   host.context.log.info(`${running(before)}${back ? ', and its files are checked out again' : ''}`)
   return host.outcome({ result: 'cancelled', runs: before ?? null, rolledBack: back, health: 'not asked' })

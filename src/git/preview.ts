@@ -43,7 +43,8 @@ git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha}
     return linesOf(await sendPack(connection, script, sha, known, workspace, context))
   }
   const result = await connection.script(script, { signal: context.signal })
-  if (result.code !== 0) throw remoteFailure(connection, 'the commit could not be fetched', result, source)
+  if (result.code !== 0)
+    throw remoteFailure(connection.name, 'the commit could not be fetched', result, source)
   return linesOf(result.stdout)
 }
 

@@ -2,8 +2,10 @@ import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { Connection, ExecResult } from '../ssh/connection.ts'
 import { quote, quoteAll } from '../ssh/quote.ts'
-import { COMPLETE, pushObjects, resolveOnRunner, type Workspace } from './push.ts'
+import { CLEAR_LOCKS } from './left-locks.ts'
+import { COMPLETE, resolveOnRunner, type Workspace } from './push.ts'
 import { candidates, chooseCommit, parseLsRemote, type Ref } from './ref.ts'
+import { FETCH_MODULES } from './submodules.ts'
 
 /** Where commits come from. */
 export interface Source {
@@ -30,24 +32,35 @@ export function remoteGit({ token, tokenUrl }: Source): string {
   return `${head}remote_git() { EVENKEEL_GIT_TOKEN=${quote(token)} git ${quoteAll(options)} "$@"; }`
 }
 
-/** Resolves a branch or tag to one full commit, asking where it comes from; changes nothing. */
+/**
+ * Resolves a branch or tag to one full commit, asking where it comes from: the origin of the checkout, or else the
+ * repository that would be cloned. Changes nothing.
+ */
 export async function resolveRef(
   connection: Connection,
   ref: Ref,
+  path: string,
   source: Source,
-  where: { readonly path: string; readonly remote: string },
   context: Context,
 ): Promise<string> {
   if (ref.kind === 'sha') return ref.sha
   if (source.workspace !== undefined) return resolveOnRunner(ref, source.workspace)
-  const { path, remote } = where
   const patterns = candidates(ref.name).flatMap((name) => [name, `${name}^{}`])
   const script = `${remoteGit(source)}
-${path === '' ? '' : `CDPATH= cd -- ${quote(path)}`}
+remote=${quote(source.repository ?? '')}
+if [ -e ${quote(`${path}/.git`)} ]; then
+  CDPATH= cd -- ${quote(path)}
+  [ -z "$(git config --get remote.origin.url)" ] || remote=origin
+fi
 printf '\\n'
-remote_git ls-remote -- ${quoteAll([remote, ...patterns])}`
-  const result = await connection.script(script, { signal: context.signal })
-  if (result.code !== 0) throw remoteFailure(connection, 'the repository could not be read', result, source)
+remote_git ls-remote -- "$remote" ${quoteAll(patterns)}`
+  const { signal } = context
+  const result =
+    source.token === ''
+      ? await connection.openScript(script, { signal })
+      : await connection.script(script, { signal })
+  if (result.code !== 0)
+    throw remoteFailure(connection.name, 'the repository could not be read', result, source)
   const chosen = chooseCommit(ref.name, parseLsRemote(result.stdout))
   if (typeof chosen === 'string') {
     throw new Failure(chosen, {
@@ -92,71 +105,95 @@ printf '\npath %s\nfolder %s\n' "$(pwd -P)" "$folder"`)
   return { path: absolute, folder }
 }
 
-/** Brings a commit into the repository's objects, pinned by a ref of ours; branches and work tree stay as they are. */
-export async function fetchCommit(
-  connection: Connection,
-  path: string,
+const ABSENT = 64
+const BAD_SUBMODULE = 65
+const NO_LFS = 66
+
+const FETCH = `${COMPLETE}
+fetch_from() {
+  set -- "$1" "$2" -q --no-tags --no-auto-gc --no-write-fetch-head --no-recurse-submodules
+  from=$1 wanted=$2
+  shift 2
+  remote_git fetch "$@" -- "$from" "+$wanted:refs/evenkeel/target" 2>&1 && return
+  # A server that hands out no single commits: everything it has.
+  remote_git fetch "$@" -- "$from" '+refs/heads/*:refs/evenkeel/fetched/heads/*' '+refs/tags/*:refs/evenkeel/fetched/tags/*' 2>&1 || return 1
+  complete "$wanted" || return ${ABSENT}
+  git update-ref refs/evenkeel/target "$wanted"
+}
+lacks_lfs() {
+  git grep -q -e 'filter=lfs' "$1" -- .gitattributes ':(glob)**/.gitattributes' && ! git lfs version >/dev/null 2>&1
+}
+`
+
+/**
+ * Script that brings a commit and those of its submodules into the repository's objects, pinned by refs of ours; branches
+ * and work tree stay as they are. Its failure is for `fetchFailure`.
+ */
+export function fetchScript(path: string, sha: string, source: Source): string {
+  return `${remoteGit(source)}
+${FETCH}
+CDPATH= cd -- ${quote(path)}
+${CLEAR_LOCKS}
+if complete ${sha}; then git update-ref refs/evenkeel/target ${sha}
+else ${source.workspace === undefined ? `fetch_from origin ${sha} || exit` : `exit ${ABSENT}`}; fi
+parts=$(git ls-tree -r ${sha} | grep -E '^160000|[^a-zA-Z0-9.]\\.gitattributes$' | cut -c 1-6 | sort -u)
+case $parts in *100*) ! lacks_lfs ${sha} || exit ${NO_LFS} ;; esac
+case $parts in
+  *160000*)
+    ${FETCH_MODULES}
+    if [ ! -d .git ]; then echo 'evenkeel: submodules in a work tree of another checkout'; exit ${BAD_SUBMODULE}; fi
+    fetch_modules "$(git rev-parse --absolute-git-dir)" ${sha} "$(git config --get remote.origin.url || :)" ;;
+esac`
+}
+
+/** What the failure of `fetchScript` means. */
+export function fetchFailure(
+  host: string,
   sha: string,
   source: Source,
-  context: Context,
-): Promise<void> {
-  const { workspace } = source
-  if (workspace !== undefined) await pushObjects(connection, path, sha, workspace, context)
-  const result = await connection.script(
-    `${remoteGit(source)}
-${COMPLETE}
-CDPATH= cd -- ${quote(path)}
-if ! complete ${sha}; then
-  ${workspace === undefined ? '' : 'exit 64'}
-  if ! remote_git fetch -q --no-tags --no-auto-gc origin +${sha}:refs/evenkeel/target 2>&1; then
-    # A server that hands out no single commits: everything it has.
-    remote_git fetch -q --no-tags --no-auto-gc origin '+refs/heads/*:refs/evenkeel/fetched/heads/*' '+refs/tags/*:refs/evenkeel/fetched/tags/*'
-  fi
-fi
-complete ${sha} || exit 64
-git update-ref refs/evenkeel/target ${sha}
-if git ls-tree -r ${sha} | grep -q '^160000'; then exit 65; fi
-if git grep -q -e 'filter=lfs' ${sha} -- .gitattributes ':(glob)**/.gitattributes' && ! git lfs version >/dev/null 2>&1; then exit 66; fi`,
-    { signal: context.signal },
-  )
-  if (result.code === 0) return
-  const host = connection.name
+  code: number,
+  output: string,
+): Failure {
   const state = 'the checkout and what runs are as they were.'
-  if (result.code === 64) {
-    throw new Failure(`the commit ${sha} is not in the repository`, {
+  if (code === ABSENT) {
+    return new Failure(`the commit ${sha} is not in the repository`, {
       host,
-      seen: result.stdout.trim(),
+      seen: output.trim(),
       state,
       hint: "push it first; after a forced push give the new commit's id",
     })
   }
-  if (result.code === 65) {
-    throw new Failure(`the commit ${sha} has submodules, which this version of the action cannot bring`, {
+  if (code === BAD_SUBMODULE) {
+    return new Failure(`the submodules of the commit ${sha} cannot be brought`, {
       host,
+      seen: output.trim(),
       state,
-      hint: 'bring the parts into the repository itself (git subtree), or as packages in `build`',
+      hint:
+        source.workspace === undefined
+          ? 'check .gitmodules, and that the submodule has the commit; a private one needs `token` or a key on the server'
+          : 'commits of submodules are not pushed: the server fetches them itself and must be able to',
     })
   }
-  if (result.code === 66) {
-    throw new Failure(`the commit ${sha} has files in Git LFS, and git-lfs is not installed on the server`, {
+  if (code === NO_LFS) {
+    return new Failure(`the commit ${sha} has files in Git LFS, and git-lfs is not installed on the server`, {
       host,
       state,
       hint: 'install git-lfs there (apt-get install git-lfs) and run the job again',
     })
   }
-  throw remoteFailure(connection, 'the commit could not be fetched', result, source)
+  return remoteFailure(host, 'the commit could not be fetched', { stdout: output, stderr: '' }, source)
 }
 
 export function remoteFailure(
-  connection: Connection,
+  host: string,
   what: string,
-  result: ExecResult,
+  result: Pick<ExecResult, 'stdout' | 'stderr'>,
   { token, tokenUrl }: Source,
 ): Failure {
   const seen = `${result.stdout}\n${result.stderr}`.trim()
   const login = /could not read Username|Authentication failed|terminal prompts disabled|403|401/.test(seen)
   return new Failure(what, {
-    host: connection.name,
+    host,
     seen,
     state: 'the checkout and what runs are as they were.',
     hint: login

@@ -22,6 +22,10 @@ export interface Survey {
   /** Changed tracked files, as `git status` shows them. */
   readonly changedFiles: readonly string[]
   readonly freeKiB: number
+  /** Number of the last holder of the lock; 0 where there was none. */
+  readonly fence: number
+  /** Whether somebody held the lock when the rest was read, or may have changed it while it was. */
+  readonly held: boolean
   readonly history: readonly HistoryEntry[]
   readonly journal: Journal | undefined
   /** Whether a unit works there now, and in which phase it is. */
@@ -37,7 +41,7 @@ say() { printf '%s %s\n' "$1" "$2"; }
 for program in git flock setsid timeout; do
   command -v "$program" >/dev/null || say missing "$program"
 done
-free() { say free "$(df -Pk -- "$1" | awk 'NR > 1 { print $(NF - 2) }')"; }
+free() { df -Pk -- "$1" | awk 'NR > 1 { print "free", $(NF - 2) }'; }
 if [ ! -e "$path" ] && [ ! -L "$path" ]; then
   say checkout none
   above=$path
@@ -47,34 +51,43 @@ if [ ! -e "$path" ] && [ ! -L "$path" ]; then
 fi
 if [ ! -d "$path" ]; then say checkout foreign; say trouble 'it is not a directory'; exit 0; fi
 CDPATH= cd -- "$path"
+here=$(pwd -P)
 free .
-say path "$(pwd -P)"
-if [ -z "$(ls -A)" ]; then say checkout none; exit 0; fi
-if ! top=$(git rev-parse --show-toplevel 2>&1); then
+say path "$here"
+if [ ! -e .git ] && [ -z "$(ls -A)" ]; then say checkout none; exit 0; fi
+if ! top=$(git rev-parse --show-toplevel --absolute-git-dir 2>&1); then
   say checkout foreign; say trouble "$(printf '%s' "$top" | tr '\n' ' ')"; exit 0
 fi
-if [ "$top" != "$(pwd -P)" ]; then
-  say checkout foreign; say trouble "it lies inside the checkout $top"; exit 0
+if [ "${'$'}{top%
+*}" != "$here" ]; then
+  say checkout foreign; say trouble "it lies inside the checkout ${'$'}{top%
+*}"; exit 0
 fi
 say checkout repository
-folder=$(git rev-parse --absolute-git-dir)/evenkeel
+folder=${'$'}{top##*
+}/evenkeel
 say folder "$folder"
-[ ! -d "$folder" ] || say known yes
+if [ -d "$folder" ]; then
+  say known yes
+  # First of all: what is read after it is right if nobody holds the lock and the fence is still the same later.
+  [ ! -f "$folder/fence" ] || say fence "$(cat "$folder/fence")"
+  [ ! -f "$folder/deploy.lock" ] || flock -s -n "$folder/deploy.lock" true || say held yes
+  [ ! -f "$folder/history.jsonl" ] || tail -n 500 "$folder/history.jsonl" | sed 's/^/history /'
+  [ ! -f "$folder/current.json" ] || say journal "$(cat "$folder/current.json")"
+  if [ -f "$folder/work.lock" ] && ! flock -s -n "$folder/work.lock" true; then
+    say busy yes
+    unit=$(sed -n 's/.*"unit":"\([A-Za-z0-9.-]*\)".*/\1/p' "$folder/current.json")
+    say phase "$(tail -n 1 "$folder/units/$unit/phase" 2>/dev/null)"
+  fi
+fi
 say origin "$(git config --get remote.origin.url || :)"
 say head "$(git rev-parse --verify -q 'HEAD^{commit}' || :)"
-git status --porcelain --untracked-files=no 2>/dev/null | while IFS= read -r line; do say changed "$line"; done
-[ ! -f "$folder/history.jsonl" ] || tail -n 500 "$folder/history.jsonl" | while IFS= read -r line; do say history "$line"; done
-[ ! -f "$folder/current.json" ] || say journal "$(cat "$folder/current.json")"
-if [ -f "$folder/work.lock" ] && ! flock -s -n "$folder/work.lock" true; then
-  say busy yes
-  unit=$(sed -n 's/.*"unit":"\([A-Za-z0-9.-]*\)".*/\1/p' "$folder/current.json")
-  say phase "$(cat "$folder/units/$unit/phase" 2>/dev/null)"
-fi
+git status --porcelain --untracked-files=no 2>/dev/null | sed 's/^/changed /'
 `
 
-/** Looks at the checkout on a server. */
+/** Looks at the checkout on a server; changes nothing. */
 export async function survey(connection: Connection, path: string): Promise<Survey> {
-  const { code, signal, stdout, stderr } = await connection.script(`path=${quote(path)}\n${SURVEY}`)
+  const { code, signal, stdout, stderr } = await connection.openScript(`path=${quote(path)}\n${SURVEY}`)
   if (code !== 0) {
     throw new Failure(`the checkout '${path}' could not be looked at`, {
       host: connection.name,
@@ -106,6 +119,8 @@ export function parseSurvey(text: string): Survey {
     head: one('head') || undefined,
     changedFiles: all('changed'),
     freeKiB: Number(one('free')) || 0,
+    fence: Number(one('fence')) || 0,
+    held: one('held') === 'yes',
     history: all('history').flatMap((line) => parseEntry<HistoryEntry>(line) ?? []),
     journal: all('journal').flatMap((line) => parseEntry<Journal>(line) ?? [])[0],
     busy: one('busy') === 'yes',

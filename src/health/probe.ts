@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { Agent, type Dispatcher, request } from 'undici'
 import { describeError, Failure } from '../failure.ts'
-import type { Connection } from '../ssh/connection.ts'
+import type { Outlook } from '../ssh/steady-connection.ts'
 import { tunnelDispatcher } from '../ssh/tunnel.ts'
 import { expandUrl, type HealthCheck, type Placeholders } from './check.ts'
 import type { Answer, Probe } from './poll.ts'
@@ -11,7 +11,7 @@ const ANSWER_TIMEOUT_MS = 5_000
 const BODY_LIMIT = 256 * 1024
 
 /** From where to probe: through an SSH connection (as that server sees things), or from this machine. */
-export type Vantage = Connection | 'runner'
+export type Vantage = Outlook | 'runner'
 
 export type HttpCheck = Extract<HealthCheck, { kind: 'http' }>
 

@@ -4,14 +4,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Agent, type Dispatcher, request } from 'undici'
 import { cancelled, throwIfCancelled } from '../context.ts'
 import { Failure } from '../failure.ts'
-import type { Connection } from '../ssh/connection.ts'
+import type { Outlook } from '../ssh/steady-connection.ts'
 import { tunnelDispatcher } from '../ssh/tunnel.ts'
 import { type PagePeers, parseUpstreamPage, peersOf } from './upstream-page.ts'
 
 /** The load balancers' status pages and from where they are read. */
 export interface StatusPages {
   readonly urls: readonly string[]
-  readonly from: Connection | 'runner'
+  readonly from: Outlook | 'runner'
   /** Path of the upstream in Consul. */
   readonly upstream: string
 }

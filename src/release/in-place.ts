@@ -52,8 +52,9 @@ export function compareInPlace(
 /** The shell scripts that put an upload in its place and take it back, made of the functions on the server. Pure. */
 export function placeScripts(comparison: Comparison, there: Manifest): Record<string, ByteString> {
   const { send, replace, removeFiles, removeFolders } = comparison
-  const files = send.filter(({ type }) => type !== 'folder')
-  const folders = send.filter((entry) => entry.type === 'folder')
+  const all = [...send.values()]
+  const files = all.filter(({ type }) => type !== 'folder')
+  const folders = all.filter((entry) => entry.type === 'folder')
   const replaced = [...there.values()].filter(({ path }) => isBelow(path, replace))
   const cleared = replaced.filter(({ type }) => type !== 'folder').map(({ path }) => path)
   const clearedFolders = replaced.filter(({ type }) => type === 'folder').map(({ path }) => path)

@@ -158,11 +158,14 @@ export class SiteHost {
     await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal })
   }
 
-  /** Checks what has arrived against what was sent, and makes it a release. */
+  /** Checks what arrives against what was sent, and makes it a release. */
   async publish(
     values: {
       release: string
+      /** Ways by which it arrives, to be waited for; 0 where it has arrived. */
+      lanes: number
       digest: string
+      sentBytes: number
       files: number
       bytes: number
       rootMode: number
@@ -180,12 +183,14 @@ export class SiteHost {
     const activation = ending.activate ? ['client_is_there', 'activate'] : []
     const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : []
     await this.#change({
-      code: ['verify', ...shared, 'publish', ...activation, ...end].join('\n'),
+      code: ['await_lanes', 'verify', ...shared, 'publish', ...activation, ...end].join('\n'),
       values: {
         note_before: 'yes',
         keep: String(ending.keep ?? 0),
         release: values.release,
+        lanes: String(values.lanes),
         want_digest: values.digest,
+        want_bytes: String(values.sentBytes),
         want_totals: `${values.files} ${values.bytes}`,
         root_mode: values.rootMode.toString(8),
         content: values.content,
@@ -194,6 +199,19 @@ export class SiteHost {
       signal: context.signal,
     })
     this.#released = ending.finish
+  }
+
+  /** Ends a `publish` that still waits for what will not come. */
+  async giveUp(
+    publishing: Promise<void> | undefined,
+    bell: ByteString | undefined,
+    context: Context,
+  ): Promise<void> {
+    if (publishing === undefined || bell === undefined) return
+    // What was killed has not rung.
+    const { signal } = context
+    await this.connection.script(`echo broken 1<>${quote(fromByteString(bell))}`, { signal }).catch(() => {})
+    await publishing.catch(() => {})
   }
 
   /** Removes what has arrived of a release that cannot come to its end. */
@@ -274,7 +292,6 @@ export class SiteHost {
     if (this.#beat !== undefined) return
     const file = quote(`${this.#settings.target}/${this.#statePath}/beat`)
     const beat = () => void this.connection.script(`: >${file}`).catch(() => {})
-    beat()
     this.#beat = setInterval(beat, BEAT_MS)
   }
 

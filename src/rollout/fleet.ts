@@ -15,7 +15,7 @@ import {
 import { makeProbe } from '../health/probe.ts'
 import { proveState, unverifiedWait } from '../lb/agreement.ts'
 import { readStatusPage, type StatusPages } from '../lb/status-page.ts'
-import type { Connection } from '../ssh/connection.ts'
+import type { Outlook } from '../ssh/steady-connection.ts'
 import type { NodeConnections } from './connections.ts'
 
 /** How a node's health is checked. */
@@ -23,7 +23,7 @@ export interface FleetHealth {
   readonly check: HealthCheck
   readonly policy: PollPolicy
   /** `node`: through that node's SSH connection. */
-  readonly from: 'node' | 'runner' | Connection
+  readonly from: 'node' | 'runner' | Outlook
 }
 
 /** An upstream's nodes and all that is needed to see how they are. */

@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer'
+import { PassThrough, type Readable } from 'node:stream'
 import { type Context, cancelled } from '../context.ts'
 import { formatDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'
@@ -8,8 +10,8 @@ import { quote } from './quote.ts'
 const BEAT_MS = 10_000
 const BEAT_TIMEOUT_S = 45
 
-/** Reads a script up to a line with a dot and leaves the rest of standard input to it. Constant, see remote-script. */
-export const READ_SCRIPT = `exec sh -c 'eval "$(while IFS= read -r l && [ "$l" != . ]; do printf "%s\\n" "$l"; done)"'`
+/** Reads a script of so many bytes and leaves the rest of standard input to it. Constant, see remote-script. */
+export const READ_SCRIPT = `exec sh -c 'read -r n && eval "$(head -c "$n")"'`
 
 export interface LockRequest {
   /** Absolute folder that exists; holds the lock, its holder and the fence. */
@@ -19,6 +21,11 @@ export interface LockRequest {
   readonly waitMs: number
   /** The fence of this same deploy's lock before its connection broke: refused if somebody has had it since. */
   readonly resume?: number
+  /**
+   * Run as soon as the lock is taken, in the same round trip, if nobody has had it since the fence was `after`; ended
+   * with the lock.
+   */
+  readonly work?: { readonly after: number; readonly script: string }
 }
 
 /**
@@ -32,16 +39,20 @@ export interface Lock {
   readonly silentMs: number
   /** Whether the process that held it has ended. */
   readonly lost: boolean
+  /** What the work of the request prints; undefined where it was not begun. */
+  readonly output: Readable | undefined
   release(): Promise<void>
 }
 
-const HOLD = String.raw`
+const hold = (work: string) => String.raw`
 printf '\n'
 exec 8>>"$folder/deploy.lock"
 waited=0
 told=
 until flock -n 8; do
   [ -n "$told" ] || { printf 'held %s %s\n' "$(date +%s)" "$(cat "$folder/holder" 2>/dev/null)"; told=1; }
+  # This deploy itself, on a connection that is dead to its runner and not yet to the server.
+  [ -z "$resume" ] || [ "$(cat "$folder/fence")" != "$resume" ] || kill "$(cat "$folder/deploy.pid")" 2>/dev/null || :
   [ "$waited" -lt "$wait" ] || { printf 'refused\n'; exit 0; }
   # Standard input at its end: nobody waits for the lock any more.
   timeout 1 sh -c 'read -r line' || [ "$?" -ne 1 ] || exit 0
@@ -53,15 +64,24 @@ if [ -n "$resume" ]; then
   [ "$last" = "$resume" ] || { printf 'taken\n'; exit 0; }
   fence=$resume
 fi
+printf '%s\n' "$$" >"$folder/deploy.pid"
 printf '%s\n' "$fence" >"$folder/fence.new"
 mv "$folder/fence.new" "$folder/fence"
-printf '%s %s\n' "$(date +%s)" "$holder" >"$folder/holder.new"
-mv "$folder/holder.new" "$folder/holder"
 now=$(date +%s)
+printf '%s %s\n' "$now" "$holder" >"$folder/holder"
 silent=$((now - $(cat "$folder/beat" 2>/dev/null || echo 0)))
 printf '%s\n' "$now" >"$folder/beat"
-printf 'got %s %s\n' "$fence" "$silent"
-while timeout "$beat" sh -c 'read -r line'; do date +%s >"$folder/beat"; done
+begun= work=
+[ "$after" != "$last" ] || begun=begun
+printf 'got %s %s %s\n' "$fence" "$silent" "$begun"
+if [ -n "$begun" ]; then
+(
+${work}
+) 8>&- </dev/null &
+work=$!
+fi
+while timeout "$beat" sh -c 'read -r line' 8>&-; do date +%s >"$folder/beat"; done
+[ -z "$work" ] || kill "$work" 2>/dev/null || :
 `
 
 /** Takes the lock, waiting for it; throws a `Failure` that names the holder when it stays taken. */
@@ -70,15 +90,17 @@ export async function takeLock(
   request: LockRequest,
   context: Context,
 ): Promise<Lock> {
-  const { folder, holder, waitMs, resume } = request
+  const { folder, holder, waitMs, resume, work } = request
   const { channel, ended } = await connection.start(READ_SCRIPT)
   channel.on('error', () => {})
   let errors = ''
   channel.stderr.on('data', (chunk: Buffer) => {
     errors = (errors + chunk.toString('utf8')).slice(-4096)
   })
-  const settings = `folder=${quote(folder)} holder=${quote(holder)} wait=${waitMs} resume=${resume ?? ''} beat=${BEAT_TIMEOUT_S}`
-  channel.write(`${settings}\n${HOLD}\n.\n`)
+  const settings = `folder=${quote(folder)} holder=${quote(holder)} wait=${waitMs} resume=${resume ?? ''} beat=${BEAT_TIMEOUT_S} after=${work?.after ?? 'none'}`
+  const script = Buffer.from(`${settings}\n${hold(work?.script ?? ':')}`)
+  channel.write(Buffer.concat([Buffer.from(`${script.length}\n`), script]))
+  const output = new PassThrough()
   let held = 'by another deploy'
   let abort = () => {}
   const got = await new Promise<string>((resolve, reject) => {
@@ -97,22 +119,28 @@ export async function takeLock(
     }
     if (context.signal.aborted) abort()
     context.signal.addEventListener('abort', abort, { once: true })
-    let text = ''
-    channel.on('data', (chunk: Buffer) => {
-      text += chunk.toString('utf8')
-      const lines = text.split('\n')
-      text = lines.pop() ?? ''
-      for (const line of lines) {
-        const [word, rest = ''] = split(line)
-        if (word === 'got') resolve(rest)
-        if (word === 'taken') refuse('a later run has taken over', held)
-        if (word === 'refused') refuse('another deploy is at work there', held)
-        if (word === 'held') {
-          held = describeHolder(rest)
-          context.log.info(`the lock is held ${held}${waitMs > 0 ? '; waiting for it' : ''}`)
-        }
+    const understand = (line: string) => {
+      const [word, rest = ''] = split(line)
+      if (word === 'got') resolve(rest)
+      if (word === 'taken') refuse('a later run has taken over', held)
+      if (word === 'refused') refuse('another deploy is at work there', held)
+      if (word === 'held') {
+        held = describeHolder(rest)
+        context.log.info(`the lock is held ${held}${waitMs > 0 ? '; waiting for it' : ''}`)
       }
+      return word === 'got'
+    }
+    let text: Buffer = Buffer.alloc(0)
+    let isGot = false
+    channel.on('data', (chunk: Buffer) => {
+      text = isGot ? chunk : Buffer.concat([text, chunk])
+      for (let end = text.indexOf(10); !isGot && end >= 0; end = text.indexOf(10)) {
+        isGot = understand(text.subarray(0, end).toString('utf8'))
+        text = text.subarray(end + 1)
+      }
+      if (isGot) output.write(text)
     })
+    channel.once('close', () => output.end())
     ended.then(
       ({ code }) => refuse('the lock could not be taken', errors.trim() || `exit code ${code}`),
       reject,
@@ -124,18 +152,27 @@ export async function takeLock(
     lost = true
     clearInterval(beats)
   }
-  ended.then(lose, lose)
-  const [fence, silentS] = split(got)
+  // What the work has started may keep the channel open for longer than the lock's holder lives.
+  const gone = new Promise<void>((resolve) => {
+    channel.once('exit', () => resolve())
+    ended.then(
+      () => resolve(),
+      () => resolve(),
+    )
+  })
+  void gone.then(lose)
+  const [fence, silentS, begun] = got.split(' ')
   return {
     fence: Number(fence),
     silentMs: Number(silentS) * 1_000,
     get lost() {
       return lost
     },
+    output: begun === 'begun' ? output : undefined,
     async release() {
       clearInterval(beats)
       channel.end()
-      await ended.catch(() => {})
+      await gone
     },
   }
 }

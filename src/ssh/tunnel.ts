@@ -1,12 +1,15 @@
 import type { Socket } from 'node:net'
 import { Agent, buildConnector, type Dispatcher } from 'undici'
-import type { Connection } from './connection.ts'
+import type { Outlook } from './steady-connection.ts'
 
 /**
  * An HTTP dispatcher whose connections are opened by the server at the other end of an SSH connection: names are
  * resolved there and loopback means that server. TLS is checked here, end to end.
  */
-export function tunnelDispatcher(connection: Connection, tls: { ca?: string } = {}): Dispatcher {
+export function tunnelDispatcher(
+  connection: Pick<Outlook, 'openTcp'>,
+  tls: { ca?: string } = {},
+): Dispatcher {
   const secure = buildConnector({ ...tls })
   return new Agent({
     connect: (options, done) => {

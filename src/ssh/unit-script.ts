@@ -1,5 +1,6 @@
 import { quote } from './quote.ts'
 import { remoteScript } from './remote-script.ts'
+import { launchScript } from './unit-launch.ts'
 
 /** One part of a unit's work. Parts run one after another; the first that fails ends the unit. */
 export interface Phase {
@@ -34,12 +35,14 @@ export interface UnitPlan {
 /** Exit statuses of the start script. */
 export const BUSY = 75
 export const FENCED = 76
+/** What was to be done before the start has failed; its own status is the last word before the log. */
+export const NOT_PREPARED = 77
 
 /** Unit folders that are kept, for their logs. */
 const KEPT_UNITS = 20
 
 /**
- * Runs under `setsid`, apart from any connection. Holds fd 9, the lock on the work, which the kernel frees when it
+ * Runs apart from any connection. Holds fd 9, the lock on the work, which the kernel frees when it
  * ends, however that happens. Each phase has a session and process group of its own; TERM asks to end the phases
  * that the file `cancel` names.
  */
@@ -55,7 +58,8 @@ finish() {
   exit 0
 }
 asked() {
-  case " $(cat "$unit/cancel" 2>/dev/null) " in *" $phase "*) return 0 ;; esac
+  [ -f "$unit/cancel" ] || return 1
+  case " $(cat "$unit/cancel") " in *" $phase "*) return 0 ;; esac
   return 1
 }
 signal_group() {
@@ -77,8 +81,7 @@ end_group() {
 trap 'woken=1; if asked; then ended=1; [ "$on_cancel" = finish ] || end_group; fi' TERM
 run_phase() {
   phase=$1 on_cancel=$3
-  printf '%s\n' "$phase" >"$unit/phase.new"
-  mv "$unit/phase.new" "$unit/phase"
+  printf '%s\n' "$phase" >>"$unit/phase"
   ! asked || finish cancelled 0
   began=$(date +%s)
   printf '%s\n' "$4" | EVENKEEL_UNIT=$name setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
@@ -99,13 +102,12 @@ run_phase() {
 }
 `
 
-/** Comes before the log's bytes: what a login shell prints of its own must not count among them. */
-export const LOG_BEGINS = '\x1eevenkeel-log\n'
-
-/** Lines of the log from byte `offset` on to standard output; at the end the result to standard error. */
+/** Lines of the log from byte `offset` on, at the end the result. */
 const FOLLOW = String.raw`
-if [ ! -d "$unit" ]; then printf '{"outcome":"absent","phase":"","code":0}\n' >&2; exit 0; fi
+say_result() { printf '\036%s %s\n' "$token" "$1"; }
+if [ ! -d "$unit" ]; then say_result '{"outcome":"absent","phase":"","code":0}'; exit 0; fi
 printf '\036evenkeel-log\n'
+exec 2>/dev/null
 while :; do
   over=
   if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi
@@ -117,9 +119,22 @@ while :; do
   [ -z "$over" ] || break
   sleep 0.1
 done
-if [ -s "$unit/result" ]; then cat "$unit/result" >&2
-else printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$unit/phase" 2>/dev/null)" >&2; fi
+if [ -s "$unit/result" ]; then say_result "$(cat "$unit/result")"
+else say_result '{"outcome":"lost","phase":"'"$(tail -n 1 "$unit/phase")"'","code":0}'; fi
 `
+
+/** A script whose last line tells how it came out; where it fails, that it was refused. Its errors are in its output. */
+function telling(token: string, script: string): string {
+  return String.raw`
+token=${token}
+set +e
+( set -e
+${script}
+) 2>&1
+code=$?
+[ "$code" -eq 0 ] || printf '\036%s {"outcome":"refused","phase":"","code":%s}\n' "$token" "$code"
+`
+}
 
 /**
  * Ends what is left of units whose supervisor was killed: its group, found again by the unit's name in the environment
@@ -142,12 +157,15 @@ for left in "$folder"/units/*; do
   n=0
   while [ -n "$(left_over)" ] && [ "$n" -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
   kill -s KILL $(left_over) 2>/dev/null || :
-  printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$left/phase")" >"$left/result"
+  printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(tail -n 1 "$left/phase")" >"$left/result"
 done
 `
 
-/** Starts a unit and follows it. */
-export function startScript(plan: UnitPlan): string {
+/**
+ * Starts a unit and follows it. `before` is done first, without the lock on the work: where it fails, the unit is not
+ * started.
+ */
+export function startScript(plan: UnitPlan, token: string, before = ''): string {
   const { name, folder, cwd, fence, journal, phases } = plan
   const supervisor = [
     `${variables(folder, name)} name=${quote(name)}`,
@@ -159,30 +177,43 @@ export function startScript(plan: UnitPlan): string {
     }),
     'finish ok 0',
   ].join('\n')
-  return String.raw`
+  const script = String.raw`
 ${variables(folder, name)} offset=0
+${before === '' ? '' : prepared(before)}
 exec 9>>"$folder/work.lock"
 flock -n 9 || exit ${BUSY}
 ${END_LEFT_OVER}
-[ "$(cat "$folder/fence")" -le ${fence} ] || exit ${FENCED}
+read -r fence <"$folder/fence"
+[ "$fence" -le ${fence} ] || exit ${FENCED}
 old_umask=$(umask)
 umask 077
-mkdir -p "$folder/units"
-ls -1 "$folder/units" | sort -r | tail -n +${KEPT_UNITS} | while IFS= read -r old; do rm -rf "$folder/units/$old"; done
-mkdir "$unit"
+mkdir -p "$unit"
 : >"$unit/log"
 printf '%s\n' ${quote(journal)} >"$folder/current.new"
 mv "$folder/current.new" "$folder/current.json"
 umask "$old_umask"
 CDPATH= cd -- ${quote(cwd)}
-printf '%s\n' ${quote(supervisor)} | setsid sh -c 'eval "$(cat)"' ${quote(`evenkeel-${name}`)} >>"$unit/log" 2>&1 &
+${launchScript(name, supervisor)}
 exec 9>&-
+ls -1 "$folder/units" | sort -r | tail -n +${KEPT_UNITS + 1} | while IFS= read -r old; do rm -rf "$folder/units/$old"; done
 ${FOLLOW}`
+  return telling(token, script)
+}
+
+function prepared(before: string): string {
+  return String.raw`
+set +e
+( set -e
+${before}
+)
+code=$?
+set -e
+if [ "$code" -ne 0 ]; then printf '\n%s' "$code"; exit ${NOT_PREPARED}; fi`
 }
 
 /** Follows a unit that was started before. */
-export function followScript(folder: string, name: string, offset: number): string {
-  return `${variables(folder, name)} offset=${offset}\n${FOLLOW}`
+export function followScript(folder: string, name: string, token: string, offset: number): string {
+  return telling(token, `${variables(folder, name)} offset=${offset}\n${FOLLOW}`)
 }
 
 /** Asks a unit to end if it is in one of the phases, or as soon as it comes to one. */

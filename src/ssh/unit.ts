@@ -1,15 +1,18 @@
+import { randomBytes } from 'node:crypto'
+import type { Readable } from 'node:stream'
 import type { Context } from '../context.ts'
 import { cancelled } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { OutputTail } from './output-tail.ts'
 import type { Reconnecting } from './reconnecting.ts'
 import { remoteScript } from './remote-script.ts'
+import { UnitOutput } from './unit-output.ts'
 import {
   BUSY,
   cancelScript,
   FENCED,
   followScript,
-  LOG_BEGINS,
+  NOT_PREPARED,
   startScript,
   type UnitPlan,
 } from './unit-script.ts'
@@ -28,25 +31,44 @@ export interface UnitResult {
 
 const LAST_LINES = 20
 
+/** What is done right before a unit starts, in the same round trip. */
+export interface Preparation {
+  readonly script: string
+  /** What its failure means. */
+  readonly explain: (code: number, output: string) => Failure
+}
+
+/** The output of a start script that somebody else runs on the server. */
+export interface Started {
+  readonly token: string
+  readonly output: Readable
+}
+
+/** A start script for `Started`, with its token. */
+export function startText(plan: UnitPlan, before?: Preparation): { token: string; script: string } {
+  const token = randomBytes(12).toString('hex')
+  return { token, script: startScript(plan, token, before?.script) }
+}
+
 /**
  * Starts a unit: work that goes on whatever becomes of the connection, its log on the server. Streams the log and
  * resolves with the result; after a cut it connects again and goes on with the next byte. Rejects with `Cancelled`
- * when the signal aborts; the unit then still runs (see `cancelUnit`).
+ * when the signal aborts; the unit then still runs (see `cancelUnit`). A preparation that fails rejects with its own
+ * explanation. `started`: the start script runs already, this is its output.
  */
 export async function runUnit(
   server: Reconnecting,
   plan: UnitPlan,
   onLine: (line: string) => void,
   context: Context,
+  { before, started }: { readonly before?: Preparation; readonly started?: Started | undefined } = {},
 ): Promise<UnitResult> {
   const stream = new UnitStream(server, plan, onLine)
-  const first = await stream.follow(startScript(plan), context)
+  const first = await stream.follow(started ?? startText(plan, before), context)
   // The connection broke before anything of the unit was there.
-  if (first.outcome === 'absent') {
-    const second = await stream.follow(startScript(plan), context)
-    if (second.outcome !== 'absent') return second as UnitResult
-  }
-  return first as UnitResult
+  const result = first.outcome === 'absent' ? await stream.follow(startText(plan, before), context) : first
+  if (result.outcome === 'refused' || result.outcome === 'absent') throw refused(server.name, result, before)
+  return result as UnitResult
 }
 
 /** Follows a unit that runs or has ended, from the beginning of its log. */
@@ -56,10 +78,8 @@ export async function attachUnit(
   onLine: (line: string) => void,
   context: Context,
 ): Promise<UnitResult | undefined> {
-  const result = await new UnitStream(server, unit, onLine).follow(
-    followScript(unit.folder, unit.name, 0),
-    context,
-  )
+  const result = await new UnitStream(server, unit, onLine).follow(undefined, context)
+  if (result.outcome === 'refused') throw refused(server.name, result, undefined)
   return result.outcome === 'absent' ? undefined : (result as UnitResult)
 }
 
@@ -72,7 +92,13 @@ export async function cancelUnit(
   await server.connection.script(cancelScript(unit.folder, unit.name, phases))
 }
 
-type Followed = Omit<UnitResult, 'outcome'> & { readonly outcome: UnitResult['outcome'] | 'absent' }
+interface Followed extends Omit<UnitResult, 'outcome'> {
+  readonly outcome: UnitResult['outcome'] | 'absent' | 'refused'
+  /** What was printed before the log. */
+  readonly before: string
+}
+
+type Script = { readonly token: string; readonly script: string }
 
 class UnitStream {
   readonly #server: Reconnecting
@@ -96,12 +122,12 @@ class UnitStream {
     })
   }
 
-  async follow(script: string, context: Context): Promise<Followed> {
-    for (let text = script; ; text = followScript(this.#unit.folder, this.#unit.name, this.#offset)) {
+  async follow(first: Script | Started | undefined, context: Context): Promise<Followed> {
+    for (let what = first; ; what = undefined) {
       try {
-        return await this.#once(text, context)
+        return await this.#once(what ?? this.#further(), context)
       } catch (error) {
-        if (context.signal.aborted || !(error instanceof Failure) || error instanceof Refused) throw error
+        if (context.signal.aborted || !(error instanceof Failure)) throw error
         context.log.warn(`${error.message}; the work on the server goes on: connecting again`)
         await this.#server.reconnect(context)
         context.log.info('connected again')
@@ -109,51 +135,69 @@ class UnitStream {
     }
   }
 
-  async #once(script: string, { signal }: Context): Promise<Followed> {
-    const { command, stdin } = remoteScript(script, {})
-    const { channel, ended } = await this.#server.connection.start(command)
-    let errors = ''
-    let greeting: Buffer | undefined = Buffer.alloc(0)
-    channel.on('data', (chunk: Buffer) => {
-      let log = chunk
-      if (greeting !== undefined) {
-        greeting = Buffer.concat([greeting, chunk])
-        const begin = greeting.indexOf(LOG_BEGINS)
-        if (begin < 0) return
-        log = greeting.subarray(begin + LOG_BEGINS.length)
-        greeting = undefined
-      }
-      this.#offset += log.length
-      this.#output.push(log)
-    })
-    channel.stderr.on('data', (chunk: Buffer) => {
-      errors = (errors + chunk.toString('utf8')).slice(-4096)
-    })
-    channel.on('error', () => {})
-    channel.end(stdin)
-    const status = await unlessAborted(ended, signal)
-    const result = /^\{"outcome".*\}$/m.exec(errors)?.[0]
-    if (result === undefined) throw this.#refused(status.code, errors)
-    this.#output.end()
-    return { ...(JSON.parse(result) as Omit<Followed, 'lastLines'>), lastLines: this.#lastLines }
+  #further(): Script {
+    const token = randomBytes(12).toString('hex')
+    return { token, script: followScript(this.#unit.folder, this.#unit.name, token, this.#offset) }
   }
 
-  #refused(code: number | undefined, errors: string): Failure {
-    const host = this.#server.name
-    const hint = 'look at the run that is at work there, and run this one again after it'
-    const state = 'nothing was started there.'
-    if (code === BUSY) return new Refused('other work goes on in the same place', { host, state, hint })
-    if (code === FENCED) return new Refused('a later run has taken over', { host, state, hint })
-    return new Refused('the work could not be started on the server', {
-      host,
-      seen: errors.trim(),
-      hint: 'check free disk space and that the user may write there',
+  async #once(what: Script | Started, { signal }: Context): Promise<Followed> {
+    const parts = new UnitOutput(what.token, (bytes) => {
+      this.#offset += bytes.length
+      this.#output.push(bytes)
     })
+    if ('output' in what) {
+      await unlessAborted(untilResult(what.output, parts), signal)
+    } else {
+      const { command, stdin } = remoteScript(what.script, {})
+      const { channel, ended } = await this.#server.connection.start(command)
+      let errors = ''
+      channel.stderr.on('data', (chunk: Buffer) => {
+        errors = (errors + chunk.toString('utf8')).slice(-4096)
+      })
+      channel.end(stdin)
+      await unlessAborted(untilResult(channel, parts), signal)
+      // A shell that has come to its end without a word of its own: trying again would not help.
+      const code = parts.result === undefined ? (await unlessAborted(ended, signal)).code : undefined
+      if (code !== undefined) {
+        return { outcome: 'refused', phase: '', code, before: errors, lastLines: this.#lastLines }
+      }
+    }
+    const { before, result } = parts
+    if (result === undefined) throw new Failure('the SSH connection broke', { host: this.#server.name })
+    this.#output.end()
+    return { ...(JSON.parse(result) as Omit<Followed, 'lastLines'>), before, lastLines: this.#lastLines }
   }
 }
 
-/** The server has answered: trying again would not help. */
-class Refused extends Failure {}
+/** Resolves with the last line, or when the stream has ended without one. */
+function untilResult(stream: Readable, parts: UnitOutput): Promise<void> {
+  return new Promise((resolve) => {
+    stream.on('data', (chunk: Buffer) => {
+      parts.push(chunk)
+      if (parts.result !== undefined) resolve()
+    })
+    // A broken connection also ends the stream: `close` is where that is told.
+    stream.on('error', () => {})
+    stream.once('end', resolve)
+    stream.once('close', resolve)
+  })
+}
+
+function refused(host: string, { code, before }: Followed, preparation: Preparation | undefined): Failure {
+  const hint = 'look at the run that is at work there, and run this one again after it'
+  const state = 'nothing was started there.'
+  if (code === BUSY) return new Failure('other work goes on in the same place', { host, state, hint })
+  if (code === FENCED) return new Failure('a later run has taken over', { host, state, hint })
+  if (code === NOT_PREPARED && preparation !== undefined) {
+    const end = before.lastIndexOf('\n')
+    return preparation.explain(Number(before.slice(end + 1)), before.slice(0, end))
+  }
+  return new Failure('the work could not be started on the server', {
+    host,
+    seen: before.trim(),
+    hint: 'check free disk space and that the user may write there',
+  })
+}
 
 async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let abort = () => {}

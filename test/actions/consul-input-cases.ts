@@ -102,7 +102,7 @@ export function consulInputCases(
       await started.waitForLog(/lease of upstreams\/app taken/)
       const { text } = await bed().consul.call('GET', '/v1/session/list')
       expect(JSON.parse(text)).toMatchObject([
-        { TTL: '77000ms', Behavior: 'delete', LockDelay: 1_000_000_000 },
+        { TTL: '77000ms', Behavior: 'release', LockDelay: 1_000_000_000 },
       ])
       await started.cancel()
     },

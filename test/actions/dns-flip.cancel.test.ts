@@ -1,31 +1,77 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type DnsScene, OLD, startDnsScene } from './dns-scene.ts'
-import { startHeldApi } from './held-api.ts'
+// A flip that is cancelled at each of its steps: its last step says where each name stands, or brings it back.
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type PowerDns, startPowerDns } from '../bed/powerdns.ts'
+import { expectSuccess } from '../harness/input-cases.ts'
+import { type ApiGate, startApiGate } from './dns-api-gate.ts'
+import { POINTS, type Point } from './dns-interruptions.ts'
+import { type DnsScene, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
 
 let scene: DnsScene
+let api: ApiGate
+/** A name server that never follows. */
+let behind: PowerDns
 beforeAll(async () => {
   scene = await startDnsScene()
+  api = await startApiGate(scene.dns.apiUrl)
+  const sets = ['www', 'api'].map((name) => ({ name, type: 'A', ttl: 5, values: [OLD] }))
+  behind = await startPowerDns({ zones: { [ZONE]: sets } })
 })
-afterAll(() => scene?.stop())
+beforeEach(async () => {
+  api.reset()
+  await scene.reset()
+})
+afterAll(async () => {
+  api?.stop()
+  await behind?.stop()
+  await scene?.stop()
+})
 
-test('a cancel while a write is on its way: it comes to its end, and is brought back', async () => {
-  const api = await startHeldApi(scene, 1)
+const values = async () => [(await scene.values('www'))?.join(), (await scene.values('api'))?.join()]
+
+/** Runs to the point and cancels there; a write on its way comes to its end. */
+async function cancelAt(point: Point, onFailure: 'revert' | 'stop') {
+  const arrival = point.prepare(api, `${scene.inputs['nameservers']}\n${behind.address}:${behind.port}`)
   try {
-    const result = await scene.flip(
-      { 'api-url': api.url },
+    return await scene.flip(
+      { 'api-url': api.url, ...arrival.inputs, 'on-failure': onFailure },
       {
         during: async (run) => {
-          await api.arrived
+          await arrival.reached(run)
           void run.cancel()
           await run.waitForLog(/SIGINT: stopping/)
-          api.release()
+          arrival.release()
         },
       },
     )
-    expect(result.conclusion).toBe('cancelled')
-    expect(await scene.values('www')).toEqual([OLD])
-    expect(result.log).toContain('www.example.test A: back to 127.0.0.1')
   } finally {
-    api.stop()
+    arrival.remove()
   }
+}
+
+describe.each(POINTS)('cancelled $name', (point) => {
+  test('the names are back', async () => {
+    const result = await cancelAt(point, 'revert')
+    expect(result.conclusion).toBe('cancelled')
+    expect(await values()).toEqual([OLD, OLD])
+    for (const name of point.told)
+      expect(result.log).toMatch(new RegExp(`${name} A (is back at|holds) the old value`))
+    expect(result.orphans).toEqual([])
+  })
+})
+
+// With `stop` nothing is reverted.
+describe.each(
+  POINTS.filter(({ name }) => !name.includes('revert')),
+)('cancelled $name, on-failure: stop', (point) => {
+  test('its last step says where each name stands, and the next run goes on from there', async () => {
+    const result = await cancelAt(point, 'stop')
+    expect(result.conclusion).toBe('cancelled')
+    const [www, api_] = await values()
+    const standing = (name: string, value = '') =>
+      new RegExp(`${name} A holds the ${value === NEW ? 'new' : 'old'} value`)
+    if (point.told.includes(`www.${ZONE}`)) expect(result.log).toMatch(standing(`www.${ZONE}`, www))
+    if (point.told.includes(`api.${ZONE}`)) expect(result.log).toMatch(standing(`api.${ZONE}`, api_))
+    expectSuccess(await scene.flip())
+    expect(await values()).toEqual([NEW, NEW])
+  })
 })

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { proveAtNameServers } from '../../src/dns/name-servers.ts'
 import { type Knot, startKnot } from '../bed/knot.ts'
 import { startNamed } from '../bed/named.ts'
-import { ensureServers } from '../bed/packages.ts'
 import { freePort } from '../bed/ports.ts'
 import { until } from '../bed/process.ts'
 import { makeTsigKey, type ZoneServer } from '../bed/zone.ts'
@@ -18,7 +17,6 @@ let knot: Knot
 let named: ZoneServer
 let scene: UpdateScene
 beforeAll(async () => {
-  await ensureServers(['named', 'knotd', 'knotc', 'nsupdate'])
   const key = makeTsigKey()
   const admin = makeTsigKey('admin')
   const updates = [{ key }, { key: admin }]
@@ -113,8 +111,20 @@ describe('the server to be asked', () => {
 
   test('a secondary that does not says so before anything is written', async () => {
     const result = await scene.flip({ 'api-url': `dns://${named.endpoint}` })
-    expectFailure(result, /REFUSED/, /`api-url` must be the zone's primary/, /nothing was changed/)
+    expectFailure(result, /REFUSED/, /must be its primary \(`api-url`\)/, /nothing was changed/)
   })
+})
+
+test('a zone that is frozen is refused before anything is written', async () => {
+  const { key } = scene
+  const frozen = await startKnot({ zones: { [ZONE]: SETS }, updates: [{ key }] })
+  try {
+    await frozen.freeze(ZONE)
+    const inputs = { 'api-url': `dns://${frozen.endpoint}`, nameservers: frozen.endpoint }
+    expectFailure(await scene.flip(inputs), /REFUSED/, /knotc zone-thaw/, /nothing was changed/)
+  } finally {
+    await frozen.stop()
+  }
 })
 
 describe('a secondary that lags', () => {

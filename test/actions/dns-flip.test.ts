@@ -236,6 +236,7 @@ describe('a run that does not come to its end', () => {
       { during: (run) => run.waitForLog(atTheGate).then(() => run.cancel()) },
     )
     expect(result.log).toMatch(/www\.example\.test A holds the new value/)
+    expect(result.log).toContain('not written: api.example.test A')
     expect(await both()).toEqual([[NEW], [OLD]])
   })
 

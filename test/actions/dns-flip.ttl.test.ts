@@ -34,6 +34,20 @@ async function prepared(): Promise<string> {
   return result.outputs['snapshot'] ?? ''
 }
 
+/** What is there after such a run, and its snapshot, without the wait. */
+async function asPrepared(): Promise<string> {
+  await giveTtl(1)
+  const record = (name: string) => ({
+    name: `${name}.${ZONE}`,
+    type: 'A',
+    ttl: 2,
+    values: [OLD],
+    written: [NEW],
+  })
+  const prepared = { ttl: 1, safeFrom: '2026-01-01T00:00:00.000Z' }
+  return JSON.stringify({ version: 1, zone: ZONE, records: ['www', 'api'].map(record), prepared })
+}
+
 /** Runs with the API before which the n-th write waits, until it is there and `meanwhile` has happened. */
 async function atWrite(held: number, inputs: Record<string, string>, meanwhile: (run: ActionRun) => unknown) {
   const api = await startHeldApi(scene, held)
@@ -155,7 +169,7 @@ describe('a flip with `ttl`', () => {
   test('goes on where none is, and says so', async () => {
     const result = await scene.flip({ ttl: '5s' })
     expectSuccess(result)
-    expect(result.log).toContain('no TTL is above 5 s')
+    expect(result.log).toContain('no TTL to lower to 5 s, and none to bring back')
     expect(await sets()).toEqual(both(5, NEW))
   })
 })
@@ -177,13 +191,17 @@ describe('a flip with `prepared`', () => {
   })
 
   test('is refused where a TTL was raised since', async () => {
-    const snapshot = await prepared()
+    const snapshot = await asPrepared()
     await giveTtl(300, ['api'])
     expectFailure(await scene.flip({ prepared: snapshot }), /api\.example\.test A has a TTL of 300 s/)
   })
 
   test('brings the TTLs back at the end, proven', async () => {
     const snapshot = await prepared()
+    const unchanged = await serial()
+    const plan = await scene.flip({ prepared: snapshot, 'dry-run': 'true' })
+    expect(plan.log).toContain('at the end: www.example.test A: TTL 1 s -> 2 s')
+    expect(await serial()).toBe(unchanged)
     const result = await scene.flip({
       prepared: snapshot,
       'after-flip': 'echo "TTLs come $(echo after) this"',
@@ -198,7 +216,7 @@ describe('a flip with `prepared`', () => {
   })
 
   test('leaves the TTLs low when it goes back, so that the next run need not wait', async () => {
-    const snapshot = await prepared()
+    const snapshot = await asPrepared()
     const result = await scene.flip({ prepared: snapshot, 'after-flip': 'false' })
     expectFailure(result, /`after-flip` failed/, /is back at the old value \(127\.0\.0\.1\)/)
     expect(result.log).toContain('TTLs stay at 1 s: a later run with `prepared` need not wait')
@@ -208,7 +226,7 @@ describe('a flip with `prepared`', () => {
   })
 
   test('lost while the TTLs come back: the next run brings back the others', async () => {
-    const snapshot = await prepared()
+    const snapshot = await asPrepared()
     await atWrite(4, { prepared: snapshot }, (run) => run.lostRunner())
     expect((await sets()).map((one) => one?.ttl)).toEqual([2, 1])
     const result = await scene.flip({ prepared: snapshot })
@@ -217,7 +235,7 @@ describe('a flip with `prepared`', () => {
   })
 
   test('killed while the TTLs come back: the settle step leaves the flip, which is complete', async () => {
-    const snapshot = await prepared()
+    const snapshot = await asPrepared()
     const result = await atWrite(4, { prepared: snapshot }, (run) => run.kill9())
     expect(result.log).toMatch(
       /the flip is complete; not all TTLs are back[\s\S]*api\.example\.test A holds the old value \(TTL 1 s\)/,
@@ -227,7 +245,7 @@ describe('a flip with `prepared`', () => {
 })
 
 test("a flip's own snapshot brings back values and TTLs", async () => {
-  const snapshot = await prepared()
+  const snapshot = await asPrepared()
   const { outputs } = await scene.flip({ prepared: snapshot })
   await scene.dns.replace(ZONE, { name: 'api', type: 'A', ttl: 1, values: [NEW] })
   expectSuccess(await scene.flip({ records: '', restore: outputs['snapshot'] ?? '' }))

@@ -43,12 +43,12 @@ test('each wave has twice as many names, and is proven before the next', async (
     .filter((line) => /^(canary|wave|every name server|verified)/.test(line))
   expect(steps).toEqual([
     `canary: ${full('www')}`,
-    'every name server answers with the new values (3 rounds)',
+    'every name server answers with the new values (5 rounds)',
     `verified www.${ZONE}`,
     `wave 2 of 3: ${full('api', 'a')}`,
-    'every name server answers with the new values (3 rounds)',
+    'every name server answers with the new values (5 rounds)',
     `wave 3 of 3: ${full('b', 'c')}`,
-    'every name server answers with the new values (3 rounds)',
+    'every name server answers with the new values (5 rounds)',
   ])
 })
 
@@ -63,10 +63,10 @@ test('what fails in a later wave goes back in reverse order', async () => {
 })
 
 describe('a new machine that breaks after the canary', () => {
-  test('is left by all names, and the last ones never went there', async () => {
+  test('is left, and the others never went there', async () => {
     const result = await atTheGate({}, () => scene.answerWith(500))
     expectFailure(result, /does not serve the names that lead to it/, /status 500/)
-    expect(result.log).not.toContain('wave 3')
+    expect(result.log).not.toContain('wave 2')
     expect(await values()).toEqual([OLD, OLD, OLD, OLD, OLD])
   })
 
@@ -80,7 +80,7 @@ describe('a new machine that breaks after the canary', () => {
       /www\.example\.test A holds the new value .*left alone: the old machine does not serve it either/,
       /at 127\.0\.0\.1: unexpected status, status 502/,
     )
-    expect(await values()).toEqual([NEW, NEW, NEW, OLD, OLD])
+    expect(await values()).toEqual([NEW, OLD, OLD, OLD, OLD])
   })
 
   test('a cancelled run does not go back to such an old one', async () => {

@@ -271,12 +271,12 @@ describe('refused with a clear error', () => {
     expect(result.outputs['sha']).toBe(sha)
   })
 
-  test('submodules, and LFS without git-lfs', async () => {
+  test('a submodule without .gitmodules, and LFS without git-lfs', async () => {
     project.commit('1')
     project.git('update-index', '--add', '--cacheinfo', `160000,${project.git('rev-parse', 'HEAD')},module`)
     project.git('commit', '-q', '-m', 'with a submodule')
     project.git('push', '-q', 'origin', 'HEAD')
-    expectFailure(await deploy(), /has submodules/)
+    expectFailure(await deploy(), /submodules of the commit \w+ cannot be brought/, /does not name it/)
     project.git('rm', '-q', '--cached', 'module')
     project.commit('2', {}, { '.gitattributes': '*.bin filter=lfs\n' })
     expectFailure(await deploy(), /Git LFS, and git-lfs is not installed/)

@@ -196,20 +196,27 @@ test('two deploys at once: the second is refused with the holder, or waits', asy
   expect(second.outputs['changed']).toBe('false')
 })
 
+const LINES = [
+  'n=0; while [ $$n -lt 300 ]; do n=$$((n + 1)); echo "line $$n of the build"; sleep 0.01; done',
+  'cp version built',
+]
+const linesSeen = ({ log }: { log: string }) =>
+  [...log.matchAll(/line (\d+) of the build/g)].map((match) => Number(match[1]))
+const ALL_LINES = Array.from({ length: 300 }, (_, index) => index + 1)
+const through = (proxy: Proxy) =>
+  options({
+    host: `${sshd.user}@${sshd.host}:${proxy.port}`,
+    'known-hosts': sshd.knownHostsLines.replaceAll(`:${sshd.port} `, `:${proxy.port} `),
+  })
+
 test('a connection that is cut in the middle is made again, and no line is lost or doubled', async () => {
   const proxy = await startProxy(sshd)
   // What a login shell prints of its own comes with each connection.
   writeFileSync(join(sshd.home, '.bashrc'), "printf 'welcome, ünwelcome '\n")
   try {
-    project.commit('2', {
-      build: [
-        'n=0; while [ $$n -lt 300 ]; do n=$$((n + 1)); echo "line $$n of the build"; sleep 0.01; done',
-        'cp version built',
-      ],
-    })
-    const known = sshd.knownHostsLines.replaceAll(`:${sshd.port} `, `:${proxy.port} `)
+    project.commit('2', { build: LINES })
     const result = await runAction({
-      ...options({ host: `${sshd.user}@${sshd.host}:${proxy.port}`, 'known-hosts': known }),
+      ...through(proxy),
       during: async (run) => {
         await run.waitForLog(/line 50 of/)
         proxy.cut()
@@ -220,8 +227,7 @@ test('a connection that is cut in the middle is made again, and no line is lost 
     })
     expectSuccess(result)
     expect(result.log).not.toContain('welcome')
-    const numbers = [...result.log.matchAll(/line (\d+) of the build/g)].map((match) => Number(match[1]))
-    expect(numbers).toEqual(Array.from({ length: 300 }, (_, index) => index + 1))
+    expect(linesSeen(result)).toEqual(ALL_LINES)
     expect(project.read('running')).toBe('2\n')
     expect(readdirSync(join(project.path, '.git/evenkeel/units'))).toHaveLength(2)
     expect(readFileSync(result.outputs['log-path'] ?? '', 'utf8')).toContain('line 300 of')
@@ -231,8 +237,42 @@ test('a connection that is cut in the middle is made again, and no line is lost 
   }
 })
 
-/** A TCP proxy whose connections can be cut. */
-async function startProxy({ host, port }: Sshd): Promise<{ port: number; cut(): void; stop(): void }> {
+test('a link that falls silent without an end is noticed, and the output goes on as after a cut', async () => {
+  const proxy = await startProxy(sshd)
+  try {
+    project.commit('2', { build: [...LINES, 'until test -f go; do sleep 0.05; done'] })
+    const result = await runAction({
+      ...through(proxy),
+      during: async (run) => {
+        await run.waitForLog(/line 50 of/)
+        proxy.freeze()
+        await run.waitForLog(/the SSH connection broke/)
+        await run.waitForLog(/line 300 of/)
+        // The lock is held again: nobody else gets in.
+        expectFailure(await deploy(), /another deploy is at work there/)
+        writeFileSync(join(project.path, 'go'), '')
+      },
+    })
+    expectSuccess(result)
+    expect(linesSeen(result)).toEqual(ALL_LINES)
+    expect(project.read('running')).toBe('2\n')
+    expect(project.history().map((entry) => entry.result)).toEqual(['ok', 'ok'])
+  } finally {
+    proxy.stop()
+  }
+})
+
+interface Proxy {
+  port: number
+  /** Ends the connections that there are. */
+  cut(): void
+  /** Carries nothing more on the connections that there are, and lets neither side know. */
+  freeze(): void
+  stop(): void
+}
+
+/** A TCP proxy whose connections can be cut, or fall silent. */
+async function startProxy({ host, port }: Sshd): Promise<Proxy> {
   const sockets = new Set<Socket>()
   const server: Server = createServer((near) => {
     const far = dial({ host, port })
@@ -256,6 +296,14 @@ async function startProxy({ host, port }: Sshd): Promise<{ port: number; cut(): 
   return {
     port: (server.address() as AddressInfo).port,
     cut,
+    freeze() {
+      for (const socket of sockets) {
+        socket.unpipe()
+        socket.removeAllListeners('close')
+        socket.pause()
+        socket.once('close', () => sockets.delete(socket))
+      }
+    },
     stop() {
       server.close()
       cut()

@@ -43,7 +43,7 @@ async function withServer(
   }
 }
 
-const SOON = { 'health-timeout': '700ms', 'health-interval': '50ms' }
+const SOON = { 'health-timeout': '2s', 'health-interval': '50ms' }
 
 /**
  * The cases. `run` runs the action with inputs that succeed and check no health, the given ones over them; a server
@@ -78,7 +78,7 @@ export function healthInputCases(
     'health-timeout': () =>
       withServer({ status: 503 }, async ({ url }) => {
         // The default of 120 s outlasts the test.
-        expectFailure(await run({ 'health-url': url, 'health-timeout': '300ms' }), /status 503/)
+        expectFailure(await run({ 'health-url': url, 'health-timeout': '2s' }), /status 503/)
       }),
     'healthy-threshold': () =>
       withServer({}, async ({ url, requests }) => {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { until } from '../bed/process.ts'
 import { makeTsigKey } from '../bed/zone.ts'
 import { errorsOf, expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { startBetween } from './dns-between.ts'
@@ -65,6 +66,17 @@ export function describeUpdates(name: ServerName): void {
     expectSuccess(await scene.flip({ records: '', restore: result.outputs['snapshot'] ?? '' }))
     expect(await scene.values('many')).toEqual([OLD, '127.0.0.3', '127.0.0.4'])
     expect(await scene.values('alias', 'CNAME')).toEqual(['old.example.test'])
+  })
+
+  test('TTLs come down ahead and back again, in place', async () => {
+    const records = `www A ${OLD} -> ${NEW}`
+    const ahead = await scene.flip({ records, phase: 'prepare', ttl: '1s' })
+    expectSuccess(ahead)
+    expect(await scene.server.query(`www.${ZONE}`)).toEqual([{ address: OLD, ttl: 1 }])
+    const safeFrom = Date.parse(ahead.outputs['safe-from'] ?? '')
+    await until('a flip is safe', () => Date.now() >= safeFrom)
+    expectSuccess(await scene.flip({ records, ttl: '1s', prepared: ahead.outputs['snapshot'] ?? '' }))
+    expect(await scene.server.query(`www.${ZONE}`)).toEqual([{ address: NEW, ttl: 5 }])
   })
 
   test('a change by somebody else after the plan is left alone', async () => {
@@ -150,6 +162,14 @@ export function describeUpdates(name: ServerName): void {
     )
     expect(await scene.serial()).toBe(before)
   })
+
+  if (name === 'PowerDNS') {
+    test('a record that the server computes is left alone', async () => {
+      expect(await scene.values('lua')).toEqual([OLD])
+      const result = await scene.flip({ records: `lua A ${OLD} -> ${NEW}` })
+      expectFailure(result, /lua\.example\.test A is made up by the server from something else/)
+    })
+  }
 
   test('a name that the key may not change', async () => {
     const before = await scene.serial()

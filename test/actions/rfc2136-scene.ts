@@ -1,7 +1,6 @@
 // The three servers that take dynamic updates, each with the same zone.
 import { startKnot } from '../bed/knot.ts'
 import { startNamed } from '../bed/named.ts'
-import { ensureServers } from '../bed/packages.ts'
 import { type RecordSet, startPowerDns } from '../bed/powerdns.ts'
 import {
   makeTsigKey,
@@ -53,7 +52,6 @@ export interface UpdateScene {
 
 /** The key may change the names above, and no other. */
 export async function startUpdateScene(name: ServerName): Promise<UpdateScene> {
-  await ensureServers(['named', 'knotd', 'knotc', 'nsupdate'])
   const key = makeTsigKey()
   const admin = makeTsigKey('admin')
   const updates: UpdatePolicy[] = [{ key, names: NAMES, types: ['A', 'AAAA', 'CNAME'] }, { key: admin }]
@@ -98,7 +96,8 @@ async function startServer(name: ServerName, updates: UpdatePolicy[]): Promise<Z
     case 'Knot':
       return await startKnot({ zones, updates })
     case 'PowerDNS': {
-      const { address, port, pid, log, stop } = await startPowerDns({ zones, updates })
+      const more = [...SETS, { name: 'lua', type: 'LUA', ttl: 5, values: [`A "'${OLD}'"`] }]
+      const { address, port, pid, log, stop } = await startPowerDns({ zones: { [ZONE]: more }, updates })
       return { ...questions(address, port), address, port, endpoint: `${address}:${port}`, pid, log, stop }
     }
   }

@@ -6,15 +6,19 @@ import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { type App, startApp } from './app.ts'
 import { type Consul, startConsul, startConsulCluster } from './consul.ts'
+import { startKnot } from './knot.ts'
 import { startLoad } from './load.ts'
+import { startNamed } from './named.ts'
 import { startNginx } from './nginx.ts'
 import { findProgram } from './packages.ts'
-import { freePorts } from './ports.ts'
+import { freePort, freePorts } from './ports.ts'
 import { startPowerDns } from './powerdns.ts'
 import { until } from './process.ts'
 import { makeClientKey, type Sshd, startSshd } from './sshd.ts'
+import { startUnbound } from './unbound.ts'
 import { startUpsync, type Upsync } from './upsync.ts'
 import { peersOf } from './upsync-format.ts'
+import { makeTsigKey, replaceByUpdate } from './zone.ts'
 
 const run = promisify(execFile)
 
@@ -185,6 +189,65 @@ test('PowerDNS answers queries and takes changes through its API', async () => {
   expect(await dns.query('www.example.test')).toEqual([{ address: '127.0.0.3', ttl: 5 }])
   expect(await dns.recordSet('example.test', 'www', 'A')).toEqual({ ttl: 5, values: ['127.0.0.3'] })
   expect(await dns.serial('example.test')).toBeGreaterThan(serial)
+})
+
+test('BIND takes updates by its key alone, and a frozen secondary keeps what it had', async () => {
+  const zone = 'example.test'
+  const www = (value: string) => ({ name: 'www', type: 'A', ttl: 5, values: [value] })
+  const key = makeTsigKey()
+  const notify = [{ address: '127.0.0.5', port: await freePort('127.0.0.5') }]
+  const primary = await startNamed({ zones: { [zone]: [www('127.0.0.2')] }, updates: [{ key }], notify })
+  onTestFinished(() => primary.stop())
+  const secondary = await startKnot({ secondaryOf: { [zone]: primary }, ...notify[0] })
+  onTestFinished(() => secondary.stop())
+  const stranger = { ...key, secret: makeTsigKey().secret }
+  await expect(replaceByUpdate(primary, stranger, zone, www('127.0.0.6'))).rejects.toThrow(/BADSIG/)
+  const at = async () => (await secondary.values(zone, 'www', 'A')).join()
+  await replaceByUpdate(primary, key, zone, www('127.0.0.3'))
+  await until('the secondary was told', async () => (await at()) === '127.0.0.3')
+  await secondary.freeze(zone)
+  await replaceByUpdate(primary, key, zone, www('127.0.0.4'))
+  await until('the primary has it', async () => (await primary.serial(zone)) === 3)
+  expect(await at()).toBe('127.0.0.3')
+  await secondary.thaw(zone)
+  await until('the secondary has caught up', async () => (await at()) === '127.0.0.4')
+})
+
+test('Unbound keeps an answer for its TTL, then asks anew', async () => {
+  const set = (ttl: number, value: string) => ({ name: 'www', type: 'A', ttl, values: [value] })
+  const dns = await startPowerDns({ zones: { 'example.test': [set(3, '127.0.0.2')] } })
+  onTestFinished(() => dns.stop())
+  const resolver = await startUnbound({ zones: { 'example.test': [dns] } })
+  onTestFinished(() => resolver.stop())
+  expect(await resolver.query('www.example.test')).toEqual([{ address: '127.0.0.2', ttl: 3 }])
+  await dns.replace('example.test', set(600, '127.0.0.3'))
+  const seen: string[] = []
+  await until('it has the new address', async () => {
+    const [answer] = await resolver.query('www.example.test')
+    seen.push(answer?.address ?? '')
+    return answer?.address === '127.0.0.3'
+  })
+  expect(seen[0]).toBe('127.0.0.2')
+  await dns.replace('example.test', set(600, '127.0.0.4'))
+  expect((await resolver.query('www.example.test'))[0]?.address).toBe('127.0.0.3')
+})
+
+test('two Unbounds on one port answer by turns', async () => {
+  const servers = await Promise.all(
+    ['127.0.0.2', '127.0.0.3'].map((value) =>
+      startPowerDns({ zones: { 'example.test': [{ name: 'www', type: 'A', values: [value] }] } }),
+    ),
+  )
+  onTestFinished(() => Promise.all(servers.map((dns) => dns.stop())).then(() => {}))
+  const first = await startUnbound({ zones: { 'example.test': [servers[0]!] } })
+  onTestFinished(() => first.stop())
+  const second = await startUnbound({ zones: { 'example.test': [servers[1]!] }, port: first.port })
+  onTestFinished(() => second.stop())
+  const seen = new Set<string>()
+  await until('both have answered', async () => {
+    for (const { address } of await first.query('www.example.test')) seen.add(address)
+    return seen.size === 2
+  })
 })
 
 test('load follows a name from one address to another when its TTL has passed', async () => {

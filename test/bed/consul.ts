@@ -27,6 +27,8 @@ export interface ConsulClient {
 }
 
 export interface Consul extends ConsulClient {
+  /** `https://127.0.0.1:8501`; undefined without `tls`. */
+  tlsUrl: string | undefined
   /** The management token; undefined without `acl`. */
   token: string | undefined
   /** A token with these rules, such as `key_prefix "upstreams/" { policy = "write" }`. */
@@ -46,18 +48,29 @@ export interface ConsulCluster {
 
 interface Ports {
   http: number
+  https?: number
   server: number
   lan: number
   wan: number
 }
 
-/** Starts one server with an empty store. With `acl` everything is denied but to tokens;
- * `port` is the HTTP port (default: a free one), as for a Consul that comes back empty. */
-export async function startConsul(options: { acl?: boolean; port?: number } = {}): Promise<Consul> {
+/** Starts one server with an empty store. With `acl` everything is denied but to tokens; with `tls` (PEM texts) it
+ * speaks TLS on a port of its own, too; `port` is the HTTP port (default: a free one), as for a Consul that comes
+ * back empty. */
+export async function startConsul(
+  options: { acl?: boolean; port?: number; tls?: { key: string; certificate: string } } = {},
+): Promise<Consul> {
   return await onFreePorts(async () => {
     const token = options.acl ? randomUUID() : undefined
     const ports = await choosePorts()
-    return await startAgent({ ...ports, http: options.port ?? ports.http }, ['-dev', '-node', 'test'], token)
+    const [https = 0] = options.tls ? await freePorts(1) : []
+    const http = options.port ?? ports.http
+    return await startAgent(
+      { ...ports, http, ...(options.tls ? { https } : {}) },
+      ['-dev', '-node', 'test'],
+      token,
+      options.tls,
+    )
   })
 }
 
@@ -108,8 +121,17 @@ async function choosePorts(): Promise<Ports> {
   return { http, server, lan, wan }
 }
 
-async function startAgent(ports: Ports, args: string[], token?: string): Promise<Consul> {
+async function startAgent(
+  ports: Ports,
+  args: string[],
+  token?: string,
+  tls?: { key: string; certificate: string },
+): Promise<Consul> {
   const folder = serverFolder('consul')
+  if (tls) {
+    writeFileSync(join(folder, 'key.pem'), tls.key, { mode: 0o600 })
+    writeFileSync(join(folder, 'certificate.pem'), tls.certificate)
+  }
   mkdirSync(join(folder, 'data'))
   const settings = {
     disable_update_check: true,
@@ -118,12 +140,14 @@ async function startAgent(ports: Ports, args: string[], token?: string): Promise
     performance: { raft_multiplier: 1 },
     ports: {
       http: ports.http,
+      ...(ports.https === undefined ? {} : { https: ports.https }),
       server: ports.server,
       serf_lan: ports.lan,
       serf_wan: ports.wan,
       dns: -1,
       grpc: -1,
     },
+    ...(tls ? { key_file: join(folder, 'key.pem'), cert_file: join(folder, 'certificate.pem') } : {}),
     ...(token ? { acl: { enabled: true, default_policy: 'deny', tokens: { master: token } } } : {}),
   }
   writeFileSync(join(folder, 'settings.json'), JSON.stringify(settings), { mode: 0o600 })
@@ -163,7 +187,8 @@ async function startAgent(ports: Ports, args: string[], token?: string): Promise
     )
     return (JSON.parse(made) as { SecretID: string }).SecretID
   }
-  return { ...client, token, tokenFor, pid: running.pid, log: running.log, stop: running.stop }
+  const tlsUrl = ports.https === undefined ? undefined : `https://127.0.0.1:${ports.https}`
+  return { ...client, tlsUrl, token, tokenFor, pid: running.pid, log: running.log, stop: running.stop }
 }
 
 function removeEmpty(folder: string): void {

@@ -1,9 +1,11 @@
 // The load generator itself, a process of its own: takes its options from the first message, sends at a fixed
 // rate whatever the answers do, and answers `report` messages. It ends with its parent.
 import { Resolver } from 'node:dns/promises'
-import { Agent, request } from 'node:http'
+import { Agent, request as requestHttp } from 'node:http'
+import { request as requestHttps, Agent as TlsAgent } from 'node:https'
 import type { LookupFunction } from 'node:net'
 import process from 'node:process'
+import { createSecureContext } from 'node:tls'
 import type { LoadOptions, LoadReport } from './load.ts'
 
 const bucketMs = 100
@@ -17,8 +19,11 @@ function generate(options: LoadOptions): void {
   const urls = [options.url].flat().map((url) => new URL(url))
   const most = options.count ?? Number.POSITIVE_INFINITY
   const longest = options.durationMs ?? 120_000
-  const agent = keepAlive ? new Agent({ keepAlive: true, maxSockets: 256 }) : false
   const lookup = lookupOf(options)
+  // TLS sessions are resumed, as browsers do; a handshake of its own for each would be a load on the generator above all.
+  const secureContext = createSecureContext({ ca: options.ca })
+  const secureAgent = new TlsAgent({ keepAlive, maxSockets: keepAlive ? 256 : Infinity, secureContext })
+  const agent = keepAlive ? new Agent({ keepAlive: true, maxSockets: 256 }) : false
   const body = method === 'POST' ? 'x=1' : undefined
   const began = performance.now()
   const report: LoadReport = {
@@ -65,11 +70,13 @@ function generate(options: LoadOptions): void {
       report.byReason[reason] = (report.byReason[reason] ?? 0) + 1
       if (report.failures.length < failuresKept) report.failures.push({ at: Math.round(at), reason, node })
     }
+    const isSecure = url.protocol === 'https:'
+    const request = isSecure ? requestHttps : requestHttp
     const sent = request(
       url,
       {
         method,
-        agent,
+        agent: isSecure ? secureAgent : agent,
         ...(lookup ? { lookup } : {}),
         headers: {
           ...options.headers,
@@ -127,19 +134,28 @@ function generate(options: LoadOptions): void {
     end()
     const finish = (): void => {
       if (report.inFlight > 0) return void setTimeout(finish, 10)
-      process.send!({ kind: 'final', report: current() }, () => process.exit(0))
+      process.send!({ kind: 'final', report: current() })
     }
     finish()
   })
 }
 
-/** Names resolved at a name server of the bed (`ip:port`), kept for their TTL as a resolver would; or fixed. */
+/** Names resolved at a name server of the bed (`ip:port`), kept for their TTL as a resolver would; at a resolver, each time; or fixed. */
 function lookupOf(options: LoadOptions): LookupFunction | undefined {
   const { address, nameServer } = options
   if (address) return (_host, _options, done) => answerLookup(_options, done, address)
-  if (!nameServer) return undefined
-  const resolver = new Resolver()
-  resolver.setServers([nameServer])
+  const asked = nameServer ?? options.resolver
+  if (!asked) return undefined
+  // A datagram that a busy machine has lost is sent again soon, as by any stub resolver.
+  const resolver = new Resolver({ timeout: 500, tries: 6 })
+  resolver.setServers([asked])
+  if (!nameServer)
+    return (host, lookupOptions, done) => {
+      resolver.resolve4(host).then(
+        ([first]) => answerLookup(lookupOptions, done, first!),
+        (error: NodeJS.ErrnoException) => done(error, '', 4),
+      )
+    }
   const known = new Map<string, { until: number; found: Promise<string> }>()
   return (host, lookupOptions, done) => {
     let entry = known.get(host)

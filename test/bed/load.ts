@@ -24,6 +24,10 @@ export interface LoadOptions {
   address?: string
   /** Resolve the URL's host at this name server (`ip:port`), keeping answers for their TTL. */
   nameServer?: string
+  /** Ask this resolver (`ip:port`) for the URL's host before each request, and keep nothing: TTLs are its business. */
+  resolver?: string
+  /** Certificates (PEM) that are trusted for https. */
+  ca?: string
   /** The response header that names the node; default `x-node`. */
   nodeHeader?: string
 }
@@ -85,7 +89,8 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   child.send(options)
   const report = (): Promise<LoadReport> => ask('report', 'report')
   const stop = (): Promise<LoadReport> => {
-    final ??= ask('stop', 'final')
+    // It ends when it is let go: an end of its own might be seen before its report.
+    final ??= ask('stop', 'final').finally(() => child.disconnect())
     return final
   }
   await until('the load generator has its first answers', async () => {

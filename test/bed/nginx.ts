@@ -11,7 +11,7 @@ import {
 import { request } from 'node:http'
 import { join } from 'node:path'
 import process from 'node:process'
-import { findProgram } from './packages.ts'
+import { fileOf, findProgram } from './packages.ts'
 import { freePort } from './ports.ts'
 import { childrenOf, onFreePorts, serverFolder, startProcess, until } from './process.ts'
 
@@ -22,6 +22,8 @@ export interface NginxOptions {
   /** Default: a free one. */
   port?: number
   workers?: number
+  /** Modules to load, such as `ngx_http_lua_module`. */
+  modules?: string[]
 }
 
 export interface Nginx {
@@ -51,10 +53,17 @@ async function start(options: NginxOptions): Promise<Nginx> {
   const folder = serverFolder('nginx')
   mkdirSync(join(folder, 'tmp'))
   const file = join(folder, 'nginx.conf')
+  const found = findProgram('nginx')
+  const modules = (options.modules ?? []).map(
+    (name) => `load_module ${fileOf(found, `usr/lib/nginx/modules/${name}.so`)};\n`,
+  )
   let generation = 0
   let body = options.http(port, folder)
   const write = (): void => {
-    writeFileSync(`${file}.new`, configuration(folder, ++generation, options.workers ?? 1, body))
+    writeFileSync(
+      `${file}.new`,
+      modules.join('') + configuration(folder, ++generation, options.workers ?? 1, body),
+    )
     renameSync(`${file}.new`, file)
   }
   write()
@@ -63,7 +72,7 @@ async function start(options: NginxOptions): Promise<Nginx> {
   const running = await startProcess({
     name: 'nginx',
     folder,
-    command: [findProgram('nginx').path, '-p', `${folder}/`, '-c', file, '-e', 'stderr'],
+    command: [found.path, '-p', `${folder}/`, '-c', file, '-e', 'stderr'],
     ready: serves,
   })
   let reloading: Promise<void> = Promise.resolve()

@@ -25,7 +25,11 @@ const programs = {
   'sftp-server': { packages: ['openssh-sftp-server'], folders: ['usr/lib/openssh', 'usr/lib/ssh'] },
   ssh: { packages: ['openssh-client'] },
   'ssh-keygen': { packages: ['openssh-client'] },
-  nginx: { packages: ['nginx'] },
+  // With Lua, by which the stand-in for nginx-upsync follows Consul without reloads.
+  nginx: {
+    packages: ['libnginx-mod-http-lua', 'nginx'],
+    needs: ['usr/lib/nginx/modules/ngx_http_lua_module.so', 'usr/share/lua/5.1/resty/core.lua'],
+  },
   consul: { packages: ['consul'] },
   pdns_server: {
     packages: ['pdns-server', 'pdns-backend-sqlite3'],
@@ -54,6 +58,11 @@ const defaultPrograms: ProgramName[] = [
   'nginx',
   'consul',
   'pdns_server',
+  'named',
+  'nsupdate',
+  'knotd',
+  'knotc',
+  'unbound',
   'git',
   'make',
   'rsync',

@@ -88,6 +88,7 @@ async function start(options: PowerDnsOptions): Promise<PowerDns> {
     'query-cache-ttl': 0,
     'negquery-cache-ttl': 0,
     'domain-metadata-cache-ttl': 0,
+    'enable-lua-records': 'yes',
     ...(options.updates ? updateSettings(folder, Object.keys(options.zones), options.updates) : {}),
     'default-soa-content': 'ns1.@ hostmaster.@ 1 10800 3600 604800 3600',
   }

@@ -1,8 +1,13 @@
 // Stands in for nginx with nginx-upsync-module, which no package brings: two nginx masters share one port
 // (`reuseport`) as its two workers. Each follows Consul's keys by itself, as the module's workers do, so the
-// kernel decides which of two differing states answers a connection.
+// kernel decides which of two differing states answers a connection. As in the module a change needs no reload,
+// and kept-alive clients keep their connections: Lua chooses the node for each request. Unlike the module it
+// never takes a node out by itself (`max_fails`), so whatever fails is seen.
+import { request } from 'node:http'
+import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { startNginx } from './nginx.ts'
+import { fileOf, findProgram } from './packages.ts'
 import { freePort } from './ports.ts'
 import { onFreePorts } from './process.ts'
 import { type Peer, peersOf, statusText, unknownUpstream } from './upsync-format.ts'
@@ -15,8 +20,8 @@ export interface UpsyncOptions {
   app: string
   host?: string
   port?: number
-  /** Pause after each answer of Consul, in milliseconds, for each worker: a range. Default 500-1,300: with the
-   * reload the bound is that of the module, its interval + 1 s. */
+  /** Pause after each answer of Consul, in milliseconds, for each worker: a range. Default 500-1,400:
+   * with the time to take it over the bound is that of the module, its interval + 1 s. */
   delays?: [min: number, max: number][]
   /** Idle connections kept to each node; default 0: one connection per request. */
   keepalive?: number
@@ -44,7 +49,7 @@ export interface Upsync {
   stop(): Promise<void>
 }
 
-const defaultDelay: [number, number] = [500, 1300]
+const defaultDelay: [number, number] = [500, 1400]
 
 export async function startUpsync(options: UpsyncOptions): Promise<Upsync> {
   if (!/^[A-Za-z0-9_-]+$/.test(options.app)) throw new Error(`not an upstream name: ${options.app}`)
@@ -109,7 +114,11 @@ async function startWorker(
   }
 
   let peers = (await read()) ?? []
-  const nginx = await startNginx({ host, port, http: () => configuration(options, host, port, peers) })
+  const nginx = await startNginx({
+    ...{ host, port, modules: ['ndk_http_module', 'ngx_http_lua_module'] },
+    http: (_, folder) => configuration(options, host, port, folder),
+  })
+  await serve(nginx.folder, options.app, peers)
   let thawed = Promise.resolve()
   let frozen = false
   let release = (): void => {}
@@ -123,7 +132,7 @@ async function startWorker(
       await thawed
       if (end.signal.aborted) return
       if (found && statusText(options.app, found) !== statusText(options.app, peers)) {
-        await nginx.reload(configuration(options, host, port, found))
+        await serve(nginx.folder, options.app, found)
         peers = found
       }
       await wait(min + Math.random() * (max - min), undefined, { signal: end.signal }).catch(() => {})
@@ -155,30 +164,70 @@ async function startWorker(
   }
 }
 
-function configuration(options: UpsyncOptions, host: string, port: number, peers: Peer[]): string {
-  const { app, keepalive = 0 } = options
-  const servers = peers.map(
-    ({ address, weight, maxFails, failTimeout, down }) =>
-      `    server ${address} weight=${weight} max_fails=${maxFails} fail_timeout=${failTimeout}s${down ? ' down' : ''};`,
+/** Where a worker is told by which peers to serve. */
+const poolSocket = 'pool.sock'
+
+/** Tells a worker its peers; they count from the next request on. */
+async function serve(folder: string, app: string, peers: Peer[]): Promise<void> {
+  const turns = peers.flatMap(({ address, weight, down }) =>
+    down ? [] : Array.from({ length: Math.max(1, weight) }, () => address),
   )
-  // nginx refuses an empty upstream; the module has a placeholder in its place too.
-  if (servers.length === 0) servers.push('    server 127.0.0.1:1 down;')
-  const status = statusText(app, peers)
+  await new Promise<void>((resolve, reject) => {
+    const sent = request({ socketPath: join(folder, poolSocket), method: 'POST', agent: false }, (answer) => {
+      answer.resume().on('end', () => resolve())
+      if (answer.statusCode !== 200) reject(new Error(`the peers were answered by ${answer.statusCode}`))
+    })
+    sent.on('error', reject)
+    sent.end(`${turns.join(' ')}\n${statusText(app, peers)}`)
+  })
+}
+
+function configuration(options: UpsyncOptions, host: string, port: number, folder: string): string {
+  const { app, keepalive = 0 } = options
+  const core = fileOf(findProgram('nginx'), 'usr/share/lua/5.1/resty/core.lua')
   return `
-  map $args $upstream_list {
-    default "${unknownUpstream}";
-    "" "${status}\n";
-    "${app}" "${status}";
+  lua_package_path "${core.replace('resty/core.lua', '?.lua')};;";
+  init_by_lua_block { package.loaded.pool = { turns = {}, turn = 0, page = "" } }
+  server {
+    listen unix:${folder}/${poolSocket};
+    location / {
+      client_body_buffer_size 4m;
+      client_max_body_size 4m;
+      content_by_lua_block {
+        ngx.req.read_body()
+        local line, page = ngx.req.get_body_data():match("^([^\\n]*)\\n(.*)$")
+        local turns = {}
+        for ip, port in line:gmatch("([%d.]+):(%d+)") do turns[#turns + 1] = { ip, tonumber(port) } end
+        local pool = package.loaded.pool
+        pool.turns, pool.page = turns, page
+        ngx.say("ok")
+      }
+    }
   }
   upstream ${app} {
-${servers.join('\n')}
+    server 127.0.0.1:1;
+    balancer_by_lua_block {
+      local pool = package.loaded.pool
+      if #pool.turns == 0 then return ngx.exit(502) end
+      pool.turn = pool.turn % #pool.turns + 1
+      local peer = pool.turns[pool.turn]
+      assert(require("ngx.balancer").set_current_peer(peer[1], peer[2]))
+    }
 ${keepalive > 0 ? `    keepalive ${keepalive};` : ''}
   }
   server {
     listen ${host}:${port} reuseport backlog=1024;
+    # A client that stalls must not send on a connection that has just been closed as idle (after 75 s).
+    keepalive_timeout 2h;
     location = /upstream_list {
       default_type text/plain;
-      return 200 "$upstream_list";
+      content_by_lua_block {
+        local name, page = ngx.var.args, package.loaded.pool.page
+        if not name or name == "" then page = page .. "\\n"
+        elseif name ~= "${app}" then page = "${unknownUpstream}" end
+        ngx.header.content_length = #page
+        ngx.print(page)
+      }
     }
     location / {
       proxy_pass http://${app};

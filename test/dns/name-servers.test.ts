@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { askNameServers, proveAtNameServers, zoneNameServers } from '../../src/dns/name-servers.ts'
+import { askNameServers, PROOF, proveAtNameServers, zoneNameServers } from '../../src/dns/name-servers.ts'
 import { powerDns } from '../../src/dns/providers/powerdns.ts'
 import { askServer, DnsQueryError, parseEndpoint } from '../../src/dns/query.ts'
 import { type PowerDns, startPowerDns } from '../bed/powerdns.ts'
 import { recordingContext } from '../ssh/recording-context.ts'
+import { startScriptedServer } from './scripted-server.ts'
 
 const many = Array.from({ length: 120 }, (_, index) => `192.0.2.${index + 1}`)
 let first: PowerDns
@@ -136,6 +137,51 @@ describe('all name servers', () => {
     expect(context.lines.join('\n')).toMatch(
       /ns2: .* has www\.example\.test A 192\.0\.2\.1, not 192\.0\.2\.2/,
     )
+  })
+
+  test.each([
+    1_000, 2_500, 5_000, 20_000,
+  ])('a change that takes %i ms is proven before half of that has passed again', async (changesAfter) => {
+    const before = { ...www, values: ['192.0.2.3'] }
+    const next = { ...www, values: ['192.0.2.4'] }
+    const write = (dns: PowerDns, { values }: typeof www) =>
+      dns.replace('example.test', { name: 'www', type: 'A', ttl: 60, values })
+    await write(first, next)
+    await write(second, before)
+    let now = 0
+    let changed = false
+    const sleep = async (ms: number) => {
+      if (!changed && now + ms >= changesAfter) {
+        changed = true
+        await write(second, next)
+      }
+      now += ms
+    }
+    const clock = { now: () => now, monotonic: () => now, sleep }
+    const context = { ...recordingContext(), clock }
+    const { at } = await proveAtNameServers([server(first), server(second, 'ns2')], [next], PROOF, context)
+    expect(at).toBeGreaterThanOrEqual(changesAfter)
+    expect(at).toBeLessThanOrEqual(changesAfter * 1.1 + 50)
+    expect(now).toBeLessThanOrEqual(changesAfter * 1.5)
+    expect(now - at).toBeGreaterThanOrEqual(changesAfter / 10)
+  })
+
+  test('a name server that answers old and new by turns is not believed before it keeps to the new', async () => {
+    const [old, fresh] = ['192.0.2.1', '192.0.2.2']
+    const script = [old, fresh, old, fresh, fresh, fresh, fresh, old, fresh]
+    const turns = await startScriptedServer(script)
+    try {
+      const servers = [{ name: 'ns1', addresses: [turns] }]
+      const proof = await proveAtNameServers(
+        servers,
+        [{ ...www, values: [fresh] }],
+        PROOF,
+        recordingContext(),
+      )
+      expect(proof.rounds).toBe(script.length - 1 + PROOF.rounds)
+    } finally {
+      turns.stop()
+    }
   })
 
   test('one that never agrees ends the wait with an error that names it', async () => {

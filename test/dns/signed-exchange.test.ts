@@ -7,7 +7,6 @@ import { checkAnswer, signMessage, TSIG_ALGORITHMS, type TsigKey } from '../../s
 import { encodeUpdate, lastRecord, setExists } from '../../src/dns/wire.ts'
 import { startKnot } from '../bed/knot.ts'
 import { startNamed } from '../bed/named.ts'
-import { ensureServers } from '../bed/packages.ts'
 import { startPowerDns } from '../bed/powerdns.ts'
 import { makeTsigKey } from '../bed/zone.ts'
 import { recordingContext } from '../ssh/recording-context.ts'
@@ -27,7 +26,6 @@ const options = { zones: { [ZONE]: [] }, updates: keys.map((key) => ({ key })) }
 const starts = { BIND: startNamed, Knot: startKnot, PowerDNS: startPowerDns }
 const servers = new Map<string, { address: string; port: number; stop(): Promise<void> }>()
 beforeAll(async () => {
-  await ensureServers(['named', 'knotd', 'knotc', 'nsupdate'])
   for (const [name, start] of Object.entries(starts)) servers.set(name, await start(options))
 })
 afterAll(async () => {

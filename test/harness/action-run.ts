@@ -44,6 +44,7 @@ export class ActionRun {
   #summary = ''
   #cancelled = false
   #lost = false
+  #lostAfterStep = false
   #current: { process: StepProcess; cancellable: () => boolean } | undefined
 
   constructor(options: ActionOptions) {
@@ -101,6 +102,12 @@ export class ActionRun {
     return this.result
   }
 
+  /** Cancels the job on a runner that dies before it comes to a further step. */
+  cancelThenLost(): Promise<ActionResult> {
+    this.#lostAfterStep = true
+    return this.cancel()
+  }
+
   /** Kills the job's processes by pid, once; returns the command lines of those that were there. */
   #killProcesses(): string[] {
     this.#current?.process.killTree()
@@ -142,6 +149,7 @@ export class ActionRun {
       this.#readInputs(given)
       for (const [index, step] of this.#file.runs.steps.entries()) {
         const result = await this.#step(step, step.id ?? `__run${index === 0 ? '' : `_${index + 1}`}`)
+        this.#lost ||= this.#lostAfterStep
         if (this.#lost) break
         this.#steps.push(result)
       }

@@ -9,9 +9,22 @@ const ANSWERED = `0      0      127.0.0.1:18765 127.0.0.1:38840
 \t bbr wscale:10,10 rto:204 bytes_sent:123 bytes_acked:123 bytes_received:69 segs_out:5 segs_in:7 lastsnd:1604 lastrcv:4608 lastack:1604 pacing_rate 468230400000bps minrtt:0.016
 `
 
+// Kept-alive connections on which a request of 8 s came in the same tick as the answer before it went out, and ones
+// that were answered in the tick of the request: acknowledged in the same tick, and 44 ms later.
+const TIES = `0      0      127.0.0.1:24011 127.0.0.1:52874
+\t bbr wscale:10,10 rto:204 bytes_sent:1736 bytes_acked:1736 bytes_received:255 segs_out:10 segs_in:13 data_segs_out:8 data_segs_in:9 lastsnd:1280 lastrcv:1280 lastack:1280 minrtt:0.01
+0      0      127.0.0.1:24011 127.0.0.1:52890
+\t bbr wscale:10,10 rto:204 bytes_sent:1085 bytes_acked:1085 bytes_received:174 segs_out:7 segs_in:10 data_segs_out:5 data_segs_in:6 lastsnd:1348 lastrcv:1348 lastack:1348 minrtt:0.01
+0      0      127.0.0.1:24011 127.0.0.1:52902
+\t bbr wscale:10,10 rto:204 bytes_sent:1519 bytes_acked:1519 bytes_received:189 segs_out:8 segs_in:16 data_segs_out:7 data_segs_in:7 lastsnd:1780 lastrcv:1780 lastack:1780 minrtt:0.01
+0      0      127.0.0.1:24011 127.0.0.1:52918
+\t bbr wscale:10,10 rto:204 bytes_sent:2170 bytes_acked:2170 bytes_received:270 segs_out:12 segs_in:18 data_segs_out:10 data_segs_in:10 lastsnd:2424 lastrcv:2424 lastack:2380 minrtt:0.01
+`
+
 const socket = (fields: Partial<Parameters<typeof isBusy>[0]>) => ({
   peer: '10.0.0.9:4000',
   ...{ bytesSent: 500, bytesReceived: 100, lastSent: 5_000, lastReceived: 5_000 },
+  ...{ lastAcknowledged: 5_000, bareAcknowledgements: 1 },
   ...fields,
 })
 
@@ -23,6 +36,8 @@ test('a connection that has received and sent nothing is at work', () => {
     bytesReceived: 69,
     lastSent: 608,
     lastReceived: 604,
+    lastAcknowledged: 604,
+    bareAcknowledgements: 1,
   })
   expect(isBusy(one!)).toBe(true)
   expect(isIdle(one!)).toBe(false)
@@ -36,6 +51,15 @@ test('one that sent last, more than a second ago, is idle', () => {
 
 test('one that received last is at work, however long ago', () => {
   expect(isBusy(socket({ lastReceived: 8_000, lastSent: 9_000 }))).toBe(true)
+})
+
+test('of a kept-alive connection that sent and received in the same tick, a later acknowledgement or none of its own tells that it has answered', () => {
+  const sockets = parseSocketTable(TIES)
+  expect(sockets.map(isBusy)).toEqual([true, true, false, false])
+  expect(sockets.map(isIdle)).toEqual([false, false, true, true])
+  // Old kernels do not count segments: without a later acknowledgement it may be at work.
+  const old = parseSocketTable(TIES.replaceAll(/ (data_)?segs_(in|out):\d+/g, ''))
+  expect(old.map(isBusy)).toEqual([true, true, true, false])
 })
 
 test('one that sends right now is neither at work on something new nor idle', () => {

@@ -20,12 +20,17 @@ export interface SoakResult {
   control: number[]
 }
 
-const RATES = { GET: 350, POST: 200 }
+/** Each of them GET and POST, on a connection for each request and on kept ones: 560 requests a second. */
+const LOADS = (['GET', 'POST'] as const).flatMap((method) =>
+  [false, true].map((keepAlive) => ({ method, keepAlive, rate: 140 })),
+)
 const SLOW_MS = 8_000
+/** Slow requests at the same time, GET and POST. */
+const SLOW = 6
 
 /**
- * GET and POST on a connection each, connections between nginx and the nodes kept alive, and every fifth rollout a
- * request of 8 s to each node. Throws when a rollout does not succeed.
+ * Connections between nginx and the nodes are kept alive, too; every fifth rollout begins with requests of 8 s to each
+ * node. Throws when a rollout does not succeed.
  */
 export async function soak(
   { rollouts, controls }: { rollouts: number; controls: number },
@@ -34,11 +39,8 @@ export async function soak(
   const bed = await startConsulBed({ nodes: 3, upsync: { keepalive: 16 } })
   const begin = () =>
     Promise.all(
-      (['GET', 'POST'] as const).map((method) =>
-        startLoad({
-          ...{ url: bed.upsync.url, method, rate: RATES[method] },
-          ...{ durationMs: 24 * 3_600_000, timeoutMs: 30_000 },
-        }),
+      LOADS.map((load) =>
+        startLoad({ ...load, url: bed.upsync.url, durationMs: 24 * 3_600_000, timeoutMs: 30_000 }),
       ),
     )
   const end = (loads: Load[]) => Promise.all(loads.map((load) => load.stop()))
@@ -47,34 +49,49 @@ export async function soak(
     const began = performance.now()
     let fewestPerDrain = Number.POSITIVE_INFINITY
     let slowFailed = 0
+    /** Failures of each load that have been shown. */
+    const told: number[] = []
     for (let round = 1; round <= rollouts; round++) {
-      const slow = Array.from({ length: round % 5 === 1 ? 3 : 0 }, () =>
-        fetch(`${bed.upsync.url}/slow?ms=${SLOW_MS}`).then(
+      const slow = Array.from({ length: round % 5 === 1 ? SLOW : 0 }, (_, index) =>
+        fetch(`${bed.upsync.url}/slow?ms=${SLOW_MS}`, { method: index % 2 === 0 ? 'GET' : 'POST' }).then(
           ({ ok }) => ok,
           () => false,
         ),
       )
       const before = performance.now()
+      /** When each node went out and came back. */
+      const drains: { from: number; to: number }[] = []
       const result = await runAction({
         action: 'consul-restart',
         inputs: { ...bed.inputs, release: `r${round}` },
         deadline: 300_000,
+        onLine: (line) => {
+          if (line.endsWith('drained in Consul')) drains.push({ from: Date.now(), to: 0 })
+          const last = drains.at(-1)
+          if (last && line.endsWith('back in Consul')) last.to = Date.now()
+        },
       })
       if (result.conclusion !== 'success') throw new Error(`rollout ${round}:\n${result.log}`)
       const answers = await Promise.all(slow)
       slowFailed += answers.filter((ok) => !ok).length
-      const rate = RATES.GET + RATES.POST
-      const { nodes } = JSON.parse(result.outputs['report'] ?? '{}') as {
-        nodes: { timeline: Record<string, { at: number }> }[]
+      const reports = await Promise.all(loads.map((load) => load.report()))
+      for (const { from, to } of drains) {
+        const during = reports.flatMap(({ startedAt, series }) =>
+          series.filter(({ at }) => startedAt + at >= from && startedAt + at < to),
+        )
+        fewestPerDrain = Math.min(
+          fewestPerDrain,
+          during.reduce((sum, { sent }) => sum + sent, 0),
+        )
       }
-      for (const { timeline } of nodes) {
-        const out = (timeline['undrained']?.at ?? 0) - (timeline['drained']?.at ?? 0)
-        fewestPerDrain = Math.min(fewestPerDrain, Math.floor((out / 1000) * rate))
+      const failed = reports.reduce((sum, one) => sum + one.failed, slowFailed)
+      for (const [index, { startedAt, failures }] of reports.entries()) {
+        for (const { at, reason, node } of failures.slice(told[index])) {
+          const when = drains.map(({ from, to }) => `${startedAt + at - from}..${startedAt + at - to}`)
+          say(`  ${JSON.stringify(LOADS[index])}: ${reason} ${node}, ms since out..in: ${when.join(' ')}`)
+        }
+        told[index] = failures.length
       }
-      const failed = (await Promise.all(loads.map((load) => load.report()))).reduce(
-        (sum, one) => sum + one.failed,
-        0,
-      )
       const seconds = ((performance.now() - before) / 1000).toFixed(1)
       say(`rollout ${round} of ${rollouts}: ${seconds} s, ${failed} requests failed so far`)
     }

@@ -8,7 +8,7 @@ import { NodeWork } from '../../rollout/node-work.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { plainMarkdown, writeSummary } from '../../runner/summary.ts'
-import { settleDrains } from '../consul-settle.ts'
+import { sessionsInState, settleDrains } from '../consul-settle.ts'
 import {
   fleetOf,
   holderName,
@@ -34,9 +34,8 @@ export const consulDrain: Action = {
       if (world.connections?.has(node)) await world.connections.preflight([node])
       if (inputs.dryRun) return showPlan(run, world.nodes.get(node)?.down === true, node)
       const holder = holderName(run.github)
-      const lease = await takeUpstreamLease(world, inputs, holder, context)
+      const lease = await takeUpstreamLease(world, inputs, holder, context, sessionsInState(run))
       try {
-        run.saveState({ session: lease.session })
         const release = defaultRelease(run.github)
         const fleet = fleetOf(world, inputs, { lease, holder }, { release, drainTimeoutMs, minLive })
         await takeOut(run, fleet, lease, node)

@@ -1,5 +1,6 @@
 import { ownKeys, readJournal, readReleases } from '../../consul/journal.ts'
 import { readEntry } from '../../consul/kv.ts'
+import { holderOf } from '../../consul/lease.ts'
 import type { Context } from '../../context.ts'
 import { planRollout } from '../../rollout/plan.ts'
 import type { Run } from '../../runner/action.ts'
@@ -24,8 +25,9 @@ export async function showPlan(
   const journal = await readJournal(client, upstream, context)
   const releases = await readReleases(client, upstream, context)
   const plan = planRollout({ nodes, wanted, journal, releases, release, recovered: [] })
-  const holder = (await readEntry(client, ownKeys(upstream).lock, context))?.session
-  const abandoned = journal.filter(({ held, session }) => !held && session !== holder)
+  const lock = await readEntry(client, ownKeys(upstream).lock, context)
+  const holder = lock?.session === undefined ? undefined : holderOf(lock.value)
+  const abandoned = journal.filter(({ held, holder: who }) => !held && who !== holder)
   const rows = [...nodes.values()].map(({ address, down, owner }) => {
     const skipped = plan.skipped.find((one) => one.address === address)
     const plannedAt = plan.nodes.findIndex(({ name }) => name === address)

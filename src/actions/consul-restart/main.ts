@@ -14,7 +14,7 @@ import { newRollout, type RolloutState } from '../../rollout/state.ts'
 import type { Action } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { runOnRunner } from '../../runner/runner-command.ts'
-import { settleDrains } from '../consul-settle.ts'
+import { sessionsInState, settleDrains } from '../consul-settle.ts'
 import {
   fleetOf,
   holderName,
@@ -53,9 +53,8 @@ export const consulRestart: Action = {
       await requirePages(world, wanted, context)
       const job: Job = { inputs, world, release, holder: holderName(run.github), wanted, context }
       if (inputs.dryRun) return await showPlan(run, job)
-      const lease = await takeUpstreamLease(world, inputs, job.holder, context)
+      const lease = await takeUpstreamLease(world, inputs, job.holder, context, sessionsInState(run))
       try {
-        run.saveState({ session: lease.session })
         await conclude(run, await rollOut(job, lease))
       } finally {
         // A cancelled run leaves the lease to the settle step, which goes on under it.

@@ -40,7 +40,7 @@ export const consulUndrain: Action = {
       const more = { release: defaultRelease(run.github), drainTimeoutMs: 0, minLive: 0 }
       await bringBack(run, fleetOf(world, inputs, { lease, holder }, more), entry)
     } finally {
-      await lease?.release({ ...context, signal: new AbortController().signal }).catch(() => {})
+      await lease?.release(context).catch(() => {})
       await world.close()
     }
   },

@@ -2,8 +2,8 @@ import type { Context } from '../../context.ts'
 import { flip } from '../../dns/flip.ts'
 import { type Outcome, provenBack, revertedSets, takeBack } from '../../dns/go-back.ts'
 import { takeSnapshot } from '../../dns/snapshot.ts'
-import { prepare } from '../../dns/ttl.ts'
-import { describeStanding, standingOf, type Write } from '../../dns/writes.ts'
+import { prepare, ttlRestores } from '../../dns/ttl.ts'
+import { describeStanding, describeWrite, standingOf, type Write } from '../../dns/writes.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { runOnRunner } from '../../runner/runner-command.ts'
@@ -26,6 +26,7 @@ export const dnsFlip: Action = {
     const found = await survey(inputs, context)
     const { plan, servers, zone } = found
     run.output('changed', 0)
+    sayTtls(inputs, found, context)
     if (inputs.dryRun) {
       run.output('report', JSON.stringify(planReport(plan)))
       context.log.info('dry run: nothing was changed')
@@ -54,6 +55,11 @@ export const dnsFlip: Action = {
     }
     const records = await takeBack({ ...inputs, provider, zone }, writes, context)
     for (const record of records) context.log.warn(describeStanding(record))
+    const untouched = inputs.changes.filter(
+      ({ name, type }) => !writes.some(({ after }) => after.name === name && after.type === type),
+    )
+    if (untouched.length > 0)
+      context.log.warn(`not written: ${untouched.map(({ name, type }) => `${name} ${type}`).join(', ')}`)
     const back = revertedSets(records)
     if (back.length === 0) return
     const servers = await nameServers(provider, zone, inputs, context)
@@ -62,10 +68,8 @@ export const dnsFlip: Action = {
 }
 
 async function runFlip(run: Run, inputs: DnsFlipInputs, found: Survey): Promise<Outcome> {
-  const { prepared } = inputs
   const { steps } = found.plan
-  run.output('snapshot', JSON.stringify(takeSnapshot(found.zone.name, steps, prepared)))
-  sayWhatStays(inputs, run.context)
+  run.output('snapshot', JSON.stringify(takeSnapshot(found.zone.name, steps, inputs.prepared)))
   return await flip(
     {
       ...inputs,
@@ -107,9 +111,12 @@ async function runPrepare(run: Run, inputs: DnsFlipInputs, found: Survey): Promi
   return result
 }
 
-function sayWhatStays({ ttl, prepared }: DnsFlipInputs, { log }: Context): void {
-  if (ttl !== undefined && prepared === undefined)
-    log.info(`no TTL is above ${ttl} s: nothing to lower, and nothing to bring back at the end`)
+/** What is to become of the TTLs once the flip is complete. */
+function sayTtls({ phase, ttl, prepared }: DnsFlipInputs, { plan }: Survey, { log }: Context): void {
+  if (phase !== 'flip' || ttl === undefined) return
+  const restores = ttlRestores(plan.steps, prepared)
+  for (const write of restores) log.info(`at the end: ${describeWrite(write)}`)
+  if (restores.length === 0) log.info(`no TTL to lower to ${ttl} s, and none to bring back at the end`)
 }
 
 function namesWritten({ records }: Outcome): number {

@@ -1,6 +1,6 @@
 import type { DeployPlan } from '../../git/deploy.ts'
 import { type Probe, pollHealth } from '../../health/poll.ts'
-import { makeProbe, type ProbeSubject } from '../../health/probe.ts'
+import type { ProbeSubject } from '../../health/probe.ts'
 import { connect } from '../../ssh/connect.ts'
 import type { GitInputs } from './inputs.ts'
 
@@ -9,6 +9,8 @@ export function healthOf({ health, credentials, env }: GitInputs, release: strin
   const { check, from, policy } = health
   if (check === undefined) return undefined
   return async (server, cwd, context) => {
+    // Not before it is needed: an HTTP client takes longer to load than all the rest of the action.
+    const { makeProbe } = await import(/* webpackMode: "eager" */ '../../health/probe.ts')
     const elsewhere = typeof from === 'object' ? await connect(from, credentials, context) : undefined
     try {
       const subject: ProbeSubject = {

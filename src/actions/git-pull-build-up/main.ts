@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { DeployPlan } from '../../git/deploy.ts'
-import { type Candidate, deployFleet, fleetFailure, preflight } from '../../git/fleet.ts'
-import { resolveRef, type Source } from '../../git/repository.ts'
+import { deployFleet, fleetFailure, preflight } from '../../git/fleet.ts'
+import type { Source } from '../../git/repository.ts'
 import { settleFleet } from '../../git/settle.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { writeSummary } from '../../runner/summary.ts'
@@ -24,11 +24,11 @@ interface Noted {
 export const gitPullBuildUp: Action = {
   async main(run) {
     const inputs = run.inputs((read) => readInputs(read, run.github))
-    const { hosts, credentials, path } = inputs
+    const { hosts, credentials, path, ref } = inputs
     const source = sourceOf(inputs, run)
-    const candidates = await preflight(hosts, credentials, path, source, run.context)
+    const { candidates, sha } = await preflight(hosts, credentials, path, ref, source, run.context)
     try {
-      const sha = await resolve(candidates, inputs, source, run)
+      run.context.log.info(`${ref.kind === 'name' ? `${ref.name} is ` : 'commit '}${sha}`)
       run.output('sha', sha)
       if (inputs.dryRun) {
         for (const candidate of candidates) await show(candidate, sha, { path, source }, run)
@@ -67,25 +67,6 @@ async function settleAll(
 ): Promise<void> {
   const outcomes = await settleFleet(hosts, credentials, plan, updated, context)
   if (outcomes.length > 0) await writeSummary(table(outcomes, 'put right after it was cut off'))
-}
-
-/** All hosts get the same commit: the first one asks the repository. */
-async function resolve(
-  candidates: readonly Candidate[],
-  inputs: GitInputs,
-  source: Source,
-  run: Run,
-): Promise<string> {
-  const [first] = candidates
-  if (first === undefined) throw new TypeError('the inputs require a host')
-  const { found, server } = first
-  const cloned = found.checkout === 'repository' && found.origin !== ''
-  const where = cloned
-    ? { path: found.path, remote: 'origin' }
-    : { path: '', remote: source.repository ?? '' }
-  const sha = await resolveRef(server.connection, inputs.ref, source, where, run.context)
-  run.context.log.info(`${inputs.ref.kind === 'name' ? `${inputs.ref.name} is ` : 'commit '}${sha}`)
-  return sha
 }
 
 function sourceOf({ source, transport }: GitInputs, { github, context }: Run): Source {

@@ -145,6 +145,8 @@ function hintFor(status: number, zone: string): string {
       return "this runner's address must be in `webserver-allow-from` of pdns.conf, or the proxy before it must let it in"
     case 404:
       return `\`zone\` must be a zone of this server (\`pdnsutil list-all-zones\`): is it '${zone}', and is \`api-url\` the right server?`
+    case 409:
+      return 'PowerDNS takes the change as in conflict with what is there: look at the zone, then run the job again'
     case 422:
       return 'PowerDNS takes the record for wrong: its text above says why'
     case 429:

@@ -52,7 +52,7 @@ export function refusal({ rcode, tsigError, serverTime }: SignedAnswer, refused:
 function hintFor(rcode: string, { zone, key }: Refused): string {
   switch (rcode) {
     case 'REFUSED':
-      return `the server must let the key '${key.name}' update the zone: update-policy in BIND (and no 'rndc freeze'), an acl in Knot; in PowerDNS dnsupdate=yes, allow-dnsupdate-from and TSIG-ALLOW-DNSUPDATE, and it also refuses a wrong \`tsig-name\`, \`tsig-secret\` or clock without saying so; a secondary refuses updates: \`api-url\` must be the zone's primary`
+      return `the server must let the key '${key.name}' update the zone (update-policy in BIND, acl in Knot, dnsupdate and TSIG-ALLOW-DNSUPDATE in PowerDNS), must not hold it frozen (rndc thaw, knotc zone-thaw), and must be its primary (\`api-url\`); PowerDNS also refuses a wrong key, secret or clock: its log tells which`
     case 'NOTAUTH':
       return `that server is not the primary of ${zone} (\`zone\`, \`api-url\`), or, with PowerDNS, \`tsig-name\`, \`tsig-algorithm\`, \`tsig-secret\` or the clock is wrong: its log says which`
     case 'NOTZONE':

@@ -6,7 +6,7 @@ import { Failure } from '../../failure.ts'
 import { type Provider, RecordChanged, type Zone } from '../provider.ts'
 import { NoAnswer } from '../provider-api.ts'
 import { type Endpoint, formatEndpoint } from '../query.ts'
-import { formatValues, isRecordType, type RecordSet, type RecordType, sameValues } from '../record.ts'
+import { formatValues, isRecordType, isSameSet, type RecordSet, type RecordType } from '../record.ts'
 import { exchangeSigned, type SignedAnswer } from '../signed-exchange.ts'
 import type { TsigKey } from '../tsig.ts'
 import {
@@ -181,7 +181,6 @@ class Rfc2136 implements Provider {
     if (!isWritten(next) || !isWritten(expected)) throw new TypeError(`${next.type} is never written`)
     // A TTL is no part of what an update can ask for.
     const before = await this.#readOne(zone, next, context)
-    if (isSame(before, next)) return
     if (!isSame(before, expected)) throw this.#changed(before, expected)
     const what = `change ${name} ${next.type}`
     let lost: NoAnswer | undefined
@@ -284,9 +283,7 @@ function absentValue({ type, values }: WrittenSet): string {
   return candidates.find((value) => !values.includes(value)) ?? ''
 }
 
-function isSame(a: RecordSet | undefined, b: RecordSet): boolean {
-  return a !== undefined && sameValues(a.values, b.values) && a.ttl === b.ttl
-}
+const isSame = (a: RecordSet | undefined, b: RecordSet) => a !== undefined && isSameSet(a, b)
 
 const describe = (set: RecordSet | undefined) =>
   set === undefined ? 'not there' : `${formatValues(set.values)} (TTL ${set.ttl})`
