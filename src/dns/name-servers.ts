@@ -166,7 +166,7 @@ const REMINDER_MS = 30_000
 /** Five rounds; long enough where a change is told to the secondaries (NOTIFY). */
 export const PROOF: ProofPolicy = { rounds: 5, intervalMs: 1_000, timeoutMs: 120_000 }
 
-const SHORTEST_PAUSE_MS = 50
+const SHORTEST_PAUSE_MS = 25
 
 /**
  * The pause before the next round, in ms. Before all agree it is a tenth of the time waited: no change is seen much

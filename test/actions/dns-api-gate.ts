@@ -8,6 +8,8 @@ export interface ApiCall {
   /** With its query. */
   readonly path: string
   readonly body: string
+  /** When it came, by `performance.now()`. */
+  readonly at: number
 }
 
 export type Match = (call: ApiCall, before: readonly ApiCall[]) => boolean
@@ -47,10 +49,11 @@ export async function startApiGate(apiUrl: string): Promise<ApiGate> {
   let calls: ApiCall[] = []
   let rules: Rule[] = []
   const server = createServer(async (request, response) => {
+    const at = performance.now()
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const body = Buffer.concat(chunks).toString()
-    const call = { method: request.method ?? 'GET', path: request.url ?? '', body }
+    const call = { method: request.method ?? 'GET', path: request.url ?? '', body, at }
     const rule = rules.find(({ match }) => match(call, calls))
     calls.push(call)
     if (rule && --rule.times === 0) rules = rules.filter((one) => one !== rule)
@@ -114,6 +117,12 @@ export const writes =
   (name: string, value: string): Match =>
   ({ method, body }) =>
     method === 'PATCH' && body.includes(`"${name}."`) && body.includes(`"content":"${value}"`)
+
+/** The n-th write to PowerDNS, counted from 1. */
+export const nthWrite =
+  (n: number): Match =>
+  ({ method }, before) =>
+    method === 'PATCH' && before.filter((call) => call.method === 'PATCH').length === n - 1
 
 /** A read of the name, once this has been written. */
 export const readsAfter =

@@ -1,22 +1,22 @@
 // What a flip asks of its provider's API: each call costs time, and clouds count them.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { type ApiGate, startApiGate } from './dns-api-gate.ts'
 import { type DnsScene, startDnsScene, ZONE } from './dns-scene.ts'
-import { type HeldApi, startHeldApi } from './held-api.ts'
 
 let scene: DnsScene
-let api: HeldApi
+let api: ApiGate
 beforeAll(async () => {
   scene = await startDnsScene()
 })
 beforeEach(async () => {
   await scene.reset()
-  api = await startHeldApi(scene)
+  api = await startApiGate(scene.dns.apiUrl)
 })
 afterEach(() => api.stop())
 afterAll(() => scene?.stop())
 
-const calls = () => api.requests.map((line) => line.replace(/ .*\/zones/, ''))
+const calls = () => api.calls.map(({ method, path }) => method + path.replace(/.*\/zones/, ''))
 const zone = `GET/${ZONE}.?rrsets=false`
 const read = (name: string) => `GET/${ZONE}.?rrset_name=${name}.${ZONE}.`
 const write = `PATCH/${ZONE}.`

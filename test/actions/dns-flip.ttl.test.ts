@@ -2,8 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { until } from '../bed/process.ts'
 import type { ActionRun } from '../harness/action-run.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { nthWrite, startApiGate } from './dns-api-gate.ts'
 import { type DnsScene, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
-import { startHeldApi } from './held-api.ts'
 
 let scene: DnsScene
 beforeAll(async () => {
@@ -50,13 +50,14 @@ async function asPrepared(): Promise<string> {
 
 /** Runs with the API before which the n-th write waits, until it is there and `meanwhile` has happened. */
 async function atWrite(held: number, inputs: Record<string, string>, meanwhile: (run: ActionRun) => unknown) {
-  const api = await startHeldApi(scene, held)
+  const api = await startApiGate(scene.dns.apiUrl)
+  const write = api.hold(nthWrite(held), 'before')
   try {
     return await scene.flip(
       { 'api-url': api.url, ...inputs },
       {
         during: async (run) => {
-          await api.arrived
+          await write.reached
           await meanwhile(run)
         },
       },

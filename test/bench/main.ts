@@ -6,6 +6,7 @@ const benchmarks: Readonly<Record<string, () => Promise<unknown>>> = {
   upload: () => import('./upload.ts'),
   git: () => import('./git.ts'),
   rollout: () => import('./rollout.ts'),
+  dns: () => import('./dns.ts'),
 }
 
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
