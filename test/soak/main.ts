@@ -9,7 +9,7 @@ const soaks: Readonly<Record<string, (count: number | undefined) => Promise<bool
     console.log(result)
     return result.failed === 0 && result.control.every((failed) => failed > 0)
   },
-  git: async (count = 20) => (await (await import('./git.ts')).soakGit(count)) === 0,
+  git: async (count = 20) => (await import('./git.ts')).soakGit(count),
 }
 
 const [name, count] = process.argv.slice(2)
