@@ -6,6 +6,11 @@ import type { SiteHost } from '../release/site-host.ts'
 import { type Credentials, connect } from '../ssh/connect.ts'
 import type { HealthInputs } from './health-inputs.ts'
 
+/** Inputs of the health check that need a shell on the server of the site. */
+export function healthNeeds({ check, from }: HealthInputs): string[] {
+  return check?.kind === 'command' && from === 'node' ? ['health-command'] : []
+}
+
 /** The health check of a site after its activation; undefined where none is asked for. */
 export function siteHealthCheck(
   { check, policy, from }: HealthInputs,

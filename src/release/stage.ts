@@ -3,13 +3,13 @@ import { formatDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, toByteString } from '../ssh/remote-shell.ts'
 import { type Comparison, compare } from './comparison.ts'
-import { compareInPlace, type Deletion, placeScripts } from './in-place.ts'
+import { compareInPlace, type Deletion } from './in-place.ts'
 import { contentId, type FileEntry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
 import { formatBytes } from './progress.ts'
 import type { Ending, SiteHost } from './site-host.ts'
 import type { Opened } from './site-state.ts'
 import type { SourceTree } from './source-tree.ts'
-import { filesOf, lists, sentDigest, transfer } from './transfer.ts'
+import { filesOf, sentDigest } from './transfer.ts'
 
 export interface StageOptions {
   readonly release: string
@@ -40,6 +40,8 @@ export interface StageReport {
   readonly bytesOnWire: number
   readonly siteBytes: number
   readonly codec: string
+  /** What was checked of what arrived. */
+  readonly verified: SiteHost['verifies']
   /** Whether the release was there already, with the same content. */
   readonly complete: boolean
   readonly comparedMs: number
@@ -105,18 +107,10 @@ export function checkSameContent(host: string, { state }: Opened, release: strin
   })
 }
 
-interface StagePlan {
-  readonly comparison: Comparison
-  readonly extra: readonly [name: string, content: Buffer][]
-}
-
-function planStage(host: SiteHost, { base }: Opened, options: StageOptions): StagePlan {
+function planStage(host: SiteHost, { base }: Opened, options: StageOptions): Comparison {
   const { site, keepAssets, mtime, deletion, isExcluded } = options
   const there = base?.manifest ?? new Map()
-  if (host.mode === 'atomic') {
-    const comparison = compare(there, site, keepAssets, mtime)
-    return { comparison, extra: lists(comparison) }
-  }
+  if (host.mode === 'atomic') return compare(there, site, keepAssets, mtime)
   if ([...site.keys()].some((path) => path === '.evenkeel' || path.startsWith('.evenkeel/'))) {
     throw new Failure("the source folder has '.evenkeel', which in place is where the action keeps its own", {
       state: 'the site is as it was.',
@@ -124,12 +118,7 @@ function planStage(host: SiteHost, { base }: Opened, options: StageOptions): Sta
     })
   }
   const known = { there, ours: base?.ours ?? new Map() }
-  const comparison = compareInPlace(known, site, deletion, keepAssets, isExcluded, mtime)
-  const scripts = Object.entries(placeScripts(comparison, there)).map(([name, text]): [string, Buffer] => [
-    name,
-    Buffer.from(text, 'latin1'),
-  ])
-  return { comparison, extra: [...lists(comparison), ...scripts] }
+  return compareInPlace(known, site, deletion, keepAssets, isExcluded, mtime)
 }
 
 /** Brings a release to one host, complete and verified, without touching what is served. */
@@ -149,6 +138,7 @@ export async function stageOn(
   const still = {
     host: host.name,
     siteBytes,
+    verified: host.verifies,
     codec: 'none',
     filesSent: 0,
     bytesOnWire: 0,
@@ -160,7 +150,7 @@ export async function stageOn(
     return { ...still, added: 0, changed: 0, removed: 0, unchanged, complete: true, comparedMs: 0 }
   }
 
-  const { comparison, extra } = planStage(host, opened, options)
+  const comparison = planStage(host, opened, options)
   const { added, changed, removed, unchanged } = comparison
   const sent = filesOf(comparison.send)
   const counts = { added, changed, removed, unchanged, complete: false }
@@ -181,22 +171,16 @@ export async function stageOn(
   }
   if (dryRun) return { ...still, ...counts, comparedMs, filesSent: sent.length }
 
-  if (host.mode === 'atomic' && comparison.replace.length > 0)
-    await host.clear(release, comparison.replace, context)
   const sendStart = clock.monotonic()
-  const result = await transfer(
-    host.connection,
-    {
-      send: comparison.send,
-      extra,
-      tree,
-      stage: host.stagePath(release),
-      tools: opened.state.tools,
-      lane: host.lane,
-      mtime: options.mtime,
-    },
-    context,
-  ).catch(async (error: unknown) => {
+  const plan = {
+    release,
+    comparison,
+    there: opened.base?.manifest ?? new Map(),
+    tree,
+    tools: opened.state.tools,
+    mtime: options.mtime,
+  }
+  const result = await host.send(plan, context).catch(async (error: unknown) => {
     // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
     if (error instanceof Failure && /no space left/.test(error.message)) await host.discard(release)
     throw error
@@ -220,7 +204,7 @@ export async function stageOn(
   const verifiedMs = clock.monotonic() - verifyStart
   const sentMs = verifyStart - sendStart
   log.info(
-    `${host.name}: release ${release} is complete and verified: ${formatBytes(result.bytesOnWire)} on the wire (${result.codec}, ${result.lanes} ${result.lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`,
+    `${host.name}: release ${release} is complete and verified${host.verifies === 'sizes' ? ' (by sizes)' : ''}: ${formatBytes(result.bytesOnWire)} on the wire (${result.codec}, ${result.lanes} ${result.lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`,
   )
   return {
     ...still,
@@ -229,7 +213,7 @@ export async function stageOn(
     sentMs,
     verifiedMs,
     codec: result.codec,
-    filesSent: sent.length,
+    filesSent: result.filesSent ?? sent.length,
     bytesOnWire: result.bytesOnWire,
   }
 }

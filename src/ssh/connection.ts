@@ -192,6 +192,14 @@ export class Connection {
     )
   }
 
+  /** A channel to a subsystem, such as `sftp`. A login without a shell may still have it. */
+  openSubsystem(name: string): Promise<ClientChannel> {
+    return this.#open(
+      (done) => this.#client.subsys(name, done),
+      `the server does not offer ${name} to this user`,
+    )
+  }
+
   #open(
     start: (done: (error: Error | undefined, channel: ClientChannel) => void) => void,
     what: string,
