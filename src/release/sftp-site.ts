@@ -44,6 +44,7 @@ const CLOSE_MS = 5_000
 export class SftpSite implements SiteHost {
   readonly connection: Connection
   readonly settings: SiteSettings
+  readonly hasShell = false
   readonly #desk: SftpDesk
   readonly #work: SftpWork
   #look: Look = 'stored'

@@ -43,6 +43,7 @@ export class ShellSite implements SiteHost {
   readonly connection: Connection
   readonly #shell: RemoteShell
   readonly settings: SiteSettings
+  readonly hasShell = true
   readonly verifies = 'contents'
   readonly #log: Context['log']
   #beat: NodeJS.Timeout | undefined

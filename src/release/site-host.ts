@@ -88,6 +88,8 @@ export interface SiteHost {
   readonly mode: SiteMode
   /** Text of the link `current` as last seen. */
   readonly current: ByteString
+  /** False where everything goes through SFTP. */
+  readonly hasShell: boolean
   /** How `publish` checks what has arrived. */
   readonly verifies: 'contents' | 'sizes'
   /**

@@ -9,7 +9,7 @@ import { scanSource } from '../../release/source-tree.ts'
 import { type StageReport, stageOn, withLinked } from '../../release/stage.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
-import { healthNeeds, siteHealthCheck } from '../site-health.ts'
+import { checkVantage, healthNeeds, siteHealthCheck } from '../site-health.ts'
 import { openHosts, settleSite, siteSettings, unixTime } from '../site-settle.ts'
 import { readUploadInputs, type UploadInputs } from './inputs.ts'
 import { reportUpload } from './report.ts'
@@ -32,6 +32,7 @@ export const scpStaticUpload: Action = {
       const tree = await scanning
       const site = withLinked(tree.manifest, inputs.linked)
       const opened = await begin(hosts, inputs, run.context)
+      await checkVantage(hosts, inputs.health)
       const previous = releaseOf(hosts[0]?.current ?? '') ?? ''
       const options = {
         ...inputs,

@@ -6,7 +6,7 @@ import { chooseRelease } from '../../release/rollback.ts'
 import { releaseOf } from '../../release/site-state.ts'
 import type { Action } from '../../runner/action.ts'
 import { plainMarkdown, writeSummary } from '../../runner/summary.ts'
-import { healthNeeds, siteHealthCheck } from '../site-health.ts'
+import { checkVantage, healthNeeds, siteHealthCheck } from '../site-health.ts'
 import { openHosts, settleSite, siteSettings } from '../site-settle.ts'
 import { readRollbackInputs } from './inputs.ts'
 
@@ -26,6 +26,7 @@ export const staticRollback: Action = {
     const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context)
     try {
       const opened = await beginOn(hosts, { lockWaitMs: 0 }, context)
+      await checkVantage(hosts, inputs.health)
       const states = opened.map(({ state }) => state)
       const links = dryRun ? states.map(({ current }) => current) : await repair(hosts, states, context)
       reportMix(hosts, context)
