@@ -6,6 +6,7 @@ import type { FileStatus, Sftp } from '../ssh/sftp.ts'
 import {
   ifThere,
   inParallel,
+  makeFolder,
   makeFolders,
   readFile,
   readPieces,
@@ -99,10 +100,7 @@ export class SftpDesk {
     )
   }
 
-  /**
-   * Takes up what an unfinished upload of a release has brought, under this run's mark, or makes a new place for it.
-   * Resolves with the names of the staging folder's entries that were there.
-   */
+  /** Takes up what an unfinished upload of a release has brought, under this run's mark, or makes a new place for it. */
   async takeStage(release: string): Promise<{ stage: ByteString; isOld: boolean }> {
     const stage = `${this.state}/staging/${release}+${this.mark}`
     const left = (await this.sftp.readdir(`${this.state}/staging`))
@@ -117,6 +115,7 @@ export class SftpDesk {
       return { stage, isOld: false }
     }
     await this.rename(`${this.state}/staging/${newest.name}`, stage)
+    await makeFolder(this.sftp, `${stage}/tree`, 0o700)
     return { stage, isOld: true }
   }
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { Connection } from '../ssh/connection.ts'
-import { type ByteString, toByteString } from '../ssh/remote-shell.ts'
+import { type ByteString, fromByteString, toByteString } from '../ssh/remote-shell.ts'
 import { Sftp, SftpError } from '../ssh/sftp.ts'
 import { ifThere, makeFolder, makeFolders } from '../ssh/sftp-files.ts'
 import { SftpDesk } from './sftp-desk.ts'
@@ -14,6 +14,7 @@ import {
   type Ending,
   hintFor,
   type Look,
+  lockedFailure,
   type PublishValues,
   type SendPlan,
   type SendResult,
@@ -39,6 +40,9 @@ export interface SftpWork {
 
 const RENAME = 'posix-rename@openssh.com'
 const CLOSE_MS = 5_000
+/** As remote-code.ts has it. */
+const SHELL_EXPIRY_S = 120
+const RETRY_MS = 500
 
 /** A site on a server that gives this login SFTP and no commands. The lock is a lease, see sftp-lease.ts. */
 export class SftpSite implements SiteHost {
@@ -126,6 +130,23 @@ export class SftpSite implements SiteHost {
     const { token, holder } = this.settings
     const request = { state, mark, token, holder, own, waitMs: lockWaitMs }
     this.#desk.lease = await SftpLease.take(sftp, request, { ...context, log: this.#desk.log })
+    await this.#waitForShell(lockWaitMs, context)
+  }
+
+  /** A run that has a shell on the same site holds a lock of another kind, with signs of life in `beat`. */
+  async #waitForShell(lockWaitMs: number, { clock, signal }: Context): Promise<void> {
+    const { sftp, state, lease } = this.#desk
+    const giveUp = clock.monotonic() + lockWaitMs
+    for (;;) {
+      const beat = await ifThere(sftp.lstat(`${state}/beat`))
+      const now = (await sftp.lstat(`${lease?.folder}/beat`)).mtime
+      if (beat === undefined || now - beat.mtime > SHELL_EXPIRY_S) return
+      if (clock.monotonic() >= giveUp) {
+        const [, name = ''] = await this.#desk.lines(`${state}/holder`)
+        throw lockedFailure(this.name, fromByteString(name), lockWaitMs)
+      }
+      await clock.sleep(RETRY_MS, signal)
+    }
   }
 
   send(plan: SendPlan, context: Context): Promise<SendResult> {

@@ -264,7 +264,8 @@ export class ShellSite implements SiteHost {
   #startBeat(): void {
     if (this.#beat !== undefined) return
     const file = quote(`${this.settings.target}/${this.#statePath}/beat`)
-    const beat = () => void this.connection.script(`: >${file}`).catch(() => {})
+    // Not made anew: it goes with the lock.
+    const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => {})
     beat()
     this.#beat = setInterval(beat, BEAT_MS)
   }

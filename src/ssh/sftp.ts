@@ -101,6 +101,8 @@ export class Sftp {
         host: connection.name,
         seen: 'the server closed it',
         hint: 'run the job again: it looks at the state of the server first',
+        // No process there gives anything up by itself.
+        unsettled: true,
       })
     return new Promise((resolve, reject) => {
       let session: Sftp | undefined
