@@ -2,7 +2,6 @@ import { type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { expandUrl } from '../health/check.ts'
 import { describeAnswer, pollHealth } from '../health/poll.ts'
-import { makeProbe } from '../health/probe.ts'
 import { onEach } from '../release/deployment.ts'
 import type { SiteHost } from '../release/site-host.ts'
 import { type Credentials, connect } from '../ssh/connect.ts'
@@ -43,6 +42,8 @@ export function siteHealthCheck(
 ): ((host: SiteHost, context: Context) => Promise<void>) | undefined {
   if (check === undefined) return undefined
   return async (host, context) => {
+    // Loaded only where it is needed: the HTTP client in it takes as long to load as all the rest.
+    const { makeProbe } = await import(/* webpackMode: "eager" */ '../health/probe.ts')
     const here = { ...context, log: prefixedLog(context.log, host.name) }
     const other = typeof from === 'string' ? undefined : await connect(from, credentials, context)
     try {

@@ -6,6 +6,7 @@ import { repair, reportMix } from '../release/recovery.ts'
 import type { SiteHost, SiteSettings } from '../release/site-host.ts'
 import type { Run } from '../runner/action.ts'
 import { type Credentials, connect } from '../ssh/connect.ts'
+import { SHELL_COMMAND } from '../ssh/remote-shell.ts'
 import type { Target } from '../ssh/target.ts'
 
 /** What main notes for the settle step. */
@@ -21,15 +22,17 @@ export interface SiteStepInputs extends Pick<SiteSettings, 'target' | 'dryRun' |
 /** How long to wait for what the killed step left running on a server. */
 const LOCK_WAIT_MS = 10_000
 
-/** Connects to all hosts at once. On a failure those that were reached are closed again. */
+/** Connects to all hosts at once, with `lanes` ways for what is sent opened right away. On a failure those that were reached are closed again. */
 export async function openHosts(
   hosts: readonly Target[],
   credentials: Credentials,
   settings: SiteSettings,
   context: Context,
+  lanes = 0,
 ): Promise<SiteHost[]> {
+  const ahead = Array<string>(lanes + 1).fill(SHELL_COMMAND)
   const results = await Promise.allSettled(
-    hosts.map(async (host) => openSite(await connect(host, credentials, context), settings, context)),
+    hosts.map(async (host) => openSite(await connect(host, credentials, context, ahead), settings, context)),
   )
   const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   const failed = results.find((result) => result.status === 'rejected')

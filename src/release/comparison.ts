@@ -1,10 +1,11 @@
 import type { ByteString } from '../ssh/remote-shell.ts'
-import { type Entry, type FileEntry, type Manifest, makeManifest } from './manifest.ts'
+import { type Entry, filesOf, type Manifest, makeManifest } from './manifest.ts'
+import { ManifestBuilder } from './packed-manifest.ts'
 
 /** How a release comes about from what is on the server already. */
 export interface Comparison {
   /** What must travel. */
-  readonly send: readonly Entry[]
+  readonly send: Manifest
   /** What must go before anything is unpacked: another kind of thing takes its place. */
   readonly replace: readonly ByteString[]
   readonly removeFiles: readonly ByteString[]
@@ -32,50 +33,76 @@ export function compare(
   keep: (path: ByteString) => boolean,
   now: number,
 ): Comparison {
-  const send: Entry[] = []
+  const send = new ManifestBuilder()
+  const missing = new ManifestBuilder()
   const replace = new Set<ByteString>()
   let added = 0
   let changed = 0
   let unchanged = 0
-  for (const entry of site.values()) {
-    const before = base.get(entry.path)
+  for (const [before, entry] of sideBySide(base, site)) {
+    if (entry === undefined) {
+      if (before !== undefined) missing.add(before)
+      continue
+    }
     if (before !== undefined && before.type !== entry.type) replace.add(entry.path)
     const isSame = before !== undefined && same(before, entry)
-    if (!isSame) send.push(entry)
+    if (!isSame) send.add(entry)
     if (entry.type === 'folder') continue
     if (isSame) unchanged++
     else if (before === undefined) added++
     else changed++
   }
-
-  const gone = [...base.values()].filter(
-    ({ path }) => !site.has(path) && !ancestors(path).some((above) => replace.has(above)),
-  )
-  const keptFiles = gone.filter(
-    (entry): entry is FileEntry =>
-      entry.type === 'file' && keep(entry.path) && now - (entry.kept ?? now) <= KEEP_SECONDS,
-  )
-  const keptPaths = new Set(keptFiles.flatMap(({ path }) => [path, ...ancestors(path)]))
-  const kept = gone
-    .filter(({ path }) => keptPaths.has(path))
-    .map((entry) => ({ ...entry, kept: entry.kept ?? now }))
-  const removed = gone.filter(({ path }) => !keptPaths.has(path))
-  const removeFiles = removed.filter(({ type }) => type !== 'folder').map(({ path }) => path)
-  const removeFolders = removed
-    .filter(({ type }) => type === 'folder')
-    .map(({ path }) => path)
-    .reverse()
+  const isBelowReplaced = (path: ByteString) =>
+    replace.size > 0 && ancestors(path).some((above) => replace.has(above))
+  const gone = missing.finish()
+  const keptPaths = new Set<ByteString>()
+  for (const entry of filesOf(gone)) {
+    const { path, kept = now } = entry
+    if (now - kept > KEEP_SECONDS || !keep(path) || isBelowReplaced(path)) continue
+    for (const one of [path, ...ancestors(path)]) keptPaths.add(one)
+  }
+  const kept: Entry[] = []
+  const removeFiles: ByteString[] = []
+  const removeFolders: ByteString[] = []
+  for (const entry of gone.values()) {
+    if (isBelowReplaced(entry.path)) continue
+    if (keptPaths.has(entry.path)) kept.push({ ...entry, kept: entry.kept ?? now })
+    else if (entry.type === 'folder') removeFolders.push(entry.path)
+    else removeFiles.push(entry.path)
+  }
   return {
-    send,
+    send: send.finish(),
     replace: [...replace],
     removeFiles,
-    removeFolders,
-    result: makeManifest([...site.values(), ...kept]),
+    removeFolders: removeFolders.reverse(),
+    result: kept.length === 0 ? site : makeManifest(chain(site.values(), kept)),
     added,
     changed,
     removed: removeFiles.length,
     unchanged,
   }
+}
+
+/** Entries of both by path; undefined where one of them has none. */
+function* sideBySide(
+  base: Manifest,
+  site: Manifest,
+): Generator<readonly [before: Entry | undefined, entry: Entry | undefined]> {
+  const before = base.values()[Symbol.iterator]()
+  const after = site.values()[Symbol.iterator]()
+  let a: Entry | undefined = before.next().value
+  let b: Entry | undefined = after.next().value
+  while (a !== undefined || b !== undefined) {
+    const isOnlyBefore = b === undefined || (a !== undefined && a.path < b.path)
+    const isOnlyAfter = a === undefined || (b !== undefined && b.path < a.path)
+    yield [isOnlyAfter ? undefined : a, isOnlyBefore ? undefined : b]
+    if (!isOnlyAfter) a = before.next().value
+    if (!isOnlyBefore) b = after.next().value
+  }
+}
+
+function* chain<T>(...parts: readonly Iterable<T>[]): Generator<T> {
+  for (const part of parts) yield* part
 }
 
 function same(a: Entry, b: Entry): boolean {

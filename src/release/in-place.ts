@@ -73,8 +73,9 @@ export interface PlacePlan {
 /** New assets first, pages after, deletions last: no page is there before what it names. Pure. */
 export function planPlace(comparison: Comparison, there: Manifest): PlacePlan {
   const { send, replace, removeFiles, removeFolders } = comparison
-  const files = send.filter(({ type }) => type !== 'folder')
-  const folders = send.filter((entry) => entry.type === 'folder')
+  const all = [...send.values()]
+  const files = all.filter(({ type }) => type !== 'folder')
+  const folders = all.filter((entry) => entry.type === 'folder')
   const replaced = [...there.values()].filter(({ path }) => isBelow(path, replace))
   const cleared = replaced.filter(({ type }) => type !== 'folder').map(({ path }) => path)
   const clearedFolders = replaced.filter(({ type }) => type === 'folder').map(({ path }) => path)

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { Failure } from '../failure.ts'
 import type { ByteString } from '../ssh/remote-shell.ts'
+import { ManifestBuilder } from './packed-manifest.ts'
 
 interface AnyEntry {
   /** Relative, `/` between the parts, no `.` or `..` among them; a byte string. */
@@ -32,35 +33,68 @@ export interface LinkEntry extends AnyEntry {
 export type Entry = FileEntry | FolderEntry | LinkEntry
 
 /** What a release consists of, by path, in the order of the paths' bytes. */
-export type Manifest = ReadonlyMap<ByteString, Entry>
+export interface Manifest {
+  readonly size: number
+  get(path: ByteString): Entry | undefined
+  has(path: ByteString): boolean
+  keys(): Iterable<ByteString>
+  values(): Iterable<Entry>
+}
 
 const RECORDS_AT_ONCE = 1000
 const HEADER = 'evenkeel manifest 1'
 const TYPES = { f: 'file', d: 'folder', l: 'link' } as const
 
-export function makeManifest(entries: Iterable<Entry>): Manifest {
-  const sorted = [...entries].sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0))
-  return new Map(sorted.map((entry) => [entry.path, entry]))
+/** Of entries in any order; of two with one path the later counts. */
+export function makeManifest(entries: Iterable<Entry> = []): Manifest {
+  const builder = new ManifestBuilder()
+  for (const entry of entries) builder.add(entry)
+  return builder.finish()
+}
+
+export function* filesOf(manifest: Manifest): Generator<FileEntry> {
+  for (const entry of manifest.values()) if (entry.type === 'file') yield entry
+}
+
+/** Number of files, and of their bytes. */
+export function totalOf(manifest: Manifest): { readonly files: number; readonly bytes: number } {
+  let files = 0
+  let bytes = 0
+  for (const { size } of filesOf(manifest)) {
+    files++
+    bytes += size
+  }
+  return { files, bytes }
 }
 
 /** The manifest as it lies on the server: NUL-ended records, gzipped. */
 export function encodeManifest(manifest: Manifest): Buffer {
-  return gzipSync(Buffer.concat([...records(manifest)]), { level: 1 })
+  const known = encoded.get(manifest)
+  if (known !== undefined) return known
+  const fresh = gzipSync(Buffer.concat([...records(manifest.values())]), { level: 1 })
+  encoded.set(manifest, fresh)
+  return fresh
 }
+
+/** Several hosts mostly get the same one. */
+const encoded = new WeakMap<Manifest, Buffer>()
 
 /** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
 export function contentId(manifest: Manifest): string {
-  const own = [...manifest.values()].filter((entry) => entry.kept === undefined)
   const hash = createHash('sha256')
-  for (const chunk of records(makeManifest(own))) hash.update(chunk)
+  for (const chunk of records(ownEntries(manifest))) hash.update(chunk)
   return hash.digest('hex')
 }
 
+function* ownEntries(manifest: Manifest): Generator<Entry> {
+  for (const entry of manifest.values()) if (entry.kept === undefined) yield entry
+}
+
 /** In chunks: as one text, a large site would be in memory several times. */
-function* records(manifest: Manifest): Generator<Buffer> {
+function* records(entries: Iterable<Entry>): Generator<Buffer> {
   let parts: string[] = [HEADER]
   const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1')
-  for (const entry of manifest.values()) {
+  for (const entry of entries) {
     if (parts.length >= RECORDS_AT_ONCE) {
       yield chunk()
       parts = []
@@ -82,36 +116,37 @@ function* records(manifest: Manifest): Generator<Buffer> {
 
 /** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
 export function decodeManifest(stored: Buffer): Manifest {
-  const fields = gunzipSync(stored, { maxOutputLength: 512 * 1024 * 1024 })
-    .toString('latin1')
-    .split('\0')
+  const fields = splitAtNul(gunzipSync(stored, { maxOutputLength: 512 * 1024 * 1024 }))
   const bad = (what: string) =>
     new Failure('the stored manifest of the release before cannot be read', {
       seen: what,
       hint: 'remove its folder below releases/.evenkeel/meta on the server: the next upload then sends everything',
     })
-  if (fields[0] !== HEADER) throw bad('an unknown header')
-  const entries: Entry[] = []
-  for (let at = 1; at < fields.length - 1; at++) {
-    const match = /^([fdl]) ([0-7]{1,4}) (\d{1,16}) ([0-9a-f]{32}|-) (\d{1,12}) ([\s\S]+)$/.exec(
-      fields[at] ?? '',
-    )
-    const [, letter, mode, size, hash, kept, path] = match ?? []
+  if (fields.next().value !== HEADER) throw bad('an unknown header')
+  const builder = new ManifestBuilder()
+  let at = 0
+  for (const field of fields) {
+    at++
+    const match = /^([fdl]) ([0-7]{1,4}) (\d{1,16}) ([0-9a-f]{32}|-) (\d{1,12}) ([\s\S]+)$/.exec(field)
+    const [, letter, octal = '', size, hash = '', kept, path] = match ?? []
     if (path === undefined || !isInsidePath(path)) throw bad(`record ${at}`)
     const common = { path, ...(Number(kept) > 0 ? { kept: Number(kept) } : {}) }
     const type = TYPES[letter as keyof typeof TYPES]
-    if (type === 'link') entries.push({ ...common, type, to: fields[++at] ?? '' })
-    else if (type === 'folder') entries.push({ ...common, type, mode: Number.parseInt(mode ?? '', 8) })
-    else
-      entries.push({
-        ...common,
-        type,
-        mode: Number.parseInt(mode ?? '', 8),
-        size: Number(size),
-        hash: hash ?? '',
-      })
+    const mode = Number.parseInt(octal, 8)
+    if (type === 'link') builder.add({ ...common, type, to: fields.next().value ?? '' })
+    else if (type === 'folder') builder.add({ ...common, type, mode })
+    else builder.add({ ...common, type, mode, size: Number(size), hash })
   }
-  return makeManifest(entries)
+  return builder.finish()
+}
+
+/** One by one: all at once, a large site's would take several times its list. */
+export function* splitAtNul(list: Buffer): Generator<ByteString, undefined> {
+  for (let start = 0; start < list.length; ) {
+    const end = list.indexOf(0, start)
+    yield list.toString('latin1', start, end < 0 ? list.length : end)
+    start = end < 0 ? list.length : end + 1
+  }
 }
 
 /** Whether a path names something below the folder it is relative to, in its only spelling. */

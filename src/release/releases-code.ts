@@ -94,16 +94,23 @@ claim() {
   done
 }
 
+file_sizes() {
+  if find . -prune -printf '' 2>/dev/null; then
+    find . -type f -printf '%s\n'
+  elif [ -n "$(find . -type f | sed -n 1p)" ]; then
+    find . -type f -print0 | xargs -0 stat -c %s --
+  fi
+}
+
 verify() {
   stage=$state/staging/$release+$mark
   cd "$stage/tree"
   if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
   if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
+  file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals &
   verify_sent
-  totals='0 0'
-  if [ "$want_totals" != "$totals" ]; then
-    totals=$(find . -type f -print0 | xargs -0 stat -c %s -- | awk '{n++; s += $1} END {printf "%d %.0f", n, s}')
-  fi
+  wait $!
+  totals=$(first_line ../totals)
   [ "$totals" = "$want_totals" ] || fail "the release has (files, bytes) $totals instead of $want_totals"
 }
 

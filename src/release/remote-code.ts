@@ -13,7 +13,9 @@ command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
 fail() { say "fail $*"; exit 1; }
 
 # When the client has gone: what was put away is removed after the answer, and after the lock was given back.
+bell=
 at_exit() {
+  [ -z "$bell" ] || rm -f "$bell"
   if [ "$(first_line "$state/holder")" = "$$" ]; then rm -f "$state/beat"; fi
   rm -rf "$state/trash/$mark"
 }
@@ -70,6 +72,26 @@ take_lock() {
     return 0
   fi
   locked=yes
+  hang_bell
+}
+
+# A pipe that is open both ways here: who writes into it never waits, and nothing is lost.
+hang_bell() {
+  rm -f "$state"/bell.*
+  bell=$state/bell.$mark
+  if mkfifo -m 600 "$bell" 2>/dev/null && [ -p "$bell" ]; then
+    exec 7<>"$bell"
+    say "bell $bell"
+  fi
+}
+
+# What brings the files says so, each with a line.
+await_lanes() {
+  while [ "$lanes" -gt 0 ]; do
+    read -r word <&7
+    [ "$word" = arrived ] || fail 'not everything arrived'
+    lanes=$((lanes - 1))
+  done
 }
 
 describe_server() {
@@ -116,8 +138,13 @@ unlock() {
 
 verify_sent() {
   digest=-
+  hash_files="$hasher --"
+  # For much content: it uses what the processor has for this, the other mostly does not.
+  if [ "$want_bytes" -gt 32000000 ] && openssl dgst -sha256 -r /dev/null 2>/dev/null | grep -q '^e3b0c44298fc1c14'; then
+    hash_files='openssl dgst -sha256 -r'
+  fi
   if [ -s ../sent ]; then
-    digest=$(xargs -0 $hasher -- <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
+    digest=$(xargs -0 $hash_files <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
   fi
   [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
 }

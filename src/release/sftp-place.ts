@@ -13,11 +13,19 @@ import {
   writeFile,
 } from '../ssh/sftp-files.ts'
 import { type PlaceStep, placeScripts, planPlace } from './in-place.ts'
-import { encodeManifest, type FileEntry, type Manifest, makeManifest } from './manifest.ts'
+import { encodeManifest, filesOf, type Manifest, makeManifest } from './manifest.ts'
 import { type SftpDesk, siteFailure, toEntry } from './sftp-desk.ts'
 import type { SftpWork } from './sftp-site.ts'
-import { buildTree, checkContents, checkTree, foldersOf, makeLink, readArrived } from './sftp-tree.ts'
-import type { Look, PublishValues, SendPlan, SendResult } from './site-host.ts'
+import {
+  buildTree,
+  checkContents,
+  checkTree,
+  foldersOf,
+  makeLink,
+  readArrived,
+  type TreeResult,
+} from './sftp-tree.ts'
+import type { Look, SendPlan } from './site-host.ts'
 import { type Base, releaseOf, type SiteState } from './site-state.ts'
 
 /** Beside the scripts of in-place-code.ts in `next`: what takes the upload back, for a run that reads it again. */
@@ -35,9 +43,9 @@ export class SftpPlace implements SftpWork {
   readonly #desk: SftpDesk
   #look: Look = 'stored'
   #stage: ByteString = ''
-  #arrived: Manifest = new Map()
+  #arrived: Manifest = makeManifest()
   #steps: ReturnType<typeof planPlace> | undefined
-  #sent: { result: Manifest; all: Manifest; files: readonly FileEntry[] } | undefined
+  #sent: Manifest | undefined
   /** Folders of the site that were seen to lie in it. */
   readonly #inside = new Map<ByteString, Promise<boolean>>()
   #realRoot: Promise<ByteString> | undefined
@@ -73,7 +81,7 @@ export class SftpPlace implements SftpWork {
       // What a dead run left half in place would be taken for the site.
       await this.goBack()
     }
-    const ours = (await this.#desk.manifest(`${state}/site/manifest.gz`)) ?? new Map()
+    const ours = (await this.#desk.manifest(`${state}/site/manifest.gz`)) ?? makeManifest()
     const isThere = look !== 'stored' && (await ifThere(sftp.stat(root))) !== undefined
     const manifest = isThere ? await this.#survey(ours) : ours
     return { kind: 'place', manifest, ours }
@@ -93,33 +101,33 @@ export class SftpPlace implements SftpWork {
     )
   }
 
-  async send({ comparison, there, tree, mtime }: SendPlan, context: Context): Promise<SendResult> {
-    const { send, result: all } = comparison
-    const sent = new Map(send.map((entry) => [entry.path, entry]))
-    const folders = [...sent.keys()].flatMap(foldersOf)
-    const parents = folders.map((path) => [path, { type: 'folder', path, mode: 0o755 }] as const)
-    const result = makeManifest(new Map([...parents, ...sent]).values())
-    this.#steps = planPlace(comparison, there)
+  async send({ comparison, opened, tree, mtime }: SendPlan, context: Context): Promise<TreeResult> {
+    const sent = [...comparison.send.values()]
+    const parents = sent.flatMap(({ path }) => foldersOf(path))
+    const result = makeManifest([
+      ...parents.map((path) => ({ type: 'folder', path, mode: 0o755 }) as const),
+      ...sent,
+    ])
+    this.#steps = planPlace(comparison, opened.base?.manifest ?? makeManifest())
+    this.#sent = result
     const plan = { stage: this.#stage, result, arrived: this.#arrived, base: undefined, tree, mtime }
-    const { bytesOnWire, filesSent } = await buildTree(this.#desk, plan, context)
-    this.#sent = { result, all, files: send.filter((entry) => entry.type === 'file') }
-    return { bytesOnWire, filesSent, codec: 'sftp', lanes: 1 }
+    return buildTree(this.#desk, plan, context)
   }
 
-  async publish({ release, content }: PublishValues): Promise<void> {
+  async publish({ release, content, comparison }: SendPlan): Promise<void> {
     const desk = this.#desk
     const { sftp, state } = desk
     const stage = this.#stage
     if (this.#sent === undefined || this.#steps === undefined) throw new TypeError('nothing was sent')
-    await checkTree(desk, `${stage}/tree`, this.#sent.result)
-    if (this.#look === 'hashed') await checkContents(desk, `${stage}/tree`, this.#sent.files)
+    await checkTree(desk, `${stage}/tree`, this.#sent)
+    if (this.#look === 'hashed') await checkContents(desk, `${stage}/tree`, filesOf(this.#sent))
     const { gone, restore } = this.#steps
     const undo: UndoSteps = { gone, restore }
     const files: Record<string, Buffer> = {
       release: Buffer.from(`${release}\n`),
       content: Buffer.from(`${content}\n`),
       owner: Buffer.from('\n'),
-      'manifest.gz': encodeManifest(this.#sent.all),
+      'manifest.gz': encodeManifest(comparison.result),
       'undo.json': Buffer.from(JSON.stringify(undo)),
     }
     for (const [name, text] of Object.entries(placeScripts(this.#steps))) {

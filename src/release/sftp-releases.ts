@@ -1,11 +1,11 @@
 import type { Context } from '../context.ts'
 import type { ByteString } from '../ssh/remote-shell.ts'
 import { ifThere, listTree, writeFile } from '../ssh/sftp-files.ts'
-import { encodeManifest, type FileEntry, type Manifest } from './manifest.ts'
+import { encodeManifest, filesOf, type Manifest, makeManifest } from './manifest.ts'
 import { type SftpDesk, siteFailure } from './sftp-desk.ts'
 import type { SftpWork } from './sftp-site.ts'
-import { buildTree, checkContents, checkTree, makeLink, readArrived } from './sftp-tree.ts'
-import type { Look, PublishValues, SendPlan, SendResult } from './site-host.ts'
+import { buildTree, checkContents, checkTree, makeLink, readArrived, type TreeResult } from './sftp-tree.ts'
+import type { Look, SendPlan } from './site-host.ts'
 import { type Base, type ReleaseInfo, releaseOf, type SiteState } from './site-state.ts'
 
 /** Releases and a link through SFTP, on the server as releases-code.ts has them. */
@@ -17,8 +17,7 @@ export class SftpReleases implements SftpWork {
   #look: Look = 'stored'
   #stage: ByteString = ''
   #base: { folder: ByteString; manifest: Manifest } | undefined
-  #arrived: Manifest = new Map()
-  #sent: { result: Manifest; send: readonly FileEntry[] } | undefined
+  #arrived: Manifest = makeManifest()
 
   constructor(desk: SftpDesk) {
     this.#desk = desk
@@ -92,43 +91,40 @@ export class SftpReleases implements SftpWork {
       this.#base = { folder, manifest }
     }
     const arrived = this.#arrived
-    const below = [...(this.#base?.manifest ?? [])].filter(([path]) => !isBelowFile(path, arrived))
-    const manifest = new Map([...below, ...arrived])
+    const below = [...(this.#base?.manifest.values() ?? [])].filter(({ path }) => !isBelowFile(path, arrived))
+    const manifest = makeManifest([...below, ...arrived.values()])
     const kind = arrived.size > 0 ? 'staging' : this.#base === undefined ? 'none' : 'release'
-    return { kind, manifest, ours: new Map() }
+    return { kind, manifest, ours: makeManifest() }
   }
 
   /** A release by what its files hold now; what the stored list says of being kept stays. */
   async #rehashed(folder: ByteString, stored: Manifest): Promise<Manifest> {
     const listed = await listTree(this.#desk.sftp, folder)
     const hashed = await this.#desk.hashed(folder, listed)
-    return new Map(
-      [...hashed].map(([path, entry]) => {
-        const kept = stored.get(path)?.kept
-        return [path, kept === undefined ? entry : { ...entry, kept }]
+    return makeManifest(
+      [...hashed.values()].map((entry) => {
+        const kept = stored.get(entry.path)?.kept
+        return kept === undefined ? entry : { ...entry, kept }
       }),
     )
   }
 
-  async send({ comparison, tree, mtime }: SendPlan, context: Context): Promise<SendResult> {
-    const { result, send } = comparison
+  send({ comparison, tree, mtime }: SendPlan, context: Context): Promise<TreeResult> {
+    const { result } = comparison
     const plan = { stage: this.#stage, result, arrived: this.#arrived, base: this.#base, tree, mtime }
-    const { bytesOnWire, filesSent } = await buildTree(this.#desk, plan, context)
-    const files = send.filter((entry) => entry.type === 'file')
-    this.#sent = { result, send: files }
-    return { bytesOnWire, filesSent, codec: 'sftp', lanes: 1 }
+    return buildTree(this.#desk, plan, context)
   }
 
-  async publish({ release, content, rootMode, linked }: PublishValues): Promise<void> {
+  async publish({ release, content, tree, linked, comparison }: SendPlan): Promise<void> {
     const desk = this.#desk
     const { sftp, root, state } = desk
     const stage = this.#stage
-    const { result, send } = this.#sent ?? { result: new Map(), send: [] }
+    const { result, send } = comparison
     await checkTree(desk, `${stage}/tree`, result)
-    if (this.#look === 'hashed') await checkContents(desk, `${stage}/tree`, send)
+    if (this.#look === 'hashed') await checkContents(desk, `${stage}/tree`, filesOf(send))
     await desk.makeShared(linked)
     desk.guard()
-    await sftp.setstat(`${stage}/tree`, { mode: rootMode })
+    await sftp.setstat(`${stage}/tree`, { mode: tree.rootMode })
     await sftp.mkdir(`${stage}/meta`, 0o755)
     await writeFile(sftp, `${stage}/meta/manifest.gz`, encodeManifest(result))
     // The order of the releases is that of these times, which count whole seconds here.

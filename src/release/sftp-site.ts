@@ -9,13 +9,13 @@ import { SftpDesk } from './sftp-desk.ts'
 import { SftpLease } from './sftp-lease.ts'
 import { SftpPlace } from './sftp-place.ts'
 import { SftpReleases } from './sftp-releases.ts'
+import type { TreeResult } from './sftp-tree.ts'
 import {
   type BeginOptions,
   type Ending,
   hintFor,
   type Look,
   lockedFailure,
-  type PublishValues,
   type SendPlan,
   type SendResult,
   type SiteHost,
@@ -29,8 +29,10 @@ export interface SftpWork {
   describe(): Promise<Pick<SiteState, 'current' | 'releases' | 'pending'>>
   /** Undefined where the release is there. */
   claim(release: string, look: Look): Promise<Base | undefined>
-  send(plan: SendPlan, context: Context): Promise<SendResult>
-  publish(values: PublishValues): Promise<void>
+  /** Brings it to a staging folder. */
+  send(plan: SendPlan, context: Context): Promise<TreeResult>
+  /** Checks what came of it, and makes it a release. */
+  publish(plan: SendPlan): Promise<void>
   discard(): Promise<void>
   activate(release: string, noteBefore: boolean): Promise<void>
   goBack(): Promise<void>
@@ -117,7 +119,7 @@ export class SftpSite implements SiteHost {
         options.release === undefined ? undefined : await this.#work.claim(options.release, this.#look)
       const space = (await ifThere(sftp.freeSpace(root)))?.bytes ?? Number.MAX_SAFE_INTEGER
       const state = { ...described, current: this.current, freeBytes: space, tools: new Set<string>() }
-      return { state, base }
+      return { state, base, bell: undefined }
     })
   }
 
@@ -149,18 +151,21 @@ export class SftpSite implements SiteHost {
     }
   }
 
-  send(plan: SendPlan, context: Context): Promise<SendResult> {
-    return this.#told(() => this.#work.send(plan, context))
-  }
-
-  publish(values: PublishValues, ending: Ending, { signal }: Context): Promise<void> {
+  bring(plan: SendPlan, ending: Ending, context: Context): Promise<SendResult> {
+    const { clock, signal } = context
     return this.#told(async () => {
-      await this.#work.publish(values)
+      const start = clock.monotonic()
+      const { bytesOnWire, filesSent } = await this.#work.send(plan, context)
+      const sent = clock.monotonic()
+      await this.#work.publish(plan)
+      const verified = clock.monotonic()
       if (ending.activate) {
         signal.throwIfAborted()
-        await this.#work.activate(values.release, true)
+        await this.#work.activate(plan.release, true)
       }
-      if (ending.finish) await this.#finish(values.release, ending.keep)
+      if (ending.finish) await this.#finish(plan.release, ending.keep)
+      const times = { sentMs: sent - start, verifiedMs: verified - sent }
+      return { bytesOnWire, filesSent, codec: 'sftp', lanes: 1, ...times }
     })
   }
 

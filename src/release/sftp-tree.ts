@@ -11,8 +11,15 @@ import {
   makeFolder,
   writeFile,
 } from '../ssh/sftp-files.ts'
-import type { Entry, FileEntry, FolderEntry, LinkEntry, Manifest } from './manifest.ts'
-import { encodeManifest } from './manifest.ts'
+import {
+  type Entry,
+  encodeManifest,
+  type FileEntry,
+  type FolderEntry,
+  type LinkEntry,
+  type Manifest,
+  makeManifest,
+} from './manifest.ts'
 import { trackProgress } from './progress.ts'
 import type { SftpDesk } from './sftp-desk.ts'
 import type { SourceTree } from './source-tree.ts'
@@ -52,12 +59,12 @@ export interface TreeResult {
 export async function readArrived(desk: SftpDesk, stage: ByteString): Promise<Manifest> {
   const list = `${stage}/manifest.gz`
   const planned = await desk.manifest(list).catch(() => undefined)
-  if (planned === undefined) return new Map()
+  if (planned === undefined) return makeManifest()
   const { mtime } = await desk.sftp.lstat(list)
   const listed = await listTree(desk.sftp, `${stage}/tree`)
-  return new Map(
-    [...planned].filter(([path, entry]) => {
-      const there = listed.get(path)
+  return makeManifest(
+    [...planned.values()].filter((entry) => {
+      const there = listed.get(entry.path)
       if (entry.type !== 'file' || there?.kind !== 'file') return false
       return there.size === entry.size && there.mode === entry.mode && there.mtime === mtime
     }),
@@ -69,7 +76,9 @@ export async function buildTree(desk: SftpDesk, plan: TreePlan, context: Context
   const { sftp } = desk
   const { stage, result, tree, mtime } = plan
   const root = `${stage}/tree`
-  const arrived = new Map([...plan.arrived].filter(([path, entry]) => isSameFile(result.get(path), entry)))
+  const arrived = makeManifest(
+    [...plan.arrived.values()].filter((entry) => isSameFile(result.get(entry.path), entry)),
+  )
   await clearTree(desk, root, arrived)
   // They are to be known again should this attempt break off too.
   await inParallel(arrived.keys(), (path) => sftp.setstat(`${root}/${path}`, { mtime }), 256)
@@ -262,7 +271,7 @@ function fits(entry: Entry, there: FileStatus | undefined): boolean {
 export async function checkContents(
   desk: SftpDesk,
   root: ByteString,
-  files: readonly FileEntry[],
+  files: Iterable<FileEntry>,
 ): Promise<void> {
   await inParallel(files, async ({ path, hash }) => {
     if ((await desk.hash(`${root}/${path}`)) === hash) return

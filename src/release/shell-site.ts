@@ -5,6 +5,7 @@ import { quote } from '../ssh/quote.ts'
 import { type ByteString, fromByteString, openLane, RemoteShell, toByteString } from '../ssh/remote-shell.ts'
 import { placeScripts, planPlace } from './in-place.ts'
 import { IN_PLACE_CODE } from './in-place-code.ts'
+import { makeManifest, totalOf } from './manifest.ts'
 import { RELEASES_CODE } from './releases-code.ts'
 import { COMMON_CODE } from './remote-code.ts'
 import {
@@ -12,7 +13,6 @@ import {
   type Ending,
   hintFor,
   lockedFailure,
-  type PublishValues,
   type SendPlan,
   type SendResult,
   type SiteHost,
@@ -20,7 +20,7 @@ import {
   type SiteSettings,
 } from './site-host.ts'
 import { type Opened, StateReader } from './site-state.ts'
-import { lists, transfer } from './transfer.ts'
+import { chooseWay, type Extra, extraOf, lists, sentDigest, transfer } from './transfer.ts'
 
 interface Script {
   readonly code: string
@@ -142,24 +142,56 @@ export class ShellSite implements SiteHost {
     }
   }
 
-  async send(
-    { release, comparison, there, tree, tools, mtime }: SendPlan,
-    context: Context,
-  ): Promise<SendResult> {
-    const extra = lists(comparison)
+  async bring(plan: SendPlan, ending: Ending, context: Context): Promise<SendResult> {
+    const { release, comparison, tree, opened, mtime } = plan
+    const { clock } = context
     if (this.mode === 'atomic') await this.#clear(release, comparison.replace, context)
-    else {
-      for (const [name, text] of Object.entries(placeScripts(planPlace(comparison, there)))) {
-        extra.push([name, Buffer.from(text, 'latin1')])
-      }
+    const sendStart = clock.monotonic()
+    const { bell, state } = opened
+    const sending = {
+      send: comparison.send,
+      extra: this.#extra(plan),
+      tree,
+      stage: this.#stagePath(release),
+      bell,
+      tools: state.tools,
+      lane: this.#laneNow(),
+      mtime,
     }
-    const { send } = comparison
-    const stage = this.#stagePath(release)
-    return transfer(
-      this.connection,
-      { send, extra, tree, stage, tools, lane: this.#laneNow(), mtime },
-      context,
-    )
+    const way = await chooseWay(this.connection, sending)
+    const lanes = bell === undefined ? 0 : way.lanes
+    // Where the server's shell can wait for what arrives, it is told all it has to do right away.
+    const publishing = bell === undefined ? undefined : this.#publish(plan, lanes, ending, context)
+    publishing?.catch(() => {})
+    const result = await transfer(this.connection, sending, way, context).catch(async (error: unknown) => {
+      await this.#giveUp(publishing, bell, context)
+      throw error
+    })
+    const verifyStart = clock.monotonic()
+    await (publishing ?? this.#publish(plan, 0, ending, context))
+    return { ...result, sentMs: verifyStart - sendStart, verifiedMs: clock.monotonic() - verifyStart }
+  }
+
+  #extra({ comparison, opened }: SendPlan): Extra[] {
+    const extra = lists(comparison)
+    if (this.mode === 'atomic') return extra
+    const scripts = placeScripts(planPlace(comparison, opened.base?.manifest ?? makeManifest()))
+    return [
+      ...extra,
+      ...Object.entries(scripts).map(([name, text]) => extraOf(name, Buffer.from(text, 'latin1'))),
+    ]
+  }
+
+  /** Ends a `#publish` that still waits for what will not come. */
+  async #giveUp(
+    publishing: Promise<void> | undefined,
+    bell: ByteString | undefined,
+    { signal }: Context,
+  ): Promise<void> {
+    if (publishing === undefined || bell === undefined) return
+    // What was killed has not rung.
+    await this.connection.script(`echo broken 1<>${quote(fromByteString(bell))}`, { signal }).catch(() => {})
+    await publishing.catch(() => {})
   }
 
   /** Removes from the release in the making what another kind of thing takes the place of. */
@@ -170,24 +202,33 @@ export class ShellSite implements SiteHost {
     await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal })
   }
 
-  async publish(values: PublishValues, ending: Ending, context: Context): Promise<void> {
-    const shared = values.linked.map((path) => {
+  /** Checks what arrives by so many lanes (0: what has arrived) against what was sent, and makes it a release. */
+  async #publish(
+    { release, comparison, tree, content, owner, linked }: SendPlan,
+    lanes: number,
+    ending: Ending,
+    context: Context,
+  ): Promise<void> {
+    const shared = linked.map((path) => {
       const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/')
       return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`
     })
     const activation = ending.activate ? ['client_is_there', 'activate'] : []
     const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : []
+    const all = totalOf(comparison.result)
     await this.#change({
-      code: ['verify', ...shared, 'publish', ...activation, ...end].join('\n'),
+      code: ['await_lanes', 'verify', ...shared, 'publish', ...activation, ...end].join('\n'),
       values: {
         note_before: 'yes',
         keep: String(ending.keep ?? 0),
-        release: values.release,
-        want_digest: values.digest,
-        want_totals: `${values.files} ${values.bytes}`,
-        root_mode: values.rootMode.toString(8),
-        content: values.content,
-        owner: values.owner,
+        release,
+        lanes: String(lanes),
+        want_digest: sentDigest(comparison.send),
+        want_bytes: String(totalOf(comparison.send).bytes),
+        want_totals: `${all.files} ${all.bytes}`,
+        root_mode: tree.rootMode.toString(8),
+        content,
+        owner,
       },
       signal: context.signal,
     })
@@ -266,7 +307,6 @@ export class ShellSite implements SiteHost {
     const file = quote(`${this.settings.target}/${this.#statePath}/beat`)
     // Not made anew: it goes with the lock.
     const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => {})
-    beat()
     this.#beat = setInterval(beat, BEAT_MS)
   }
 }

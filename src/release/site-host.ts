@@ -4,7 +4,6 @@ import type { Connection } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
 import type { ByteString } from '../ssh/remote-shell.ts'
 import type { Comparison } from './comparison.ts'
-import type { Manifest } from './manifest.ts'
 import type { Opened } from './site-state.ts'
 import type { SourceTree } from './source-tree.ts'
 
@@ -48,15 +47,20 @@ export interface Ending {
   readonly keep?: number | undefined
 }
 
+/** A release to bring. */
 export interface SendPlan {
   readonly release: string
   readonly comparison: Comparison
   /** What lies there, or in the release that the new one is made from. */
-  readonly there: Manifest
+  readonly opened: Opened
   readonly tree: SourceTree
-  readonly tools: ReadonlySet<string>
   /** Time of every file sent, in Unix seconds. */
   readonly mtime: number
+  /** Identity of the content, see `contentId`. */
+  readonly content: string
+  /** `user:group`, '' to leave it. */
+  readonly owner: string
+  readonly linked: readonly string[]
 }
 
 export interface SendResult {
@@ -66,18 +70,8 @@ export interface SendResult {
   readonly lanes: number
   /** Files that travelled, where it is not all that the comparison names. */
   readonly filesSent?: number
-}
-
-export interface PublishValues {
-  readonly release: string
-  /** Of the contents that were sent, see `sentDigest`. */
-  readonly digest: string
-  readonly files: number
-  readonly bytes: number
-  readonly rootMode: number
-  readonly content: string
-  readonly owner: string
-  readonly linked: readonly string[]
+  readonly sentMs: number
+  readonly verifiedMs: number
 }
 
 /** A site on one server, locked by this step from `begin` on, and what a deployment needs of it. */
@@ -97,10 +91,11 @@ export interface SiteHost {
    * with nothing changed, where the login cannot be worked with in this way.
    */
   begin(options: BeginOptions, context: Context): Promise<Opened>
-  /** Brings what the comparison asks for, beside what is served. */
-  send(plan: SendPlan, context: Context): Promise<SendResult>
-  /** Checks what has arrived against what was sent, and makes it a release. */
-  publish(values: PublishValues, ending: Ending, context: Context): Promise<void>
+  /**
+   * Brings what the comparison asks for, beside what is served, checks what has arrived against what was sent, and makes
+   * it a release; then what `ending` says.
+   */
+  bring(plan: SendPlan, ending: Ending, context: Context): Promise<SendResult>
   /** Removes what has arrived of a release that cannot come to its end. */
   discard(release: string): Promise<void>
   /** Points `current` at a release, noting where to go back to until `confirm`. */

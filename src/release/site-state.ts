@@ -1,6 +1,13 @@
 import { Failure } from '../failure.ts'
 import { type ByteString, fromByteString } from '../ssh/remote-shell.ts'
-import { decodeManifest, type Entry, isInsidePath, type Manifest, makeManifest } from './manifest.ts'
+import {
+  decodeManifest,
+  type Entry,
+  isInsidePath,
+  type Manifest,
+  makeManifest,
+  splitAtNul,
+} from './manifest.ts'
 
 export interface ReleaseInfo {
   readonly id: string
@@ -37,6 +44,8 @@ export interface Opened {
   readonly state: SiteState
   /** Undefined when the release is there already, or when none was asked for. */
   readonly base: Base | undefined
+  /** A pipe on the server that its shell listens to; undefined where it could not be made. */
+  readonly bell: ByteString | undefined
 }
 
 /** Collects what `describe` and `claim` print. */
@@ -44,6 +53,7 @@ export class StateReader {
   readonly data = new Map<string, Buffer>()
   busy: string | undefined
   copied: string | undefined
+  #bell: ByteString | undefined
   #base: Base['kind'] | undefined
   #current: ByteString = ''
   #pending: SiteState['pending']
@@ -80,6 +90,9 @@ export class StateReader {
       case 'tool':
         this.#tools.add(value)
         break
+      case 'bell':
+        this.#bell = value
+        break
       case 'base':
         this.#base = first as Base['kind']
     }
@@ -93,53 +106,61 @@ export class StateReader {
       freeBytes: this.#free,
       tools: this.#tools,
     }
-    return { state, base: this.#base && this.#finishBase(this.#base) }
+    return { state, base: this.#base && this.#finishBase(this.#base), bell: this.#bell }
   }
 
   #finishBase(kind: Base['kind']): Base {
     const stored = this.data.get('manifest')
-    const ours = stored === undefined ? new Map() : decodeManifest(stored)
-    if (kind !== 'place') return { kind, manifest: this.#manifest(kind), ours }
+    const ours = stored === undefined ? makeManifest() : decodeManifest(stored)
+    if (kind === 'release') return { kind, manifest: ours, ours }
+    if (kind !== 'place')
+      return { kind, manifest: kind === 'none' ? makeManifest() : this.#inventory(), ours }
     return { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours }
-  }
-
-  #manifest(kind: Base['kind']): Manifest {
-    const stored = this.data.get('manifest')
-    if (kind === 'release' && stored !== undefined) return decodeManifest(stored)
-    return kind === 'staging' || kind === 'hashed' ? this.#inventory() : new Map()
   }
 
   /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
   #inventory(): Manifest {
-    const list = (name: string) => (this.data.get(name) ?? Buffer.alloc(0)).toString('latin1')
-    const paths = (name: string) =>
-      list(name)
-        .split('\0')
-        .map((path) => path.replace(/^\.\//, ''))
-        .filter((path) => path !== '.' && path !== '')
-    const hashes = list('hashes').split('\n')
-    const modes = list('modes').split('\n')
-    const names = paths('names')
-    // Without a line for each file it is not known which belongs to which.
-    if (hashes.length !== names.length + 1 || modes.length !== names.length + 1) {
-      throw new Failure('what an earlier, unfinished upload left behind cannot be read', {
-        hint: 'remove the folder releases/.evenkeel/staging on the server',
-      })
-    }
-    const files = names.map((path, index): Entry => {
-      const [mode = '0', size = '0'] = (modes[index] ?? '').split(' ')
-      return {
-        type: 'file',
-        path,
-        mode: Number.parseInt(mode, 8),
-        size: Number(size),
-        hash: hashes[index] ?? '',
-      }
-    })
-    const folders = paths('folders').map((path): Entry => ({ type: 'folder', path, mode: -1 }))
-    const links = paths('links').map((path): Entry => ({ type: 'link', path, to: '' }))
-    return makeManifest([...files, ...folders, ...links].filter(({ path }) => isInsidePath(path)))
+    return makeManifest(this.#found())
   }
+
+  *#found(): Generator<Entry> {
+    const list = (name: string) => this.data.get(name) ?? Buffer.alloc(0)
+    const hashes = lines(list('hashes'))
+    const modes = lines(list('modes'))
+    for (const path of paths(list('names'))) {
+      const hash = hashes.next().value
+      const found = modes.next().value
+      // Without a line for each file it is not known which belongs to which.
+      if (hash === undefined || found === undefined) throw unreadable()
+      const [mode = '0', size = '0'] = found.split(' ')
+      if (!isInsidePath(path)) continue
+      yield { type: 'file', path, mode: Number.parseInt(mode, 8), size: Number(size), hash }
+    }
+    if (hashes.next().value !== undefined || modes.next().value !== undefined) throw unreadable()
+    for (const path of paths(list('folders'))) {
+      if (isInsidePath(path)) yield { type: 'folder', path, mode: -1 }
+    }
+    for (const path of paths(list('links'))) if (isInsidePath(path)) yield { type: 'link', path, to: '' }
+  }
+}
+
+function* lines(list: Buffer): Generator<string, undefined> {
+  for (let start = 0, end = list.indexOf(10); end >= 0; start = end + 1, end = list.indexOf(10, start)) {
+    yield list.toString('latin1', start, end)
+  }
+}
+
+function* paths(list: Buffer): Generator<ByteString> {
+  for (const path of splitAtNul(list)) {
+    const inside = path.replace(/^\.\//, '')
+    if (inside !== '.' && inside !== '') yield inside
+  }
+}
+
+function unreadable(): Failure {
+  return new Failure('what an earlier, unfinished upload left behind cannot be read', {
+    hint: 'remove the folder releases/.evenkeel/staging on the server',
+  })
 }
 
 /** The release that a link names, undefined when it is not one of ours. */

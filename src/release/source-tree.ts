@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto'
 import {
+  closeSync,
   createReadStream,
-  type Dirent,
   lstatSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   realpathSync,
 } from 'node:fs'
 import { setImmediate as letOthersRun } from 'node:timers/promises'
@@ -13,7 +15,8 @@ import { throwIfCancelled } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, fromByteString } from '../ssh/remote-shell.ts'
 import { effectiveMode, type ModeChange } from './file-mode.ts'
-import { type Entry, type FileEntry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
+import type { Entry, FileEntry, LinkEntry, Manifest } from './manifest.ts'
+import { ManifestBuilder, type PackedManifest } from './packed-manifest.ts'
 
 export interface ScanOptions {
   /** Absolute path of the folder. */
@@ -31,36 +34,34 @@ export interface SourceTree {
   readonly bytes: number
   /** A file's content as it was hashed; throws when it is not the same any more. */
   read(entry: FileEntry): AsyncIterable<Buffer>
+  /** The same for a small file, at once; undefined for a large one. */
+  readSmall(entry: FileEntry): Buffer | undefined
 }
 
 /** Small files are kept from hashing to sending, up to this many bytes in all. */
-const KEEP_BYTES = 8 * 1024 * 1024
+const KEEP_BYTES = 24 * 1024 * 1024
 const SMALL_FILE = 1024 * 1024
+const PIECE = 256 * 1024
 /** Files are read synchronously, which is the fastest by far for small ones; others run after this many ms. */
-const SLICE_MS = 10
+const SLICE_MS = 3
 
-/** Reads and hashes a folder. Names are taken as bytes, whatever they hold. */
-export async function scanSource(options: ScanOptions, signal: AbortSignal): Promise<SourceTree> {
+/** A folder whose names are known and allowed, its files not read yet. */
+export interface SourceNames {
+  readonly manifest: Manifest
+  /** Reads and hashes the files. */
+  hash(signal: AbortSignal): Promise<SourceTree>
+}
+
+/** Lists a folder; throws where something in it cannot be uploaded. Names are taken as bytes, whatever they hold. */
+export async function listSource(options: ScanOptions, signal: AbortSignal): Promise<SourceNames> {
   const root = Buffer.from(options.folder)
-  const scan = new Scan(root, options)
-  scan.walk('', 0)
-  const contents = new Map<ByteString, Buffer>()
-  const hashed: Entry[] = []
-  let bytes = 0
+  const pause = pauses(signal)
+  const builder = new ManifestBuilder()
   let files = 0
-  let sliceEnd = performance.now() + SLICE_MS
-  for (const entry of scan.found) {
-    if (entry.type === 'file') {
-      const { size, hash, content } = await hashFile(root, entry)
-      if (content !== undefined && bytes + size <= KEEP_BYTES) contents.set(entry.path, content)
-      bytes += size
-      hashed.push({ ...entry, size, hash })
-    } else hashed.push(entry)
+  for (const entry of new Listing(root, options).entries('', 0)) {
+    builder.add(entry)
     if (entry.type !== 'folder') files++
-    if (performance.now() < sliceEnd) continue
-    throwIfCancelled(signal)
-    await letOthersRun()
-    sliceEnd = performance.now() + SLICE_MS
+    if (pause.isDue()) await pause.take()
   }
   if (files === 0) {
     throw new Failure('the source folder holds no files', {
@@ -69,20 +70,114 @@ export async function scanSource(options: ScanOptions, signal: AbortSignal): Pro
       hint: 'check that the build ran before this step, and the globs of `exclude`',
     })
   }
+  const manifest = builder.finish()
+  const rootMode = effectiveMode(lstatSync(root).mode, true, options.modeChange)
+  return { manifest, hash: (later) => hashFiles(root, manifest, files, rootMode, later) }
+}
+
+async function hashFiles(
+  root: Buffer,
+  manifest: PackedManifest,
+  files: number,
+  rootMode: number,
+  signal: AbortSignal,
+): Promise<SourceTree> {
+  const pause = pauses(signal)
+  const contents = new KeptContents()
+  let bytes = 0
+  for (let at = 0; at < manifest.size; at++) {
+    const entry = manifest.at(at)
+    if (entry.type === 'file') {
+      const file = openSync(locate(root, entry.path), 'r')
+      try {
+        const hash = createHash('sha256')
+        const kept = contents.read(file, entry)
+        let size = 0
+        if (kept !== undefined) {
+          hash.update(kept)
+          size = kept.length
+        } else {
+          for (;;) {
+            const piece = contents.piece(file)
+            if (piece.length === 0) break
+            hash.update(piece)
+            size += piece.length
+            if (pause.isDue()) await pause.take()
+          }
+        }
+        manifest.setContent(at, size, hash.digest())
+        bytes += size
+      } finally {
+        closeSync(file)
+      }
+    }
+    if (pause.isDue()) await pause.take()
+  }
+  const readSmall = (entry: FileEntry) =>
+    entry.size > SMALL_FILE ? undefined : (contents.get(entry.path) ?? readWhole(root, entry))
   return {
-    manifest: makeManifest(hashed),
-    rootMode: effectiveMode(lstatSync(root).mode, true, options.modeChange),
+    manifest,
+    rootMode,
     files,
     bytes,
-    read(entry) {
-      const content = contents.get(entry.path)
-      return content === undefined ? readAgain(root, entry) : once(content)
+    readSmall,
+    async *read(entry) {
+      const small = readSmall(entry)
+      if (small === undefined) yield* readPieces(root, entry)
+      else yield small
     },
   }
 }
 
-class Scan {
-  readonly found: Entry[] = []
+/** Lets others run every few ms, and stops on a cancel. */
+function pauses(signal: AbortSignal): { isDue(): boolean; take(): Promise<void> } {
+  let end = performance.now() + SLICE_MS
+  return {
+    isDue: () => performance.now() >= end,
+    async take() {
+      throwIfCancelled(signal)
+      await letOthersRun()
+      end = performance.now() + SLICE_MS
+    },
+  }
+}
+
+/** The contents of small files, many in one buffer each, as far as there is room for them. */
+class KeptContents {
+  readonly #contents = new Map<ByteString, Buffer>()
+  readonly #scratch = Buffer.allocUnsafeSlow(SMALL_FILE)
+  #slab = Buffer.alloc(0)
+  #used = 0
+  #room = KEEP_BYTES
+
+  get(path: ByteString): Buffer | undefined {
+    return this.#contents.get(path)
+  }
+
+  /** Undefined where it is not kept, the file then being where it was. */
+  read(file: number, { path, size }: FileEntry): Buffer | undefined {
+    if (size > SMALL_FILE || size > this.#room) return undefined
+    if (this.#slab.length - this.#used < size) {
+      this.#slab = Buffer.allocUnsafeSlow(SMALL_FILE)
+      this.#used = 0
+    }
+    const content = this.#slab.subarray(this.#used, this.#used + size)
+    const length = size === 0 ? 0 : readSync(file, content, 0, size, 0)
+    // What is not as long as it was listed is read in pieces to its end.
+    if (length !== size || readSync(file, this.#scratch, 0, 1, size) > 0) return undefined
+    this.#used += size
+    this.#room -= size
+    this.#contents.set(path, content)
+    return content
+  }
+
+  /** The next piece of a file; it holds until the next call. */
+  piece(file: number): Buffer {
+    return this.#scratch.subarray(0, readSync(file, this.#scratch, 0, this.#scratch.length, null))
+  }
+}
+
+class Listing {
   readonly #root: Buffer
   readonly #realRoot: Buffer
   readonly #options: ScanOptions
@@ -93,25 +188,36 @@ class Scan {
     this.#options = options
   }
 
-  walk(folder: ByteString, depth: number): void {
+  /** In the order of the paths' bytes: what lies in a folder comes where its path with the slash belongs. */
+  *entries(folder: ByteString, depth: number): Generator<Entry> {
     if (depth > 500) throw bad(folder, 'lies more than 500 folders deep')
-    const names = readdirSync(locate(this.#root, folder), {
-      encoding: 'buffer',
-      withFileTypes: true,
-    }) as unknown as Dirent<Buffer>[]
-    for (const dirent of names) {
-      const name = dirent.name.toString('latin1')
+    const names = readdirSync(locate(this.#root, folder), { encoding: 'buffer' })
+    const listed = names.map((name) => name.toString('latin1'))
+    const folders = new Set<string>()
+    // A folder's name with a slash stands for what lies in it; it is known to be one when its own name has come.
+    const order = [...listed, ...listed.map((name) => `${name}/`)].sort(byBytes)
+    for (const name of order) {
+      const isInside = name.endsWith('/')
+      if (isInside && !folders.has(name)) continue
       const path = folder === '' ? name : `${folder}/${name}`
+      if (isInside) {
+        yield* this.entries(path.slice(0, -1), depth + 1)
+        continue
+      }
       if (this.#options.exclude(path)) continue
-      const stat = lstatSync(locate(this.#root, path))
-      const mode = effectiveMode(stat.mode, stat.isDirectory(), this.#options.modeChange)
-      if (stat.isDirectory()) {
-        this.found.push({ type: 'folder', path, mode })
-        this.walk(path, depth + 1)
-      } else if (stat.isFile()) this.found.push({ type: 'file', path, mode, size: stat.size, hash: '' })
-      else if (stat.isSymbolicLink()) this.found.push(this.#link(path))
-      else throw bad(path, 'is neither a file, a folder nor a symbolic link')
+      const entry = this.#entry(path)
+      if (entry.type === 'folder') folders.add(`${name}/`)
+      yield entry
     }
+  }
+
+  #entry(path: ByteString): Entry {
+    const stat = lstatSync(locate(this.#root, path))
+    const mode = effectiveMode(stat.mode, stat.isDirectory(), this.#options.modeChange)
+    if (stat.isDirectory()) return { type: 'folder', path, mode }
+    if (stat.isFile()) return { type: 'file', path, mode, size: stat.size, hash: '' }
+    if (stat.isSymbolicLink()) return this.#link(path)
+    throw bad(path, 'is neither a file, a folder nor a symbolic link')
   }
 
   /** A link is kept as a link where it means the same on the server: relative, and inside the folder. */
@@ -160,48 +266,28 @@ function locate(root: Buffer, path: ByteString): Buffer {
   return path === '' ? root : Buffer.concat([root, Buffer.from(`/${path}`, 'latin1')])
 }
 
-async function hashFile(
-  root: Buffer,
-  entry: FileEntry,
-): Promise<{ size: number; hash: string; content: Buffer | undefined }> {
-  const hash = createHash('sha256')
-  const digest = () => hash.digest().toString('hex', 0, 16)
-  if (entry.size <= SMALL_FILE) {
-    const content = readFileSync(locate(root, entry.path))
-    hash.update(content)
-    return { size: content.length, hash: digest(), content }
-  }
-  let size = 0
-  for await (const chunk of createReadStream(locate(root, entry.path), { highWaterMark: SMALL_FILE })) {
-    hash.update(chunk as Buffer)
-    size += (chunk as Buffer).length
-  }
-  return { size, hash: digest(), content: undefined }
-}
-
-async function* once(content: Buffer): AsyncIterable<Buffer> {
-  yield content
-}
-
 /** The server verifies the content; the size must be right already, or the archive would be torn. */
-async function* readAgain(root: Buffer, entry: FileEntry): AsyncIterable<Buffer> {
-  const file = locate(root, entry.path)
-  let left = entry.size
-  if (entry.size <= SMALL_FILE) {
-    const content = readFileSync(file)
-    left -= content.length
-    if (left === 0) yield content
-  } else {
-    for await (const chunk of createReadStream(file, { highWaterMark: 256 * 1024 })) {
-      left -= (chunk as Buffer).length
-      if (left < 0) break
-      yield chunk as Buffer
-    }
-  }
-  if (left !== 0) {
-    throw new Failure(`'${fromByteString(entry.path)}' changed while it was uploaded`, {
-      state: 'the site on the server is as it was.',
-      hint: 'let the build come to its end before this step',
-    })
-  }
+function readWhole(root: Buffer, entry: FileEntry): Buffer {
+  const content = readFileSync(locate(root, entry.path))
+  if (content.length !== entry.size) throw changed(entry)
+  return content
 }
+
+async function* readPieces(root: Buffer, entry: FileEntry): AsyncGenerator<Buffer> {
+  let left = entry.size
+  for await (const piece of createReadStream(locate(root, entry.path), { highWaterMark: PIECE })) {
+    left -= (piece as Buffer).length
+    if (left < 0) break
+    yield piece as Buffer
+  }
+  if (left !== 0) throw changed(entry)
+}
+
+function changed({ path }: FileEntry): Failure {
+  return new Failure(`'${fromByteString(path)}' changed while it was uploaded`, {
+    state: 'the site on the server is as it was.',
+    hint: 'let the build come to its end before this step',
+  })
+}
+
+const byBytes = (a: ByteString, b: ByteString) => (a < b ? -1 : a > b ? 1 : 0)

@@ -4,17 +4,17 @@ import { Failure } from '../failure.ts'
 import { type ByteString, toByteString } from '../ssh/remote-shell.ts'
 import { type Comparison, compare } from './comparison.ts'
 import { compareInPlace, type Deletion } from './in-place.ts'
-import { contentId, type FileEntry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
+import { type Entry, filesOf, type LinkEntry, type Manifest, makeManifest, totalOf } from './manifest.ts'
 import { formatBytes } from './progress.ts'
 import type { Ending, SiteHost } from './site-host.ts'
 import type { Opened } from './site-state.ts'
 import type { SourceTree } from './source-tree.ts'
-import { filesOf, sentDigest } from './transfer.ts'
 
 export interface StageOptions {
   readonly release: string
-  /** The site with its `linked` paths. */
+  /** The site with its `linked` paths, and the identity of that content. */
   readonly site: Manifest
+  readonly content: string
   readonly linked: readonly string[]
   /** For `in-place`: what is removed, and what never is. */
   readonly deletion: Deletion
@@ -53,27 +53,23 @@ export interface StageReport {
 const SPARE_BYTES = 8 * 1024 * 1024
 const BLOCK = 4096
 
-/**
- * The site with a relative link into `<target>/shared` for each of `linked`; throws where the site itself has
- * something at that path.
- */
-export function withLinked(site: Manifest, linked: readonly string[]): Manifest {
-  const links = linked.map((path): LinkEntry => {
-    const name = toByteString(path.replace(/\/$/, ''))
-    // From releases/<id>/, one level up for each folder that the link lies in.
-    const up = '../'.repeat(name.split('/').length + 1)
-    return { type: 'link', path: name, to: `${up}shared/${name}` }
-  })
-  const taken = links.find(
+/** Throws where the site itself has something at a path of `linked`. */
+export function checkLinked(site: Manifest, linked: readonly string[]): void {
+  const taken = linkedEntries(linked).find(
     ({ path }) =>
       site.has(path) || path.split('/').some((_, at, parts) => isNoFolder(site, parts.slice(0, at))),
   )
-  if (taken !== undefined) {
-    throw new Failure(`\`linked\` names '${taken.path}', which the source folder has too`, {
-      state: 'nothing was changed.',
-      hint: 'name it in `exclude`, or take it out of `linked`',
-    })
-  }
+  if (taken === undefined) return
+  throw new Failure(`\`linked\` names '${taken.path}', which the source folder has too`, {
+    state: 'nothing was changed.',
+    hint: 'name it in `exclude`, or take it out of `linked`',
+  })
+}
+
+/** The site with a relative link into `<target>/shared` for each of `linked`. */
+export function withLinked(site: Manifest, linked: readonly string[]): Manifest {
+  if (linked.length === 0) return site
+  const links = linkedEntries(linked)
   const folders = links.flatMap(({ path }) =>
     path
       .split('/')
@@ -87,7 +83,22 @@ export function withLinked(site: Manifest, linked: readonly string[]): Manifest 
       .filter((folder) => !site.has(folder))
       .map((folder) => ({ type: 'folder' as const, path: folder, mode: 0o755 })),
   )
-  return makeManifest([...site.values(), ...folders, ...links])
+  return makeManifest(
+    (function* (): Generator<Entry> {
+      yield* site.values()
+      yield* folders
+      yield* links
+    })(),
+  )
+}
+
+function linkedEntries(linked: readonly string[]): LinkEntry[] {
+  return linked.map((path) => {
+    const name = toByteString(path.replace(/\/$/, ''))
+    // From releases/<id>/, one level up for each folder that the link lies in.
+    const up = '../'.repeat(name.split('/').length + 1)
+    return { type: 'link', path: name, to: `${up}shared/${name}` }
+  })
 }
 
 function isNoFolder(site: Manifest, parts: readonly string[]): boolean {
@@ -109,15 +120,15 @@ export function checkSameContent(host: string, { state }: Opened, release: strin
 
 function planStage(host: SiteHost, { base }: Opened, options: StageOptions): Comparison {
   const { site, keepAssets, mtime, deletion, isExcluded } = options
-  const there = base?.manifest ?? new Map()
+  const there = base?.manifest ?? makeManifest()
   if (host.mode === 'atomic') return compare(there, site, keepAssets, mtime)
-  if ([...site.keys()].some((path) => path === '.evenkeel' || path.startsWith('.evenkeel/'))) {
+  if (site.has('.evenkeel')) {
     throw new Failure("the source folder has '.evenkeel', which in place is where the action keeps its own", {
       state: 'the site is as it was.',
       hint: 'name it in `exclude`',
     })
   }
-  const known = { there, ours: base?.ours ?? new Map() }
+  const known = { there, ours: base?.ours ?? makeManifest() }
   return compareInPlace(known, site, deletion, keepAssets, isExcluded, mtime)
 }
 
@@ -130,14 +141,12 @@ export async function stageOn(
   context: Context,
 ): Promise<StageReport> {
   const { clock, log } = context
-  const { release, site, dryRun } = options
-  const content = contentId(site)
+  const { release, site, content, dryRun } = options
   const started = clock.monotonic()
-  const siteFiles = filesOf([...site.values()])
-  const siteBytes = sumSizes(siteFiles)
+  const whole = totalOf(site)
   const still = {
     host: host.name,
-    siteBytes,
+    siteBytes: whole.bytes,
     verified: host.verifies,
     codec: 'none',
     filesSent: 0,
@@ -146,20 +155,20 @@ export async function stageOn(
     verifiedMs: 0,
   }
   if (checkSameContent(host.name, opened, release, content)) {
-    const unchanged = siteFiles.length
+    const unchanged = whole.files
     return { ...still, added: 0, changed: 0, removed: 0, unchanged, complete: true, comparedMs: 0 }
   }
 
   const comparison = planStage(host, opened, options)
   const { added, changed, removed, unchanged } = comparison
-  const sent = filesOf(comparison.send)
+  const sent = totalOf(comparison.send)
   const counts = { added, changed, removed, unchanged, complete: false }
   const comparedMs = clock.monotonic() - started
   if (opened.base?.kind === 'staging') log.info(`${host.name}: taking up an unfinished upload of ${release}`)
   log.info(
-    `${host.name}: files: ${added} added, ${changed} changed, ${removed} removed, ${unchanged} unchanged; ${formatBytes(sumSizes(sent))} to send of ${formatBytes(siteBytes)}`,
+    `${host.name}: files: ${added} added, ${changed} changed, ${removed} removed, ${unchanged} unchanged; ${formatBytes(sent.bytes)} to send of ${formatBytes(whole.bytes)}`,
   )
-  const needed = sent.reduce((sum, { size }) => sum + Math.ceil(size / BLOCK) * BLOCK, 0) + SPARE_BYTES
+  const needed = spaceFor(comparison.send)
   if (needed > opened.state.freeBytes) {
     if (!dryRun) await host.discard(release)
     throw new Failure('there is not enough space on the server', {
@@ -169,55 +178,27 @@ export async function stageOn(
       hint: 'free some space there, or keep fewer releases (`keep-releases`)',
     })
   }
-  if (dryRun) return { ...still, ...counts, comparedMs, filesSent: sent.length }
+  if (dryRun) return { ...still, ...counts, comparedMs, filesSent: sent.files }
 
-  const sendStart = clock.monotonic()
-  const plan = {
-    release,
-    comparison,
-    there: opened.base?.manifest ?? new Map(),
-    tree,
-    tools: opened.state.tools,
-    mtime: options.mtime,
-  }
-  const result = await host.send(plan, context).catch(async (error: unknown) => {
+  const { mtime, owner, linked } = options
+  const plan = { release, comparison, opened, tree, mtime, content, owner, linked }
+  const result = await host.bring(plan, options.ending, context).catch(async (error: unknown) => {
     // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
     if (error instanceof Failure && /no space left/.test(error.message)) await host.discard(release)
     throw error
   })
-  const verifyStart = clock.monotonic()
-  const all = filesOf([...comparison.result.values()])
-  await host.publish(
-    {
-      release,
-      digest: sentDigest(sent),
-      files: all.length,
-      bytes: sumSizes(all),
-      rootMode: tree.rootMode,
-      content,
-      owner: options.owner,
-      linked: options.linked,
-    },
-    options.ending,
-    context,
-  )
-  const verifiedMs = clock.monotonic() - verifyStart
-  const sentMs = verifyStart - sendStart
+  const { codec, bytesOnWire, lanes, sentMs, verifiedMs } = result
+  const checked = host.verifies === 'sizes' ? ' (by sizes)' : ''
   log.info(
-    `${host.name}: release ${release} is complete and verified${host.verifies === 'sizes' ? ' (by sizes)' : ''}: ${formatBytes(result.bytesOnWire)} on the wire (${result.codec}, ${result.lanes} ${result.lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`,
+    `${host.name}: release ${release} is complete and verified${checked}: ${formatBytes(bytesOnWire)} on the wire (${codec}, ${lanes} ${lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`,
   )
-  return {
-    ...still,
-    ...counts,
-    comparedMs,
-    sentMs,
-    verifiedMs,
-    codec: result.codec,
-    filesSent: result.filesSent ?? sent.length,
-    bytesOnWire: result.bytesOnWire,
-  }
+  const filesSent = result.filesSent ?? sent.files
+  return { ...still, ...counts, comparedMs, sentMs, verifiedMs, codec, filesSent, bytesOnWire }
 }
 
-function sumSizes(files: readonly FileEntry[]): number {
-  return files.reduce((sum, { size }) => sum + size, 0)
+/** What files take on a disk. */
+function spaceFor(send: Manifest): number {
+  let bytes = SPARE_BYTES
+  for (const { size } of filesOf(send)) bytes += Math.ceil(size / BLOCK) * BLOCK
+  return bytes
 }

@@ -74,7 +74,8 @@ function block(
   header.write(flag, 156)
   header.write(to.slice(0, NAME_FIELD), 157, 'latin1')
   header.write('ustar  \0', 257)
-  const sum = header.reduce((total, byte) => total + byte, 0)
+  let sum = 0
+  for (let at = 0; at < BLOCK; at++) sum += header[at] ?? 0
   header.write(`${octal(sum, 6)}\0 `, 148)
   return header
 }

@@ -7,19 +7,27 @@ import { quote } from '../ssh/quote.ts'
 import { type ByteString, fromByteString, openLane, pipeToScript } from '../ssh/remote-shell.ts'
 import type { Comparison } from './comparison.ts'
 import { type Codec, chooseCodec, uncompressed } from './compression.ts'
-import { type Entry, encodeManifest, type FileEntry } from './manifest.ts'
+import { type Entry, encodeManifest, filesOf, type Manifest, totalOf } from './manifest.ts'
 import { type Progress, trackProgress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
 import { tarEnd, tarHeader, tarPadding } from './tar-writer.ts'
 
+/** A file that travels beside the tree: a list, a script, the manifest. */
+export interface Extra {
+  readonly name: string
+  readonly size: number
+  pieces(): Iterable<Buffer>
+}
+
 export interface TransferPlan {
-  readonly send: readonly Entry[]
-  /** Files that travel beside the tree: lists, scripts, the manifest. */
-  readonly extra: readonly [name: string, content: Buffer][]
+  readonly send: Manifest
+  readonly extra: readonly Extra[]
   readonly tree: SourceTree
   /** Folder on the server that gets `tree/` and the lists beside it. */
   readonly stage: ByteString
   readonly tools: ReadonlySet<string>
+  /** Where each lane tells the server's waiting shell that it has ended; undefined where nothing waits. */
+  readonly bell: ByteString | undefined
   /** Opened beforehand. */
   readonly lane: Promise<RemoteProcess>
   /** Time of every file sent, in Unix seconds. */
@@ -39,39 +47,51 @@ const CHUNK = 256 * 1024
 const SAMPLE = 256 * 1024
 
 /** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
-export function sentDigest(files: readonly FileEntry[]): string {
-  if (files.length === 0) return '-'
-  return createHash('sha256')
-    .update(files.map(({ hash }) => `${hash}\n`).join(''))
-    .digest('hex')
+export function sentDigest(send: Manifest): string {
+  const digest = createHash('sha256')
+  let files = 0
+  for (const { hash } of filesOf(send)) {
+    digest.update(`${hash}\n`)
+    files++
+  }
+  return files === 0 ? '-' : digest.digest('hex')
 }
 
-export function filesOf(entries: readonly Entry[]): FileEntry[] {
-  return entries.filter((entry) => entry.type === 'file')
+/** How the archive travels. */
+export interface Way {
+  readonly codec: Codec
+  readonly lanes: number
+}
+
+export async function chooseWay(
+  connection: Connection,
+  { send, tree, tools }: Pick<TransferPlan, 'send' | 'tree' | 'tools'>,
+): Promise<Way> {
+  const { files, bytes } = totalOf(send)
+  const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(send, files, tree))
+  return { codec, lanes: connection.isNarrow ? 1 : laneCount(connection, bytes) }
 }
 
 /** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
 export async function transfer(
   connection: Connection,
   plan: TransferPlan,
+  { codec, lanes }: Way,
   context: Context,
 ): Promise<TransferResult> {
-  const { send, extra, tree, stage, tools } = plan
-  const files = filesOf(send)
-  const total = files.reduce((sum, { size }) => sum + size, 0)
-  const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(files, tree))
-  const first = await plan.lane
-  const lanes = splitIntoLanes(send, connection.isNarrow ? 1 : laneCount(connection, total))
-  const progress = trackProgress({ files: files.length, bytes: total }, context)
-  const code = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`
+  const { send, extra, stage, bell } = plan
+  const queue = send.values()[Symbol.iterator]()
+  const progress = trackProgress(totalOf(send), context)
+  const unpack = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`
+  const code = bell === undefined ? unpack : thenRing(unpack, bell)
   const failed = new AbortController()
   const signal = AbortSignal.any([context.signal, failed.signal])
   try {
     await Promise.all(
-      lanes.map(async (entries, index) => {
-        const tar = archive(entries, index === 0 ? extra : [], plan, progress)
+      Array.from({ length: lanes }, async (_, index) => {
         try {
-          const lane = index === 0 ? first : await openLane(connection)
+          const lane = await (index === 0 ? plan.lane : openLane(connection))
+          const tar = archive(queue, index === 0 ? extra : [], plan, progress)
           const input = compressed(tar, codec, progress)
           const result = await pipeToScript(connection.name, lane, code, input, signal)
           if (result.code !== 0) throw unpackFailure(connection, result.code, result.noise)
@@ -84,7 +104,12 @@ export async function transfer(
   } finally {
     progress.end()
   }
-  return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes: lanes.length }
+  return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes }
+}
+
+/** Tells the shell that waits for all lanes how this one ended. Opened both ways, the bell never blocks. */
+function thenRing(unpack: ByteString, bell: ByteString): ByteString {
+  return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; echo $word 1<>${quote(bell)}; exit $code`
 }
 
 /**
@@ -100,81 +125,94 @@ function laneCount({ roundTripMs }: Connection, bytes: number): number {
 const isNear = ({ roundTripMs }: Connection) => roundTripMs < NEAR_MS
 
 /** Lists for the server, NUL-ended names; they travel in the archive as files beside the tree. */
-export function lists(comparison: Comparison): [name: string, content: Buffer][] {
-  const names = (paths: readonly ByteString[]) =>
-    Buffer.from(paths.map((path) => `./${path}\0`).join(''), 'latin1')
+export function lists({ removeFiles, removeFolders, send, result }: Comparison): Extra[] {
   return [
-    ['remove', names(comparison.removeFiles)],
-    ['rmdirs', names(comparison.removeFolders)],
-    ['sent', names(filesOf(comparison.send).map(({ path }) => path))],
-    ['manifest.gz', encodeManifest(comparison.result)],
+    nameList('remove', () => removeFiles),
+    nameList('rmdirs', () => removeFolders),
+    nameList('sent', () => pathsOf(send)),
+    extraOf('manifest.gz', encodeManifest(result)),
   ]
 }
 
-/**
- * Files are dealt out by size. Every lane brings all folders: two tars that both miss one get into each other's way
- * when they make it for their files.
- */
-function splitIntoLanes(entries: readonly Entry[], count: number): Entry[][] {
-  if (count === 1) return [[...entries]]
-  const folders = entries.filter(({ type }) => type === 'folder')
-  const lanes = Array.from({ length: count }, () => ({ entries: [...folders] as Entry[], bytes: 0 }))
-  const first = lanes[0]
-  for (const entry of entries) {
-    if (entry.type === 'folder') continue
-    const lane =
-      entry.type === 'file' ? lanes.reduce((least, one) => (one.bytes < least.bytes ? one : least)) : first
-    lane?.entries.push(entry)
-    if (lane && entry.type === 'file') lane.bytes += entry.size + 512
-  }
-  return lanes.map((lane) => lane.entries)
+export function extraOf(name: string, content: Buffer): Extra {
+  return { name, size: content.length, pieces: () => [content] }
 }
 
-async function takeSample(files: readonly FileEntry[], tree: SourceTree): Promise<Buffer> {
+function nameList(name: string, paths: () => Iterable<ByteString>): Extra {
+  let size = 0
+  for (const path of paths()) size += path.length + 3
+  return {
+    name,
+    size,
+    *pieces() {
+      for (const path of paths()) yield Buffer.from(`./${path}\0`, 'latin1')
+    },
+  }
+}
+
+function* pathsOf(manifest: Manifest): Generator<ByteString> {
+  for (const { path } of filesOf(manifest)) yield path
+}
+
+async function takeSample(send: Manifest, count: number, tree: SourceTree): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
+  let at = 0
   // From all over the site: its first files may all be images.
-  const step = Math.max(1, Math.floor(files.length / 32))
-  for (let at = 0; at < files.length && bytes < SAMPLE; at += step) {
-    const file = files[at]
-    if (file === undefined) break
+  const step = Math.max(1, Math.floor(count / 32))
+  for (const file of filesOf(send)) {
+    if (at++ % step !== 0) continue
     for await (const chunk of tree.read(file)) {
       const part = chunk.subarray(0, SAMPLE / 8)
       chunks.push(part)
       bytes += part.length
       break
     }
+    if (bytes >= SAMPLE) break
   }
   return Buffer.concat(chunks)
 }
 
+/**
+ * What one lane brings: files as the lane gets round to them. Every lane brings all folders first: two tars that both
+ * miss one get into each other's way when they make it for their files.
+ */
 async function* archive(
-  entries: readonly Entry[],
-  extra: readonly [name: string, content: Buffer][],
-  { tree, mtime }: TransferPlan,
+  queue: Iterator<Entry>,
+  extra: readonly Extra[],
+  { send, tree, mtime }: TransferPlan,
   progress: Progress,
 ): AsyncGenerator<Buffer> {
   const chunks = new ChunkJoiner()
-  for (const entry of entries) {
+  for (const entry of send.values()) {
+    if (entry.type !== 'folder') continue
+    const header = { name: `tree/${entry.path}`, type: entry.type, mode: entry.mode, mtime, size: 0 }
+    yield* chunks.add(tarHeader(header))
+  }
+  for (let next = queue.next(); next.done !== true; next = queue.next()) {
+    const entry = next.value
     const name = `tree/${entry.path}`
-    if (entry.type !== 'file') {
-      const to = entry.type === 'link' ? { to: entry.to } : {}
-      const mode = entry.type === 'folder' ? entry.mode : 0o777
-      yield* chunks.add(tarHeader({ name, type: entry.type, mode, mtime, size: 0, ...to }))
+    if (entry.type === 'folder') continue
+    if (entry.type === 'link') {
+      yield* chunks.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }))
       continue
     }
     yield* chunks.add(tarHeader({ name, type: 'file', mode: entry.mode, mtime, size: entry.size }))
-    for await (const part of tree.read(entry)) {
-      progress.sent(part.length)
-      yield* chunks.add(part)
-    }
+    const small = tree.readSmall(entry)
+    if (small !== undefined) yield* chunks.add(small)
+    else
+      for await (const piece of tree.read(entry)) {
+        progress.sent(piece.length)
+        yield* chunks.add(piece)
+      }
+    if (small !== undefined) progress.sent(small.length)
     yield* chunks.add(tarPadding(entry.size))
     progress.fileSent()
   }
-  for (const [name, content] of extra) {
-    yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size: content.length }))
-    yield* chunks.add(content)
-    yield* chunks.add(tarPadding(content.length))
+  for (const { name, size, pieces } of extra) {
+    yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }))
+    for (const piece of pieces()) yield* chunks.add(piece)
+    yield* chunks.add(tarPadding(size))
   }
   yield* chunks.add(tarEnd())
   yield chunks.rest()
@@ -182,20 +220,25 @@ async function* archive(
 
 /** Headers and small files would each be a packet of their own. */
 class ChunkJoiner {
-  #parts: Buffer[] = []
-  #bytes = 0;
+  #joined = Buffer.allocUnsafeSlow(CHUNK)
+  #used = 0;
 
   *add(part: Buffer): Generator<Buffer> {
-    if (part.length === 0) return
-    this.#parts.push(part)
-    this.#bytes += part.length
-    if (this.#bytes >= CHUNK) yield this.rest()
+    if (part.length > this.#joined.length - this.#used) {
+      yield this.rest()
+      if (part.length >= CHUNK) {
+        yield part
+        return
+      }
+    }
+    part.copy(this.#joined, this.#used)
+    this.#used += part.length
   }
 
   rest(): Buffer {
-    const joined = Buffer.concat(this.#parts)
-    this.#parts = []
-    this.#bytes = 0
+    const joined = this.#joined.subarray(0, this.#used)
+    this.#joined = Buffer.allocUnsafeSlow(CHUNK)
+    this.#used = 0
     return joined
   }
 }

@@ -4,6 +4,7 @@ import type { ClientChannel, ParsedKey, ServerHostKeyAlgorithm } from 'ssh2'
 import { type Context, cancelled, throwIfCancelled } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
 import { Connection, type ConnectionOrigin } from './connection.ts'
+import { logInAtOnce } from './early-login.ts'
 import { type HostKeys, hostKeyAttempts, hostKeyFailure, judgeHostKey } from './host-keys.ts'
 import { formatAddress, formatTarget, type Target } from './target.ts'
 
@@ -23,12 +24,13 @@ const RETRY_DELAY_MS = 500
 /**
  * Logs in, through the jump host where there is one; each server's host key is verified before anything is sent.
  * Dialling is retried while the network refuses (nothing has been done yet); a wrong key or login never is.
- * Throws a `Failure` that says what to do.
+ * Throws a `Failure` that says what to do. `ahead` are commands to prepare on it, which then cost fewer round trips.
  */
 export async function connect(
   target: Target,
   credentials: Credentials,
   context: Context,
+  ahead: readonly string[] = [],
 ): Promise<Connection> {
   const { jump } = credentials
   const again = () => {
@@ -45,6 +47,7 @@ export async function connect(
       context,
       () => dialTcp(target, credentials, context),
       again,
+      ahead,
     )
   }
   const outer = await login(
@@ -63,6 +66,7 @@ export async function connect(
       context,
       () => outer.openTcp(target.host, target.port),
       again,
+      ahead,
     )
     inner.onClose(() => outer.close())
     return inner
@@ -81,11 +85,21 @@ async function login(
   context: Context,
   openSocket: () => Promise<Dialled>,
   again: () => Promise<Connection>,
+  ahead: readonly string[] = [],
 ): Promise<Connection> {
   const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port)
   let rejected: Refused | undefined
   for (const algorithms of attempts) {
-    const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again)
+    const outcome = await handshakeOrAgain(
+      target,
+      key,
+      algorithms,
+      credentials,
+      context,
+      openSocket,
+      again,
+      ahead,
+    )
     if (outcome instanceof Connection) return outcome
     // Of several attempts, a key that was offered and refused says more than a type the server does not have.
     if (outcome.why === 'untrusted' || rejected === undefined) rejected = outcome
@@ -108,13 +122,14 @@ async function handshakeOrAgain(
   context: Context,
   openSocket: () => Promise<Dialled>,
   again: () => Promise<Connection>,
+  ahead: readonly string[],
 ): Promise<Connection | Refused> {
   for (let attempt = 1; ; attempt++) {
     throwIfCancelled(context.signal)
     const begun = context.clock.monotonic()
     const socket = await openSocket()
     const origin = { roundTripMs: context.clock.monotonic() - begun, again }
-    const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin)
+    const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin, ahead)
     if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
       return outcome
     context.log.debug(`${formatTarget(target)}: ${outcome.failure.details.seen}; trying again`)
@@ -130,6 +145,7 @@ async function handshake(
   credentials: Credentials,
   context: Context,
   origin: ConnectionOrigin,
+  ahead: readonly string[],
 ): Promise<Connection | Refused> {
   const { host, port, user } = target
   const { hostKeys, connectTimeoutMs } = credentials
@@ -140,7 +156,7 @@ async function handshake(
   const abort = () => socket.destroy()
   context.signal.addEventListener('abort', abort, { once: true })
   try {
-    await ssh.connect({
+    const ready = ssh.connect({
       sock: socket,
       host,
       port,
@@ -161,8 +177,19 @@ async function handshake(
       },
     })
     const client = ssh.connection
-    if (client === null) throw new Failure('the connection was closed right after the login', { host })
-    return new Connection(target, client, origin)
+    if (client === null) throw new Failure('the connection was closed before the login', { host })
+    const connection = new Connection(target, client, origin)
+    const prepare = () => {
+      for (const command of ahead) connection.prepare(command)
+    }
+    let isPrepared = false
+    logInAtOnce(client, key, (isOpenSsh) => {
+      isPrepared = isOpenSsh
+      if (isOpenSsh) prepare()
+    })
+    await ready
+    if (!isPrepared) prepare()
+    return connection
   } catch (error) {
     socket.destroy()
     if (context.signal.aborted) throw cancelled(context.signal)

@@ -11,7 +11,7 @@ import type { Connection, RemoteProcess } from './connection.ts'
  * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
  * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
  */
-const READ_AND_RUN = String.raw`exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`
+export const SHELL_COMMAND = String.raw`exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`
 
 const KEEP_NOISE = 64 * 1024
 const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)'
@@ -91,7 +91,7 @@ export class RemoteShell {
 
   static async open(connection: Connection): Promise<RemoteShell> {
     try {
-      return new RemoteShell(connection, await connection.start(READ_AND_RUN))
+      return new RemoteShell(connection, await connection.start(SHELL_COMMAND))
     } catch (error) {
       if (!(error instanceof Failure) || !connection.isOpen) throw error
       throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT })
@@ -161,7 +161,7 @@ export class RemoteShell {
 }
 
 /** A remote process that waits for a script and what the script reads. */
-export const openLane = (connection: Connection): Promise<RemoteProcess> => connection.start(READ_AND_RUN)
+export const openLane = (connection: Connection): Promise<RemoteProcess> => connection.start(SHELL_COMMAND)
 
 /** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
 export async function pipeToScript(

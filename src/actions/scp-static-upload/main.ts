@@ -1,12 +1,13 @@
 import type { Context } from '../../context.ts'
 import { activateOnAll, endingOf, nothingDone, onEach, served } from '../../release/deployment.ts'
 import { pathMatcher } from '../../release/glob.ts'
+import { contentId } from '../../release/manifest.ts'
 import { beginOn } from '../../release/open-site.ts'
 import { repair, reportMix } from '../../release/recovery.ts'
 import type { Ending, SiteHost } from '../../release/site-host.ts'
 import { type Opened, releaseOf } from '../../release/site-state.ts'
-import { scanSource } from '../../release/source-tree.ts'
-import { type StageReport, stageOn, withLinked } from '../../release/stage.ts'
+import { listSource } from '../../release/source-tree.ts'
+import { checkLinked, type StageReport, stageOn, withLinked } from '../../release/stage.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { checkVantage, healthNeeds, siteHealthCheck } from '../site-health.ts'
@@ -21,22 +22,31 @@ export const scpStaticUpload: Action = {
     const settings = siteSettings(run, { ...inputs, needsShell: shellNeeds(inputs) })
     run.saveState({ token: settings.token })
     const exclude = pathMatcher(inputs.exclude)
-    const scanning = scanSource(
-      { folder: inputs.source, exclude, modeChange: inputs.modeChange },
-      run.context.signal,
-    )
-    // Its failure is taken up below; until then it must not count as unhandled.
-    scanning.catch(() => {})
-    const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, run.context)
+    const { context } = run
+    // Both at once: the servers are reached while the files are listed, and answer while they are read.
+    const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, inputs.dryRun ? 0 : 1)
+    opening.catch(() => {})
+    const names = await closingOnFailure(opening, async () => {
+      const listing = { folder: inputs.source, exclude, modeChange: inputs.modeChange }
+      const listed = await listSource(listing, context.signal)
+      checkLinked(listed.manifest, inputs.linked)
+      return listed
+    })
+    const hosts = await opening
     try {
-      const tree = await scanning
-      const site = withLinked(tree.manifest, inputs.linked)
-      const opened = await begin(hosts, inputs, run.context)
+      const connectedMs = context.clock.monotonic() - started
+      const hashing = names.hash(context.signal)
+      // Its failure is taken up below; until then it must not count as unhandled.
+      hashing.catch(() => {})
+      const opened = await begin(hosts, inputs, context)
       await checkVantage(hosts, inputs.health)
+      const tree = await hashing
+      const site = withLinked(tree.manifest, inputs.linked)
       const previous = releaseOf(hosts[0]?.current ?? '') ?? ''
       const options = {
         ...inputs,
         site,
+        content: contentId(site),
         isExcluded: exclude,
         keepAssets: pathMatcher(inputs.keepAssets),
         mtime: unixTime(),
@@ -53,6 +63,7 @@ export const scpStaticUpload: Action = {
         changed,
         files: tree.files,
         serves: hosts.map(({ current }) => served(current)),
+        connectedMs,
         durationMs: run.context.clock.monotonic() - started,
       })
     } finally {
@@ -68,6 +79,17 @@ function readInputs(run: Run): UploadInputs {
   return run.inputs((read) =>
     readUploadInputs(read, { workspace: github.workspace, defaultRelease: defaultRelease(github) }),
   )
+}
+
+/** Does the work; where it fails, the connections that were being made are closed again. */
+async function closingOnFailure<T>(opening: Promise<SiteHost[]>, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const hosts = await opening.catch(() => [])
+    await Promise.all(hosts.map((host) => host.close()))
+    throw error
+  }
 }
 
 /** Locks every host, reads how it stands, and puts right what a dead run left. */

@@ -14,12 +14,14 @@ export interface UploadReport {
   readonly files: number
   /** What each host serves now, for people. */
   readonly serves: readonly string[]
+  /** Until all hosts were reached. */
+  readonly connectedMs: number
   readonly durationMs: number
 }
 
 /** Writes the outputs, the log's last lines and the summary. */
 export async function reportUpload(run: Run, report: UploadReport): Promise<void> {
-  const { inputs, staged, previous, changed, files, durationMs } = report
+  const { inputs, staged, previous, changed, files, connectedMs, durationMs } = report
   const most = (pick: (one: StageReport) => number) => Math.max(...staged.map(pick))
   const sum = (pick: (one: StageReport) => number) => staged.reduce((total, one) => total + pick(one), 0)
   run.output('release', inputs.release)
@@ -42,7 +44,7 @@ export async function reportUpload(run: Run, report: UploadReport): Promise<void
   const plan = inputs.dryRun ? ' (dry run: nothing was changed)' : ''
   run.context.log.info(`done in ${formatDuration(durationMs)}${plan}`)
   await writeSummary(
-    `### Static upload: release ${plainMarkdown(inputs.release)}${plan}\n\n${table(report)}\n\nTook ${formatDuration(durationMs)}; before it: ${plainMarkdown(previous) || 'none'}.\n${sftpNote(staged)}`,
+    `### Static upload: release ${plainMarkdown(inputs.release)}${plan}\n\n${table(report)}\n\nTook ${formatDuration(durationMs)}, of which ${formatDuration(connectedMs)} to connect; before it: ${plainMarkdown(previous) || 'none'}.\n${sftpNote(staged)}`,
   )
 }
 

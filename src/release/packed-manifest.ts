@@ -1,0 +1,173 @@
+import type { ByteString } from '../ssh/remote-shell.ts'
+import type { Entry, Manifest } from './manifest.ts'
+
+// Columns instead of objects: a site of a hundred thousand files takes some 8 MB, a tenth of what objects would.
+
+const TYPES = ['file', 'folder', 'link'] as const
+const HASH_BYTES = 16
+
+/** Collects entries; those in the order of their paths' bytes need no sorting. */
+export class ManifestBuilder {
+  #names = Buffer.allocUnsafe(4096)
+  #ends = new Uint32Array(64)
+  #types = new Uint8Array(64)
+  #modes = new Int16Array(64)
+  #sizes = new Float64Array(64)
+  #hashes = Buffer.allocUnsafe(64 * HASH_BYTES)
+  readonly #targets = new Map<number, ByteString>()
+  readonly #kept = new Map<number, number>()
+  #count = 0
+  #last: ByteString = ''
+  #isSorted = true
+
+  add(entry: Entry): void {
+    const at = this.#count++
+    const { path, type } = entry
+    const start = at === 0 ? 0 : (this.#ends[at - 1] ?? 0)
+    this.#reserve(at + 1, start + path.length)
+    if (at > 0 && path <= this.#last) this.#isSorted = false
+    this.#last = path
+    this.#names.write(path, start, 'latin1')
+    this.#ends[at] = start + path.length
+    this.#types[at] = TYPES.indexOf(type)
+    this.#modes[at] = type === 'link' ? 0 : entry.mode
+    this.#sizes[at] = type === 'file' ? entry.size : 0
+    this.#hashes.fill(0, at * HASH_BYTES, (at + 1) * HASH_BYTES)
+    if (type === 'file') this.#hashes.write(entry.hash, at * HASH_BYTES, HASH_BYTES, 'hex')
+    if (type === 'link') this.#targets.set(at, entry.to)
+    if (entry.kept !== undefined) this.#kept.set(at, entry.kept)
+  }
+
+  finish(): PackedManifest {
+    const columns = {
+      names: this.#names,
+      ends: this.#ends,
+      types: this.#types,
+      modes: this.#modes,
+      sizes: this.#sizes,
+      hashes: this.#hashes,
+      targets: this.#targets,
+      kept: this.#kept,
+      count: this.#count,
+    }
+    const manifest = new PackedManifest(columns)
+    return this.#isSorted ? manifest : sorted(manifest)
+  }
+
+  #reserve(count: number, bytes: number): void {
+    if (bytes > this.#names.length) this.#names = grown(this.#names, Buffer.allocUnsafe(bytes * 2))
+    const room = this.#ends.length
+    if (count <= room) return
+    this.#ends = grown(this.#ends, new Uint32Array(room * 2))
+    this.#types = grown(this.#types, new Uint8Array(room * 2))
+    this.#modes = grown(this.#modes, new Int16Array(room * 2))
+    this.#sizes = grown(this.#sizes, new Float64Array(room * 2))
+    this.#hashes = grown(this.#hashes, Buffer.allocUnsafe(room * 2 * HASH_BYTES))
+  }
+}
+
+interface Columns {
+  /** All paths, one behind the other, and where each ends. */
+  readonly names: Buffer
+  readonly ends: Uint32Array
+  readonly types: Uint8Array
+  readonly modes: Int16Array
+  readonly sizes: Float64Array
+  readonly hashes: Buffer
+  /** By place: of links alone, and of what is kept from earlier releases. */
+  readonly targets: ReadonlyMap<number, ByteString>
+  readonly kept: ReadonlyMap<number, number>
+  readonly count: number
+}
+
+export class PackedManifest implements Manifest {
+  readonly #columns: Columns
+
+  constructor(columns: Columns) {
+    this.#columns = columns
+  }
+
+  get size(): number {
+    return this.#columns.count
+  }
+
+  get(path: ByteString): Entry | undefined {
+    const at = this.#find(path)
+    return at === undefined ? undefined : this.at(at)
+  }
+
+  has(path: ByteString): boolean {
+    return this.#find(path) !== undefined
+  }
+
+  *keys(): Generator<ByteString> {
+    for (let at = 0; at < this.size; at++) yield this.#path(at)
+  }
+
+  *values(): Generator<Entry> {
+    for (let at = 0; at < this.size; at++) yield this.at(at)
+  }
+
+  at(at: number): Entry {
+    const { types, modes, sizes, hashes, targets, kept } = this.#columns
+    const since = kept.get(at)
+    const path = this.#path(at)
+    const common = since === undefined ? { path } : { path, kept: since }
+    const type = TYPES[types[at] ?? 0] ?? 'file'
+    const mode = modes[at] ?? 0
+    if (type === 'folder') return { ...common, type, mode }
+    if (type === 'link') return { ...common, type, to: targets.get(at) ?? '' }
+    const hash = hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES)
+    return { ...common, type, mode, size: sizes[at] ?? 0, hash }
+  }
+
+  /** What a file was found to hold. */
+  setContent(at: number, size: number, hash: Buffer): void {
+    this.#columns.sizes[at] = size
+    hash.copy(this.#columns.hashes, at * HASH_BYTES, 0, HASH_BYTES)
+  }
+
+  comparePaths(a: number, b: number): number {
+    const { names, ends } = this.#columns
+    return names.compare(names, this.#start(b), ends[b] ?? 0, this.#start(a), ends[a] ?? 0)
+  }
+
+  #path(at: number): ByteString {
+    return this.#columns.names.toString('latin1', this.#start(at), this.#columns.ends[at])
+  }
+
+  #start(at: number): number {
+    return at === 0 ? 0 : (this.#columns.ends[at - 1] ?? 0)
+  }
+
+  #find(path: ByteString): number | undefined {
+    const { names, ends } = this.#columns
+    const wanted = Buffer.from(path, 'latin1')
+    let low = 0
+    let high = this.size
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const order = names.compare(wanted, 0, wanted.length, this.#start(middle), ends[middle] ?? 0)
+      if (order === 0) return middle
+      if (order < 0) low = middle + 1
+      else high = middle
+    }
+    return undefined
+  }
+}
+
+function sorted(manifest: PackedManifest): PackedManifest {
+  const order = Uint32Array.from({ length: manifest.size }, (_, at) => at)
+  order.sort((a, b) => manifest.comparePaths(a, b) || a - b)
+  const builder = new ManifestBuilder()
+  for (const [place, at] of order.entries()) {
+    const next = order[place + 1]
+    if (next === undefined || manifest.comparePaths(at, next) !== 0) builder.add(manifest.at(at))
+  }
+  return builder.finish()
+}
+
+function grown<T extends { set(from: T): void }>(from: T, to: T): T {
+  to.set(from)
+  return to
+}

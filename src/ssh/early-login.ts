@@ -1,0 +1,59 @@
+import type { Client, ParsedKey } from 'ssh2'
+
+type Sign = (data: Buffer, done: (signature: Buffer) => void) => void
+
+/** What ssh2 keeps to itself. Its version is pinned, and the tests log in through this. */
+interface Innards {
+  readonly _remoteVer?: string
+  readonly _protocol?: {
+    readonly _handlers: {
+      SERVICE_ACCEPT(protocol: unknown, name: string): void
+      EXT_INFO(protocol: unknown, extensions: unknown): void
+    }
+    authPK(user: string, key: ParsedKey, algorithm: string | undefined, sign?: Sign): void
+  }
+}
+
+const HASHES: Readonly<Record<string, string>> = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' }
+
+/**
+ * Logs in within one round trip where ssh2 takes three: it waits until the service is accepted, and then asks whether the
+ * key would do before it signs. Both are optional (RFC 4252, sections 5 and 7), and a server takes packets in their order.
+ * To be called right after `connect`. `sent` is called when the login is on its way; `isOpenSsh` tells that what follows it
+ * is kept until the login is done (sshd hands its input buffer over to the process that serves the user).
+ */
+export function logInAtOnce(client: Client, key: ParsedKey, sent: (isOpenSsh: boolean) => void): void {
+  const innards = client as Client & Innards
+  const protocol = innards._protocol
+  if (protocol === undefined) return
+  const { SERVICE_ACCEPT: accept, EXT_INFO: extend } = protocol._handlers
+  const ask = protocol.authPK.bind(protocol)
+  protocol.authPK = (user, offered, algorithm, sign) => {
+    const signNow: Sign = (data, done) => {
+      const signature = key.sign(data, HASHES[algorithm ?? '']) as Buffer | Error
+      if (signature instanceof Error) ask(user, offered, algorithm)
+      else done(signature)
+    }
+    ask(user, offered, algorithm, sign ?? signNow)
+  }
+  // Which signatures by an RSA key the server takes is in its extensions, as a rule right behind the key exchange.
+  let mayStart = key.type !== 'ssh-rsa'
+  protocol._handlers.EXT_INFO = (from, extensions) => {
+    extend(from, extensions)
+    mayStart = true
+  }
+  let isStarted = false
+  const start = (from: unknown, service: string) => {
+    if (isStarted) return
+    isStarted = true
+    accept(from, service)
+    sent(innards._remoteVer?.startsWith('OpenSSH_') ?? false)
+  }
+  protocol._handlers.SERVICE_ACCEPT = start
+  // The event comes before the service is asked for, in the same turn.
+  client.once('handshake', () =>
+    queueMicrotask(() => {
+      if (mayStart) start(protocol, 'ssh-userauth')
+    }),
+  )
+}
