@@ -44672,7 +44672,7 @@ async function differenceAt(address, { name, type, values, ttl, proxied }, conte
 const REMINDER_MS = 30_000;
 /** Five rounds; long enough where a change is told to the secondaries (NOTIFY). */
 const PROOF = { rounds: 5, intervalMs: 1_000, timeoutMs: 120_000 };
-const SHORTEST_PAUSE_MS = 50;
+const SHORTEST_PAUSE_MS = 25;
 /**
  * The pause before the next round, in ms. Before all agree it is a tenth of the time waited: no change is seen much
  * later than it comes. From then on it depends on how long it took until they agreed: the rounds that confirm it take
@@ -44949,13 +44949,18 @@ function lookupThrough(resolvers) {
         return external_node_dns_.lookup;
     const resolver = resolverOf(resolvers);
     return (host, options, callback) => {
-        Promise.any([resolver.resolve4(host), resolver.resolve6(host)]).then(([address = '']) => {
-            const family = address.includes(':') ? 6 : 4;
-            if (options.all)
-                callback(null, [{ address, family }]);
+        void Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]).then(([four, six]) => {
+            // IPv4 first: many runners have no route for the other.
+            const found = [four, six].flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+            const addresses = found.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
+            const [first] = addresses;
+            if (first === undefined)
+                callback(four.reason, '');
+            else if (options.all)
+                callback(null, addresses);
             else
-                callback(null, address, family);
-        }, (error) => callback(error.errors[0], ''));
+                callback(null, first.address, first.family);
+        });
     };
 }
 
@@ -46575,6 +46580,8 @@ function hintFor(status, errors, { zone, first }) {
             ? TOKEN_HINT
             : `the token needs the permission DNS:Edit for ${zone} (besides Zone:Read), and this runner's address must not be kept out by its IP filter`;
     }
+    if (status === 404 && first)
+        return 'leave `api-url` empty for Cloudflare itself';
     if (status === 404)
         return `the record or the zone is not there any more: look at ${zone}, then run the job again`;
     if (status === 429) {
@@ -46744,6 +46751,11 @@ function cloudflare(options) {
     return new Cloudflare(options);
 }
 const API = 'https://api.cloudflare.com/client/v4';
+/** What stands before `/zones`, as people write it. */
+function cloudflareBase(apiUrl) {
+    const base = (apiUrl || API).replace(/\/+$/, '');
+    return new URL(base).pathname === '/' ? `${base}/client/v4` : base;
+}
 /** A TTL that means "Auto", and the seconds it is served with (developers.cloudflare.com/dns/manage-dns-records/reference/ttl). */
 const AUTO = 1;
 const AUTO_SECONDS = 300;
@@ -46753,7 +46765,7 @@ class Cloudflare {
     name = 'Cloudflare';
     #api;
     constructor({ apiUrl, token }) {
-        this.#api = new CloudflareApi((apiUrl || API).replace(/\/+$/, ''), token);
+        this.#api = new CloudflareApi(cloudflareBase(apiUrl), token);
     }
     async findZone(name, context) {
         const path = `/zones?name=${name}&per_page=50`;
@@ -46914,13 +46926,17 @@ function digitalOcean(options) {
 }
 const digitalocean_API = 'https://api.digitalocean.com';
 const digitalocean_PAGE_SIZE = 200;
+/** What stands before `/domains`, as people write it. */
+function digitalOceanBase(apiUrl) {
+    return `${(apiUrl || digitalocean_API).replace(/\/+$/, '').replace(/\/v2$/, '')}/v2`;
+}
 class DigitalOcean {
     name = 'DigitalOcean';
     #api;
     #baseUrl;
     #host;
     constructor({ apiUrl, token }) {
-        this.#baseUrl = `${(apiUrl || digitalocean_API).replace(/\/+$/, '').replace(/\/v2$/, '')}/v2`;
+        this.#baseUrl = digitalOceanBase(apiUrl);
         this.#host = new URL(this.#baseUrl).origin;
         this.#api = new ProviderApi({
             baseUrl: this.#baseUrl,
@@ -47065,7 +47081,7 @@ class DigitalOcean {
             : new Failure(`could not ${what}`, {
                 host: this.#host,
                 seen: `status ${status}: ${this.#api.shown(messageOf(text) ?? text)}`,
-                hint: digitalocean_hintFor(status, zone),
+                hint: status === 404 && messageOf(text) === undefined ? ELSEWHERE : digitalocean_hintFor(status, zone),
             });
         const isRefusal = status >= 300 && status < 500;
         throw isWrite && !isRefusal ? new NoAnswer(failure.message, failure.details) : failure;
@@ -47094,6 +47110,7 @@ function messageOf(text) {
         return undefined;
     return `${message} (${id}${typeof request_id === 'string' ? `, request ${request_id}` : ''})`;
 }
+const ELSEWHERE = 'leave `api-url` empty for DigitalOcean itself';
 function digitalocean_hintFor(status, zone) {
     switch (status) {
         case 401:
@@ -47109,9 +47126,7 @@ function digitalocean_hintFor(status, zone) {
         case 429:
             return 'DigitalOcean takes 250 requests a minute and 5,000 an hour: run the job again later';
         default:
-            return status >= 500
-                ? 'see status.digitalocean.com, then run the job again'
-                : 'leave `api-url` empty for DigitalOcean itself';
+            return status >= 500 ? 'see status.digitalocean.com, then run the job again' : ELSEWHERE;
     }
 }
 

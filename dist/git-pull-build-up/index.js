@@ -69083,6 +69083,8 @@ function formatAddress(host, port) {
 
 
 const KEEP_BYTES = 1024 * 1024;
+/** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
+const PROHIBITED = 1;
 /** Further connections for a server that allows few sessions on one. */
 const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
@@ -69219,6 +69221,24 @@ class Connection {
     /** A TCP connection from the server to an address as the server sees it. */
     openTcp(host, port) {
         return this.#open((done) => this.#client.forwardOut('127.0.0.1', 0, host, port, done), `the server opens no connection to ${formatAddress(host, port)}`);
+    }
+    /** Whether the server refuses to open connections to an address for this user (AllowTcpForwarding, PermitOpen). */
+    async refusesTcp(host, port) {
+        try {
+            const channel = await this.openTcp(host, port);
+            channel.on('error', () => { });
+            channel.destroy();
+            return false;
+        }
+        catch (error) {
+            // RFC 4254, 5.1: a connection that fails has another reason.
+            const { reason } = (error.details?.cause ?? {});
+            return reason === PROHIBITED || reason === 'ADMINISTRATIVELY_PROHIBITED';
+        }
+    }
+    /** A channel to a subsystem, such as `sftp`. A login without a shell may still have it. */
+    openSubsystem(name) {
+        return this.#open((done) => this.#client.subsys(name, done), `the server does not offer ${name} to this user`);
     }
     #open(start, what) {
         return new Promise((resolve, reject) => {
@@ -70774,9 +70794,13 @@ const external_node_stream_promises_namespaceObject = require("node:stream/promi
  */
 const SHELL_COMMAND = String.raw `exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`;
 const KEEP_NOISE = 64 * 1024;
+const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)';
 const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
 /** How a byte string reads for people. */
 const fromByteString = (bytes) => Buffer.from(bytes, 'latin1').toString('utf8');
+/** The login runs no commands: it may still have SFTP. Nothing was done on the server. */
+class NoShell extends (/* unused pure expression or super */ null && (Failure)) {
+}
 /**
  * A POSIX shell on the server that stays open over several blocks of code, so that what it holds (a lock) lasts from
  * one block to the next and goes with the connection. Records are told from other output by a random mark.
@@ -70791,6 +70815,9 @@ class RemoteShell {
     #queue = Promise.resolve();
     #stderr = '';
     #closed = false;
+    /** Whether the shell has ever answered, and the exit code of its command. */
+    #hasAnswered = false;
+    #exitCode;
     constructor(connection, { channel, ended }) {
         this.mark = randomBytes(12).toString('hex');
         this.#connection = connection;
@@ -70801,7 +70828,9 @@ class RemoteShell {
         });
         // A broken connection also ends the channel: `close` is where that is told.
         channel.on('error', () => { });
-        this.#ended = ended.then(() => { }, () => { });
+        this.#ended = ended.then(({ code }) => {
+            this.#exitCode = code;
+        }, () => { });
         void this.#ended.then(() => {
             this.#closed = true;
             this.#parser?.end();
@@ -70813,7 +70842,14 @@ class RemoteShell {
         ]);
     }
     static async open(connection) {
-        return new RemoteShell(connection, await connection.start(SHELL_COMMAND));
+        try {
+            return new RemoteShell(connection, await connection.start(SHELL_COMMAND));
+        }
+        catch (error) {
+            if (!(error instanceof Failure) || !connection.isOpen)
+                throw error;
+            throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT });
+        }
     }
     /**
      * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
@@ -70838,6 +70874,7 @@ class RemoteShell {
                 return reject(this.#gone());
             this.#parser = new RecordParser(this.mark, {
                 onRecord: (name, value) => {
+                    this.#hasAnswered = true;
                     if (name !== 'end') {
                         onRecord?.(name, value);
                         return;
@@ -70858,13 +70895,18 @@ class RemoteShell {
         this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'));
     }
     #gone() {
-        const seen = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
+        const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
+        if (!this.#hasAnswered && this.#exitCode !== undefined) {
+            return new NoShell('the server runs no commands for this user', {
+                host: this.#connection.name,
+                seen: said || `exit code ${this.#exitCode}`,
+                hint: NO_SHELL_HINT,
+            });
+        }
         return new Failure('the connection or the remote shell ended in the middle of its work', {
             host: this.#connection.name,
-            seen: seen || 'no answer',
-            hint: /sftp/i.test(seen)
-                ? 'this login may only use SFTP: give the deploy user a shell'
-                : 'run the job again: it looks at the state of the server first',
+            seen: said || 'no answer',
+            hint: 'run the job again: it looks at the state of the server first',
         });
     }
 }

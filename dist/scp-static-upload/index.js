@@ -70413,9 +70413,13 @@ const external_node_stream_promises_namespaceObject = require("node:stream/promi
  */
 const SHELL_COMMAND = String.raw `exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`;
 const KEEP_NOISE = 64 * 1024;
+const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)';
 const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
 /** How a byte string reads for people. */
 const fromByteString = (bytes) => Buffer.from(bytes, 'latin1').toString('utf8');
+/** The login runs no commands: it may still have SFTP. Nothing was done on the server. */
+class NoShell extends src_failure/* Failure */.HR {
+}
 /**
  * A POSIX shell on the server that stays open over several blocks of code, so that what it holds (a lock) lasts from
  * one block to the next and goes with the connection. Records are told from other output by a random mark.
@@ -70430,6 +70434,9 @@ class RemoteShell {
     #queue = Promise.resolve();
     #stderr = '';
     #closed = false;
+    /** Whether the shell has ever answered, and the exit code of its command. */
+    #hasAnswered = false;
+    #exitCode;
     constructor(connection, { channel, ended }) {
         this.mark = (0,external_node_crypto_.randomBytes)(12).toString('hex');
         this.#connection = connection;
@@ -70440,7 +70447,9 @@ class RemoteShell {
         });
         // A broken connection also ends the channel: `close` is where that is told.
         channel.on('error', () => { });
-        this.#ended = ended.then(() => { }, () => { });
+        this.#ended = ended.then(({ code }) => {
+            this.#exitCode = code;
+        }, () => { });
         void this.#ended.then(() => {
             this.#closed = true;
             this.#parser?.end();
@@ -70452,7 +70461,14 @@ class RemoteShell {
         ]);
     }
     static async open(connection) {
-        return new RemoteShell(connection, await connection.start(SHELL_COMMAND));
+        try {
+            return new RemoteShell(connection, await connection.start(SHELL_COMMAND));
+        }
+        catch (error) {
+            if (!(error instanceof src_failure/* Failure */.HR) || !connection.isOpen)
+                throw error;
+            throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT });
+        }
     }
     /**
      * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
@@ -70477,6 +70493,7 @@ class RemoteShell {
                 return reject(this.#gone());
             this.#parser = new RecordParser(this.mark, {
                 onRecord: (name, value) => {
+                    this.#hasAnswered = true;
                     if (name !== 'end') {
                         onRecord?.(name, value);
                         return;
@@ -70497,13 +70514,18 @@ class RemoteShell {
         this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'));
     }
     #gone() {
-        const seen = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
+        const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
+        if (!this.#hasAnswered && this.#exitCode !== undefined) {
+            return new NoShell('the server runs no commands for this user', {
+                host: this.#connection.name,
+                seen: said || `exit code ${this.#exitCode}`,
+                hint: NO_SHELL_HINT,
+            });
+        }
         return new src_failure/* Failure */.HR('the connection or the remote shell ended in the middle of its work', {
             host: this.#connection.name,
-            seen: seen || 'no answer',
-            hint: /sftp/i.test(seen)
-                ? 'this login may only use SFTP: give the deploy user a shell'
-                : 'run the job again: it looks at the state of the server first',
+            seen: said || 'no answer',
+            hint: 'run the job again: it looks at the state of the server first',
         });
     }
 }
@@ -71042,6 +71064,7 @@ async function onEach(hosts, work) {
     throw new src_failure/* Failure */.HR(`it failed on ${failed.length} of ${hosts.length} hosts`, {
         seen: failed.map(({ error }) => `\n${(0,src_failure/* describeError */.Uc)(error)}`).join(''),
         cause: first?.error,
+        unsettled: failed.some(({ error }) => error instanceof src_failure/* Failure */.HR && error.details.unsettled === true),
     });
 }
 /**
@@ -71149,345 +71172,996 @@ function pathMatcher(globs) {
     };
 }
 
-;// CONCATENATED MODULE: ./src/release/recovery.ts
+;// CONCATENATED MODULE: ./src/ssh/sftp-packets.ts
+// Packets of the SSH File Transfer Protocol, version 3 (draft-ietf-secsh-filexfer-02), which OpenSSH and nearly every
+// other server speak. Why not the client of ssh2: it takes and gives names as text, and a name on a Unix system is bytes.
+const Request = {
+    init: 1,
+    open: 3,
+    close: 4,
+    read: 5,
+    write: 6,
+    lstat: 7,
+    setstat: 9,
+    fsetstat: 10,
+    opendir: 11,
+    readdir: 12,
+    remove: 13,
+    mkdir: 14,
+    rmdir: 15,
+    realpath: 16,
+    stat: 17,
+    readlink: 19,
+    symlink: 20,
+    extended: 200,
+};
+const Response = {
+    version: 2,
+    status: 101,
+    handle: 102,
+    data: 103,
+    name: 104,
+    attrs: 105,
+    extended: 201,
+};
+const Status = { ok: 0, end: 1, noSuchFile: 2, permissionDenied: 3, unsupported: 8 };
+/** How a file is opened (SSH_FXF_*). */
+const OpenFlags = { read: 1, write: 2, create: 8, truncate: 16, exclusive: 32 };
+const HAS_SIZE = 1;
+const HAS_OWNER = 2;
+const HAS_MODE = 4;
+const HAS_TIMES = 8;
+const HAS_MORE = 0x80000000;
+/** One request with its length in front. */
+function encodePacket(type, fields) {
+    const parts = [{ byte: type }, ...fields].map(encodeField);
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(parts.reduce((sum, part) => sum + part.length, 0));
+    return Buffer.concat([length, ...parts]);
+}
+function encodeField(field) {
+    if ('byte' in field)
+        return Buffer.from([field.byte]);
+    if ('int' in field)
+        return uint32(field.int);
+    if ('long' in field)
+        return uint64(field.long);
+    if ('attributes' in field)
+        return encodeAttributes(field.attributes);
+    const bytes = typeof field.bytes === 'string' ? Buffer.from(field.bytes, 'latin1') : field.bytes;
+    return Buffer.concat([uint32(bytes.length), bytes]);
+}
+function encodeAttributes({ size, mode, mtime }) {
+    const flags = (size === undefined ? 0 : HAS_SIZE) |
+        (mode === undefined ? 0 : HAS_MODE) |
+        (mtime === undefined ? 0 : HAS_TIMES);
+    const parts = [uint32(flags)];
+    if (size !== undefined)
+        parts.push(uint64(size));
+    if (mode !== undefined)
+        parts.push(uint32(mode));
+    // The time of the last access comes first.
+    if (mtime !== undefined)
+        parts.push(uint32(mtime), uint32(mtime));
+    return Buffer.concat(parts);
+}
+function uint32(value) {
+    const buffer = Buffer.alloc(4);
+    buffer.writeUInt32BE(value);
+    return buffer;
+}
+function uint64(value) {
+    const buffer = Buffer.alloc(8);
+    buffer.writeBigUInt64BE(BigInt(value));
+    return buffer;
+}
+/** Reads the fields of one response; throws a RangeError where it is shorter than it says. */
+class PacketReader {
+    #bytes;
+    #at = 0;
+    constructor(bytes) {
+        this.#bytes = bytes;
+    }
+    get isAtEnd() {
+        return this.#at >= this.#bytes.length;
+    }
+    byte() {
+        return this.#bytes.readUInt8(this.#at++);
+    }
+    int() {
+        this.#at += 4;
+        return this.#bytes.readUInt32BE(this.#at - 4);
+    }
+    long() {
+        this.#at += 8;
+        return Number(this.#bytes.readBigUInt64BE(this.#at - 8));
+    }
+    buffer() {
+        const length = this.int();
+        if (this.#at + length > this.#bytes.length)
+            throw new RangeError('a field is longer than its packet');
+        this.#at += length;
+        return this.#bytes.subarray(this.#at - length, this.#at);
+    }
+    text() {
+        return this.buffer().toString('latin1');
+    }
+    attributes() {
+        const flags = this.int();
+        const size = flags & HAS_SIZE ? { size: this.long() } : {};
+        if (flags & HAS_OWNER)
+            this.long();
+        const mode = flags & HAS_MODE ? { mode: this.int() } : {};
+        let mtime = {};
+        if (flags & HAS_TIMES) {
+            this.int();
+            mtime = { mtime: this.int() };
+        }
+        // Bit 31: `&` gives a negative number, which is as true as any.
+        if (flags & HAS_MORE) {
+            for (let left = this.int(); left > 0; left--) {
+                this.buffer();
+                this.buffer();
+            }
+        }
+        return { ...size, ...mode, ...mtime };
+    }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/sftp.ts
 
 
+
+/** What the server said to one request. */
+class SftpError extends src_failure/* Failure */.HR {
+    name = 'SftpError';
+    code;
+    constructor(host, what, code, message) {
+        super(`the server could not ${what}`, { host, seen: message || `status ${code}` });
+        this.code = code;
+    }
+}
+/** Servers must take packets of this much data (the draft's section 3); most take more. */
+const SFTP_CHUNK = 32 * 1024;
+/** Requests on their way, and bytes in them: sshd's window for a channel is as large. */
+const MAX_REQUESTS = 512;
+const sftp_MAX_BYTES = 2 * 1024 * 1024;
+/** On a slow link less is under way, so that a request of another kind gets through soon. */
+const SLOW_ANSWER_MS = 4_000;
+const MIN_BYTES = 128 * 1024;
+const MAX_PACKET = 1024 * 1024;
+/** By the upper bits of a mode, stat(2)'s S_IFMT. */
+const KINDS = new Map([
+    [0o100000, 'file'],
+    [0o040000, 'folder'],
+    [0o120000, 'link'],
+]);
 /**
- * What each host needs after a run that died between activation and confirmation. Pure. Where some host has confirmed
- * the release, all had been found well: the others follow. Otherwise nobody knows: they go back.
+ * One SFTP session. Requests are sent without waiting for the answers to those before; the protocol has the server
+ * work on those for one file in the order in which they come (section 6.1 of the draft). Every path is a byte string.
  */
-function planRepair(states) {
-    return states.map(({ pending }) => {
-        if (pending === undefined)
-            return 'none';
-        const confirmed = states.some((other) => other.pending === undefined &&
-            releaseOf(other.current) === pending.release &&
-            other.releases.some(({ id, state }) => id === pending.release && state === 'good'));
-        return confirmed ? 'confirm' : 'go back';
-    });
-}
-/** Repairs what a dead run left, and says so. Resolves with the links as they are afterwards. */
-async function repair(hosts, states, context) {
-    const repairs = planRepair(states);
-    if (repairs.some((one) => one !== 'none')) {
-        const mix = hosts.map(({ name, current }) => `${name} serves ${served(current)}`).join('; ');
-        context.log.warn(`an earlier run died while it activated a release: ${mix}`);
+class Sftp {
+    host;
+    /** Names of the server's extensions. */
+    extensions;
+    #channel;
+    #waiting = new Map();
+    /** Those for whom there is no room yet. */
+    #queue = [];
+    #bytes = 0;
+    #mayBytes = sftp_MAX_BYTES;
+    #next = 0;
+    #lost;
+    constructor(host, channel, extensions) {
+        this.host = host;
+        this.#channel = channel;
+        this.extensions = extensions;
     }
-    await onEach(hosts, async (host, index) => {
-        const pending = states[index]?.pending;
-        if (pending === undefined)
-            return;
-        if (repairs[index] === 'confirm')
-            await host.confirm(pending.release);
-        else
-            await host.goBack();
-        context.log.info(`${host.name}: repaired, it serves ${served(host.current)}`);
-    });
-    return hosts.map(({ current }) => current);
-}
-/** Warns when hosts that should serve the same release do not. */
-function reportMix(hosts, context) {
-    if (new Set(hosts.map(({ current }) => current)).size <= 1)
-        return;
-    const mix = hosts.map(({ name, current }) => `${name} serves ${served(current)}`).join('; ');
-    context.log.warn(`the hosts do not serve the same release: ${mix}`);
-}
-
-;// CONCATENATED MODULE: ./src/release/file-mode.ts
-const SHIFTS = { u: 6, g: 3, o: 0 };
-/**
- * Parses `chmod` as the command takes it: `644` (folders get the right to enter wherever they can be read),
- * or `u=rwX,go=rX`. Undefined when it is neither.
- */
-function parseModeChange(text) {
-    if (/^0?[0-7]{3}$/.test(text)) {
-        const mode = Number.parseInt(text, 8);
-        return (_mode, isFolder) => (isFolder ? mode | ((mode & 0o444) >> 2) : mode);
-    }
-    const clauses = text.split(',').map((clause) => /^([ugoa]*)([-+=])([rwxX]*)$/.exec(clause));
-    if (clauses.some((clause) => clause === null))
-        return undefined;
-    return (mode, isFolder) => clauses.reduce((bits, clause) => applyClause(bits, isFolder, clause?.[1] ?? '', clause?.[2] ?? '', clause?.[3] ?? ''), mode);
-}
-function applyClause(mode, isFolder, who, operator, rights) {
-    const mayRun = rights.includes('x') || (rights.includes('X') && (isFolder || (mode & 0o111) !== 0));
-    const bits = (rights.includes('r') ? 4 : 0) | (rights.includes('w') ? 2 : 0) | (mayRun ? 1 : 0);
-    const all = who === '' || who.includes('a');
-    let result = mode;
-    for (const [letter, shift] of Object.entries(SHIFTS)) {
-        if (!all && !who.includes(letter))
-            continue;
-        if (operator === '=')
-            result &= ~(7 << shift);
-        if (operator === '-')
-            result &= ~(bits << shift);
-        else
-            result |= bits << shift;
-    }
-    return result;
-}
-/** A folder that the deploying user cannot write to could neither be filled nor removed. */
-function effectiveMode(mode, isFolder, change) {
-    const bits = change === undefined ? mode & 0o777 : change(mode & 0o777, isFolder);
-    return bits | (isFolder ? 0o700 : 0o400);
-}
-
-;// CONCATENATED MODULE: ./src/release/source-tree.ts
-
-
-
-
-
-
-
-
-/** Small files are kept from hashing to sending, up to this many bytes in all; each costs some beyond its own. */
-const KEEP_BYTES = 24 * 1024 * 1024;
-const KEEP_COST = 512;
-const SMALL_FILE = 1024 * 1024;
-const PIECE = 256 * 1024;
-/** Files are read synchronously, which is the fastest by far for small ones; others run after this many ms. */
-const SLICE_MS = 3;
-/** Lists a folder; throws where something in it cannot be uploaded. Names are taken as bytes, whatever they hold. */
-async function listSource(options, signal) {
-    const root = Buffer.from(options.folder);
-    const pause = pauses(signal);
-    const builder = new ManifestBuilder();
-    let files = 0;
-    for (const entry of new Listing(root, options).entries('', 0)) {
-        builder.add(entry);
-        if (entry.type !== 'folder')
-            files++;
-        if (pause.isDue())
-            await pause.take();
-    }
-    if (files === 0) {
-        throw new src_failure/* Failure */.HR('the source folder holds no files', {
-            seen: options.folder,
-            state: 'nothing was changed.',
-            hint: 'check that the build ran before this step, and the globs of `exclude`',
+    /** Starts a session; throws a `Failure` where the server offers none. */
+    static async open(connection) {
+        const channel = await connection.openSubsystem('sftp');
+        const lost = () => new src_failure/* Failure */.HR('the SFTP session ended in the middle of its work', {
+            host: connection.name,
+            seen: 'the server closed it',
+            hint: 'run the job again: it looks at the state of the server first',
+            // No process there gives anything up by itself.
+            unsettled: true,
+        });
+        return new Promise((resolve, reject) => {
+            let session;
+            const parser = new PacketSplitter((packet) => {
+                if (session !== undefined)
+                    return session.#take(packet);
+                session = new Sftp(connection.name, channel, readVersion(packet));
+                resolve(session);
+            });
+            channel.on('data', (chunk) => {
+                try {
+                    parser.push(chunk);
+                }
+                catch (error) {
+                    const failure = new src_failure/* Failure */.HR('the server speaks no SFTP that is understood', {
+                        host: connection.name,
+                        seen: error instanceof Error ? error.message : String(error),
+                    });
+                    reject(failure);
+                    if (session !== undefined)
+                        session.#end(failure);
+                    channel.destroy();
+                }
+            });
+            channel.on('error', () => { });
+            channel.stderr.resume();
+            channel.once('close', () => {
+                reject(lost());
+                if (session !== undefined)
+                    session.#end(lost());
+            });
+            channel.write(encodePacket(Request.init, [{ int: 3 }]));
         });
     }
-    const manifest = builder.finish();
-    const rootMode = effectiveMode((0,external_node_fs_namespaceObject.lstatSync)(root).mode, true, options.modeChange);
-    return { manifest, hash: (later) => hashFiles(root, manifest, files, rootMode, later) };
-}
-async function hashFiles(root, manifest, files, rootMode, signal) {
-    const pause = pauses(signal);
-    const contents = new KeptContents();
-    let bytes = 0;
-    for (let at = 0; at < manifest.size; at++) {
-        const entry = manifest.at(at);
-        if (entry.type === 'file') {
-            const file = (0,external_node_fs_namespaceObject.openSync)(locate(root, entry.path), 'r');
-            try {
-                const hash = (0,external_node_crypto_.createHash)('sha256');
-                const kept = contents.read(file, entry);
-                let size = 0;
-                if (kept !== undefined) {
-                    hash.update(kept);
-                    size = kept.length;
-                }
-                else {
-                    for (;;) {
-                        const piece = contents.piece(file);
-                        if (piece.length === 0)
-                            break;
-                        hash.update(piece);
-                        size += piece.length;
-                        if (pause.isDue())
-                            await pause.take();
-                    }
-                }
-                manifest.setContent(at, size, hash.digest());
-                bytes += size;
-            }
-            finally {
-                (0,external_node_fs_namespaceObject.closeSync)(file);
-            }
-        }
-        if (pause.isDue())
-            await pause.take();
+    close() {
+        this.#channel.end();
     }
-    const readSmall = (entry) => entry.size > SMALL_FILE ? undefined : (contents.get(entry.path) ?? readWhole(root, entry));
-    return {
-        manifest,
-        rootMode,
-        files,
-        bytes,
-        readSmall,
-        async *read(entry) {
-            const small = readSmall(entry);
-            if (small === undefined)
-                yield* readPieces(root, entry);
-            else
-                yield small;
-        },
-    };
-}
-/** Lets others run every few ms, and stops on a cancel. */
-function pauses(signal) {
-    let end = performance.now() + SLICE_MS;
-    return {
-        isDue: () => performance.now() >= end,
-        async take() {
-            throwIfCancelled(signal);
-            await (0,promises_namespaceObject.setImmediate)();
-            end = performance.now() + SLICE_MS;
-        },
-    };
-}
-/** The contents of small files, many in one buffer each, as far as there is room for them. */
-class KeptContents {
-    #contents = new Map();
-    #scratch = Buffer.allocUnsafeSlow(SMALL_FILE);
-    #slab = Buffer.alloc(0);
-    #used = 0;
-    #room = KEEP_BYTES;
-    get(path) {
-        return this.#contents.get(path);
+    async lstat(path) {
+        const { answer } = await this.#ask('look at', path, Request.lstat, [{ bytes: path }]);
+        return fileStatus(answer.attributes());
     }
-    /** Undefined where it is not kept, the file then being where it was. */
-    read(file, { path, size }) {
-        if (size > SMALL_FILE || size > this.#room)
-            return undefined;
-        if (this.#slab.length - this.#used < size) {
-            this.#slab = Buffer.allocUnsafeSlow(SMALL_FILE);
-            this.#used = 0;
-        }
-        const content = this.#slab.subarray(this.#used, this.#used + size);
-        const length = size === 0 ? 0 : (0,external_node_fs_namespaceObject.readSync)(file, content, 0, size, 0);
-        // What is not as long as it was listed is read in pieces to its end.
-        if (length !== size || (0,external_node_fs_namespaceObject.readSync)(file, this.#scratch, 0, 1, size) > 0)
-            return undefined;
-        this.#used += size;
-        this.#room -= size + KEEP_COST;
-        this.#contents.set(path, content);
-        return content;
+    async stat(path) {
+        const { answer } = await this.#ask('look at', path, Request.stat, [{ bytes: path }]);
+        return fileStatus(answer.attributes());
     }
-    /** The next piece of a file; it holds until the next call. */
-    piece(file) {
-        return this.#scratch.subarray(0, (0,external_node_fs_namespaceObject.readSync)(file, this.#scratch, 0, this.#scratch.length, null));
+    async setstat(path, attributes) {
+        await this.#ask('change the mode of', path, Request.setstat, [{ bytes: path }, { attributes }]);
     }
-}
-class Listing {
-    #root;
-    #realRoot;
-    #options;
-    constructor(root, options) {
-        this.#root = root;
-        this.#realRoot = external_node_fs_namespaceObject.realpathSync.native(root, 'buffer');
-        this.#options = options;
+    async open(path, flags, mode = 0o600) {
+        const fields = [{ bytes: path }, { int: flags }, { attributes: { mode } }];
+        const what = flags & OpenFlags.write ? 'write' : 'read';
+        const { answer } = await this.#ask(what, path, Request.open, fields);
+        return Buffer.from(answer.buffer());
     }
-    /** In the order of the paths' bytes: what lies in a folder comes where its path with the slash belongs. */
-    *entries(folder, depth) {
-        if (depth > 500)
-            throw bad(folder, 'lies more than 500 folders deep');
-        const names = (0,external_node_fs_namespaceObject.readdirSync)(locate(this.#root, folder), { encoding: 'buffer' });
-        const listed = names.map((name) => name.toString('latin1'));
-        const folders = new Set();
-        // A folder's name with a slash stands for what lies in it; it is known to be one when its own name has come.
-        const order = [...listed, ...listed.map((name) => `${name}/`)].sort(byBytes);
-        for (const name of order) {
-            const isInside = name.endsWith('/');
-            if (isInside && !folders.has(name))
-                continue;
-            const path = folder === '' ? name : `${folder}/${name}`;
-            if (isInside) {
-                yield* this.entries(path.slice(0, -1), depth + 1);
-                continue;
-            }
-            if (this.#options.exclude(path))
-                continue;
-            const entry = this.#entry(path);
-            if (entry.type === 'folder')
-                folders.add(`${name}/`);
-            yield entry;
-        }
+    async closeHandle(handle) {
+        await this.#ask('close a file', '', Request.close, [{ bytes: handle }]);
     }
-    #entry(path) {
-        const stat = (0,external_node_fs_namespaceObject.lstatSync)(locate(this.#root, path));
-        const mode = effectiveMode(stat.mode, stat.isDirectory(), this.#options.modeChange);
-        if (stat.isDirectory())
-            return { type: 'folder', path, mode };
-        if (stat.isFile())
-            return { type: 'file', path, mode, size: stat.size, hash: '' };
-        if (stat.isSymbolicLink())
-            return this.#link(path);
-        throw bad(path, 'is neither a file, a folder nor a symbolic link');
+    async fsetstat(handle, attributes) {
+        await this.#ask('change the mode of a file', '', Request.fsetstat, [{ bytes: handle }, { attributes }]);
     }
-    /** A link is kept as a link where it means the same on the server: relative, and inside the folder. */
-    #link(path) {
-        const full = locate(this.#root, path);
-        const to = (0,external_node_fs_namespaceObject.readlinkSync)(full, 'buffer').toString('latin1');
-        if (to.startsWith('/'))
-            throw bad(path, `is a symbolic link to an absolute path (${fromByteString(to)})`);
-        if (leaves(path, to) || this.#reallyLeaves(full)) {
-            throw bad(path, `is a symbolic link that leaves the folder (${fromByteString(to)})`);
-        }
-        return { type: 'link', path, to };
+    async write(handle, offset, data) {
+        await this.#ask('write a file', '', Request.write, [{ bytes: handle }, { long: offset }, { bytes: data }]);
     }
-    /** Follows the link through other links, where what it names exists. */
-    #reallyLeaves(full) {
+    /** Undefined at the end of the file. May give less than was asked for. */
+    async read(handle, offset, length) {
+        const fields = [{ bytes: handle }, { long: offset }, { int: length }];
+        const { answer, code } = await this.#ask('read a file', '', Request.read, fields, length);
+        return code === Status.end ? undefined : Buffer.from(answer.buffer());
+    }
+    /** What lies in a folder, without `.` and `..`. */
+    async readdir(path) {
+        const { answer } = await this.#ask('list', path, Request.opendir, [{ bytes: path }]);
+        const handle = Buffer.from(answer.buffer());
+        const found = [];
         try {
-            const real = external_node_fs_namespaceObject.realpathSync.native(full, 'buffer').toString('latin1');
-            const root = this.#realRoot.toString('latin1');
-            return real !== root && !real.startsWith(root === '/' ? '/' : `${root}/`);
+            for (;;) {
+                const { answer: names, code } = await this.#ask('list', path, Request.readdir, [{ bytes: handle }]);
+                if (code === Status.end)
+                    return found;
+                for (let left = names.int(); left > 0; left--) {
+                    const name = names.text();
+                    // `ls -l` style, for people.
+                    names.buffer();
+                    const status = fileStatus(names.attributes());
+                    if (name !== '.' && name !== '..')
+                        found.push({ name, ...status });
+                }
+            }
+        }
+        finally {
+            await this.closeHandle(handle);
+        }
+    }
+    async remove(path) {
+        await this.#ask('remove', path, Request.remove, [{ bytes: path }]);
+    }
+    async rmdir(path) {
+        await this.#ask('remove', path, Request.rmdir, [{ bytes: path }]);
+    }
+    async mkdir(path, mode) {
+        await this.#ask('make the folder', path, Request.mkdir, [{ bytes: path }, { attributes: { mode } }]);
+    }
+    /** Without symbolic links. */
+    async realpath(path) {
+        return this.#name('resolve', path, Request.realpath);
+    }
+    async readlink(path) {
+        return this.#name('read the link', path, Request.readlink);
+    }
+    async #name(what, path, type) {
+        const { answer } = await this.#ask(what, path, type, [{ bytes: path }]);
+        return answer.int() > 0 ? answer.text() : '';
+    }
+    /** In OpenSSH's order of the two paths (its PROTOCOL, 4.1), which others follow: see that the link reads right. */
+    async symlink(to, path) {
+        await this.#ask('make the link', path, Request.symlink, [{ bytes: to }, { bytes: path }]);
+    }
+    /** rename(2): replaces what is there. */
+    async rename(from, to) {
+        await this.#extended('posix-rename@openssh.com', 'rename to', to, [{ bytes: from }, { bytes: to }]);
+    }
+    async hardlink(from, to) {
+        await this.#extended('hardlink@openssh.com', 'link', to, [{ bytes: from }, { bytes: to }]);
+    }
+    /** Copies a whole open file into another on the server (draft-ietf-secsh-filexfer-extensions-00, section 7). */
+    async copyData(from, to) {
+        const whole = [{ bytes: from }, { long: 0 }, { long: 0 }, { bytes: to }, { long: 0 }];
+        await this.#extended('copy-data', 'copy a file', '', whole);
+    }
+    /** What is free for this user where a folder lies; undefined where the server does not tell (its PROTOCOL, 4.4). */
+    async freeSpace(path) {
+        if (!this.extensions.has('statvfs@openssh.com'))
+            return undefined;
+        const { answer } = await this.#extended('statvfs@openssh.com', 'look at', path, [{ bytes: path }]);
+        answer.long();
+        const blockBytes = answer.long();
+        answer.long();
+        answer.long();
+        const bytes = answer.long() * blockBytes;
+        const isCounted = answer.long() > 0;
+        answer.long();
+        const free = answer.long();
+        answer.long();
+        const files = isCounted ? free : Number.POSITIVE_INFINITY;
+        return { bytes, files, isReadOnly: answer.long() % 2 === 1 };
+    }
+    /** Waits while so much is on its way that more would only fill memory. */
+    async whenRoom() {
+        if (this.#hasRoom && this.#queue.length === 0)
+            return;
+        await new Promise((resolve) => this.#queue.push(resolve));
+    }
+    #extended(name, what, path, fields) {
+        return this.#ask(what, path, Request.extended, [{ bytes: name }, ...fields]);
+    }
+    /** Sends a request and waits for its answer. `expected` is how many bytes the answer may have. */
+    async #ask(what, path, type, fields, expected = 0) {
+        const id = this.#next++ >>> 0;
+        const packet = encodePacket(type, [{ int: id }, ...fields]);
+        const bytes = Math.max(packet.length, expected);
+        const name = path === '' ? what : `${what} '${fromByteString(path)}'`;
+        return new Promise((resolve, reject) => {
+            const send = () => {
+                if (this.#lost !== undefined)
+                    return reject(this.#lost);
+                this.#bytes += bytes;
+                this.#waiting.set(id, {
+                    bytes,
+                    since: performance.now(),
+                    reject,
+                    resolve: (answer, kind) => {
+                        if (kind !== Response.status)
+                            return resolve({ answer, code: Status.ok });
+                        const code = answer.int();
+                        if (code === Status.ok || code === Status.end)
+                            return resolve({ answer, code });
+                        const message = answer.isAtEnd ? '' : fromByteString(answer.text());
+                        reject(new SftpError(this.host, name, code, message));
+                    },
+                });
+                this.#channel.write(packet);
+            };
+            // In the order in which they were made.
+            if (this.#hasRoom && this.#queue.length === 0)
+                send();
+            else
+                this.#queue.push(send);
+        });
+    }
+    get #hasRoom() {
+        return this.#waiting.size < MAX_REQUESTS && this.#bytes < this.#mayBytes;
+    }
+    #take(packet) {
+        const reader = new PacketReader(packet);
+        const type = reader.byte();
+        const id = reader.int();
+        const one = this.#waiting.get(id);
+        if (one === undefined)
+            throw new RangeError('an answer that nobody waits for');
+        this.#waiting.delete(id);
+        this.#bytes -= one.bytes;
+        if (performance.now() - one.since > SLOW_ANSWER_MS) {
+            this.#mayBytes = Math.max(MIN_BYTES, Math.min(this.#mayBytes, this.#bytes));
+        }
+        one.resolve(reader, type);
+        while (this.#hasRoom && this.#queue.length > 0)
+            this.#queue.shift()?.();
+    }
+    #end(failure) {
+        this.#lost ??= failure;
+        for (const one of this.#waiting.values())
+            one.reject(this.#lost);
+        this.#waiting.clear();
+        for (const send of this.#queue.splice(0))
+            send();
+    }
+}
+function readVersion(packet) {
+    const reader = new PacketReader(packet);
+    if (reader.byte() !== Response.version)
+        throw new RangeError('its first packet is not its version');
+    const version = reader.int();
+    if (version !== 3)
+        throw new RangeError(`version ${version} instead of 3`);
+    const names = new Set();
+    while (!reader.isAtEnd) {
+        names.add(reader.text());
+        reader.buffer();
+    }
+    return names;
+}
+function fileStatus({ size = 0, mode = 0, mtime = 0 }) {
+    return { kind: KINDS.get(mode & 0o170000) ?? 'other', size, mode: mode & 0o777, mtime };
+}
+/** Cuts what comes into packets. */
+class PacketSplitter {
+    #onPacket;
+    #rest = Buffer.alloc(0);
+    constructor(onPacket) {
+        this.#onPacket = onPacket;
+    }
+    push(chunk) {
+        this.#rest = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk;
+        while (this.#rest.length >= 4) {
+            const end = 4 + this.#rest.readUInt32BE(0);
+            if (end > MAX_PACKET)
+                throw new RangeError(`a packet of ${end} bytes`);
+            if (this.#rest.length < end)
+                return;
+            const packet = this.#rest.subarray(4, end);
+            this.#rest = this.#rest.subarray(end);
+            this.#onPacket(packet);
+        }
+    }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/sftp-files.ts
+
+
+/** Files and folders that are worked on at once; each takes a few requests that wait for each other. */
+const WIDTH = 64;
+const isMissing = (error) => error instanceof SftpError && error.code === Status.noSuchFile;
+/** Resolves with undefined where what was asked for is not there. */
+async function ifThere(work) {
+    try {
+        return await work;
+    }
+    catch (error) {
+        if (isMissing(error))
+            return undefined;
+        throw error;
+    }
+}
+/** Works on all items, some at once. After a failure no further one is begun, and those begun are waited for. */
+async function inParallel(items, work, width = WIDTH) {
+    const left = items[Symbol.iterator]();
+    let failed;
+    const one = async () => {
+        for (let next = left.next(); !next.done && failed === undefined; next = left.next()) {
+            try {
+                await work(next.value);
+            }
+            catch (error) {
+                failed ??= { error };
+            }
+        }
+    };
+    await Promise.all(Array.from({ length: width }, one));
+    if (failed !== undefined)
+        throw failed.error;
+}
+/** A file's content, piece by piece, some of them asked for ahead. */
+async function* readPieces(sftp, path) {
+    const handle = await sftp.open(path, OpenFlags.read);
+    try {
+        const asked = [];
+        let ahead = 0;
+        for (;;) {
+            while (asked.length < 16) {
+                const answer = sftp.read(handle, ahead, SFTP_CHUNK);
+                answer.catch(() => { });
+                asked.push({ at: ahead, answer });
+                ahead += SFTP_CHUNK;
+            }
+            const { at, answer } = asked.shift();
+            const piece = await answer;
+            if (piece === undefined)
+                return;
+            yield piece;
+            if (piece.length === SFTP_CHUNK)
+                continue;
+            // A short answer is not the end: go on right after it.
+            asked.length = 0;
+            ahead = at + piece.length;
+        }
+    }
+    finally {
+        await sftp.closeHandle(handle);
+    }
+}
+async function readFile(sftp, path) {
+    const pieces = [];
+    for await (const piece of readPieces(sftp, path))
+        pieces.push(piece);
+    return Buffer.concat(pieces);
+}
+/**
+ * Writes a new file (or over an old one) and gives it its mode and time. What `before` throws, called ahead of each
+ * request, ends it.
+ */
+async function sftp_files_writeFile(sftp, path, content, { mode = 0o600, mtime, before } = {}) {
+    before?.();
+    const handle = await sftp.open(path, OpenFlags.write | OpenFlags.create | OpenFlags.truncate);
+    let first;
+    const sent = [];
+    const note = (request) => sent.push(request.catch((error) => {
+        first ??= { error };
+    }));
+    try {
+        let at = 0;
+        for await (const piece of Buffer.isBuffer(content) ? [content] : content) {
+            for (let from = 0; from < piece.length; from += SFTP_CHUNK) {
+                await sftp.whenRoom();
+                before?.();
+                const data = piece.subarray(from, from + SFTP_CHUNK);
+                note(sftp.write(handle, at, data));
+                at += data.length;
+            }
+            if (first !== undefined)
+                break;
+        }
+        before?.();
+        note(sftp.fsetstat(handle, { mode, ...(mtime === undefined ? {} : { mtime }) }));
+    }
+    finally {
+        // Sent before the answers to the writes have come, which they follow.
+        note(sftp.closeHandle(handle));
+        await Promise.all(sent);
+    }
+    if (first !== undefined)
+        throw first.error;
+}
+/** Everything below a folder by its relative path, without what `skip` names; folders before what lies in them. */
+async function listTree(sftp, root, skip = () => false) {
+    const found = new Map();
+    let folders = [''];
+    while (folders.length > 0) {
+        const next = [];
+        await inParallel(folders, async (folder) => {
+            for (const { name, ...status } of await sftp.readdir(folder === '' ? root : `${root}/${folder}`)) {
+                const path = folder === '' ? name : `${folder}/${name}`;
+                if (skip(path))
+                    continue;
+                found.set(path, status);
+                if (status.kind === 'folder')
+                    next.push(path);
+            }
+        });
+        folders = next;
+    }
+    return found;
+}
+/** Removes a file or a folder with all that it holds; nothing where there is none. Never follows a link. */
+async function removeTree(sftp, path) {
+    const top = await ifThere(sftp.lstat(path));
+    if (top === undefined)
+        return;
+    if (top.kind !== 'folder')
+        return void (await ifThere(sftp.remove(path)));
+    const entries = [...(await listTree(sftp, path))];
+    const files = entries.filter(([, { kind }]) => kind !== 'folder');
+    await inParallel(files, async ([name]) => void (await ifThere(sftp.remove(`${path}/${name}`))), 256);
+    const folders = entries.filter(([, { kind }]) => kind === 'folder').map(([name]) => name);
+    await inLevels(folders, (name) => sftp.rmdir(`${path}/${name}`), 'deepest first');
+    await sftp.rmdir(path);
+}
+/** Works on folders level by level, so that none is begun before those that it lies in (or that lie in it) are done. */
+async function inLevels(folders, work, order) {
+    const levels = new Map();
+    for (const folder of folders) {
+        const depth = folder.split('/').length;
+        levels.set(depth, [...(levels.get(depth) ?? []), folder]);
+    }
+    const sorted = [...levels].sort(([a], [b]) => (order === 'top first' ? a - b : b - a));
+    for (const [, level] of sorted)
+        await inParallel(level, work, 256);
+}
+/** A folder and those that it lies in, where they are missing. */
+async function makeFolders(sftp, path, mode) {
+    const parts = path.split('/').filter((part) => part !== '');
+    const all = parts.map((_, at) => `/${parts.slice(0, at + 1).join('/')}`);
+    const there = await Promise.all(all.map((folder) => ifThere(sftp.stat(folder))));
+    for (const [at, folder] of all.entries()) {
+        if (there[at] === undefined)
+            await makeFolder(sftp, folder, mode);
+    }
+}
+/** A folder, which may be there already. The protocol knows no answer of its own for that. */
+async function makeFolder(sftp, path, mode) {
+    try {
+        await sftp.mkdir(path, mode);
+    }
+    catch (error) {
+        const there = await sftp.stat(path).catch(() => undefined);
+        if (there?.kind !== 'folder')
+            throw error;
+    }
+}
+/** A second name for a file, or a copy where the server makes no links. Nothing may be there yet. */
+async function linkOrCopy(sftp, from, to, status) {
+    if (sftp.extensions.has('hardlink@openssh.com')) {
+        try {
+            await sftp.hardlink(from, to);
+            return 'linked';
         }
         catch (error) {
-            if (['ENOENT', 'ELOOP', 'ENOTDIR'].includes(error.code ?? ''))
-                return false;
+            // Another file system, or one without links: its `FAILURE` says no more.
+            if (!(error instanceof SftpError) || isMissing(error))
+                throw error;
+        }
+    }
+    if (!sftp.extensions.has('copy-data')) {
+        await sftp_files_writeFile(sftp, to, readPieces(sftp, from), status);
+        return 'sent again';
+    }
+    const source = await sftp.open(from, OpenFlags.read);
+    try {
+        const copy = await sftp.open(to, OpenFlags.write | OpenFlags.create | OpenFlags.truncate);
+        try {
+            await sftp.copyData(source, copy);
+            await sftp.fsetstat(copy, status);
+        }
+        finally {
+            await sftp.closeHandle(copy);
+        }
+    }
+    finally {
+        await sftp.closeHandle(source);
+    }
+    return 'copied';
+}
+
+;// CONCATENATED MODULE: ./src/release/sftp-desk.ts
+
+
+
+
+
+/** What both ways of serving need to work on a server through SFTP. Paths are absolute byte strings. */
+class SftpDesk {
+    sftp;
+    /** The site's root. */
+    root;
+    /** The folder of the action. */
+    state;
+    /** Random, of this connection. */
+    mark;
+    log;
+    /** Undefined in a dry run, which changes nothing. */
+    lease;
+    #count = 0;
+    constructor(sftp, root, state, mark, log) {
+        this.sftp = sftp;
+        this.root = root;
+        this.state = state;
+        this.mark = mark;
+        this.log = log;
+    }
+    /** Throws unless this run still holds the site's lock. To be called right before anything is changed. */
+    guard = () => {
+        if (this.lease === undefined)
+            throw new TypeError('a change without the lock');
+        this.lease.assertHeld();
+    };
+    /** A path in the folder that goes with the lock. */
+    scratch(name) {
+        this.guard();
+        return `${this.lease?.folder}/${name}.${this.#count++}`;
+    }
+    async rename(from, to) {
+        this.guard();
+        await this.sftp.rename(from, to);
+    }
+    /** Puts a small file into its place by one rename, which fails once another holds the lock. */
+    async commit(path, text) {
+        const fresh = this.scratch('file');
+        await sftp_files_writeFile(this.sftp, fresh, Buffer.from(text, 'latin1'));
+        await this.rename(fresh, path);
+    }
+    /** Takes a file or folder out of the way by one rename; it is gone with the lock. Nothing where there is none. */
+    async retire(path) {
+        const aside = this.scratch('gone');
+        await ifThere(this.sftp.rename(path, aside));
+    }
+    async firstLine(path) {
+        return (await this.lines(path))[0] ?? '';
+    }
+    /** Lines of a small file, none where it is missing. */
+    async lines(path) {
+        const text = await ifThere(readFile(this.sftp, path));
+        return text === undefined ? [] : text.toString('latin1').split('\n');
+    }
+    async manifest(path) {
+        const stored = await ifThere(readFile(this.sftp, path));
+        return stored === undefined ? undefined : decodeManifest(stored);
+    }
+    /** First 128 bits of the SHA-256 of a file on the server, which comes here for it. */
+    async hash(path) {
+        const hash = (0,external_node_crypto_.createHash)('sha256');
+        for await (const piece of readPieces(this.sftp, path))
+            hash.update(piece);
+        return hash.digest().toString('hex', 0, 16);
+    }
+    /** What lies there, by what the files hold; symbolic links without where they lead, so that they are made anew. */
+    async hashed(root, listed) {
+        const hashes = new Map();
+        const files = [...listed].filter(([, { kind }]) => kind === 'file');
+        await inParallel(files, async ([path]) => void hashes.set(path, await this.hash(`${root}/${path}`)));
+        return makeManifest([...listed].flatMap(([path, status]) => toEntry(path, status, hashes.get(path) ?? '') ?? []));
+    }
+    /** Takes up what an unfinished upload of a release has brought, under this run's mark, or makes a new place for it. */
+    async takeStage(release) {
+        const stage = `${this.state}/staging/${release}+${this.mark}`;
+        const left = (await this.sftp.readdir(`${this.state}/staging`))
+            .filter(({ name, kind }) => kind === 'folder' && name.startsWith(`${release}+`))
+            .sort((a, b) => b.mtime - a.mtime);
+        const [newest, ...older] = left;
+        for (const { name } of older)
+            await this.retire(`${this.state}/staging/${name}`);
+        this.guard();
+        if (newest === undefined) {
+            await this.sftp.mkdir(stage, 0o700);
+            await this.sftp.mkdir(`${stage}/tree`, 0o700);
+            return { stage, isOld: false };
+        }
+        await this.rename(`${this.state}/staging/${newest.name}`, stage);
+        await makeFolder(this.sftp, `${stage}/tree`, 0o700);
+        return { stage, isOld: true };
+    }
+    /** Folders for what is shared between releases. */
+    async makeShared(linked) {
+        for (const path of linked) {
+            const folder = path.endsWith('/') ? path.slice(0, -1) : path.split('/').slice(0, -1).join('/');
+            this.guard();
+            await makeFolders(this.sftp, `${this.root}/shared/${toByteString(folder)}`, 0o755);
+        }
+    }
+    /** What nobody will take up again: unfinished uploads, and what dead runs left of their locks. */
+    async sweep() {
+        const { state, sftp } = this;
+        const [staging, all] = await Promise.all([sftp.readdir(`${state}/staging`), sftp.readdir(state)]);
+        const left = [
+            ...staging.map(({ name }) => `${state}/staging/${name}`),
+            ...all.filter(({ name }) => /^lease\.gone\./.test(name)).map(({ name }) => `${state}/${name}`),
+            `${state}/trash`,
+        ];
+        for (const path of left)
+            await this.retire(path);
+        // Somebody may be waiting for the lock by one of these.
+        for (const { name, mtime } of all.filter(({ name }) => /^lease\.new\./.test(name))) {
+            const beat = await ifThere(sftp.lstat(`${state}/${name}/${name.slice('lease.new.'.length)}/beat`));
+            const now = (await sftp.lstat(`${this.lease?.folder}/beat`)).mtime;
+            if (now - (beat?.mtime ?? mtime) > 3600)
+                await removeTree(sftp, `${state}/${name}`);
+        }
+    }
+}
+function toEntry(path, status, hash) {
+    const { kind, size, mode } = status;
+    if (kind === 'file')
+        return { type: 'file', path, mode, size, hash };
+    if (kind === 'folder')
+        return { type: 'folder', path, mode };
+    return kind === 'link' ? { type: 'link', path, to: '' } : undefined;
+}
+/** A failure with what a person needs to know. */
+function siteFailure(desk, what, hint, seen) {
+    return new src_failure/* Failure */.HR(fromByteString(what), {
+        host: desk.sftp.host,
+        hint,
+        ...(seen === undefined ? {} : { seen: fromByteString(seen) }),
+    });
+}
+
+;// CONCATENATED MODULE: ./src/ssh/quote.ts
+/**
+ * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
+ * Throws on a NUL byte, which no argument can carry.
+ */
+function quote(argument) {
+    if (argument.includes('\0'))
+        throw new TypeError('a shell argument cannot hold a NUL byte');
+    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}
+/** Several arguments, each quoted, with spaces between. */
+function quoteAll(args) {
+    return args.map(quote).join(' ');
+}
+
+;// CONCATENATED MODULE: ./src/release/site-host.ts
+
+
+/** The failure for whoever finds the site locked. */
+function lockedFailure(host, holder, waitedMs) {
+    return new src_failure/* Failure */.HR('another deploy of this site is at work', {
+        host,
+        seen: `the lock is held by ${holder || 'a run that left no name'}`,
+        state: 'this step changed nothing.',
+        hint: waitedMs === 0
+            ? 'wait for it and run again, or set `lock-wait`'
+            : 'look at that run; its lock ends with it, or soon after its runner has gone',
+    });
+}
+/** What to do about a failure on the server, by its text. */
+function hintFor(text, target) {
+    if (/no space left|disk quota/i.test(text))
+        return 'free some space there, or keep fewer releases (`keep-releases`)';
+    if (/permission denied|not permitted|read-only/i.test(text)) {
+        return `let the deploy user write there: on the server, chown it to that user, for example: sudo install -d -o USER ${quote(target)}`;
+    }
+    if (/not a symbolic link/.test(text))
+        return 'move it away: the action makes it a link to the release that is served';
+    if (/not from an upload/.test(text))
+        return 'choose another `release`, or move that folder away';
+    if (/content that arrived|instead of/.test(text))
+        return 'run the job again; nothing was activated';
+    return 'look at the folder on the server, then run the job again';
+}
+
+;// CONCATENATED MODULE: ./src/release/sftp-lease.ts
+
+
+
+
+
+const BEAT_MS = 10_000;
+/** A holder of whom nothing was heard for so long has gone. */
+const EXPIRY_S = 60;
+/** It stops well before that by itself: its clock may run slow, and a request takes its time. */
+const HELD_MS = 40_000;
+const RETRY_MS = 500;
+class SftpLease {
+    #sftp;
+    #request;
+    #context;
+    #timer;
+    #heldUntil;
+    #isLost = false;
+    constructor(sftp, request, context, heldUntil) {
+        this.#sftp = sftp;
+        this.#request = request;
+        this.#context = context;
+        this.#heldUntil = heldUntil;
+        this.#timer = setInterval(() => void this.#beat(), BEAT_MS);
+    }
+    /** Takes the lease, waiting for it where asked; throws a `Failure` that names the holder where it stays taken. */
+    static async take(sftp, request, context) {
+        const { clock, signal } = context;
+        const { state, mark, token, holder } = request;
+        const fresh = `${state}/lease.new.${mark}`;
+        const name = toByteString(holder.replaceAll(/\s+/g, ' '));
+        const giveUp = clock.monotonic() + request.waitMs;
+        await sftp.mkdir(fresh, 0o700);
+        await sftp.mkdir(`${fresh}/${mark}`, 0o700);
+        await sftp_files_writeFile(sftp, `${fresh}/holder`, Buffer.from(`${mark}\n${token}\n${name}\n`, 'latin1'));
+        try {
+            for (let shown = false;;) {
+                const sentAt = clock.monotonic();
+                await sftp_files_writeFile(sftp, `${fresh}/${mark}/beat`, Buffer.from('.'));
+                if (await movedTo(sftp, fresh, `${state}/lease`)) {
+                    return new SftpLease(sftp, request, context, sentAt + HELD_MS);
+                }
+                const { mtime: now } = await sftp.lstat(`${fresh}/${mark}/beat`);
+                const seen = await readHolder(sftp, state);
+                if (await mayTake(sftp, request, seen, now)) {
+                    if (await putAside(sftp, request, seen)) {
+                        context.log.info(`took over the lock of ${fromByteString(seen?.name ?? '') || 'a run that left no name'}`);
+                    }
+                    continue;
+                }
+                const text = fromByteString(seen?.name ?? '');
+                if (clock.monotonic() >= giveUp)
+                    throw lockedFailure(sftp.host, text, request.waitMs);
+                if (!shown)
+                    context.log.info(`waiting for the lock, held by ${text || 'another run'}`);
+                shown = true;
+                await clock.sleep(RETRY_MS, signal);
+            }
+        }
+        catch (error) {
+            await removeTree(sftp, fresh).catch(() => { });
             throw error;
         }
     }
-}
-/** By the letters alone, which also holds for a link to something that does not exist. */
-function leaves(path, to) {
-    let depth = path.split('/').length - 1;
-    for (const part of to.split('/')) {
-        if (part === '..')
-            depth--;
-        else if (part !== '' && part !== '.')
-            depth++;
-        if (depth < 0)
-            return true;
+    /** The holder's own folder. */
+    get folder() {
+        return `${this.#request.state}/lease/${this.#request.mark}`;
     }
+    /** Throws where another may have the lease by now. To be called right before anything is changed. */
+    assertHeld() {
+        if (!this.#isLost && this.#context.clock.monotonic() < this.#heldUntil)
+            return;
+        throw new src_failure/* Failure */.HR('this run no longer holds the lock of the site', {
+            host: this.#sftp.host,
+            seen: `the server was not heard of for ${HELD_MS / 1000} s, or another run has taken over`,
+            state: 'from then on this run has changed nothing; what it had begun is put right by the run that took over, or by the next one.',
+            hint: 'run the job again',
+        });
+    }
+    /** Gives the lease back. Whatever lies in its folder goes. */
+    async release() {
+        clearInterval(this.#timer);
+        if (this.#isLost || this.#context.clock.monotonic() >= this.#heldUntil)
+            return;
+        this.#isLost = true;
+        const { state, mark } = this.#request;
+        const gone = `${state}/lease.gone.${mark}`;
+        await this.#sftp.rename(`${state}/lease`, gone);
+        await removeTree(this.#sftp, gone);
+    }
+    async #beat() {
+        const sentAt = this.#context.clock.monotonic();
+        try {
+            await sftp_files_writeFile(this.#sftp, `${this.folder}/beat`, Buffer.from('.'));
+            this.#heldUntil = Math.max(this.#heldUntil, sentAt + HELD_MS);
+        }
+        catch (error) {
+            // The folder has gone: another has taken over. Anything else may pass.
+            if (isMissing(error))
+                this.#isLost = true;
+        }
+    }
+}
+/** Whether the lease was free: a folder does not replace one that holds something. */
+async function movedTo(sftp, fresh, lease) {
+    try {
+        await sftp.rename(fresh, lease);
+        return true;
+    }
+    catch (error) {
+        if (error instanceof SftpError && (await ifThere(sftp.lstat(lease))) !== undefined)
+            return false;
+        // It may have gone in between.
+        if (error instanceof SftpError && (await ifThere(sftp.lstat(fresh))) !== undefined) {
+            await sftp.rename(fresh, lease);
+            return true;
+        }
+        throw error;
+    }
+}
+async function readHolder(sftp, state) {
+    const text = await ifThere(readFile(sftp, `${state}/lease/holder`));
+    const [mark = '', token = '', name = ''] = text?.toString('latin1').split('\n') ?? [];
+    return /^[0-9a-f]+$/.test(mark) ? { mark, token, name } : undefined;
+}
+async function mayTake(sftp, { state, own }, seen, now) {
+    if (seen !== undefined && own !== '' && seen.token === own)
+        return true;
+    const sign = seen === undefined ? `${state}/lease` : `${state}/lease/${seen.mark}/beat`;
+    const beat = await ifThere(sftp.lstat(sign));
+    return beat !== undefined && now - beat.mtime > EXPIRY_S;
+}
+/** Takes the lease away from the holder that was seen, and from no other; tells whether it did. */
+async function putAside(sftp, { state, mark }, seen) {
+    const aside = `${state}/lease.gone.${mark}`;
+    if ((await ifThere(sftp.rename(`${state}/lease`, aside).then(() => true))) === undefined)
+        return false;
+    const moved = await ifThere(readFile(sftp, `${aside}/holder`));
+    if ((moved?.toString('latin1').split('\n')[0] ?? '') === (seen?.mark ?? '')) {
+        await removeTree(sftp, aside);
+        return true;
+    }
+    // Somebody else was quicker: what was moved is theirs. Where it does not go back, they notice and stop.
+    await sftp.rename(aside, `${state}/lease`).catch(() => removeTree(sftp, aside));
     return false;
 }
-function bad(path, what) {
-    return new src_failure/* Failure */.HR(`in the source folder, '${fromByteString(path)}' ${what}`, {
-        state: 'nothing was changed.',
-        hint: 'remove it, copy what it stands for, or name it in `exclude`',
-    });
-}
-function locate(root, path) {
-    return path === '' ? root : Buffer.concat([root, Buffer.from(`/${path}`, 'latin1')]);
-}
-/** The server verifies the content; the size must be right already, or the archive would be torn. */
-function readWhole(root, entry) {
-    const content = (0,external_node_fs_namespaceObject.readFileSync)(locate(root, entry.path));
-    if (content.length !== entry.size)
-        throw changed(entry);
-    return content;
-}
-async function* readPieces(root, entry) {
-    let left = entry.size;
-    for await (const piece of (0,external_node_fs_namespaceObject.createReadStream)(locate(root, entry.path), { highWaterMark: PIECE })) {
-        left -= piece.length;
-        if (left < 0)
-            break;
-        yield piece;
-    }
-    if (left !== 0)
-        throw changed(entry);
-}
-function changed({ path }) {
-    return new src_failure/* Failure */.HR(`'${fromByteString(path)}' changed while it was uploaded`, {
-        state: 'the site on the server is as it was.',
-        hint: 'let the build come to its end before this step',
-    });
-}
-const byBytes = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 
 ;// CONCATENATED MODULE: ./src/release/comparison.ts
 
@@ -71593,21 +72267,6 @@ function ancestors(path) {
     return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('/'));
 }
 
-;// CONCATENATED MODULE: ./src/ssh/quote.ts
-/**
- * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
- * Throws on a NUL byte, which no argument can carry.
- */
-function quote(argument) {
-    if (argument.includes('\0'))
-        throw new TypeError('a shell argument cannot hold a NUL byte');
-    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-}
-/** Several arguments, each quoted, with spaces between. */
-function quoteAll(args) {
-    return args.map(quote).join(' ');
-}
-
 ;// CONCATENATED MODULE: ./src/release/in-place.ts
 
 
@@ -71636,8 +72295,8 @@ function compareInPlace({ ours, there }, site, deletion, keep, isExcluded, now) 
         result: makeManifest([...kept, ...site.values()]),
     };
 }
-/** The shell scripts that put an upload in its place and take it back, made of the functions on the server. Pure. */
-function placeScripts(comparison, there) {
+/** New assets first, pages after, deletions last: no page is there before what it names. Pure. */
+function planPlace(comparison, there) {
     const { send, replace, removeFiles, removeFolders } = comparison;
     const all = [...send.values()];
     const files = all.filter(({ type }) => type !== 'folder');
@@ -71653,59 +72312,74 @@ function placeScripts(comparison, there) {
     const isPage = ({ path }) => /\.x?html?$/i.test(path);
     const assets = files.filter((entry) => !isPage(entry));
     const pages = files.filter(isPage);
-    const inOrder = [
-        ...perFolder('put', in_place_paths(assets.filter(isNew))),
-        ...perFolder('put', in_place_paths(assets.filter((entry) => !isNew(entry)))),
-        ...perFolder('put', in_place_paths(pages)).reverse(),
-    ];
     return {
-        'keep.sh': script(perFolder('keep', touched)),
-        'put.sh': script([
-            ...perFolder('drop', cleared),
-            ...clearedFolders.reverse().map((path) => inParent('no_folder', path)),
-            ...folders.map(makeFolder),
-            ...inOrder,
-            ...perFolder('drop', removeFiles),
-            ...removeFolders.map((path) => inParent('no_folder', path)),
-        ]),
-        'gone.sh': script([
+        keep: perFolder('keep', touched),
+        put: [
+            perFolder('drop', cleared),
+            clearedFolders.reverse().map(noFolder),
+            folders.map(in_place_makeFolder),
+            perFolder('put', in_place_paths(assets.filter(isNew))),
+            perFolder('put', in_place_paths(assets.filter((entry) => !isNew(entry)))),
+            perFolder('put', in_place_paths(pages)).reverse(),
+            perFolder('drop', removeFiles),
+            removeFolders.map(noFolder),
+        ],
+        gone: [
             ...perFolder('gone', sent),
             ...folders
                 .filter((entry) => there.get(entry.path)?.type !== 'folder')
                 .reverse()
-                .map(({ path }) => inParent('no_folder', path)),
-        ]),
-        'restore.sh': script([...oldFolders.map(makeFolder), ...perFolder('restore', touched)]),
+                .map(({ path }) => noFolder(path)),
+        ],
+        restore: [...oldFolders.map(in_place_makeFolder), ...perFolder('restore', touched)],
     };
 }
+/** The same as shell scripts, made of the functions on the server. Pure. */
+function placeScripts({ keep, put, gone, restore }) {
+    const script = (steps) => steps.map((step) => `${line(step)}\n`).join('');
+    return {
+        'keep.sh': script(keep),
+        'put.sh': script(put.flat()),
+        'gone.sh': script(gone),
+        'restore.sh': script(restore),
+    };
+}
+function line(step) {
+    const folder = quote(step.folder);
+    if (step.op === 'folder')
+        return `folder ${step.mode.toString(8)} ${folder} ${quote(step.name)}`;
+    if (step.op === 'no_folder')
+        return `no_folder ${folder} ${quote(step.name)}`;
+    return `${step.op} ${folder} ${step.names.map(quote).join(' ')}`;
+}
 const in_place_paths = (entries) => entries.map(({ path }) => path);
-const script = (lines) => lines.map((line) => `${line}\n`).join('');
 /** `a/b/c` -> `a/b`, `c` */
 function split(path) {
     const at = path.lastIndexOf('/');
     return [path.slice(0, Math.max(at, 0)), path.slice(at + 1)];
 }
-function inParent(command, path) {
+function noFolder(path) {
     const [folder, name] = split(path);
-    return `${command} ${quote(folder)} ${quote(name)}`;
+    return { op: 'no_folder', folder, name };
 }
-function makeFolder({ path, mode }) {
+function in_place_makeFolder({ path, mode }) {
     const [folder, name] = split(path);
-    return `folder ${mode < 0 ? '755' : mode.toString(8)} ${quote(folder)} ${quote(name)}`;
+    return { op: 'folder', mode: mode < 0 ? 0o755 : mode, folder, name };
 }
-/** One call for the names in each folder, in the order in which the folders come. */
-function perFolder(command, all) {
+/** One step for the names in each folder, in the order in which the folders come. */
+function perFolder(op, all) {
     const groups = new Map();
     for (const path of all) {
         const [folder, name] = split(path);
         const names = groups.get(folder) ?? [];
-        names.push(quote(name));
+        names.push(name);
         groups.set(folder, names);
     }
-    return [...groups].flatMap(([folder, names]) => Array.from({ length: Math.ceil(names.length / NAMES_AT_ONCE) }, (_, at) => {
-        const some = names.slice(at * NAMES_AT_ONCE, (at + 1) * NAMES_AT_ONCE);
-        return `${command} ${quote(folder)} ${some.join(' ')}`;
-    }));
+    return [...groups].flatMap(([folder, names]) => Array.from({ length: Math.ceil(names.length / NAMES_AT_ONCE) }, (_, at) => ({
+        op,
+        folder,
+        names: names.slice(at * NAMES_AT_ONCE, (at + 1) * NAMES_AT_ONCE),
+    })));
 }
 function isBelow(path, tops) {
     return tops.some((top) => path === top || path.startsWith(`${top}/`));
@@ -71751,6 +72425,1495 @@ function formatBytes(bytes) {
     const power = Math.min(units.length, Math.floor(Math.log10(bytes) / 3));
     return `${(bytes / 1000 ** power).toFixed(1)} ${units[power - 1]}`;
 }
+
+;// CONCATENATED MODULE: ./src/release/sftp-tree.ts
+
+
+
+
+
+
+/** Files that are on their way at once: each waits for its handle before anything of it is sent. */
+const FILES_AT_ONCE = 64;
+/** Less is left than a file with its folder may take. */
+const FULL_BYTES = 256 * 1024;
+const FULL_FILES = 2;
+/**
+ * What an earlier attempt brought whole: a file gets the time of its upload last of all, so one that has it, and its
+ * size, has all its bytes. The list that came before the files says what those are.
+ */
+async function readArrived(desk, stage) {
+    const list = `${stage}/manifest.gz`;
+    const planned = await desk.manifest(list).catch(() => undefined);
+    if (planned === undefined)
+        return makeManifest();
+    const { mtime } = await desk.sftp.lstat(list);
+    const listed = await listTree(desk.sftp, `${stage}/tree`);
+    return makeManifest([...planned.values()].filter((entry) => {
+        const there = listed.get(entry.path);
+        if (entry.type !== 'file' || there?.kind !== 'file')
+            return false;
+        return there.size === entry.size && there.mode === entry.mode && there.mtime === mtime;
+    }));
+}
+/** Makes the tree of a staging folder: links what is there, sends the rest. Verified separately. */
+async function buildTree(desk, plan, context) {
+    const { sftp } = desk;
+    const { stage, result, tree, mtime } = plan;
+    const root = `${stage}/tree`;
+    const arrived = makeManifest([...plan.arrived.values()].filter((entry) => isSameFile(result.get(entry.path), entry)));
+    await clearTree(desk, root, arrived);
+    // They are to be known again should this attempt break off too.
+    await inParallel(arrived.keys(), (path) => sftp.setstat(`${root}/${path}`, { mtime }), 256);
+    await sftp_files_writeFile(sftp, `${stage}/manifest.gz`, encodeManifest(result), { mtime, before: desk.guard });
+    const folders = [...result.values()].filter((entry) => entry.type === 'folder');
+    await inLevels(folders.map(({ path }) => path), async (path) => {
+        desk.guard();
+        await makeFolder(sftp, `${root}/${path}`, 0o700);
+    }, 'top first');
+    const files = [...result.values()].filter((entry) => entry.type === 'file' && !arrived.has(entry.path));
+    const { left, linked, copied } = await takeFromBase(desk, plan, files, context);
+    const sent = await sendFiles(desk, { root, files: left, tree, mtime }, context);
+    const links = [...result.values()].filter((entry) => entry.type === 'link');
+    await inParallel(links, (entry) => makeLink(desk, `${root}/${entry.path}`, entry.to), 256);
+    await inLevels(folders.map(({ path }) => path), (path) => sftp.setstat(`${root}/${path}`, { mode: result.get(path).mode }), 'deepest first');
+    return { bytesOnWire: sent, filesSent: left.length, linked, copied };
+}
+function isSameFile(a, b) {
+    return (a?.type === 'file' && b.type === 'file' && a.hash === b.hash && a.size === b.size && a.mode === b.mode);
+}
+/** Removes what is not known to be whole. */
+async function clearTree(desk, root, keep) {
+    const listed = [...(await listTree(desk.sftp, root))];
+    const needed = new Set([...keep.keys()].flatMap(foldersOf));
+    const gone = listed.filter(([path, { kind }]) => kind !== 'folder' && !keep.has(path));
+    await inParallel(gone, ([path]) => {
+        desk.guard();
+        return desk.sftp.remove(`${root}/${path}`);
+    }, 256);
+    const folders = listed.filter(([path, { kind }]) => kind === 'folder' && !needed.has(path));
+    await inLevels(folders.map(([path]) => path), (path) => {
+        desk.guard();
+        return desk.sftp.rmdir(`${root}/${path}`);
+    }, 'deepest first');
+}
+/** `a/b/c` -> `a`, `a/b` */
+function foldersOf(path) {
+    const parts = path.split('/');
+    return parts.slice(1).map((_, at) => parts.slice(0, at + 1).join('/'));
+}
+/** Second names for what the release before has too; resolves with the files that must travel. */
+async function takeFromBase(desk, { stage, base, mtime, tree }, files, { signal }) {
+    const { sftp } = desk;
+    const left = [];
+    let linked = 0;
+    let copied = 0;
+    const atHand = sftp.extensions.has('hardlink@openssh.com') || sftp.extensions.has('copy-data');
+    await inParallel(files, async (entry) => {
+        const isOurs = tree.manifest.has(entry.path);
+        if (base === undefined || !isSameFile(base.manifest.get(entry.path), entry) || (!atHand && isOurs)) {
+            left.push(entry);
+            return;
+        }
+        signal.throwIfAborted();
+        desk.guard();
+        const from = `${base.folder}/${entry.path}`;
+        try {
+            const how = await linkOrCopy(sftp, from, `${stage}/tree/${entry.path}`, { mode: entry.mode, mtime });
+            if (how === 'linked')
+                linked++;
+            else
+                copied++;
+        }
+        catch (error) {
+            // Removed by hand since: it travels again.
+            if (!isMissing(error) || !isOurs)
+                throw error;
+            left.push(entry);
+        }
+    }, 256);
+    if (copied > 0)
+        desk.log.info('the server makes no hard links through SFTP: unchanged files were copied');
+    if (!atHand && base !== undefined) {
+        desk.log.info('the server neither links nor copies files through SFTP: unchanged ones are sent again');
+    }
+    return { left, linked, copied };
+}
+async function sendFiles(desk, { root, files, tree, mtime }, context) {
+    const { signal } = context;
+    const bytes = files.reduce((sum, { size }) => sum + size, 0);
+    const progress = trackProgress({ files: files.length, bytes }, context);
+    async function* counted(entry) {
+        for await (const piece of tree.read(entry)) {
+            signal.throwIfAborted();
+            yield piece;
+            progress.sent(piece.length);
+            progress.onWire(piece.length);
+        }
+    }
+    try {
+        await inParallel(files, async (entry) => {
+            signal.throwIfAborted();
+            const to = { mode: entry.mode, mtime, before: desk.guard };
+            await sftp_files_writeFile(desk.sftp, `${root}/${entry.path}`, counted(entry), to);
+            progress.fileSent();
+        }, FILES_AT_ONCE);
+        return progress.bytesOnWire;
+    }
+    catch (error) {
+        throw await explained(desk, error);
+    }
+    finally {
+        progress.end();
+    }
+}
+/** The protocol has no answer of its own for a full disk, which is what a failed write most often means. */
+async function explained(desk, error) {
+    if (!(error instanceof SftpError))
+        return error;
+    const free = await desk.sftp.freeSpace(desk.state).catch(() => undefined);
+    if (free === undefined || (free.bytes >= FULL_BYTES && free.files >= FULL_FILES))
+        return error;
+    return new src_failure/* Failure */.HR('there is no space left on the server', {
+        host: desk.sftp.host,
+        seen: `${error.message}: ${error.details.seen}; ${free.bytes} bytes and ${free.files} files free`,
+        hint: 'free some space there, or keep fewer releases (`keep-releases`)',
+        cause: error,
+    });
+}
+/** Not every server takes the two paths in the same order: what came of it is read. */
+async function makeLink(desk, path, to) {
+    desk.guard();
+    await desk.sftp.symlink(to, path);
+    const read = await desk.sftp.readlink(path);
+    if (read === to)
+        return;
+    throw new src_failure/* Failure */.HR(`the server made a symbolic link to '${fromByteString(read)}' instead`, {
+        host: desk.sftp.host,
+        seen: `asked for: ${fromByteString(path)} -> ${fromByteString(to)}`,
+        hint: 'use a server that follows OpenSSH in this, or a login with a shell',
+    });
+}
+/** Throws unless exactly what the manifest says lies there, by kinds and sizes. */
+async function checkTree(desk, root, result) {
+    const listed = await listTree(desk.sftp, root);
+    const wrong = [...result.values()].find((entry) => !fits(entry, listed.get(entry.path)));
+    const extra = [...listed.keys()].find((path) => !result.has(path));
+    const path = wrong?.path ?? extra;
+    if (path === undefined)
+        return;
+    const there = listed.get(path);
+    const is = there === undefined ? 'is missing' : `is a ${there.kind} of ${there.size} bytes`;
+    throw new src_failure/* Failure */.HR('what arrived is not what was sent', {
+        host: desk.sftp.host,
+        seen: `'${fromByteString(path)}' ${is}`,
+        hint: 'run the job again; nothing was activated',
+    });
+}
+function fits(entry, there) {
+    return there?.kind === entry.type && (entry.type !== 'file' || there.size === entry.size);
+}
+/** Reads the files back and throws where one is not what was sent. */
+async function checkContents(desk, root, files) {
+    await inParallel(files, async ({ path, hash }) => {
+        if ((await desk.hash(`${root}/${path}`)) === hash)
+            return;
+        throw new src_failure/* Failure */.HR('the content that arrived is not the content that was sent', {
+            host: desk.sftp.host,
+            seen: fromByteString(path),
+            hint: 'run the job again; nothing was activated',
+        });
+    });
+}
+
+;// CONCATENATED MODULE: ./src/release/sftp-place.ts
+
+
+
+
+
+
+
+/**
+ * Files straight in the served folder through SFTP, on the server as in-place-code.ts has them; `next` holds
+ * `undo.json` as well, and `confirmed` is there while the list of what lies there gives way to the new one.
+ */
+class SftpPlace {
+    current = '';
+    #desk;
+    #look = 'stored';
+    #stage = '';
+    #arrived = makeManifest();
+    #steps;
+    #sent;
+    /** Folders of the site that were seen to lie in it. */
+    #inside = new Map();
+    #realRoot;
+    /** Folders in `back`. */
+    #made = new Map();
+    constructor(desk) {
+        this.#desk = desk;
+    }
+    async describe() {
+        const { state, lease } = this.#desk;
+        if (lease !== undefined)
+            await this.#finishConfirm();
+        const placed = await this.#desk.firstLine(`${state}/site/release`);
+        this.current = placed === '' ? '' : `releases/${placed}`;
+        const content = await this.#desk.firstLine(`${state}/site/content`);
+        const pending = await this.#desk.firstLine(`${state}/pending`);
+        return {
+            current: this.current,
+            releases: placed === '' ? [] : [{ id: placed, content, state: 'good', before: undefined }],
+            pending: pending === '' ? undefined : { release: pending, returnTo: this.current },
+        };
+    }
+    async claim(release, look) {
+        const { state, lease, root, sftp } = this.#desk;
+        this.#look = look;
+        if (releaseOf(this.current) === release)
+            return undefined;
+        if (lease !== undefined) {
+            const { stage, isOld } = await this.#desk.takeStage(release);
+            this.#stage = stage;
+            if (isOld)
+                this.#arrived = await readArrived(this.#desk, stage);
+            // What a dead run left half in place would be taken for the site.
+            await this.goBack();
+        }
+        const ours = (await this.#desk.manifest(`${state}/site/manifest.gz`)) ?? makeManifest();
+        const isThere = look !== 'stored' && (await ifThere(sftp.stat(root))) !== undefined;
+        const manifest = isThere ? await this.#survey(ours) : ours;
+        return { kind: 'place', manifest, ours };
+    }
+    /** What lies in the target; where not everything is to be read, a file of ours of the same size counts as unchanged. */
+    async #survey(ours) {
+        const { sftp, root } = this.#desk;
+        const listed = await listTree(sftp, root, (path) => path === '.evenkeel');
+        if (this.#look === 'hashed')
+            return this.#desk.hashed(root, listed);
+        return makeManifest([...listed].flatMap(([path, status]) => {
+            const known = ours.get(path);
+            const isSame = known?.type === 'file' && status.kind === 'file' && known.size === status.size;
+            return toEntry(path, status, isSame ? known.hash : '') ?? [];
+        }));
+    }
+    async send({ comparison, opened, tree, mtime }, context) {
+        const sent = [...comparison.send.values()];
+        const parents = sent.flatMap(({ path }) => foldersOf(path));
+        const result = makeManifest([
+            ...parents.map((path) => ({ type: 'folder', path, mode: 0o755 })),
+            ...sent,
+        ]);
+        this.#steps = planPlace(comparison, opened.base?.manifest ?? makeManifest());
+        this.#sent = result;
+        const plan = { stage: this.#stage, result, arrived: this.#arrived, base: undefined, tree, mtime };
+        return buildTree(this.#desk, plan, context);
+    }
+    async publish({ release, content, comparison }) {
+        const desk = this.#desk;
+        const { sftp, state } = desk;
+        const stage = this.#stage;
+        if (this.#sent === undefined || this.#steps === undefined)
+            throw new TypeError('nothing was sent');
+        await checkTree(desk, `${stage}/tree`, this.#sent);
+        if (this.#look === 'hashed')
+            await checkContents(desk, `${stage}/tree`, this.#sent.ofType('file'));
+        const { gone, restore } = this.#steps;
+        const undo = { gone, restore };
+        const files = {
+            release: Buffer.from(`${release}\n`),
+            content: Buffer.from(`${content}\n`),
+            owner: Buffer.from('\n'),
+            'manifest.gz': encodeManifest(comparison.result),
+            'undo.json': Buffer.from(JSON.stringify(undo)),
+        };
+        for (const [name, text] of Object.entries(placeScripts(this.#steps))) {
+            files[name] = Buffer.from(text, 'latin1');
+        }
+        desk.guard();
+        await Promise.all(Object.entries(files).map(([name, text]) => sftp_files_writeFile(sftp, `${stage}/${name}`, text)));
+        await desk.retire(`${state}/next`);
+        await desk.retire(`${state}/back`);
+        await desk.rename(stage, `${state}/next`);
+    }
+    async discard() {
+        await this.#desk.retire(this.#stage);
+    }
+    async activate(release) {
+        const desk = this.#desk;
+        const { sftp, state } = desk;
+        if (this.#steps === undefined) {
+            // Confirmed there by an earlier run, while another host had yet to follow.
+            if (this.current === `releases/${release}`)
+                return;
+            throw siteFailure(desk, `release ${release} is not there`, 'run the job again');
+        }
+        desk.guard();
+        await makeFolder(sftp, `${state}/back`, 0o700);
+        await this.#run(this.#steps.keep);
+        await desk.retire(`${state}/undoing`);
+        await desk.commit(`${state}/pending`, `${release}\n`);
+        for (const part of this.#steps.put)
+            await this.#run(part);
+        this.current = `releases/${release}`;
+    }
+    async goBack() {
+        const desk = this.#desk;
+        const { sftp, state } = desk;
+        if ((await ifThere(sftp.lstat(`${state}/pending`))) !== undefined) {
+            const [json = ''] = await desk.lines(`${state}/next/undo.json`);
+            if (json === '') {
+                throw siteFailure(desk, 'a run that used a shell died here while it put its files in place', 'run once with a login that has a shell: it takes that back');
+            }
+            const undo = JSON.parse(json);
+            if ((await ifThere(sftp.lstat(`${state}/undoing`))) === undefined) {
+                await this.#run(undo.gone);
+                await desk.commit(`${state}/undoing`, '');
+            }
+            await this.#run(undo.restore);
+            const left = [...(await this.#saved())].find(([, { kind }]) => kind !== 'folder');
+            if (left !== undefined) {
+                throw siteFailure(desk, 'not everything could be put back in its place', 'run the job again', left[0]);
+            }
+            // In this order: what is undone by halves is never undone a second time from its beginning.
+            for (const name of ['pending', 'undoing', 'next', 'back'])
+                await desk.retire(`${state}/${name}`);
+        }
+        const placed = await desk.firstLine(`${state}/site/release`);
+        this.current = placed === '' ? '' : `releases/${placed}`;
+    }
+    async confirm() {
+        const desk = this.#desk;
+        const { sftp, state } = desk;
+        if ((await ifThere(sftp.lstat(`${state}/pending`))) === undefined)
+            return;
+        await desk.retire(`${state}/site.new`);
+        desk.guard();
+        await sftp.mkdir(`${state}/site.new`, 0o700);
+        for (const part of ['manifest.gz', 'content', 'release']) {
+            const from = `${state}/next/${part}`;
+            await linkOrCopy(sftp, from, `${state}/site.new/${part}`, await sftp.lstat(from));
+        }
+        // From here on it stands.
+        await desk.rename(`${state}/pending`, `${state}/confirmed`);
+        await this.#finishConfirm();
+    }
+    async #finishConfirm() {
+        const desk = this.#desk;
+        const { sftp, state } = desk;
+        if ((await ifThere(sftp.lstat(`${state}/confirmed`))) === undefined)
+            return;
+        if ((await ifThere(sftp.lstat(`${state}/site.new`))) !== undefined) {
+            await desk.retire(`${state}/site`);
+            await desk.rename(`${state}/site.new`, `${state}/site`);
+        }
+        await desk.retire(`${state}/confirmed`);
+    }
+    async prune() {
+        for (const name of ['next', 'back'])
+            await this.#desk.retire(`${this.#desk.state}/${name}`);
+        await this.#desk.sweep();
+    }
+    async #saved() {
+        const back = `${this.#desk.state}/back`;
+        if ((await ifThere(this.#desk.sftp.lstat(back))) === undefined)
+            return new Map();
+        return listTree(this.#desk.sftp, back);
+    }
+    /** Steps of one kind that follow each other are sent together, folders level by level. */
+    async #run(steps) {
+        for (let at = 0; at < steps.length;) {
+            const { op } = steps[at];
+            const end = steps.findIndex((step, index) => index > at && step.op !== op);
+            const some = steps.slice(at, end < 0 ? undefined : end);
+            at += some.length;
+            const saved = op === 'gone' || op === 'restore' ? await this.#saved() : new Map();
+            if (op === 'folder' || op === 'no_folder') {
+                const byPath = new Map(some.map((step) => [pathOf(step.folder, nameOf(step)), step]));
+                const order = op === 'folder' ? 'top first' : 'deepest first';
+                await inLevels([...byPath.keys()], (path) => this.#folder(byPath.get(path)), order);
+                continue;
+            }
+            await inParallel(sftp_place_names(some), (one) => this.#file(op, one, saved), 256);
+        }
+    }
+    async #folder(step) {
+        const { sftp, root } = this.#desk;
+        const name = nameOf(step);
+        const path = `${root}/${pathOf(step.folder, name)}`;
+        const isKnown = await this.#enter(step.folder);
+        if (step.op === 'no_folder') {
+            if (!isKnown || (await ifThere(sftp.lstat(path)))?.kind !== 'folder')
+                return;
+            this.#desk.guard();
+            // It stays as long as something is left in it.
+            await sftp.rmdir(path).catch((error) => {
+                if (!(error instanceof SftpError))
+                    throw error;
+            });
+            return;
+        }
+        if (step.op !== 'folder')
+            return;
+        if ((await ifThere(sftp.lstat(path)))?.kind === 'link') {
+            const what = `'${pathOf(step.folder, name)}' is a symbolic link there, where the site has a folder`;
+            throw siteFailure(this.#desk, what, 'move it away, or take that folder out of the upload');
+        }
+        this.#desk.guard();
+        await makeFolder(sftp, path, step.mode);
+        await sftp.setstat(path, { mode: step.mode });
+    }
+    async #file(op, [folder, name], saved) {
+        const { sftp, root, state } = this.#desk;
+        const path = pathOf(folder, name);
+        const place = `${root}/${path}`;
+        const back = `${state}/back/${path}`;
+        const kind = saved.get(path)?.kind;
+        const isSaved = kind === 'file' || kind === 'link';
+        if (op === 'restore' && !isSaved)
+            return;
+        if (!(await this.#enter(folder))) {
+            if (op === 'put')
+                throw siteFailure(this.#desk, `'${folder}' cannot be entered`, 'look at it there');
+            return;
+        }
+        switch (op) {
+            case 'keep':
+                return this.#keep(place, back);
+            case 'put':
+                return this.#put(`${state}/next/tree/${path}`, place);
+            case 'restore':
+                return this.#desk.rename(back, place);
+            case 'gone':
+                if (isSaved || (await ifThere(sftp.lstat(place)))?.kind === 'folder')
+                    return;
+                break;
+            default:
+        }
+        this.#desk.guard();
+        await ifThere(sftp.remove(place));
+    }
+    async #keep(place, back) {
+        const { sftp } = this.#desk;
+        const there = await ifThere(sftp.lstat(place));
+        if (there?.kind !== 'file' && there?.kind !== 'link')
+            return;
+        const folder = back.slice(0, back.lastIndexOf('/'));
+        const made = this.#made.get(folder) ?? makeFolders(sftp, folder, 0o700);
+        this.#made.set(folder, made);
+        await made;
+        await ifThere(sftp.remove(back));
+        this.#desk.guard();
+        if (there.kind === 'link')
+            await makeLink(this.#desk, back, await sftp.readlink(place));
+        else
+            await linkOrCopy(sftp, place, back, there);
+    }
+    async #put(from, place) {
+        try {
+            await this.#desk.rename(from, place);
+        }
+        catch (error) {
+            if (!(error instanceof SftpError) || isMissing(error))
+                throw error;
+            if ((await ifThere(this.#desk.sftp.lstat(place)))?.kind !== 'folder')
+                throw error;
+            const what = `'${place}' is a folder there, where the site has a file`;
+            throw siteFailure(this.#desk, what, 'move it away, or take that file out of the upload');
+        }
+    }
+    /** False where there is no such folder; throws where a link has put it outside of the site. */
+    async #enter(folder) {
+        if (folder === '')
+            return true;
+        const seen = this.#inside.get(folder) ?? this.#isInside(folder);
+        this.#inside.set(folder, seen);
+        const isThere = await seen;
+        if (!isThere)
+            this.#inside.delete(folder);
+        return isThere;
+    }
+    async #isInside(folder) {
+        const { sftp, root } = this.#desk;
+        this.#realRoot ??= sftp.realpath(root);
+        // Servers resolve the last part of a path even where nothing is there.
+        if ((await ifThere(sftp.stat(`${root}/${folder}`)))?.kind !== 'folder')
+            return false;
+        const [real, top] = await Promise.all([sftp.realpath(`${root}/${folder}`), this.#realRoot]);
+        if (real.startsWith(top === '/' ? '/' : `${top}/`))
+            return true;
+        const what = `'${folder}' leads out of the folder of the site`;
+        throw siteFailure(this.#desk, what, 'look at that symbolic link on the server', real);
+    }
+}
+const pathOf = (folder, name) => (folder === '' ? name : `${folder}/${name}`);
+const nameOf = (step) => ('name' in step ? step.name : '');
+function sftp_place_names(steps) {
+    return steps.flatMap((step) => 'names' in step ? step.names.map((name) => [step.folder, name]) : []);
+}
+
+;// CONCATENATED MODULE: ./src/release/sftp-releases.ts
+
+
+
+
+
+/** Releases and a link through SFTP, on the server as releases-code.ts has them. */
+class SftpReleases {
+    current = '';
+    #desk;
+    #state = { releases: [], pending: undefined };
+    #newest = 0;
+    #look = 'stored';
+    #stage = '';
+    #base;
+    #arrived = makeManifest();
+    constructor(desk) {
+        this.#desk = desk;
+    }
+    async describe() {
+        const { sftp, root, state } = this.#desk;
+        const link = await ifThere(sftp.lstat(`${root}/current`));
+        if (link !== undefined && link.kind !== 'link') {
+            throw siteFailure(this.#desk, `'current' in ${root} is not a symbolic link`, 'move it away: the action makes it a link to the release that is served');
+        }
+        this.current = link === undefined ? '' : await sftp.readlink(`${root}/current`);
+        const [pending, returnTo = ''] = await this.#desk.lines(`${state}/pending`);
+        this.#state = {
+            pending: pending === undefined ? undefined : { release: pending, returnTo },
+            releases: await this.#releases(),
+        };
+        return { current: this.current, ...this.#state };
+    }
+    /** Newest first. */
+    async #releases() {
+        const { sftp, root, state } = this.#desk;
+        const metas = (await ifThere(sftp.readdir(`${state}/meta`))) ?? [];
+        const found = await Promise.all(metas.map(async ({ name: id }) => {
+            const meta = `${state}/meta/${id}`;
+            const [marks, folder, content, before] = await Promise.all([
+                ifThere(sftp.readdir(meta)),
+                ifThere(sftp.lstat(`${root}/releases/${id}`)),
+                this.#desk.firstLine(`${meta}/content`),
+                this.#desk.firstLine(`${meta}/before`),
+            ]);
+            const has = (name) => marks?.some((mark) => mark.name === name);
+            const noted = marks?.find(({ name }) => name === 'content');
+            if (noted === undefined || folder?.kind !== 'folder')
+                return [];
+            const mark = has('good') ? 'good' : has('failed') ? 'failed' : 'new';
+            return [{ at: noted.mtime, id, content, state: mark, before: before || undefined }];
+        }));
+        const sorted = found.flat().sort((a, b) => b.at - a.at);
+        this.#newest = sorted[0]?.at ?? 0;
+        return sorted.map(({ at: _, ...info }) => info);
+    }
+    async claim(release, look) {
+        const { sftp, root, state, lease } = this.#desk;
+        this.#look = look;
+        if (this.#state.releases.some(({ id }) => id === release))
+            return undefined;
+        if ((await ifThere(sftp.lstat(`${root}/releases/${release}`))) !== undefined) {
+            throw siteFailure(this.#desk, `releases/${release} is there, but not from an upload of this action`, 'choose another `release`, or move that folder away');
+        }
+        if (lease !== undefined) {
+            const { stage, isOld } = await this.#desk.takeStage(release);
+            this.#stage = stage;
+            if (isOld)
+                this.#arrived = await readArrived(this.#desk, stage);
+        }
+        const id = releaseOf(this.current) ?? this.#state.releases[0]?.id;
+        const stored = id === undefined ? undefined : await this.#desk.manifest(`${state}/meta/${id}/manifest.gz`);
+        if (stored !== undefined) {
+            const folder = `${root}/releases/${id}`;
+            const manifest = look === 'hashed' ? await this.#rehashed(folder, stored) : stored;
+            this.#base = { folder, manifest };
+        }
+        const arrived = this.#arrived;
+        const below = [...(this.#base?.manifest.values() ?? [])].filter(({ path }) => !isBelowFile(path, arrived));
+        const manifest = makeManifest([...below, ...arrived.values()]);
+        const kind = arrived.size > 0 ? 'staging' : this.#base === undefined ? 'none' : 'release';
+        return { kind, manifest, ours: makeManifest() };
+    }
+    /** A release by what its files hold now; what the stored list says of being kept stays. */
+    async #rehashed(folder, stored) {
+        const listed = await listTree(this.#desk.sftp, folder);
+        const hashed = await this.#desk.hashed(folder, listed);
+        return makeManifest([...hashed.values()].map((entry) => {
+            const kept = stored.get(entry.path)?.kept;
+            return kept === undefined ? entry : { ...entry, kept };
+        }));
+    }
+    send({ comparison, tree, mtime }, context) {
+        const { result } = comparison;
+        const plan = { stage: this.#stage, result, arrived: this.#arrived, base: this.#base, tree, mtime };
+        return buildTree(this.#desk, plan, context);
+    }
+    async publish({ release, content, tree, linked, comparison }) {
+        const desk = this.#desk;
+        const { sftp, root, state } = desk;
+        const stage = this.#stage;
+        const { result, send } = comparison;
+        await checkTree(desk, `${stage}/tree`, result);
+        if (this.#look === 'hashed')
+            await checkContents(desk, `${stage}/tree`, send.ofType('file'));
+        await desk.makeShared(linked);
+        desk.guard();
+        await sftp.setstat(`${stage}/tree`, { mode: tree.rootMode });
+        await sftp.mkdir(`${stage}/meta`, 0o755);
+        await sftp_files_writeFile(sftp, `${stage}/meta/manifest.gz`, encodeManifest(result));
+        // The order of the releases is that of these times, which count whole seconds here.
+        const noted = `${stage}/meta/content`;
+        await sftp_files_writeFile(sftp, noted, Buffer.from(`${content}\n`));
+        const { mtime } = await sftp.lstat(noted);
+        if (mtime <= this.#newest)
+            await sftp.setstat(noted, { mtime: this.#newest + 1 });
+        await desk.retire(`${state}/meta/${release}`);
+        await desk.rename(`${stage}/meta`, `${state}/meta/${release}`);
+        await desk.rename(`${stage}/tree`, `${root}/releases/${release}`);
+        await desk.retire(stage);
+    }
+    async discard() {
+        await this.#desk.retire(this.#stage);
+    }
+    async activate(release, noteBefore) {
+        const { root, state, sftp } = this.#desk;
+        if ((await ifThere(sftp.lstat(`${root}/releases/${release}`))) === undefined) {
+            throw siteFailure(this.#desk, `releases/${release} is not there`, 'run the job again');
+        }
+        const now = await this.#linkNow();
+        const [pending, returnTo = ''] = await this.#desk.lines(`${state}/pending`);
+        const was = pending === undefined ? now : returnTo;
+        await this.#desk.commit(`${state}/pending`, `${release}\n${was}\n`);
+        const before = releaseOf(was);
+        if (noteBefore && before !== undefined && before !== release) {
+            await this.#desk.commit(`${state}/meta/${release}/before`, `${before}\n`);
+        }
+        if (now !== `releases/${release}`)
+            await this.#point(`releases/${release}`);
+        this.current = await this.#linkNow();
+    }
+    async goBack() {
+        const { root, state, sftp } = this.#desk;
+        const [failed, was = ''] = await this.#desk.lines(`${state}/pending`);
+        if (failed !== undefined) {
+            if ((await this.#linkNow()) === `releases/${failed}` && was !== `releases/${failed}`) {
+                if (was === '')
+                    await this.#desk.retire(`${root}/current`);
+                else
+                    await this.#point(was);
+            }
+            const marks = await ifThere(sftp.readdir(`${state}/meta/${failed}`));
+            if (marks !== undefined && !marks.some(({ name }) => name === 'good')) {
+                await this.#desk.commit(`${state}/meta/${failed}/failed`, '');
+            }
+            await this.#desk.retire(`${state}/pending`);
+        }
+        this.current = await this.#linkNow();
+    }
+    async confirm(release) {
+        const { state } = this.#desk;
+        await this.#desk.commit(`${state}/meta/${release}/good`, '');
+        await this.#desk.retire(`${state}/meta/${release}/failed`);
+        await this.#desk.retire(`${state}/pending`);
+    }
+    async prune(keep) {
+        const { root, state, sftp } = this.#desk;
+        for (const id of outdated(await this.#releases(), releaseOf(await this.#linkNow()), keep)) {
+            await this.#desk.retire(`${root}/releases/${id}`);
+            await this.#desk.retire(`${state}/meta/${id}`);
+        }
+        for (const { name } of await sftp.readdir(root)) {
+            if (name.startsWith('.evenkeel-current.'))
+                await this.#desk.retire(`${root}/${name}`);
+        }
+        await this.#desk.sweep();
+    }
+    async #linkNow() {
+        const { sftp, root } = this.#desk;
+        return (await ifThere(sftp.readlink(`${root}/current`))) ?? '';
+    }
+    /** Swaps the link by one rename, which fails once another run holds the lock. */
+    async #point(to) {
+        const fresh = this.#desk.scratch('current');
+        await makeLink(this.#desk, fresh, to);
+        await this.#desk.rename(fresh, `${this.#desk.root}/current`);
+    }
+}
+/**
+ * Releases that go, of those given newest first: failed ones, and good ones beyond `keep`; never the served one nor
+ * the one that it replaced. Pure.
+ */
+function outdated(releases, served, keep) {
+    const before = releases.find(({ id }) => id === served)?.before;
+    const isNeeded = (id) => id === served || id === before;
+    const failed = releases.filter(({ state }) => state === 'failed');
+    const others = releases.filter(({ state }) => state !== 'failed');
+    return [...failed, ...others.slice(keep)].map(({ id }) => id).filter((id) => !isNeeded(id));
+}
+/** Whether something that has arrived as a file stands where a path leads through. */
+function isBelowFile(path, arrived) {
+    if (arrived.size === 0)
+        return false;
+    const parts = path.split('/');
+    return parts.some((_, at) => at > 0 && arrived.has(parts.slice(0, at).join('/')));
+}
+
+;// CONCATENATED MODULE: ./src/release/sftp-site.ts
+
+
+
+
+
+
+
+
+
+
+
+const RENAME = 'posix-rename@openssh.com';
+const CLOSE_MS = 5_000;
+/** As remote-code.ts has it. */
+const SHELL_EXPIRY_S = 120;
+const sftp_site_RETRY_MS = 500;
+/** A site on a server that gives this login SFTP and no commands. The lock is a lease, see sftp-lease.ts. */
+class SftpSite {
+    connection;
+    settings;
+    hasShell = false;
+    #desk;
+    #work;
+    #look = 'stored';
+    constructor(connection, sftp, settings, log) {
+        this.connection = connection;
+        this.settings = settings;
+        const root = toByteString(settings.target);
+        const state = settings.mode === 'atomic' ? `${root}/releases/.evenkeel` : `${root}/.evenkeel`;
+        const mark = (0,external_node_crypto_.randomBytes)(12).toString('hex');
+        this.#desk = new SftpDesk(sftp, root, state, mark, prefixedLog(log, connection.name));
+        this.#work = settings.mode === 'atomic' ? new SftpReleases(this.#desk) : new SftpPlace(this.#desk);
+    }
+    /** Throws a `Failure` where there is no SFTP, or where it or this step's inputs cannot do without a shell. */
+    static async open(connection, settings, context) {
+        const { needsShell } = settings;
+        const seen = 'this login runs no commands, it may only use SFTP';
+        const refuse = (what, hint) => {
+            throw new src_failure/* Failure */.HR(what, { host: connection.name, seen, state: 'nothing was changed there.', hint });
+        };
+        if (needsShell.length > 0) {
+            const list = needsShell.map((name) => `\`${name}\``).join(', ');
+            refuse(`${list} cannot be had without a shell on the server`, `leave ${needsShell.length === 1 ? 'it' : 'them'} out, or give the deploy user a shell`);
+        }
+        const sftp = await Sftp.open(connection);
+        if (!sftp.extensions.has(RENAME)) {
+            refuse(`the SFTP server does not offer ${RENAME}`, 'without it nothing can be replaced by one rename: use OpenSSH there, or give the deploy user a shell');
+        }
+        const how = sftp.extensions.has('hardlink@openssh.com') ? 'hard links' : 'copies';
+        context.log.info(`${connection.name}: ${seen}: working through SFTP (${how} for unchanged files; sizes are checked, contents are not read back unless \`verify\` is full)`);
+        return new SftpSite(connection, sftp, settings, context.log);
+    }
+    get name() {
+        return this.connection.name;
+    }
+    get mode() {
+        return this.settings.mode;
+    }
+    get current() {
+        return this.#work.current;
+    }
+    get verifies() {
+        return this.#look === 'hashed' ? 'contents' : 'sizes';
+    }
+    begin(options, context) {
+        return this.#told(async () => {
+            const { sftp, root } = this.#desk;
+            this.#look = options.look ?? 'stored';
+            if (!this.settings.dryRun)
+                await this.#lock(options, context);
+            const described = await this.#work.describe();
+            const base = options.release === undefined ? undefined : await this.#work.claim(options.release, this.#look);
+            const space = (await ifThere(sftp.freeSpace(root)))?.bytes ?? Number.MAX_SAFE_INTEGER;
+            const state = { ...described, current: this.current, freeBytes: space, tools: new Set() };
+            return { state, base, bell: undefined };
+        });
+    }
+    async #lock({ lockWaitMs, own = '' }, context) {
+        const { sftp, root, state, mark } = this.#desk;
+        await makeFolders(sftp, root, 0o755);
+        if (this.mode === 'atomic')
+            await makeFolder(sftp, `${root}/releases`, 0o755);
+        await makeFolder(sftp, state, 0o700);
+        await Promise.all(['meta', 'staging'].map((name) => makeFolder(sftp, `${state}/${name}`, 0o755)));
+        const { token, holder } = this.settings;
+        const request = { state, mark, token, holder, own, waitMs: lockWaitMs };
+        this.#desk.lease = await SftpLease.take(sftp, request, { ...context, log: this.#desk.log });
+        await this.#waitForShell(lockWaitMs, context);
+    }
+    /** A run that has a shell on the same site holds a lock of another kind, with signs of life in `beat`. */
+    async #waitForShell(lockWaitMs, { clock, signal }) {
+        const { sftp, state, lease } = this.#desk;
+        const giveUp = clock.monotonic() + lockWaitMs;
+        for (;;) {
+            const beat = await ifThere(sftp.lstat(`${state}/beat`));
+            const now = (await sftp.lstat(`${lease?.folder}/beat`)).mtime;
+            if (beat === undefined || now - beat.mtime > SHELL_EXPIRY_S)
+                return;
+            if (clock.monotonic() >= giveUp) {
+                const [, name = ''] = await this.#desk.lines(`${state}/holder`);
+                throw lockedFailure(this.name, fromByteString(name), lockWaitMs);
+            }
+            await clock.sleep(sftp_site_RETRY_MS, signal);
+        }
+    }
+    bring(plan, ending, context) {
+        const { clock, signal } = context;
+        return this.#told(async () => {
+            const start = clock.monotonic();
+            const { bytesOnWire, filesSent } = await this.#work.send(plan, context);
+            const sent = clock.monotonic();
+            await this.#work.publish(plan);
+            const verified = clock.monotonic();
+            if (ending.activate) {
+                signal.throwIfAborted();
+                await this.#work.activate(plan.release, true);
+            }
+            if (ending.finish)
+                await this.#finish(plan.release, ending.keep);
+            const times = { sentMs: sent - start, verifiedMs: verified - sent };
+            return { bytesOnWire, filesSent, codec: 'sftp', lanes: 1, ...times };
+        });
+    }
+    discard() {
+        return this.#told(() => this.#work.discard());
+    }
+    activate(release, noteBefore) {
+        return this.#told(() => this.#work.activate(release, noteBefore));
+    }
+    activateAndConfirm(release, noteBefore, keep) {
+        return this.#told(async () => {
+            await this.#work.activate(release, noteBefore);
+            await this.#finish(release, keep);
+        });
+    }
+    goBack() {
+        return this.#told(() => this.#work.goBack());
+    }
+    confirm(release) {
+        return this.#told(() => this.#work.confirm(release));
+    }
+    finish(release, keep) {
+        return this.#told(() => this.#finish(release, keep));
+    }
+    async #finish(release, keep) {
+        await this.#work.confirm(release);
+        // What cannot be removed is no reason to fail a deploy that stands.
+        try {
+            if (keep !== undefined)
+                await this.#work.prune(keep);
+            await this.#desk.lease?.release();
+        }
+        catch (error) {
+            if (!(error instanceof SftpError))
+                throw error;
+            this.#desk.log.warn(`not all old releases could be removed: ${error.message} (${error.details.seen})`);
+        }
+    }
+    async close() {
+        const patience = AbortSignal.timeout(CLOSE_MS);
+        const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
+        await Promise.race([this.#desk.lease?.release().catch(() => { }), late]);
+        this.#desk.sftp.close();
+        this.connection.close();
+    }
+    /** What the server says is little: what to do about it is added here. */
+    async #told(work) {
+        try {
+            return await work();
+        }
+        catch (error) {
+            if (!(error instanceof SftpError) || error.details.hint !== undefined)
+                throw error;
+            const { sftp, root } = this.#desk;
+            const space = await sftp.freeSpace(root).catch(() => undefined);
+            const seen = space?.isReadOnly ? `${error.details.seen}; a read-only file system` : error.details.seen;
+            throw new src_failure/* Failure */.HR(error.message, {
+                ...error.details,
+                seen,
+                hint: hintFor(`${seen}`, this.settings.target),
+                cause: error,
+            });
+        }
+    }
+}
+
+;// CONCATENATED MODULE: ./src/release/in-place-code.ts
+// Files straight in the served folder. On the server:
+//
+// <root>/                      the site, and whatever else lies there
+// <root>/.evenkeel/            ours, closed to others, on the same file system as the site:
+//   lock, holder, beat         who works here
+//   staging/<id>+<mark>/tree   files that are not in their place yet
+//   next/                      an upload that arrived whole: tree, keep.sh, put.sh, gone.sh, restore.sh, manifest.gz, content
+//   back/                      what `next` replaces, by hard links, until it is confirmed
+//   site/                      what our last confirmed upload put there: release, content, manifest.gz
+//   pending, undoing           `next` is being put in place and not confirmed; it is being taken back
+/** Functions on top of `COMMON_CODE`. The scripts in `next` call those in the middle. */
+const IN_PLACE_CODE = String.raw `
+next=$state/next
+back=$state/back
+
+describe() {
+  placed=$(first_line "$state/site/release")
+  say "current ${'$'}{placed:+releases/$placed}"
+  if [ -n "$placed" ]; then say "release $placed $(first_line "$state/site/content") good"; fi
+  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") ${'$'}{placed:+releases/$placed}"; fi
+  describe_server
+}
+
+claim() {
+  if [ "$(first_line "$state/site/release")" = "$release" ]; then return 0; fi
+  lists=
+  if [ -n "$dry" ]; then
+    if [ -n "$full" ]; then lists=$(mktemp -d); fi
+  else
+    stage=$state/staging/$release+$mark
+    lists=$stage
+    mkdir "$stage"
+    for folder in "$state/staging/$release+"*; do
+      if [ "$folder" = "$stage" ]; then continue; fi
+      rm -rf "$folder"
+    done
+    mkdir "$stage/tree"
+    # What a dead run left half in place would be taken for the site.
+    go_back
+  fi
+  if [ -f "$state/site/manifest.gz" ]; then send manifest "$state/site/manifest.gz"; fi
+  if [ -n "$full" ] && [ -d "$root" ]; then
+    inventory "$root" "$lists"
+    (cd "$root" && find . -path ./.evenkeel -prune -o -type l -print0) >"$lists/links"
+    send_inventory "$lists"
+    send links "$lists/links"
+  fi
+  if [ -n "$dry" ] && [ -n "$full" ]; then rm -rf "$lists"; fi
+  say 'base place'
+}
+
+verify() {
+  cd "$state/staging/$release+$mark/tree"
+  verify_sent
+}
+
+publish() {
+  cd "$root"
+  stage=$state/staging/$release+$mark
+  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
+  printf '%s\n' "$release" >"$stage/release"
+  printf '%s\n' "$content" >"$stage/content"
+  printf '%s\n' "$owner" >"$stage/owner"
+  rm -rf "$next" "$back"
+  mv "$stage" "$next"
+}
+
+# Enters a folder of the site, but never one that a link has put elsewhere.
+enter() {
+  cd -P -- "$real_root/$1" || fail "'$1' cannot be entered"
+  case $PWD/ in
+    "$real_root"/*) ;;
+    *) fail "'$1' leads out of the folder of the site" ;;
+  esac
+}
+
+keep() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  into=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$name" ] || [ -L "$name" ]; then set -- "$@" "./$name"; fi
+  done
+  if [ $# -eq 0 ]; then return 0; fi
+  mkdir -p -- "$into"
+  if cp -al -- "$@" "$into/" 2>/dev/null; then return 0; fi
+  (cd "$into" && rm -f -- "$@") && cp -a -- "$@" "$into/"
+}
+
+# Mode, the folder that it lies in, its name.
+folder() {
+  enter "$2"
+  if [ -L "$3" ]; then fail "'$2/$3' is a symbolic link there, where the site has a folder"; fi
+  if ! [ -d "$3" ]; then
+    mkdir -- "./$3"
+    if [ -n "$owner" ]; then chown -- "$owner" "./$3"; fi
+  fi
+  chmod "$1" "./$3"
+}
+
+put() {
+  enter "$1"
+  from=$next/tree/$1
+  shift
+  for name do
+    shift
+    if [ -d "$name" ] && ! [ -L "$name" ]; then fail "'$name' is a folder there, where the site has a file"; fi
+    set -- "$@" "$from/$name"
+  done
+  mv -f -- "$@" .
+}
+
+drop() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  shift
+  for name do
+    shift
+    set -- "$@" "./$name"
+  done
+  rm -f -- "$@"
+}
+
+# A folder goes when nothing is left in it.
+no_folder() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  if [ -L "./$2" ] || ! [ -d "./$2" ]; then return 0; fi
+  rmdir -- "./$2" 2>/dev/null || :
+}
+
+gone() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  from=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$from/$name" ] || [ -L "$from/$name" ] || [ -d "$name" ] && ! [ -L "$name" ]; then continue; fi
+    set -- "$@" "./$name"
+  done
+  if [ $# -gt 0 ]; then rm -f -- "$@"; fi
+}
+
+restore() {
+  if ! [ -d "$back/$1" ]; then return 0; fi
+  enter "$1"
+  from=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$from/$name" ] || [ -L "$from/$name" ]; then set -- "$@" "$from/$name"; fi
+  done
+  if [ $# -gt 0 ]; then mv -f -- "$@" .; fi
+}
+
+run_script() {
+  real_root=$(cd -P -- "$root" && pwd -P)
+  owner=$(first_line "$next/owner")
+  . "$next/$1"
+}
+
+activate() {
+  if ! [ -d "$next" ]; then
+    # Confirmed here by an earlier run, while another host had yet to follow.
+    [ "$(first_line "$state/site/release")" = "$release" ] || fail "release $release is not there"
+    say "current releases/$release"
+    return 0
+  fi
+  mkdir -p "$back"
+  run_script keep.sh
+  rm -f "$state/undoing"
+  printf '%s\n' "$release" >"$state/pending.new"
+  mv -f "$state/pending.new" "$state/pending"
+  run_script put.sh
+  say "current releases/$release"
+}
+
+go_back() {
+  if [ -f "$state/pending" ]; then
+    if ! [ -f "$state/undoing" ]; then
+      run_script gone.sh
+      : >"$state/undoing"
+    fi
+    run_script restore.sh
+    if [ -n "$(find "$back" ! -type d | sed -n 1p)" ]; then fail 'not everything could be put back in its place'; fi
+    rm -f "$state/pending" "$state/undoing"
+    rm -rf "$next" "$back"
+  fi
+  placed=$(first_line "$state/site/release")
+  say "current ${'$'}{placed:+releases/$placed}"
+}
+
+confirm() {
+  if ! [ -d "$next" ]; then return 0; fi
+  mkdir -p "$state/trash/$mark"
+  if [ -d "$state/site" ]; then mv "$state/site" "$state/trash/$mark/"; fi
+  mkdir "$state/site.new"
+  for part in manifest.gz content release; do mv "$next/$part" "$state/site.new/$part"; done
+  mv "$state/site.new" "$state/site"
+  rm -f "$state/pending"
+}
+
+prune() {
+  mkdir -p "$state/trash/$mark"
+  for left in "$next" "$back" "$state/staging"/*+* "$state/trash"/*; do
+    if [ "$left" = "$state/trash/$mark" ]; then continue; fi
+    if [ -e "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+  done
+}
+`;
+
+;// CONCATENATED MODULE: ./src/release/releases-code.ts
+// Releases beside each other, the served one named by a link. On the server:
+//
+// <root>/current                  -> releases/<id>, swapped by one rename
+// <root>/releases/<id>            complete and verified releases
+// <root>/releases/.evenkeel/      ours, closed to others, on the same file system as the releases:
+//   lock, holder, beat            who works here; the kernel frees the lock with its process
+//   staging/<id>+<mark>/tree      a release that is not complete yet
+//   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed
+//   pending                       an activation that is not confirmed yet: its release, and where to go back to
+/** Functions on top of `COMMON_CODE`. */
+const RELEASES_CODE = String.raw `
+releases() {
+  (cd "$state/meta" 2>/dev/null && ls -1t -- */content 2>/dev/null) | while IFS=/ read -r id _; do
+    [ -d "$root/releases/$id" ] && printf '%s\n' "$id"
+  done
+}
+
+describe() {
+  if [ -e "$root/current" ] && ! [ -L "$root/current" ]; then
+    fail "'current' in $root is not a symbolic link"
+  fi
+  say "current $(link_now)"
+  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") $(sed -n 2p "$state/pending")"; fi
+  releases | while read -r id; do
+    mark_of=new
+    if [ -f "$state/meta/$id/failed" ]; then mark_of=failed; fi
+    if [ -f "$state/meta/$id/good" ]; then mark_of=good; fi
+    say "release $id $(first_line "$state/meta/$id/content") $mark_of $(first_line "$state/meta/$id/before")"
+  done
+  describe_server
+}
+
+
+fill() {
+  mkdir "$stage/tree"
+  [ -n "$1" ] || return 0
+  if cp -al "$1/." "$stage/tree/" 2>"$stage/problem"; then return 0; fi
+  say "copied $(tail -n 1 "$stage/problem")"
+  rm -rf "$stage/tree"
+  mkdir "$stage/tree"
+  if cp -a "$1/." "$stage/tree/"; then return 0; fi
+  rm -rf "$stage"
+  fail 'the release before could not be copied'
+}
+
+send_base() {
+  base=
+  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
+    send_inventory "$old"
+    base=$old/tree
+    say 'base staging'
+    return 0
+  fi
+  base_id=$(id_of "$(link_now)")
+  [ -n "$base_id" ] || base_id=$(releases | sed -n 1p)
+  if [ -n "$base_id" ] && [ -f "$state/meta/$base_id/manifest.gz" ] && [ -d "$root/releases/$base_id" ]; then
+    base=$root/releases/$base_id
+    if [ -n "$full" ]; then
+      lists=$stage
+      [ -n "$lists" ] || lists=$(mktemp -d)
+      inventory "$base" "$lists" && send_inventory "$lists"
+      [ -n "$stage" ] || rm -rf "$lists"
+      say "base hashed $base_id"
+    else
+      send manifest "$state/meta/$base_id/manifest.gz"
+      say "base release $base_id"
+    fi
+  else
+    say 'base none'
+  fi
+}
+
+claim() {
+  if [ -d "$root/releases/$release" ] && [ -f "$state/meta/$release/content" ]; then return 0; fi
+  if [ -e "$root/releases/$release" ]; then fail "releases/$release is there, but not from an upload of this action"; fi
+  old=
+  stage=
+  for folder in "$state/staging/$release+"*; do
+    if [ -d "$folder/tree" ]; then old=$folder; fi
+  done
+  if [ -n "$dry" ]; then
+    old=
+    send_base
+    return 0
+  fi
+  stage=$state/staging/$release+$mark
+  mkdir "$stage"
+  send_base
+  fill "$base"
+  if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
+  for folder in "$state/staging/$release+"*; do
+    if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
+  done
+}
+
+file_sizes() {
+  if find . -prune -printf '' 2>/dev/null; then
+    find . -type f -printf '%s\n'
+  elif [ -n "$(find . -type f | sed -n 1p)" ]; then
+    find . -type f -print0 | xargs -0 stat -c %s --
+  fi
+}
+
+verify() {
+  stage=$state/staging/$release+$mark
+  cd "$stage/tree"
+  if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
+  if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
+  file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals &
+  verify_sent
+  wait $!
+  totals=$(first_line ../totals)
+  [ "$totals" = "$want_totals" ] || fail "the release has (files, bytes) $totals instead of $want_totals"
+}
+
+publish() {
+  stage=$state/staging/$release+$mark
+  cd "$root"
+  chmod "$root_mode" "$stage/tree"
+  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
+  meta=$state/meta/$release
+  rm -rf "$meta"
+  mkdir "$meta"
+  mv -f "$stage/manifest.gz" "$meta/manifest.gz"
+  printf '%s\n' "$content" >"$meta/content"
+  mv "$stage/tree" "$root/releases/$release"
+  rm -rf "$stage"
+}
+
+point() {
+  fresh=$root/.evenkeel-current.$mark
+  rm -f "$fresh"
+  ln -s "$1" "$fresh"
+  mv -f -T "$fresh" "$root/current" 2>/dev/null ||
+    perl -e 'rename($ARGV[0], $ARGV[1]) or die "$!\n"' "$fresh" "$root/current" ||
+    { rm -f "$fresh"; fail "the link could not be swapped (mv -T and perl both failed)"; }
+}
+
+activate() {
+  [ -d "$root/releases/$release" ] || fail "releases/$release is not there"
+  was=$(link_now)
+  if [ -f "$state/pending" ]; then was=$(sed -n 2p "$state/pending"); fi
+  printf '%s\n%s\n' "$release" "$was" >"$state/pending.new"
+  mv -f "$state/pending.new" "$state/pending"
+  before=$(id_of "$was")
+  if [ -n "$note_before" ] && [ -n "$before" ] && [ "$before" != "$release" ]; then
+    printf '%s\n' "$before" >"$state/meta/$release/before"
+  fi
+  if [ "$(link_now)" != "releases/$release" ]; then point "releases/$release"; fi
+  say "current $(link_now)"
+}
+
+go_back() {
+  if [ -f "$state/pending" ]; then
+    failed_id=$(first_line "$state/pending")
+    was=$(sed -n 2p "$state/pending")
+    if [ "$(link_now)" = "releases/$failed_id" ] && [ "$was" != "releases/$failed_id" ]; then
+      if [ -n "$was" ]; then point "$was"; else rm -f "$root/current"; fi
+    fi
+    if [ -d "$state/meta/$failed_id" ] && ! [ -f "$state/meta/$failed_id/good" ]; then
+      : >"$state/meta/$failed_id/failed"
+    fi
+    rm -f "$state/pending"
+  fi
+  say "current $(link_now)"
+}
+
+confirm() {
+  : >"$state/meta/$release/good"
+  rm -f "$state/meta/$release/failed" "$state/pending"
+}
+
+drop() {
+  mv "$root/releases/$1" "$state/trash/$mark/" && rm -rf "$state/meta/$1"
+}
+
+prune() {
+  now=$(id_of "$(link_now)")
+  before=$(first_line "$state/meta/$now/before")
+  count=0
+  mkdir -p "$state/trash/$mark"
+  releases | while read -r id; do
+    kept=
+    if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
+    if [ -f "$state/meta/$id/failed" ]; then
+      [ -n "$kept" ] || drop "$id" || exit 1
+      continue
+    fi
+    count=$((count + 1))
+    if [ -z "$kept" ] && [ "$count" -gt "$keep" ]; then drop "$id" || exit 1; fi
+  done && {
+    for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
+      if [ "$left" = "$state/trash/$mark" ]; then continue; fi
+      # One of these may just be on its way out by the hand of the run before.
+      if [ -e "$left" ] || [ -L "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+    done
+  }
+}
+`;
+
+;// CONCATENATED MODULE: ./src/release/remote-code.ts
+// What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
+// Common to both ways of serving: releases-code.ts and in-place-code.ts add the functions of the same names
+// (describe, claim, verify, publish, activate, go_back, confirm, prune).
+/** Functions and names for all blocks below. Needs `root`, `state_path`, `hold_text`, `token` and `own` as variables. */
+const COMMON_CODE = String.raw `
+umask 022
+state=$root/$state_path
+hash_line='s/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'
+hasher=sha256sum
+command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
+
+fail() { say "fail $*"; exit 1; }
+
+# When the client has gone: what was put away is removed after the answer, and after the lock was given back.
+bell=
+at_exit() {
+  [ -z "$bell" ] || rm -f "$bell"
+  if [ "$(first_line "$state/holder")" = "$$" ]; then rm -f "$state/beat"; fi
+  rm -rf "$state/trash/$mark"
+}
+trap at_exit EXIT
+link_now() { readlink "$root/current" 2>/dev/null || :; }
+id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
+first_line() { sed -n 1p "$1" 2>/dev/null || :; }
+
+prepare() (
+  mkdir -p -- "$(dirname "$state")" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
+)
+
+try_lock() {
+  if command -v flock >/dev/null 2>&1; then
+    (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
+    return
+  fi
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT && return
+  holder_pid=$(readlink "$state/lock.pid") || return
+  if kill -0 "$holder_pid" 2>/dev/null || [ -d "/proc/$holder_pid" ]; then return 1; fi
+  mv -f "$state/lock.pid" "$state/lock.$mark" && rm -f "$state/lock.$mark"
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT
+}
+
+# A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
+may_break() {
+  [ -n "$own" ] && [ "$(sed -n 3p "$state/holder" 2>/dev/null)" = "$own" ] && return
+  [ -n "$(find "$state/beat" -mmin +2 2>/dev/null)" ]
+}
+
+take_lock() {
+  [ -z "$locked" ] || return 0
+  tries=0
+  until try_lock; do
+    if [ "$tries" -ge 5 ] || ! may_break; then
+      say "busy $(sed -n 2p "$state/holder" 2>/dev/null)"
+      return 0
+    fi
+    holder_pid=$(first_line "$state/holder")
+    case $holder_pid in
+      '' | *[!0-9]* | 0 | 1) ;;
+      *) kill -s KILL -- "-$holder_pid" 2>/dev/null || kill -s KILL "$holder_pid" 2>/dev/null ;;
+    esac
+    tries=$((tries + 1))
+    sleep 1
+  done
+  # Before the look at the other: of two that come at once, one at least sees the other.
+  : >"$state/beat"
+  printf '%s\n' "$$" "$hold_text" "$token" >"$state/holder"
+  # A run through SFTP alone, see sftp-lease.ts.
+  if [ -n "$(find "$state"/lease/*/beat -mmin -1 2>/dev/null)" ]; then
+    unlock
+    say "busy $(sed -n 3p "$state/lease/holder" 2>/dev/null)"
+    return 0
+  fi
+  locked=yes
+  hang_bell
+}
+
+# A pipe that is open both ways here: who writes into it never waits, and nothing is lost.
+hang_bell() {
+  rm -f "$state"/bell.*
+  bell=$state/bell.$mark
+  if mkfifo -m 600 "$bell" 2>/dev/null && [ -p "$bell" ]; then
+    exec 7<>"$bell"
+    say "bell $bell"
+  fi
+}
+
+# What brings the files says so, each with a line.
+await_lanes() {
+  while [ "$lanes" -gt 0 ]; do
+    read -r word <&7
+    [ "$word" = arrived ] || fail 'not everything arrived'
+    lanes=$((lanes - 1))
+  done
+}
+
+describe_server() {
+  near=$root
+  while ! [ -d "$near" ]; do near=$(dirname "$near"); done
+  say "free $(df -Pk "$near" | awk 'NR == 2 {print $4}')"
+  for tool in zstd gzip; do
+    if command -v $tool >/dev/null 2>&1; then say "tool $tool"; fi
+  done
+}
+
+# What lies in a tree, by content, written into a folder of lists.
+inventory() (
+  lists=$2
+  cd "$1" &&
+    find . -path ./.evenkeel -prune -o -type d -print0 >"$lists/folders" &&
+    find . -path ./.evenkeel -prune -o -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
+    if [ -s "$lists/names" ]; then
+      xargs -0 $hasher -- <"$lists/names" | sed -n "$hash_line" >"$lists/hashes" &&
+        xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
+    fi
+)
+
+send_inventory() {
+  for list in folders names hashes modes; do send "$list" "$1/$list"; done
+}
+
+# What an inventory does not tell of.
+drop_specials() { find "$1" ! -type d ! -type f -exec rm -f -- {} +; }
+
+# A block that was sent in one piece must not swap for a client that has gone meanwhile.
+client_is_there() {
+  kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ] || fail 'the connection broke before the activation'
+}
+
+# What arrived of a release that cannot come to its end.
+discard() { rm -rf "$state/staging/$release+$mark"; }
+
+# The last block of a run: from here on another one may begin.
+unlock() {
+  rm -f "$state/beat"
+  if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
+}
+
+verify_sent() {
+  digest=-
+  hash_files="$hasher --"
+  # For much content: it uses what the processor has for this, the other mostly does not.
+  if [ "$want_bytes" -gt 32000000 ] && openssl dgst -sha256 -r /dev/null 2>/dev/null | grep -q '^e3b0c44298fc1c14'; then
+    hash_files='openssl dgst -sha256 -r'
+  fi
+  if [ -s ../sent ]; then
+    digest=$(xargs -0 $hash_files <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
+  fi
+  [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
+}
+`;
 
 // EXTERNAL MODULE: external "node:stream"
 var external_node_stream_ = __nccwpck_require__(7075);
@@ -72054,8 +74217,664 @@ function unpackFailure(connection, code, noise) {
     });
 }
 
-;// CONCATENATED MODULE: ./src/release/stage.ts
+;// CONCATENATED MODULE: ./src/release/shell-site.ts
 
+
+
+
+
+
+
+
+
+
+
+
+/** Sign of life for the lock; a lock without one for two minutes may be taken. */
+const shell_site_BEAT_MS = 20_000;
+const shell_site_CLOSE_MS = 1_000;
+/** Pause between two looks at a lock that another holds. */
+const LOCK_RETRY_MS = 500;
+/** A site through one connection and one shell, which holds the site's lock. */
+class ShellSite {
+    connection;
+    #shell;
+    settings;
+    hasShell = true;
+    verifies = 'contents';
+    #log;
+    #beat;
+    #lane;
+    #released = false;
+    #current = '';
+    constructor(connection, shell, settings, context) {
+        this.connection = connection;
+        this.#shell = shell;
+        this.settings = settings;
+        this.#log = prefixedLog(context.log, connection.name);
+    }
+    static async open(connection, settings, context) {
+        return new ShellSite(connection, await RemoteShell.open(connection), settings, context);
+    }
+    /** The way for what is sent, opened while the server still reads how it stands. */
+    #laneNow() {
+        this.#lane ??= openLane(this.connection);
+        return this.#lane;
+    }
+    get name() {
+        return this.connection.name;
+    }
+    get current() {
+        return this.#current;
+    }
+    get mode() {
+        return this.settings.mode;
+    }
+    get #statePath() {
+        return this.mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel';
+    }
+    /** Folder of the release that is being put together here. */
+    #stagePath(release) {
+        return toByteString(`${this.settings.target}/${this.#statePath}/staging/${release}+${this.#shell.mark}`);
+    }
+    /**
+     * Takes the lock, waiting up to `lockWaitMs` for it, reads how the site stands, and where `release` is given and
+     * not there, starts it: `onBase` is called while the server still links the files of the base.
+     * `own` is the token of a run whose remains may be swept away.
+     */
+    async begin(options, context) {
+        const { target, holder, token, dryRun } = this.settings;
+        const give = context.clock.monotonic() + options.lockWaitMs;
+        const variables = {
+            root: toByteString(target),
+            state_path: this.#statePath,
+            hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
+            token,
+            own: options.own ?? '',
+            locked: dryRun ? 'not needed' : '',
+            release: options.release ?? '',
+            dry: dryRun ? 'yes' : '',
+            full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
+        };
+        let prelude = `${assignments(variables)}\n${COMMON_CODE}${this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE}`;
+        const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim'];
+        // Its failure is taken up where it is used.
+        if (options.release !== undefined && !dryRun)
+            this.#laneNow().catch(() => { });
+        for (let shown = false;;) {
+            const reader = new StateReader();
+            if (!dryRun)
+                prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi';
+            const guard = dryRun ? '' : '[ -n "$prepared" ] || fail "the folder cannot be used"';
+            await this.#run({
+                code: [guard, ...steps].join('\n'),
+                prelude,
+                signal: context.signal,
+                onRecord: (name, value) => reader.record(name, value),
+                onData: (name, bytes) => reader.data.set(name, bytes),
+            });
+            if (reader.busy === undefined) {
+                if (!dryRun)
+                    this.#startBeat();
+                const opened = reader.finish();
+                this.#current = opened.state.current;
+                if (reader.copied !== undefined) {
+                    this.#log.info(`hard links are not possible there (${reader.copied}): unchanged files were copied`);
+                }
+                return opened;
+            }
+            if (context.clock.monotonic() >= give) {
+                throw lockedFailure(this.name, reader.busy, options.lockWaitMs);
+            }
+            if (!shown)
+                this.#log.info(`waiting for the lock, held by ${reader.busy || 'another run'}`);
+            shown = true;
+            prelude = '';
+            await context.clock.sleep(LOCK_RETRY_MS, context.signal);
+        }
+    }
+    async bring(plan, ending, context) {
+        const { release, comparison, tree, opened, mtime } = plan;
+        const { clock } = context;
+        if (this.mode === 'atomic')
+            await this.#clear(release, comparison.replace, context);
+        const sendStart = clock.monotonic();
+        const { bell, state } = opened;
+        const sending = {
+            send: comparison.send,
+            extra: this.#extra(plan),
+            tree,
+            stage: this.#stagePath(release),
+            bell,
+            tools: state.tools,
+            lane: this.#laneNow(),
+            mtime,
+        };
+        const way = await chooseWay(this.connection, sending);
+        const lanes = bell === undefined ? 0 : way.lanes;
+        // Where the server's shell can wait for what arrives, it is told all it has to do right away.
+        const publishing = bell === undefined ? undefined : this.#publish(plan, lanes, ending, context);
+        publishing?.catch(() => { });
+        const result = await transfer(this.connection, sending, way, context).catch(async (error) => {
+            await this.#giveUp(publishing, bell, context);
+            throw error;
+        });
+        const verifyStart = clock.monotonic();
+        await (publishing ?? this.#publish(plan, 0, ending, context));
+        return { ...result, sentMs: verifyStart - sendStart, verifiedMs: clock.monotonic() - verifyStart };
+    }
+    #extra({ comparison, opened }) {
+        const extra = lists(comparison);
+        if (this.mode === 'atomic')
+            return extra;
+        const scripts = placeScripts(planPlace(comparison, opened.base?.manifest ?? makeManifest()));
+        return [
+            ...extra,
+            ...Object.entries(scripts).map(([name, text]) => extraOf(name, Buffer.from(text, 'latin1'))),
+        ];
+    }
+    /** Ends a `#publish` that still waits for what will not come. */
+    async #giveUp(publishing, bell, { signal }) {
+        if (publishing === undefined || bell === undefined)
+            return;
+        // What was killed has not rung.
+        await this.connection.script(`echo broken 1<>${quote(fromByteString(bell))}`, { signal }).catch(() => { });
+        await publishing.catch(() => { });
+    }
+    /** Removes from the release in the making what another kind of thing takes the place of. */
+    async #clear(release, paths, context) {
+        if (paths.length === 0)
+            return;
+        const folder = `${this.#stagePath(release)}/tree`;
+        const names = paths.map((path) => quote(`./${path}`)).join(' ');
+        await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal });
+    }
+    /** Checks what arrives by so many lanes (0: what has arrived) against what was sent, and makes it a release. */
+    async #publish({ release, comparison, tree, content, owner, linked }, lanes, ending, context) {
+        const shared = linked.map((path) => {
+            const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/');
+            return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`;
+        });
+        const activation = ending.activate ? ['client_is_there', 'activate'] : [];
+        const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : [];
+        const all = comparison.result.total;
+        await this.#change({
+            code: ['await_lanes', 'verify', ...shared, 'publish', ...activation, ...end].join('\n'),
+            values: {
+                note_before: 'yes',
+                keep: String(ending.keep ?? 0),
+                release,
+                lanes: String(lanes),
+                want_digest: sentDigest(comparison.send),
+                want_bytes: String(comparison.send.total.bytes),
+                want_totals: `${all.files} ${all.bytes}`,
+                root_mode: tree.rootMode.toString(8),
+                content,
+                owner,
+            },
+            signal: context.signal,
+        });
+        this.#released = ending.finish;
+    }
+    async discard(release) {
+        await this.#run({ code: 'discard', values: { release } });
+    }
+    async activate(release, noteBefore) {
+        await this.#change({ code: 'activate', values: { release, note_before: noteBefore ? 'yes' : '' } });
+    }
+    async activateAndConfirm(release, noteBefore, keep) {
+        const values = { release, note_before: noteBefore ? 'yes' : '', keep: String(keep ?? 0) };
+        await this.#change({ code: `activate\n${confirmCode(keep)}\nunlock`, values });
+        this.#released = true;
+    }
+    async goBack() {
+        await this.#change({ code: 'go_back' });
+    }
+    async confirm(release) {
+        await this.#change({ code: 'confirm', values: { release } });
+    }
+    async finish(release, keep) {
+        const values = { release, keep: String(keep ?? 0) };
+        await this.#change({ code: `${confirmCode(keep)}\nunlock`, values });
+        this.#released = true;
+    }
+    async close() {
+        clearInterval(this.#beat);
+        if (this.#released)
+            return this.connection.close();
+        const patience = AbortSignal.timeout(shell_site_CLOSE_MS);
+        const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
+        await Promise.race([this.#shell.close().catch(() => { }), late]);
+        this.connection.close();
+    }
+    async #change(script) {
+        await this.#run({
+            ...script,
+            onRecord: (name, value) => {
+                if (name === 'current')
+                    this.#current = value;
+                if (name === 'unpruned')
+                    this.#log.warn(`${this.name}: not all old releases could be removed`);
+            },
+        });
+    }
+    async #run(script) {
+        let reason;
+        const { code, noise } = await this.#shell.run(`${assignments(script.values ?? {})}\n${script.code}`, {
+            prelude: script.prelude ?? '',
+            ...(script.signal === undefined ? {} : { signal: script.signal }),
+            onRecord: (name, value) => {
+                if (name === 'fail')
+                    reason = value;
+                else
+                    script.onRecord?.(name, value);
+            },
+            ...(script.onData === undefined ? {} : { onData: script.onData }),
+        });
+        if (code === 0)
+            return;
+        const seen = fromByteString(noise).trim().split('\n').slice(-5).join('; ');
+        throw new src_failure/* Failure */.HR(fromByteString(reason ?? 'a step on the server failed'), {
+            host: this.name,
+            seen: seen || `exit code ${code}`,
+            hint: hintFor(`${reason ?? ''} ${seen}`, this.settings.target),
+        });
+    }
+    #startBeat() {
+        if (this.#beat !== undefined)
+            return;
+        const file = quote(`${this.settings.target}/${this.#statePath}/beat`);
+        // Not made anew: it goes with the lock.
+        const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => { });
+        this.#beat = setInterval(beat, shell_site_BEAT_MS);
+    }
+}
+/** What cannot be removed is no reason to fail a deploy that stands. */
+function confirmCode(keep) {
+    return keep === undefined ? 'confirm' : 'confirm\nprune || say unpruned';
+}
+function assignments(values) {
+    return Object.entries(values)
+        .map(([name, value]) => `${name}=${quote(value)}`)
+        .join('\n');
+}
+
+;// CONCATENATED MODULE: ./src/release/open-site.ts
+
+
+
+
+/** A site on a server, through a shell there; or through SFTP, where the server runs no commands for this user. */
+async function openSite(connection, settings, context) {
+    try {
+        return await ShellSite.open(connection, settings, context);
+    }
+    catch (error) {
+        if (!(error instanceof NoShell))
+            throw error;
+        return SftpSite.open(connection, settings, context);
+    }
+}
+/**
+ * Begins on all hosts at once. Some servers start a command only to end it with a word about SFTP: such a host is
+ * replaced in the list by one that works through SFTP.
+ */
+async function beginOn(hosts, options, context) {
+    return onEach(hosts, async (host, index) => {
+        try {
+            return await host.begin(options, context);
+        }
+        catch (error) {
+            if (!(error instanceof NoShell))
+                throw error;
+        }
+        const other = await SftpSite.open(host.connection, host.settings, context);
+        hosts[index] = other;
+        return other.begin(options, context);
+    });
+}
+
+;// CONCATENATED MODULE: ./src/release/recovery.ts
+
+
+/**
+ * What each host needs after a run that died between activation and confirmation. Pure. Where some host has confirmed
+ * the release, all had been found well: the others follow. Otherwise nobody knows: they go back.
+ */
+function planRepair(states) {
+    return states.map(({ pending }) => {
+        if (pending === undefined)
+            return 'none';
+        const confirmed = states.some((other) => other.pending === undefined &&
+            releaseOf(other.current) === pending.release &&
+            other.releases.some(({ id, state }) => id === pending.release && state === 'good'));
+        return confirmed ? 'confirm' : 'go back';
+    });
+}
+/** Repairs what a dead run left, and says so. Resolves with the links as they are afterwards. */
+async function repair(hosts, states, context) {
+    const repairs = planRepair(states);
+    if (repairs.some((one) => one !== 'none')) {
+        const mix = hosts.map(({ name, current }) => `${name} serves ${served(current)}`).join('; ');
+        context.log.warn(`an earlier run died while it activated a release: ${mix}`);
+    }
+    await onEach(hosts, async (host, index) => {
+        const pending = states[index]?.pending;
+        if (pending === undefined)
+            return;
+        if (repairs[index] === 'confirm')
+            await host.confirm(pending.release);
+        else
+            await host.goBack();
+        context.log.info(`${host.name}: repaired, it serves ${served(host.current)}`);
+    });
+    return hosts.map(({ current }) => current);
+}
+/** Warns when hosts that should serve the same release do not. */
+function reportMix(hosts, context) {
+    if (new Set(hosts.map(({ current }) => current)).size <= 1)
+        return;
+    const mix = hosts.map(({ name, current }) => `${name} serves ${served(current)}`).join('; ');
+    context.log.warn(`the hosts do not serve the same release: ${mix}`);
+}
+
+;// CONCATENATED MODULE: ./src/release/file-mode.ts
+const SHIFTS = { u: 6, g: 3, o: 0 };
+/**
+ * Parses `chmod` as the command takes it: `644` (folders get the right to enter wherever they can be read),
+ * or `u=rwX,go=rX`. Undefined when it is neither.
+ */
+function parseModeChange(text) {
+    if (/^0?[0-7]{3}$/.test(text)) {
+        const mode = Number.parseInt(text, 8);
+        return (_mode, isFolder) => (isFolder ? mode | ((mode & 0o444) >> 2) : mode);
+    }
+    const clauses = text.split(',').map((clause) => /^([ugoa]*)([-+=])([rwxX]*)$/.exec(clause));
+    if (clauses.some((clause) => clause === null))
+        return undefined;
+    return (mode, isFolder) => clauses.reduce((bits, clause) => applyClause(bits, isFolder, clause?.[1] ?? '', clause?.[2] ?? '', clause?.[3] ?? ''), mode);
+}
+function applyClause(mode, isFolder, who, operator, rights) {
+    const mayRun = rights.includes('x') || (rights.includes('X') && (isFolder || (mode & 0o111) !== 0));
+    const bits = (rights.includes('r') ? 4 : 0) | (rights.includes('w') ? 2 : 0) | (mayRun ? 1 : 0);
+    const all = who === '' || who.includes('a');
+    let result = mode;
+    for (const [letter, shift] of Object.entries(SHIFTS)) {
+        if (!all && !who.includes(letter))
+            continue;
+        if (operator === '=')
+            result &= ~(7 << shift);
+        if (operator === '-')
+            result &= ~(bits << shift);
+        else
+            result |= bits << shift;
+    }
+    return result;
+}
+/** A folder that the deploying user cannot write to could neither be filled nor removed. */
+function effectiveMode(mode, isFolder, change) {
+    const bits = change === undefined ? mode & 0o777 : change(mode & 0o777, isFolder);
+    return bits | (isFolder ? 0o700 : 0o400);
+}
+
+;// CONCATENATED MODULE: ./src/release/source-tree.ts
+
+
+
+
+
+
+
+
+/** Small files are kept from hashing to sending, up to this many bytes in all; each costs some beyond its own. */
+const KEEP_BYTES = 24 * 1024 * 1024;
+const KEEP_COST = 512;
+const SMALL_FILE = 1024 * 1024;
+const PIECE = 256 * 1024;
+/** Files are read synchronously, which is the fastest by far for small ones; others run after this many ms. */
+const SLICE_MS = 3;
+/** Lists a folder; throws where something in it cannot be uploaded. Names are taken as bytes, whatever they hold. */
+async function listSource(options, signal) {
+    const root = Buffer.from(options.folder);
+    const pause = pauses(signal);
+    const builder = new ManifestBuilder();
+    let files = 0;
+    for (const entry of new Listing(root, options).entries('', 0)) {
+        builder.add(entry);
+        if (entry.type !== 'folder')
+            files++;
+        if (pause.isDue())
+            await pause.take();
+    }
+    if (files === 0) {
+        throw new src_failure/* Failure */.HR('the source folder holds no files', {
+            seen: options.folder,
+            state: 'nothing was changed.',
+            hint: 'check that the build ran before this step, and the globs of `exclude`',
+        });
+    }
+    const manifest = builder.finish();
+    const rootMode = effectiveMode((0,external_node_fs_namespaceObject.lstatSync)(root).mode, true, options.modeChange);
+    return { manifest, hash: (later) => hashFiles(root, manifest, files, rootMode, later) };
+}
+async function hashFiles(root, manifest, files, rootMode, signal) {
+    const pause = pauses(signal);
+    const contents = new KeptContents();
+    let bytes = 0;
+    for (let at = 0; at < manifest.size; at++) {
+        const entry = manifest.at(at);
+        if (entry.type === 'file') {
+            const file = (0,external_node_fs_namespaceObject.openSync)(locate(root, entry.path), 'r');
+            try {
+                const hash = (0,external_node_crypto_.createHash)('sha256');
+                const kept = contents.read(file, entry);
+                let size = 0;
+                if (kept !== undefined) {
+                    hash.update(kept);
+                    size = kept.length;
+                }
+                else {
+                    for (;;) {
+                        const piece = contents.piece(file);
+                        if (piece.length === 0)
+                            break;
+                        hash.update(piece);
+                        size += piece.length;
+                        if (pause.isDue())
+                            await pause.take();
+                    }
+                }
+                manifest.setContent(at, size, hash.digest());
+                bytes += size;
+            }
+            finally {
+                (0,external_node_fs_namespaceObject.closeSync)(file);
+            }
+        }
+        if (pause.isDue())
+            await pause.take();
+    }
+    const readSmall = (entry) => entry.size > SMALL_FILE ? undefined : (contents.get(entry.path) ?? readWhole(root, entry));
+    return {
+        manifest,
+        rootMode,
+        files,
+        bytes,
+        readSmall,
+        async *read(entry) {
+            const small = readSmall(entry);
+            if (small === undefined)
+                yield* source_tree_readPieces(root, entry);
+            else
+                yield small;
+        },
+    };
+}
+/** Lets others run every few ms, and stops on a cancel. */
+function pauses(signal) {
+    let end = performance.now() + SLICE_MS;
+    return {
+        isDue: () => performance.now() >= end,
+        async take() {
+            throwIfCancelled(signal);
+            await (0,promises_namespaceObject.setImmediate)();
+            end = performance.now() + SLICE_MS;
+        },
+    };
+}
+/** The contents of small files, many in one buffer each, as far as there is room for them. */
+class KeptContents {
+    #contents = new Map();
+    #scratch = Buffer.allocUnsafeSlow(SMALL_FILE);
+    #slab = Buffer.alloc(0);
+    #used = 0;
+    #room = KEEP_BYTES;
+    get(path) {
+        return this.#contents.get(path);
+    }
+    /** Undefined where it is not kept, the file then being where it was. */
+    read(file, { path, size }) {
+        if (size > SMALL_FILE || size > this.#room)
+            return undefined;
+        if (this.#slab.length - this.#used < size) {
+            this.#slab = Buffer.allocUnsafeSlow(SMALL_FILE);
+            this.#used = 0;
+        }
+        const content = this.#slab.subarray(this.#used, this.#used + size);
+        const length = size === 0 ? 0 : (0,external_node_fs_namespaceObject.readSync)(file, content, 0, size, 0);
+        // What is not as long as it was listed is read in pieces to its end.
+        if (length !== size || (0,external_node_fs_namespaceObject.readSync)(file, this.#scratch, 0, 1, size) > 0)
+            return undefined;
+        this.#used += size;
+        this.#room -= size + KEEP_COST;
+        this.#contents.set(path, content);
+        return content;
+    }
+    /** The next piece of a file; it holds until the next call. */
+    piece(file) {
+        return this.#scratch.subarray(0, (0,external_node_fs_namespaceObject.readSync)(file, this.#scratch, 0, this.#scratch.length, null));
+    }
+}
+class Listing {
+    #root;
+    #realRoot;
+    #options;
+    constructor(root, options) {
+        this.#root = root;
+        this.#realRoot = external_node_fs_namespaceObject.realpathSync.native(root, 'buffer');
+        this.#options = options;
+    }
+    /** In the order of the paths' bytes: what lies in a folder comes where its path with the slash belongs. */
+    *entries(folder, depth) {
+        if (depth > 500)
+            throw bad(folder, 'lies more than 500 folders deep');
+        const names = (0,external_node_fs_namespaceObject.readdirSync)(locate(this.#root, folder), { encoding: 'buffer' });
+        const listed = names.map((name) => name.toString('latin1'));
+        const folders = new Set();
+        // A folder's name with a slash stands for what lies in it; it is known to be one when its own name has come.
+        const order = [...listed, ...listed.map((name) => `${name}/`)].sort(byBytes);
+        for (const name of order) {
+            const isInside = name.endsWith('/');
+            if (isInside && !folders.has(name))
+                continue;
+            const path = folder === '' ? name : `${folder}/${name}`;
+            if (isInside) {
+                yield* this.entries(path.slice(0, -1), depth + 1);
+                continue;
+            }
+            if (this.#options.exclude(path))
+                continue;
+            const entry = this.#entry(path);
+            if (entry.type === 'folder')
+                folders.add(`${name}/`);
+            yield entry;
+        }
+    }
+    #entry(path) {
+        const stat = (0,external_node_fs_namespaceObject.lstatSync)(locate(this.#root, path));
+        const mode = effectiveMode(stat.mode, stat.isDirectory(), this.#options.modeChange);
+        if (stat.isDirectory())
+            return { type: 'folder', path, mode };
+        if (stat.isFile())
+            return { type: 'file', path, mode, size: stat.size, hash: '' };
+        if (stat.isSymbolicLink())
+            return this.#link(path);
+        throw bad(path, 'is neither a file, a folder nor a symbolic link');
+    }
+    /** A link is kept as a link where it means the same on the server: relative, and inside the folder. */
+    #link(path) {
+        const full = locate(this.#root, path);
+        const to = (0,external_node_fs_namespaceObject.readlinkSync)(full, 'buffer').toString('latin1');
+        if (to.startsWith('/'))
+            throw bad(path, `is a symbolic link to an absolute path (${fromByteString(to)})`);
+        if (leaves(path, to) || this.#reallyLeaves(full)) {
+            throw bad(path, `is a symbolic link that leaves the folder (${fromByteString(to)})`);
+        }
+        return { type: 'link', path, to };
+    }
+    /** Follows the link through other links, where what it names exists. */
+    #reallyLeaves(full) {
+        try {
+            const real = external_node_fs_namespaceObject.realpathSync.native(full, 'buffer').toString('latin1');
+            const root = this.#realRoot.toString('latin1');
+            return real !== root && !real.startsWith(root === '/' ? '/' : `${root}/`);
+        }
+        catch (error) {
+            if (['ENOENT', 'ELOOP', 'ENOTDIR'].includes(error.code ?? ''))
+                return false;
+            throw error;
+        }
+    }
+}
+/** By the letters alone, which also holds for a link to something that does not exist. */
+function leaves(path, to) {
+    let depth = path.split('/').length - 1;
+    for (const part of to.split('/')) {
+        if (part === '..')
+            depth--;
+        else if (part !== '' && part !== '.')
+            depth++;
+        if (depth < 0)
+            return true;
+    }
+    return false;
+}
+function bad(path, what) {
+    return new src_failure/* Failure */.HR(`in the source folder, '${fromByteString(path)}' ${what}`, {
+        state: 'nothing was changed.',
+        hint: 'remove it, copy what it stands for, or name it in `exclude`',
+    });
+}
+function locate(root, path) {
+    return path === '' ? root : Buffer.concat([root, Buffer.from(`/${path}`, 'latin1')]);
+}
+/** The server verifies the content; the size must be right already, or the archive would be torn. */
+function readWhole(root, entry) {
+    const content = (0,external_node_fs_namespaceObject.readFileSync)(locate(root, entry.path));
+    if (content.length !== entry.size)
+        throw changed(entry);
+    return content;
+}
+async function* source_tree_readPieces(root, entry) {
+    let left = entry.size;
+    for await (const piece of (0,external_node_fs_namespaceObject.createReadStream)(locate(root, entry.path), { highWaterMark: PIECE })) {
+        left -= piece.length;
+        if (left < 0)
+            break;
+        yield piece;
+    }
+    if (left !== 0)
+        throw changed(entry);
+}
+function changed({ path }) {
+    return new src_failure/* Failure */.HR(`'${fromByteString(path)}' changed while it was uploaded`, {
+        state: 'the site on the server is as it was.',
+        hint: 'let the build come to its end before this step',
+    });
+}
+const byBytes = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+
+;// CONCATENATED MODULE: ./src/release/stage.ts
 
 
 
@@ -72124,10 +74943,8 @@ function checkSameContent(host, { state }, release, content) {
 function planStage(host, { base }, options) {
     const { site, keepAssets, mtime, deletion, isExcluded } = options;
     const there = base?.manifest ?? makeManifest();
-    if (host.mode === 'atomic') {
-        const comparison = compare(there, site, keepAssets, mtime);
-        return { comparison, extra: lists(comparison) };
-    }
+    if (host.mode === 'atomic')
+        return compare(there, site, keepAssets, mtime);
     if (site.has('.evenkeel')) {
         throw new src_failure/* Failure */.HR("the source folder has '.evenkeel', which in place is where the action keeps its own", {
             state: 'the site is as it was.',
@@ -72135,9 +74952,7 @@ function planStage(host, { base }, options) {
         });
     }
     const known = { there, ours: base?.ours ?? makeManifest() };
-    const comparison = compareInPlace(known, site, deletion, keepAssets, isExcluded, mtime);
-    const scripts = Object.entries(placeScripts(comparison, there)).map(([name, text]) => extraOf(name, Buffer.from(text, 'latin1')));
-    return { comparison, extra: [...lists(comparison), ...scripts] };
+    return compareInPlace(known, site, deletion, keepAssets, isExcluded, mtime);
 }
 /** Brings a release to one host, complete and verified, without touching what is served. */
 async function stageOn(host, opened, tree, options, context) {
@@ -72148,6 +74963,7 @@ async function stageOn(host, opened, tree, options, context) {
     const still = {
         host: host.name,
         siteBytes: whole.bytes,
+        verified: host.verifies,
         codec: 'none',
         filesSent: 0,
         bytesOnWire: 0,
@@ -72158,7 +74974,7 @@ async function stageOn(host, opened, tree, options, context) {
         const unchanged = whole.files;
         return { ...still, added: 0, changed: 0, removed: 0, unchanged, complete: true, comparedMs: 0 };
     }
-    const { comparison, extra } = planStage(host, opened, options);
+    const comparison = planStage(host, opened, options);
     const { added, changed, removed, unchanged } = comparison;
     const sent = comparison.send.total;
     const counts = { added, changed, removed, unchanged, complete: false };
@@ -72179,58 +74995,19 @@ async function stageOn(host, opened, tree, options, context) {
     }
     if (dryRun)
         return { ...still, ...counts, comparedMs, filesSent: sent.files };
-    if (host.mode === 'atomic' && comparison.replace.length > 0)
-        await host.clear(release, comparison.replace, context);
-    const sendStart = clock.monotonic();
-    const { bell, state } = opened;
-    const plan = {
-        send: comparison.send,
-        extra,
-        tree,
-        stage: host.stagePath(release),
-        bell,
-        tools: state.tools,
-        lane: host.lane,
-        mtime: options.mtime,
-    };
-    const way = await chooseWay(host.connection, plan);
-    const all = comparison.result.total;
-    const publish = () => host.publish({
-        release,
-        lanes: bell === undefined ? 0 : way.lanes,
-        digest: sentDigest(comparison.send),
-        sentBytes: sent.bytes,
-        ...all,
-        rootMode: tree.rootMode,
-        content,
-        owner: options.owner,
-        linked: options.linked,
-    }, options.ending, context);
-    // Where the server's shell can wait for what arrives, it is told all it has to do right away.
-    const publishing = bell === undefined ? undefined : publish();
-    publishing?.catch(() => { });
-    const result = await transfer(host.connection, plan, way, context).catch(async (error) => {
-        await host.giveUp(publishing, bell, context);
+    const { mtime, owner, linked } = options;
+    const plan = { release, comparison, opened, tree, mtime, content, owner, linked };
+    const result = await host.bring(plan, options.ending, context).catch(async (error) => {
         // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
         if (error instanceof src_failure/* Failure */.HR && /no space left/.test(error.message))
             await host.discard(release);
         throw error;
     });
-    const verifyStart = clock.monotonic();
-    await (publishing ?? publish());
-    const verifiedMs = clock.monotonic() - verifyStart;
-    const sentMs = verifyStart - sendStart;
-    log.info(`${host.name}: release ${release} is complete and verified: ${formatBytes(result.bytesOnWire)} on the wire (${result.codec}, ${result.lanes} ${result.lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`);
-    return {
-        ...still,
-        ...counts,
-        comparedMs,
-        sentMs,
-        verifiedMs,
-        codec: result.codec,
-        filesSent: sent.files,
-        bytesOnWire: result.bytesOnWire,
-    };
+    const { codec, bytesOnWire, lanes, sentMs, verifiedMs } = result;
+    const checked = host.verifies === 'sizes' ? ' (by sizes)' : '';
+    log.info(`${host.name}: release ${release} is complete and verified${checked}: ${formatBytes(bytesOnWire)} on the wire (${codec}, ${lanes} ${lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`);
+    const filesSent = result.filesSent ?? sent.files;
+    return { ...still, ...counts, comparedMs, sentMs, verifiedMs, codec, filesSent, bytesOnWire };
 }
 /** What files take on a disk. */
 function spaceFor(send) {
@@ -72240,6 +75017,8 @@ function spaceFor(send) {
     return bytes;
 }
 
+// EXTERNAL MODULE: ./src/health/check.ts
+var health_check = __nccwpck_require__(3774);
 ;// CONCATENATED MODULE: ./src/health/poll.ts
 
 /** The first pause: a service that is back at once is found at once. */
@@ -72492,7 +75271,7 @@ function unixifyPath(path) {
     }
     return path;
 }
-async function readFile(filePath) {
+async function esm_readFile(filePath) {
     return new Promise((resolve, reject) => {
         external_fs_.readFile(filePath, 'utf8', (err, res) => {
             if (err) {
@@ -72588,7 +75367,7 @@ class NodeSSH {
             if (config.privateKeyPath != null) {
                 // Must be an fs path
                 try {
-                    config.privateKey = await readFile(config.privateKeyPath);
+                    config.privateKey = await esm_readFile(config.privateKeyPath);
                 }
                 catch (err) {
                     if (err != null && err.code === 'ENOENT') {
@@ -73315,6 +76094,8 @@ function formatAddress(host, port) {
 
 
 const connection_KEEP_BYTES = 1024 * 1024;
+/** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
+const PROHIBITED = 1;
 /** Further connections for a server that allows few sessions on one. */
 const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
@@ -73451,6 +76232,24 @@ class Connection {
     /** A TCP connection from the server to an address as the server sees it. */
     openTcp(host, port) {
         return this.#open((done) => this.#client.forwardOut('127.0.0.1', 0, host, port, done), `the server opens no connection to ${formatAddress(host, port)}`);
+    }
+    /** Whether the server refuses to open connections to an address for this user (AllowTcpForwarding, PermitOpen). */
+    async refusesTcp(host, port) {
+        try {
+            const channel = await this.openTcp(host, port);
+            channel.on('error', () => { });
+            channel.destroy();
+            return false;
+        }
+        catch (error) {
+            // RFC 4254, 5.1: a connection that fails has another reason.
+            const { reason } = (error.details?.cause ?? {});
+            return reason === PROHIBITED || reason === 'ADMINISTRATIVELY_PROHIBITED';
+        }
+    }
+    /** A channel to a subsystem, such as `sftp`. A login without a shell may still have it. */
+    openSubsystem(name) {
+        return this.#open((done) => this.#client.subsys(name, done), `the server does not offer ${name} to this user`);
     }
     #open(start, what) {
         return new Promise((resolve, reject) => {
@@ -74014,6 +76813,31 @@ function dialOnce({ host, port }, timeoutMs, signal) {
 
 
 
+
+
+/** Inputs of the health check that need a shell on the server of the site. */
+function healthNeeds({ check, from }) {
+    return check?.kind === 'command' && from === 'node' ? ['health-command'] : [];
+}
+/** Throws where a login that has only SFTP may not ask from its server either: that shows before, not afterwards. */
+async function checkVantage(hosts, { check, from }) {
+    if (check === undefined || check.kind === 'command' || from !== 'node')
+        return;
+    await onEach(hosts, async ({ connection, hasShell, name }) => {
+        if (hasShell)
+            return;
+        const url = check.kind === 'http' ? new URL((0,health_check/* expandUrl */.Uu)(check.url, { name: connection.target.host })) : undefined;
+        const port = check.kind === 'tcp' ? check.port : Number(url?.port || (url?.protocol === 'https:' ? 443 : 80));
+        if (!(await connection.refusesTcp(url?.hostname ?? '127.0.0.1', port)))
+            return;
+        throw new src_failure/* Failure */.HR('the server forwards no connections for this user, so its health cannot be asked there', {
+            host: name,
+            seen: 'administratively prohibited (AllowTcpForwarding or PermitOpen in the sshd_config)',
+            state: 'nothing was activated.',
+            hint: 'set `health-from: runner`, or allow it there',
+        });
+    });
+}
 /** The health check of a site after its activation; undefined where none is asked for. */
 function siteHealthCheck({ check, policy, from }, credentials, { target, release }) {
     if (check === undefined)
@@ -74046,823 +76870,6 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
     };
 }
 
-;// CONCATENATED MODULE: ./src/release/in-place-code.ts
-// Files straight in the served folder. On the server:
-//
-// <root>/                      the site, and whatever else lies there
-// <root>/.evenkeel/            ours, closed to others, on the same file system as the site:
-//   lock, holder, beat         who works here
-//   staging/<id>+<mark>/tree   files that are not in their place yet
-//   next/                      an upload that arrived whole: tree, keep.sh, put.sh, gone.sh, restore.sh, manifest.gz, content
-//   back/                      what `next` replaces, by hard links, until it is confirmed
-//   site/                      what our last confirmed upload put there: release, content, manifest.gz
-//   pending, undoing           `next` is being put in place and not confirmed; it is being taken back
-/** Functions on top of `COMMON_CODE`. The scripts in `next` call those in the middle. */
-const IN_PLACE_CODE = String.raw `
-next=$state/next
-back=$state/back
-
-describe() {
-  placed=$(first_line "$state/site/release")
-  say "current ${'$'}{placed:+releases/$placed}"
-  if [ -n "$placed" ]; then say "release $placed $(first_line "$state/site/content") good"; fi
-  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") ${'$'}{placed:+releases/$placed}"; fi
-  describe_server
-}
-
-claim() {
-  if [ "$(first_line "$state/site/release")" = "$release" ]; then return 0; fi
-  lists=
-  if [ -n "$dry" ]; then
-    if [ -n "$full" ]; then lists=$(mktemp -d); fi
-  else
-    stage=$state/staging/$release+$mark
-    lists=$stage
-    mkdir "$stage"
-    for folder in "$state/staging/$release+"*; do
-      if [ "$folder" = "$stage" ]; then continue; fi
-      rm -rf "$folder"
-    done
-    mkdir "$stage/tree"
-    # What a dead run left half in place would be taken for the site.
-    go_back
-  fi
-  if [ -f "$state/site/manifest.gz" ]; then send manifest "$state/site/manifest.gz"; fi
-  if [ -n "$full" ] && [ -d "$root" ]; then
-    inventory "$root" "$lists"
-    (cd "$root" && find . -path ./.evenkeel -prune -o -type l -print0) >"$lists/links"
-    send_inventory "$lists"
-    send links "$lists/links"
-  fi
-  if [ -n "$dry" ] && [ -n "$full" ]; then rm -rf "$lists"; fi
-  say 'base place'
-}
-
-verify() {
-  cd "$state/staging/$release+$mark/tree"
-  verify_sent
-}
-
-publish() {
-  cd "$root"
-  stage=$state/staging/$release+$mark
-  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
-  printf '%s\n' "$release" >"$stage/release"
-  printf '%s\n' "$content" >"$stage/content"
-  printf '%s\n' "$owner" >"$stage/owner"
-  rm -rf "$next" "$back"
-  mv "$stage" "$next"
-}
-
-# Enters a folder of the site, but never one that a link has put elsewhere.
-enter() {
-  cd -P -- "$real_root/$1" || fail "'$1' cannot be entered"
-  case $PWD/ in
-    "$real_root"/*) ;;
-    *) fail "'$1' leads out of the folder of the site" ;;
-  esac
-}
-
-keep() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  into=$back/$1
-  shift
-  for name do
-    shift
-    if [ -f "$name" ] || [ -L "$name" ]; then set -- "$@" "./$name"; fi
-  done
-  if [ $# -eq 0 ]; then return 0; fi
-  mkdir -p -- "$into"
-  if cp -al -- "$@" "$into/" 2>/dev/null; then return 0; fi
-  (cd "$into" && rm -f -- "$@") && cp -a -- "$@" "$into/"
-}
-
-# Mode, the folder that it lies in, its name.
-folder() {
-  enter "$2"
-  if [ -L "$3" ]; then fail "'$2/$3' is a symbolic link there, where the site has a folder"; fi
-  if ! [ -d "$3" ]; then
-    mkdir -- "./$3"
-    if [ -n "$owner" ]; then chown -- "$owner" "./$3"; fi
-  fi
-  chmod "$1" "./$3"
-}
-
-put() {
-  enter "$1"
-  from=$next/tree/$1
-  shift
-  for name do
-    shift
-    if [ -d "$name" ] && ! [ -L "$name" ]; then fail "'$name' is a folder there, where the site has a file"; fi
-    set -- "$@" "$from/$name"
-  done
-  mv -f -- "$@" .
-}
-
-drop() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  shift
-  for name do
-    shift
-    set -- "$@" "./$name"
-  done
-  rm -f -- "$@"
-}
-
-# A folder goes when nothing is left in it.
-no_folder() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  if [ -L "./$2" ] || ! [ -d "./$2" ]; then return 0; fi
-  rmdir -- "./$2" 2>/dev/null || :
-}
-
-gone() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  from=$back/$1
-  shift
-  for name do
-    shift
-    if [ -f "$from/$name" ] || [ -L "$from/$name" ] || [ -d "$name" ] && ! [ -L "$name" ]; then continue; fi
-    set -- "$@" "./$name"
-  done
-  if [ $# -gt 0 ]; then rm -f -- "$@"; fi
-}
-
-restore() {
-  if ! [ -d "$back/$1" ]; then return 0; fi
-  enter "$1"
-  from=$back/$1
-  shift
-  for name do
-    shift
-    if [ -f "$from/$name" ] || [ -L "$from/$name" ]; then set -- "$@" "$from/$name"; fi
-  done
-  if [ $# -gt 0 ]; then mv -f -- "$@" .; fi
-}
-
-run_script() {
-  real_root=$(cd -P -- "$root" && pwd -P)
-  owner=$(first_line "$next/owner")
-  . "$next/$1"
-}
-
-activate() {
-  if ! [ -d "$next" ]; then fail "release $release is not there"; fi
-  mkdir -p "$back"
-  run_script keep.sh
-  printf '%s\n' "$release" >"$state/pending.new"
-  mv -f "$state/pending.new" "$state/pending"
-  run_script put.sh
-  say "current releases/$release"
-}
-
-go_back() {
-  if [ -f "$state/pending" ]; then
-    if ! [ -f "$state/undoing" ]; then
-      run_script gone.sh
-      : >"$state/undoing"
-    fi
-    run_script restore.sh
-    if [ -n "$(find "$back" ! -type d | sed -n 1p)" ]; then fail 'not everything could be put back in its place'; fi
-    rm -f "$state/pending" "$state/undoing"
-    rm -rf "$next" "$back"
-  fi
-  placed=$(first_line "$state/site/release")
-  say "current ${'$'}{placed:+releases/$placed}"
-}
-
-confirm() {
-  if ! [ -d "$next" ]; then return 0; fi
-  mkdir -p "$state/trash/$mark"
-  if [ -d "$state/site" ]; then mv "$state/site" "$state/trash/$mark/"; fi
-  mkdir "$state/site.new"
-  for part in manifest.gz content release; do mv "$next/$part" "$state/site.new/$part"; done
-  mv "$state/site.new" "$state/site"
-  rm -f "$state/pending"
-}
-
-prune() {
-  mkdir -p "$state/trash/$mark"
-  for left in "$next" "$back" "$state/staging"/*+* "$state/trash"/*; do
-    if [ "$left" = "$state/trash/$mark" ]; then continue; fi
-    if [ -e "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
-  done
-}
-`;
-
-;// CONCATENATED MODULE: ./src/release/releases-code.ts
-// Releases beside each other, the served one named by a link. On the server:
-//
-// <root>/current                  -> releases/<id>, swapped by one rename
-// <root>/releases/<id>            complete and verified releases
-// <root>/releases/.evenkeel/      ours, closed to others, on the same file system as the releases:
-//   lock, holder, beat            who works here; the kernel frees the lock with its process
-//   staging/<id>+<mark>/tree      a release that is not complete yet
-//   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed
-//   pending                       an activation that is not confirmed yet: its release, and where to go back to
-/** Functions on top of `COMMON_CODE`. */
-const RELEASES_CODE = String.raw `
-releases() {
-  (cd "$state/meta" 2>/dev/null && ls -1t -- */content 2>/dev/null) | while IFS=/ read -r id _; do
-    [ -d "$root/releases/$id" ] && printf '%s\n' "$id"
-  done
-}
-
-describe() {
-  if [ -e "$root/current" ] && ! [ -L "$root/current" ]; then
-    fail "'current' in $root is not a symbolic link"
-  fi
-  say "current $(link_now)"
-  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") $(sed -n 2p "$state/pending")"; fi
-  releases | while read -r id; do
-    mark_of=new
-    if [ -f "$state/meta/$id/failed" ]; then mark_of=failed; fi
-    if [ -f "$state/meta/$id/good" ]; then mark_of=good; fi
-    say "release $id $(first_line "$state/meta/$id/content") $mark_of $(first_line "$state/meta/$id/before")"
-  done
-  describe_server
-}
-
-
-fill() {
-  mkdir "$stage/tree"
-  [ -n "$1" ] || return 0
-  if cp -al "$1/." "$stage/tree/" 2>"$stage/problem"; then return 0; fi
-  say "copied $(tail -n 1 "$stage/problem")"
-  rm -rf "$stage/tree"
-  mkdir "$stage/tree"
-  if cp -a "$1/." "$stage/tree/"; then return 0; fi
-  rm -rf "$stage"
-  fail 'the release before could not be copied'
-}
-
-send_base() {
-  base=
-  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
-    send_inventory "$old"
-    base=$old/tree
-    say 'base staging'
-    return 0
-  fi
-  base_id=$(id_of "$(link_now)")
-  [ -n "$base_id" ] || base_id=$(releases | sed -n 1p)
-  if [ -n "$base_id" ] && [ -f "$state/meta/$base_id/manifest.gz" ] && [ -d "$root/releases/$base_id" ]; then
-    base=$root/releases/$base_id
-    if [ -n "$full" ]; then
-      lists=$stage
-      [ -n "$lists" ] || lists=$(mktemp -d)
-      inventory "$base" "$lists" && send_inventory "$lists"
-      [ -n "$stage" ] || rm -rf "$lists"
-      say "base hashed $base_id"
-    else
-      send manifest "$state/meta/$base_id/manifest.gz"
-      say "base release $base_id"
-    fi
-  else
-    say 'base none'
-  fi
-}
-
-claim() {
-  if [ -d "$root/releases/$release" ] && [ -f "$state/meta/$release/content" ]; then return 0; fi
-  if [ -e "$root/releases/$release" ]; then fail "releases/$release is there, but not from an upload of this action"; fi
-  old=
-  stage=
-  for folder in "$state/staging/$release+"*; do
-    if [ -d "$folder/tree" ]; then old=$folder; fi
-  done
-  if [ -n "$dry" ]; then
-    old=
-    send_base
-    return 0
-  fi
-  stage=$state/staging/$release+$mark
-  mkdir "$stage"
-  send_base
-  fill "$base"
-  if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
-  for folder in "$state/staging/$release+"*; do
-    if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
-  done
-}
-
-file_sizes() {
-  if find . -prune -printf '' 2>/dev/null; then
-    find . -type f -printf '%s\n'
-  elif [ -n "$(find . -type f | sed -n 1p)" ]; then
-    find . -type f -print0 | xargs -0 stat -c %s --
-  fi
-}
-
-verify() {
-  stage=$state/staging/$release+$mark
-  cd "$stage/tree"
-  if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
-  if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
-  file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals &
-  verify_sent
-  wait $!
-  totals=$(first_line ../totals)
-  [ "$totals" = "$want_totals" ] || fail "the release has (files, bytes) $totals instead of $want_totals"
-}
-
-publish() {
-  stage=$state/staging/$release+$mark
-  cd "$root"
-  chmod "$root_mode" "$stage/tree"
-  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
-  meta=$state/meta/$release
-  rm -rf "$meta"
-  mkdir "$meta"
-  mv -f "$stage/manifest.gz" "$meta/manifest.gz"
-  printf '%s\n' "$content" >"$meta/content"
-  mv "$stage/tree" "$root/releases/$release"
-  rm -rf "$stage"
-}
-
-point() {
-  fresh=$root/.evenkeel-current.$mark
-  rm -f "$fresh"
-  ln -s "$1" "$fresh"
-  mv -f -T "$fresh" "$root/current" 2>/dev/null ||
-    perl -e 'rename($ARGV[0], $ARGV[1]) or die "$!\n"' "$fresh" "$root/current" ||
-    { rm -f "$fresh"; fail "the link could not be swapped (mv -T and perl both failed)"; }
-}
-
-activate() {
-  [ -d "$root/releases/$release" ] || fail "releases/$release is not there"
-  was=$(link_now)
-  if [ -f "$state/pending" ]; then was=$(sed -n 2p "$state/pending"); fi
-  printf '%s\n%s\n' "$release" "$was" >"$state/pending.new"
-  mv -f "$state/pending.new" "$state/pending"
-  before=$(id_of "$was")
-  if [ -n "$note_before" ] && [ -n "$before" ] && [ "$before" != "$release" ]; then
-    printf '%s\n' "$before" >"$state/meta/$release/before"
-  fi
-  if [ "$(link_now)" != "releases/$release" ]; then point "releases/$release"; fi
-  say "current $(link_now)"
-}
-
-go_back() {
-  if [ -f "$state/pending" ]; then
-    failed_id=$(first_line "$state/pending")
-    was=$(sed -n 2p "$state/pending")
-    if [ "$(link_now)" = "releases/$failed_id" ] && [ "$was" != "releases/$failed_id" ]; then
-      if [ -n "$was" ]; then point "$was"; else rm -f "$root/current"; fi
-    fi
-    if [ -d "$state/meta/$failed_id" ] && ! [ -f "$state/meta/$failed_id/good" ]; then
-      : >"$state/meta/$failed_id/failed"
-    fi
-    rm -f "$state/pending"
-  fi
-  say "current $(link_now)"
-}
-
-confirm() {
-  : >"$state/meta/$release/good"
-  rm -f "$state/meta/$release/failed" "$state/pending"
-}
-
-drop() {
-  mv "$root/releases/$1" "$state/trash/$mark/" && rm -rf "$state/meta/$1"
-}
-
-prune() {
-  now=$(id_of "$(link_now)")
-  before=$(first_line "$state/meta/$now/before")
-  count=0
-  mkdir -p "$state/trash/$mark"
-  releases | while read -r id; do
-    kept=
-    if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
-    if [ -f "$state/meta/$id/failed" ]; then
-      [ -n "$kept" ] || drop "$id" || exit 1
-      continue
-    fi
-    count=$((count + 1))
-    if [ -z "$kept" ] && [ "$count" -gt "$keep" ]; then drop "$id" || exit 1; fi
-  done && {
-    for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
-      if [ "$left" = "$state/trash/$mark" ]; then continue; fi
-      # One of these may just be on its way out by the hand of the run before.
-      if [ -e "$left" ] || [ -L "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
-    done
-  }
-}
-`;
-
-;// CONCATENATED MODULE: ./src/release/remote-code.ts
-// What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
-// Common to both ways of serving: releases-code.ts and in-place-code.ts add the functions of the same names
-// (describe, claim, verify, publish, activate, go_back, confirm, prune).
-/** Functions and names for all blocks below. Needs `root`, `state_path`, `hold_text`, `token` and `own` as variables. */
-const COMMON_CODE = String.raw `
-umask 022
-state=$root/$state_path
-hash_line='s/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'
-hasher=sha256sum
-command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
-
-fail() { say "fail $*"; exit 1; }
-
-# When the client has gone: what was put away is removed after the answer, and after the lock was given back.
-bell=
-at_exit() {
-  [ -z "$bell" ] || rm -f "$bell"
-  rm -rf "$state/trash/$mark"
-}
-trap at_exit EXIT
-link_now() { readlink "$root/current" 2>/dev/null || :; }
-id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
-first_line() { sed -n 1p "$1" 2>/dev/null || :; }
-
-prepare() (
-  mkdir -p -- "$(dirname "$state")" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
-)
-
-try_lock() {
-  if command -v flock >/dev/null 2>&1; then
-    (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
-    return
-  fi
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT && return
-  holder_pid=$(readlink "$state/lock.pid") || return
-  if kill -0 "$holder_pid" 2>/dev/null || [ -d "/proc/$holder_pid" ]; then return 1; fi
-  mv -f "$state/lock.pid" "$state/lock.$mark" && rm -f "$state/lock.$mark"
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT
-}
-
-# A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
-may_break() {
-  [ -n "$own" ] && [ "$(sed -n 3p "$state/holder" 2>/dev/null)" = "$own" ] && return
-  [ -n "$(find "$state/beat" -mmin +2 2>/dev/null)" ]
-}
-
-take_lock() {
-  [ -z "$locked" ] || return 0
-  tries=0
-  until try_lock; do
-    if [ "$tries" -ge 5 ] || ! may_break; then
-      say "busy $(sed -n 2p "$state/holder" 2>/dev/null)"
-      return 0
-    fi
-    holder_pid=$(first_line "$state/holder")
-    case $holder_pid in
-      '' | *[!0-9]* | 0 | 1) ;;
-      *) kill -s KILL -- "-$holder_pid" 2>/dev/null || kill -s KILL "$holder_pid" 2>/dev/null ;;
-    esac
-    tries=$((tries + 1))
-    sleep 1
-  done
-  : >"$state/beat"
-  printf '%s\n' "$$" "$hold_text" "$token" >"$state/holder"
-  locked=yes
-  hang_bell
-}
-
-# A pipe that is open both ways here: who writes into it never waits, and nothing is lost.
-hang_bell() {
-  rm -f "$state"/bell.*
-  bell=$state/bell.$mark
-  if mkfifo -m 600 "$bell" 2>/dev/null && [ -p "$bell" ]; then
-    exec 7<>"$bell"
-    say "bell $bell"
-  fi
-}
-
-# What brings the files says so, each with a line.
-await_lanes() {
-  while [ "$lanes" -gt 0 ]; do
-    read -r word <&7
-    [ "$word" = arrived ] || fail 'not everything arrived'
-    lanes=$((lanes - 1))
-  done
-}
-
-describe_server() {
-  near=$root
-  while ! [ -d "$near" ]; do near=$(dirname "$near"); done
-  say "free $(df -Pk "$near" | awk 'NR == 2 {print $4}')"
-  for tool in zstd gzip; do
-    if command -v $tool >/dev/null 2>&1; then say "tool $tool"; fi
-  done
-}
-
-# What lies in a tree, by content, written into a folder of lists.
-inventory() (
-  lists=$2
-  cd "$1" &&
-    find . -path ./.evenkeel -prune -o -type d -print0 >"$lists/folders" &&
-    find . -path ./.evenkeel -prune -o -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
-    if [ -s "$lists/names" ]; then
-      xargs -0 $hasher -- <"$lists/names" | sed -n "$hash_line" >"$lists/hashes" &&
-        xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
-    fi
-)
-
-send_inventory() {
-  for list in folders names hashes modes; do send "$list" "$1/$list"; done
-}
-
-# What an inventory does not tell of.
-drop_specials() { find "$1" ! -type d ! -type f -exec rm -f -- {} +; }
-
-# A block that was sent in one piece must not swap for a client that has gone meanwhile.
-client_is_there() {
-  kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ] || fail 'the connection broke before the activation'
-}
-
-# What arrived of a release that cannot come to its end.
-discard() { rm -rf "$state/staging/$release+$mark"; }
-
-# The last block of a run: from here on another one may begin.
-unlock() {
-  if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
-}
-
-verify_sent() {
-  digest=-
-  hash_files="$hasher --"
-  # For much content: it uses what the processor has for this, the other mostly does not.
-  if [ "$want_bytes" -gt 32000000 ] && openssl dgst -sha256 -r /dev/null 2>/dev/null | grep -q '^e3b0c44298fc1c14'; then
-    hash_files='openssl dgst -sha256 -r'
-  fi
-  if [ -s ../sent ]; then
-    digest=$(xargs -0 $hash_files <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
-  fi
-  [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
-}
-`;
-
-;// CONCATENATED MODULE: ./src/release/site-host.ts
-
-
-
-
-
-
-
-
-/** Sign of life for the lock; a lock without one for two minutes may be taken. */
-const BEAT_MS = 20_000;
-const CLOSE_MS = 1_000;
-/** Pause between two looks at a lock that another holds. */
-const LOCK_RETRY_MS = 500;
-/** A site on one server, through one connection and one shell that holds the site's lock. */
-class SiteHost {
-    connection;
-    #shell;
-    #settings;
-    #log;
-    #beat;
-    #lane;
-    #released = false;
-    #current = '';
-    constructor(connection, shell, settings, context) {
-        this.connection = connection;
-        this.#shell = shell;
-        this.#settings = settings;
-        this.#log = prefixedLog(context.log, connection.name);
-    }
-    static async open(connection, settings, context) {
-        return new SiteHost(connection, await RemoteShell.open(connection), settings, context);
-    }
-    /** The way for what is sent, opened while the server still reads how it stands. */
-    get lane() {
-        this.#lane ??= openLane(this.connection);
-        return this.#lane;
-    }
-    get name() {
-        return this.connection.name;
-    }
-    /** Text of the link `current` as last seen. */
-    get current() {
-        return this.#current;
-    }
-    get mode() {
-        return this.#settings.mode;
-    }
-    get #statePath() {
-        return this.mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel';
-    }
-    /** Folder of the release that is being put together here. */
-    stagePath(release) {
-        return toByteString(`${this.#settings.target}/${this.#statePath}/staging/${release}+${this.#shell.mark}`);
-    }
-    /**
-     * Takes the lock, waiting up to `lockWaitMs` for it, reads how the site stands, and where `release` is given and
-     * not there, starts it: `onBase` is called while the server still links the files of the base.
-     * `own` is the token of a run whose remains may be swept away.
-     */
-    async begin(options, context) {
-        const { target, holder, token, dryRun } = this.#settings;
-        const give = context.clock.monotonic() + options.lockWaitMs;
-        const variables = {
-            root: toByteString(target),
-            state_path: this.#statePath,
-            hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
-            token,
-            own: options.own ?? '',
-            locked: dryRun ? 'not needed' : '',
-            release: options.release ?? '',
-            dry: dryRun ? 'yes' : '',
-            full: options.full ? 'yes' : '',
-        };
-        let prelude = `${assignments(variables)}\n${COMMON_CODE}${this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE}`;
-        const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim'];
-        // Its failure is taken up where it is used.
-        if (options.release !== undefined && !dryRun)
-            this.lane.catch(() => { });
-        for (let shown = false;;) {
-            const reader = new StateReader();
-            if (!dryRun)
-                prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi';
-            const guard = dryRun ? '' : '[ -n "$prepared" ] || fail "the folder cannot be used"';
-            await this.#run({
-                code: [guard, ...steps].join('\n'),
-                prelude,
-                signal: context.signal,
-                onRecord: (name, value) => reader.record(name, value),
-                onData: (name, bytes) => reader.data.set(name, bytes),
-            });
-            if (reader.busy === undefined) {
-                if (!dryRun)
-                    this.#startBeat();
-                const opened = reader.finish();
-                this.#current = opened.state.current;
-                if (reader.copied !== undefined) {
-                    this.#log.info(`hard links are not possible there (${reader.copied}): unchanged files were copied`);
-                }
-                return opened;
-            }
-            if (context.clock.monotonic() >= give)
-                throw this.#locked(reader.busy, options.lockWaitMs);
-            if (!shown)
-                this.#log.info(`waiting for the lock, held by ${reader.busy || 'another run'}`);
-            shown = true;
-            prelude = '';
-            await context.clock.sleep(LOCK_RETRY_MS, context.signal);
-        }
-    }
-    /** Removes from the release in the making what another kind of thing takes the place of. */
-    async clear(release, paths, context) {
-        const folder = `${this.stagePath(release)}/tree`;
-        const names = paths.map((path) => quote(`./${path}`)).join(' ');
-        await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal });
-    }
-    /** Checks what arrives against what was sent, and makes it a release. */
-    async publish(values, ending, context) {
-        const shared = values.linked.map((path) => {
-            const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/');
-            return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`;
-        });
-        const activation = ending.activate ? ['client_is_there', 'activate'] : [];
-        const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : [];
-        await this.#change({
-            code: ['await_lanes', 'verify', ...shared, 'publish', ...activation, ...end].join('\n'),
-            values: {
-                note_before: 'yes',
-                keep: String(ending.keep ?? 0),
-                release: values.release,
-                lanes: String(values.lanes),
-                want_digest: values.digest,
-                want_bytes: String(values.sentBytes),
-                want_totals: `${values.files} ${values.bytes}`,
-                root_mode: values.rootMode.toString(8),
-                content: values.content,
-                owner: values.owner,
-            },
-            signal: context.signal,
-        });
-        this.#released = ending.finish;
-    }
-    /** Ends a `publish` that still waits for what will not come. */
-    async giveUp(publishing, bell, context) {
-        if (publishing === undefined || bell === undefined)
-            return;
-        // What was killed has not rung.
-        const { signal } = context;
-        await this.connection.script(`echo broken 1<>${quote(fromByteString(bell))}`, { signal }).catch(() => { });
-        await publishing.catch(() => { });
-    }
-    /** Removes what has arrived of a release that cannot come to its end. */
-    async discard(release) {
-        await this.#run({ code: 'discard', values: { release } });
-    }
-    /** Points `current` at a release, noting where to go back to until `confirm`. */
-    async activate(release, noteBefore) {
-        await this.#change({ code: 'activate', values: { release, note_before: noteBefore ? 'yes' : '' } });
-    }
-    /** Both in one round trip, where nothing has to be looked at between them. */
-    async activateAndConfirm(release, noteBefore, keep) {
-        const values = { release, note_before: noteBefore ? 'yes' : '', keep: String(keep ?? 0) };
-        await this.#change({ code: `activate\n${confirmCode(keep)}\nunlock`, values });
-        this.#released = true;
-    }
-    /** Undoes an activation that is not confirmed; does nothing where there is none. */
-    async goBack() {
-        await this.#change({ code: 'go_back' });
-    }
-    /** From here on the release stands. */
-    async confirm(release) {
-        await this.#change({ code: 'confirm', values: { release } });
-    }
-    /** Confirms, and ends the work here: older releases beyond `keep` go, where it is given, and so does the lock. */
-    async finish(release, keep) {
-        const values = { release, keep: String(keep ?? 0) };
-        await this.#change({ code: `${confirmCode(keep)}\nunlock`, values });
-        this.#released = true;
-    }
-    /** Gives the lock back and ends the connection; what a cancel broke off is not waited for long. */
-    async close() {
-        clearInterval(this.#beat);
-        if (this.#released)
-            return this.connection.close();
-        const patience = AbortSignal.timeout(CLOSE_MS);
-        const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
-        await Promise.race([this.#shell.close().catch(() => { }), late]);
-        this.connection.close();
-    }
-    async #change(script) {
-        await this.#run({
-            ...script,
-            onRecord: (name, value) => {
-                if (name === 'current')
-                    this.#current = value;
-                if (name === 'unpruned')
-                    this.#log.warn(`${this.name}: not all old releases could be removed`);
-            },
-        });
-    }
-    async #run(script) {
-        let reason;
-        const { code, noise } = await this.#shell.run(`${assignments(script.values ?? {})}\n${script.code}`, {
-            prelude: script.prelude ?? '',
-            ...(script.signal === undefined ? {} : { signal: script.signal }),
-            onRecord: (name, value) => {
-                if (name === 'fail')
-                    reason = value;
-                else
-                    script.onRecord?.(name, value);
-            },
-            ...(script.onData === undefined ? {} : { onData: script.onData }),
-        });
-        if (code === 0)
-            return;
-        const seen = fromByteString(noise).trim().split('\n').slice(-5).join('; ');
-        throw new src_failure/* Failure */.HR(fromByteString(reason ?? 'a step on the server failed'), {
-            host: this.name,
-            seen: seen || `exit code ${code}`,
-            hint: hintFor(`${reason ?? ''} ${seen}`, this.#settings.target),
-        });
-    }
-    #startBeat() {
-        if (this.#beat !== undefined)
-            return;
-        const file = quote(`${this.#settings.target}/${this.#statePath}/beat`);
-        const beat = () => void this.connection.script(`: >${file}`).catch(() => { });
-        this.#beat = setInterval(beat, BEAT_MS);
-    }
-    #locked(holder, waitedMs) {
-        return new src_failure/* Failure */.HR('another deploy of this site is at work', {
-            host: this.name,
-            seen: `the lock is held by ${holder || 'a run that left no name'}`,
-            state: 'this step changed nothing.',
-            hint: waitedMs === 0
-                ? 'wait for it and run again, or set `lock-wait`'
-                : 'look at that run; the lock goes with its process',
-        });
-    }
-}
-/** What cannot be removed is no reason to fail a deploy that stands. */
-function confirmCode(keep) {
-    return keep === undefined ? 'confirm' : 'confirm\nprune || say unpruned';
-}
-function hintFor(text, target) {
-    if (/no space left|disk quota/i.test(text))
-        return 'free some space there, or keep fewer releases (`keep-releases`)';
-    if (/permission denied|not permitted|read-only/i.test(text)) {
-        return `let the deploy user write there: on the server, chown it to that user, for example: sudo install -d -o USER ${quote(target)}`;
-    }
-    if (/not a symbolic link/.test(text))
-        return 'move it away: the action makes it a link to the release that is served';
-    if (/not from an upload/.test(text))
-        return 'choose another `release`, or move that folder away';
-    if (/content that arrived|instead of/.test(text))
-        return 'run the job again; nothing was activated';
-    return 'look at the folder on the server, then run the job again';
-}
-function assignments(values) {
-    return Object.entries(values)
-        .map(([name, value]) => `${name}=${quote(value)}`)
-        .join('\n');
-}
-
 ;// CONCATENATED MODULE: ./src/actions/site-settle.ts
 
 
@@ -74876,10 +76883,7 @@ const LOCK_WAIT_MS = 10_000;
 /** Connects to all hosts at once, with `lanes` ways for what is sent opened right away. On a failure those that were reached are closed again. */
 async function openHosts(hosts, credentials, settings, context, lanes = 0) {
     const ahead = Array(lanes + 1).fill(SHELL_COMMAND);
-    const results = await Promise.allSettled(hosts.map(async (host) => {
-        const connection = await connect(host, credentials, context, ahead);
-        return SiteHost.open(connection, settings, context);
-    }));
+    const results = await Promise.allSettled(hosts.map(async (host) => openSite(await connect(host, credentials, context, ahead), settings, context)));
     const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed === undefined)
@@ -74888,9 +76892,9 @@ async function openHosts(hosts, credentials, settings, context, lanes = 0) {
     throw failed.reason;
 }
 /** The settings of a step on a site, with a new token. */
-function siteSettings(run, { target, dryRun, mode }) {
+function siteSettings(run, { target, dryRun, mode, needsShell }) {
     const holder = run.github.runUrl || `a run by ${run.github.actor || 'hand'}`;
-    return { target, mode, holder, token: (0,external_node_crypto_.randomBytes)(12).toString('hex'), dryRun };
+    return { target, mode, holder, token: (0,external_node_crypto_.randomBytes)(12).toString('hex'), dryRun, needsShell };
 }
 /** After a cancel or a kill: sweeps the lock of that step away, repairs a half-made activation, says what stands. */
 async function settleSite(run, state, inputs) {
@@ -74898,10 +76902,10 @@ async function settleSite(run, state, inputs) {
         return;
     const { context } = run;
     const { token } = state;
-    const settings = siteSettings(run, inputs);
+    const settings = siteSettings(run, { ...inputs, needsShell: [] });
     const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context);
     try {
-        const opened = await Promise.all(hosts.map((host) => host.begin({ lockWaitMs: LOCK_WAIT_MS, own: token }, context)));
+        const opened = await beginOn(hosts, { lockWaitMs: LOCK_WAIT_MS, own: token }, context);
         await repair(hosts, opened.map((one) => one.state), context);
         reportMix(hosts, context);
         for (const host of hosts)
@@ -74956,8 +76960,6 @@ function linkedProblem(path) {
     return undefined;
 }
 
-// EXTERNAL MODULE: ./src/health/check.ts
-var check = __nccwpck_require__(3774);
 ;// CONCATENATED MODULE: ./src/ssh/private-key.ts
 
 
@@ -75149,13 +77151,13 @@ function readCheck(read, placeholders) {
     const url = read.text('health-url');
     const command = read.text('health-command');
     const tcp = read.text('health-tcp');
-    const expectStatus = (0,check/* parseStatusRanges */.C2)(read.text('expect-status'));
+    const expectStatus = (0,health_check/* parseStatusRanges */.C2)(read.text('expect-status'));
     if (expectStatus === undefined) {
         read.problem('expect-status', `is '${read.text('expect-status')}': write 200, 200-399 or 200,301`);
     }
     const expectBody = read.optional('expect-body');
     if (url !== '') {
-        const problem = (0,check/* urlProblem */.rn)(url, placeholders);
+        const problem = (0,health_check/* urlProblem */.rn)(url, placeholders);
         if (problem)
             read.problem('health-url', problem);
         return { kind: 'http', url, expectStatus: expectStatus ?? [], expectBody };
@@ -75293,7 +77295,17 @@ async function reportUpload(run, report) {
     run.output('report', JSON.stringify({ release: inputs.release, previous, changed, hosts: staged.map(rounded) }));
     const plan = inputs.dryRun ? ' (dry run: nothing was changed)' : '';
     run.context.log.info(`done in ${formatDuration(durationMs)}${plan}`);
-    await writeSummary(`### Static upload: release ${plainMarkdown(inputs.release)}${plan}\n\n${table(report)}\n\nTook ${formatDuration(durationMs)}, of which ${formatDuration(connectedMs)} to connect; before it: ${plainMarkdown(previous) || 'none'}.\n`);
+    await writeSummary(`### Static upload: release ${plainMarkdown(inputs.release)}${plan}\n\n${table(report)}\n\nTook ${formatDuration(durationMs)}, of which ${formatDuration(connectedMs)} to connect; before it: ${plainMarkdown(previous) || 'none'}.\n${sftpNote(staged)}`);
+}
+/** What differs where a login has SFTP and no shell. */
+function sftpNote(staged) {
+    const hosts = staged.filter(({ codec }) => codec === 'sftp').map(({ host }) => host);
+    if (hosts.length === 0)
+        return '';
+    const checked = staged.some(({ codec, verified }) => codec === 'sftp' && verified === 'sizes')
+        ? 'sizes and number of files were checked, contents were not read back'
+        : 'contents were read back and compared';
+    return `\nThrough SFTP, without a shell: ${hosts.map(plainMarkdown).join(', ')} (${checked}).\n`;
 }
 function table({ staged, serves }) {
     const header = [
@@ -75343,11 +77355,12 @@ function rounded(report) {
 
 
 
+
 const scpStaticUpload = {
     async main(run) {
         const started = run.context.clock.monotonic();
         const inputs = main_readInputs(run);
-        const settings = siteSettings(run, inputs);
+        const settings = siteSettings(run, { ...inputs, needsShell: shellNeeds(inputs) });
         run.saveState({ token: settings.token });
         const exclude = pathMatcher(inputs.exclude);
         const { context } = run;
@@ -75367,6 +77380,7 @@ const scpStaticUpload = {
             // Its failure is taken up below; until then it must not count as unhandled.
             hashing.catch(() => { });
             const opened = await begin(hosts, inputs, context);
+            await checkVantage(hosts, inputs.health);
             const tree = await hashing;
             const site = withLinked(tree.manifest, inputs.linked);
             const previous = releaseOf(hosts[0]?.current ?? '') ?? '';
@@ -75417,13 +77431,22 @@ async function closingOnFailure(opening, work) {
 async function begin(hosts, inputs, context) {
     const { release, lockWaitMs, dryRun } = inputs;
     // Only a look at the folder tells what else lies there.
-    const full = inputs.full || inputs.deletion === 'all';
-    const opened = await onEach(hosts, (host) => host.begin({ release, lockWaitMs, full }, context));
+    const look = inputs.full ? 'hashed' : inputs.deletion === 'all' ? 'listed' : 'stored';
+    const opened = await beginOn(hosts, { release, lockWaitMs, look }, context);
     const states = opened.map(({ state }) => state);
     if (!dryRun)
         await repair(hosts, states, context);
     reportMix(hosts, context);
     return opened;
+}
+/** Inputs that are given and need a shell on the server. */
+function shellNeeds({ beforeActivate, afterActivate, owner, health }) {
+    return [
+        ...(beforeActivate === '' ? [] : ['before-activate']),
+        ...(afterActivate === '' ? [] : ['after-activate']),
+        ...(owner === '' ? [] : ['chown']),
+        ...healthNeeds(health),
+    ];
 }
 /** Activates unless it is active everywhere already; tells whether anything changed. */
 async function activate(hosts, staged, inputs, run) {
