@@ -23243,287 +23243,6 @@ module.exports = {
 
 /***/ }),
 
-/***/ 770:
-/***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
-
-/* unused reexport */ __nccwpck_require__(218);
-
-
-/***/ }),
-
-/***/ 218:
-/***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
-
-"use strict";
-var __webpack_unused_export__;
-
-
-var net = __nccwpck_require__(9278);
-var tls = __nccwpck_require__(4756);
-var http = __nccwpck_require__(8611);
-var https = __nccwpck_require__(5692);
-var events = __nccwpck_require__(4434);
-var assert = __nccwpck_require__(2613);
-var util = __nccwpck_require__(9023);
-
-
-__webpack_unused_export__ = httpOverHttp;
-__webpack_unused_export__ = httpsOverHttp;
-__webpack_unused_export__ = httpOverHttps;
-__webpack_unused_export__ = httpsOverHttps;
-
-
-function httpOverHttp(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = http.request;
-  return agent;
-}
-
-function httpsOverHttp(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = http.request;
-  agent.createSocket = createSecureSocket;
-  agent.defaultPort = 443;
-  return agent;
-}
-
-function httpOverHttps(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = https.request;
-  return agent;
-}
-
-function httpsOverHttps(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = https.request;
-  agent.createSocket = createSecureSocket;
-  agent.defaultPort = 443;
-  return agent;
-}
-
-
-function TunnelingAgent(options) {
-  var self = this;
-  self.options = options || {};
-  self.proxyOptions = self.options.proxy || {};
-  self.maxSockets = self.options.maxSockets || http.Agent.defaultMaxSockets;
-  self.requests = [];
-  self.sockets = [];
-
-  self.on('free', function onFree(socket, host, port, localAddress) {
-    var options = toOptions(host, port, localAddress);
-    for (var i = 0, len = self.requests.length; i < len; ++i) {
-      var pending = self.requests[i];
-      if (pending.host === options.host && pending.port === options.port) {
-        // Detect the request to connect same origin server,
-        // reuse the connection.
-        self.requests.splice(i, 1);
-        pending.request.onSocket(socket);
-        return;
-      }
-    }
-    socket.destroy();
-    self.removeSocket(socket);
-  });
-}
-util.inherits(TunnelingAgent, events.EventEmitter);
-
-TunnelingAgent.prototype.addRequest = function addRequest(req, host, port, localAddress) {
-  var self = this;
-  var options = mergeOptions({request: req}, self.options, toOptions(host, port, localAddress));
-
-  if (self.sockets.length >= this.maxSockets) {
-    // We are over limit so we'll add it to the queue.
-    self.requests.push(options);
-    return;
-  }
-
-  // If we are under maxSockets create a new one.
-  self.createSocket(options, function(socket) {
-    socket.on('free', onFree);
-    socket.on('close', onCloseOrRemove);
-    socket.on('agentRemove', onCloseOrRemove);
-    req.onSocket(socket);
-
-    function onFree() {
-      self.emit('free', socket, options);
-    }
-
-    function onCloseOrRemove(err) {
-      self.removeSocket(socket);
-      socket.removeListener('free', onFree);
-      socket.removeListener('close', onCloseOrRemove);
-      socket.removeListener('agentRemove', onCloseOrRemove);
-    }
-  });
-};
-
-TunnelingAgent.prototype.createSocket = function createSocket(options, cb) {
-  var self = this;
-  var placeholder = {};
-  self.sockets.push(placeholder);
-
-  var connectOptions = mergeOptions({}, self.proxyOptions, {
-    method: 'CONNECT',
-    path: options.host + ':' + options.port,
-    agent: false,
-    headers: {
-      host: options.host + ':' + options.port
-    }
-  });
-  if (options.localAddress) {
-    connectOptions.localAddress = options.localAddress;
-  }
-  if (connectOptions.proxyAuth) {
-    connectOptions.headers = connectOptions.headers || {};
-    connectOptions.headers['Proxy-Authorization'] = 'Basic ' +
-        new Buffer(connectOptions.proxyAuth).toString('base64');
-  }
-
-  debug('making CONNECT request');
-  var connectReq = self.request(connectOptions);
-  connectReq.useChunkedEncodingByDefault = false; // for v0.6
-  connectReq.once('response', onResponse); // for v0.6
-  connectReq.once('upgrade', onUpgrade);   // for v0.6
-  connectReq.once('connect', onConnect);   // for v0.7 or later
-  connectReq.once('error', onError);
-  connectReq.end();
-
-  function onResponse(res) {
-    // Very hacky. This is necessary to avoid http-parser leaks.
-    res.upgrade = true;
-  }
-
-  function onUpgrade(res, socket, head) {
-    // Hacky.
-    process.nextTick(function() {
-      onConnect(res, socket, head);
-    });
-  }
-
-  function onConnect(res, socket, head) {
-    connectReq.removeAllListeners();
-    socket.removeAllListeners();
-
-    if (res.statusCode !== 200) {
-      debug('tunneling socket could not be established, statusCode=%d',
-        res.statusCode);
-      socket.destroy();
-      var error = new Error('tunneling socket could not be established, ' +
-        'statusCode=' + res.statusCode);
-      error.code = 'ECONNRESET';
-      options.request.emit('error', error);
-      self.removeSocket(placeholder);
-      return;
-    }
-    if (head.length > 0) {
-      debug('got illegal response body from proxy');
-      socket.destroy();
-      var error = new Error('got illegal response body from proxy');
-      error.code = 'ECONNRESET';
-      options.request.emit('error', error);
-      self.removeSocket(placeholder);
-      return;
-    }
-    debug('tunneling connection has established');
-    self.sockets[self.sockets.indexOf(placeholder)] = socket;
-    return cb(socket);
-  }
-
-  function onError(cause) {
-    connectReq.removeAllListeners();
-
-    debug('tunneling socket could not be established, cause=%s\n',
-          cause.message, cause.stack);
-    var error = new Error('tunneling socket could not be established, ' +
-                          'cause=' + cause.message);
-    error.code = 'ECONNRESET';
-    options.request.emit('error', error);
-    self.removeSocket(placeholder);
-  }
-};
-
-TunnelingAgent.prototype.removeSocket = function removeSocket(socket) {
-  var pos = this.sockets.indexOf(socket)
-  if (pos === -1) {
-    return;
-  }
-  this.sockets.splice(pos, 1);
-
-  var pending = this.requests.shift();
-  if (pending) {
-    // If we have pending requests and a socket gets closed a new one
-    // needs to be created to take over in the pool for the one that closed.
-    this.createSocket(pending, function(socket) {
-      pending.request.onSocket(socket);
-    });
-  }
-};
-
-function createSecureSocket(options, cb) {
-  var self = this;
-  TunnelingAgent.prototype.createSocket.call(self, options, function(socket) {
-    var hostHeader = options.request.getHeader('host');
-    var tlsOptions = mergeOptions({}, self.options, {
-      socket: socket,
-      servername: hostHeader ? hostHeader.replace(/:.*$/, '') : options.host
-    });
-
-    // 0 is dummy port for v0.6
-    var secureSocket = tls.connect(0, tlsOptions);
-    self.sockets[self.sockets.indexOf(socket)] = secureSocket;
-    cb(secureSocket);
-  });
-}
-
-
-function toOptions(host, port, localAddress) {
-  if (typeof host === 'string') { // since v0.10
-    return {
-      host: host,
-      port: port,
-      localAddress: localAddress
-    };
-  }
-  return host; // for v0.11 or later
-}
-
-function mergeOptions(target) {
-  for (var i = 1, len = arguments.length; i < len; ++i) {
-    var overrides = arguments[i];
-    if (typeof overrides === 'object') {
-      var keys = Object.keys(overrides);
-      for (var j = 0, keyLen = keys.length; j < keyLen; ++j) {
-        var k = keys[j];
-        if (overrides[k] !== undefined) {
-          target[k] = overrides[k];
-        }
-      }
-    }
-  }
-  return target;
-}
-
-
-var debug;
-if (process.env.NODE_DEBUG && /\btunnel\b/.test(process.env.NODE_DEBUG)) {
-  debug = function() {
-    var args = Array.prototype.slice.call(arguments);
-    if (typeof args[0] === 'string') {
-      args[0] = 'TUNNEL: ' + args[0];
-    } else {
-      args.unshift('TUNNEL:');
-    }
-    console.error.apply(console, args);
-  }
-} else {
-  debug = function() {};
-}
-__webpack_unused_export__ = debug; // for test
-
-
-/***/ }),
-
 /***/ 668:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
@@ -65050,6 +64769,261 @@ module.exports = {
 
 /***/ }),
 
+/***/ 1633:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   HR: () => (/* binding */ Failure),
+/* harmony export */   Uc: () => (/* binding */ describeError),
+/* harmony export */   cJ: () => (/* binding */ Cancelled)
+/* harmony export */ });
+/** An error that a person can act on: what failed, where, what was seen, how things stand, what to do. */
+class Failure extends Error {
+    name = 'Failure';
+    details;
+    constructor(what, details = {}) {
+        super(what, { cause: details.cause });
+        this.details = details;
+    }
+    /** The whole text, a line per part. */
+    describe() {
+        const { host, seen, state, hint } = this.details;
+        const lines = [host === undefined ? this.message : `${host}: ${this.message}`];
+        if (seen !== undefined && seen !== '')
+            lines.push(`Seen: ${seen}`);
+        if (state !== undefined)
+            lines.push(`State now: ${state}`);
+        if (hint !== undefined)
+            lines.push(`What to do: ${hint}`);
+        return lines.join('\n');
+    }
+}
+/** The work was cancelled (by a person, or because the job's time ran out). */
+class Cancelled extends Failure {
+    name = 'Cancelled';
+}
+/** Text for any thrown thing, for `seen` and logs. */
+function describeError(error) {
+    if (error instanceof Failure)
+        return error.describe();
+    if (error instanceof AggregateError && error.errors.length > 0) {
+        return error.errors.map(describeError).join('; ');
+    }
+    if (error instanceof Error) {
+        const cause = error.cause instanceof Error ? ` (${describeError(error.cause)})` : '';
+        return `${error.message || error.name}${cause}`;
+    }
+    return String(error);
+}
+
+
+/***/ }),
+
+/***/ 3774:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   C2: () => (/* binding */ parseStatusRanges),
+/* harmony export */   Uu: () => (/* binding */ expandUrl),
+/* harmony export */   rn: () => (/* binding */ urlProblem)
+/* harmony export */ });
+/** Parses `200`, `200-399` or `200,301-302`; undefined when it is anything else. */
+function parseStatusRanges(text) {
+    const ranges = text.split(',').map((part) => {
+        const match = /^\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*$/.exec(part);
+        return match && { from: Number(match[1]), to: Number(match[2] ?? match[1]) };
+    });
+    return ranges.every((range) => range !== null && range.from <= range.to)
+        ? ranges
+        : undefined;
+}
+/**
+ * Checks a URL with placeholders; returns what is wrong with it, or undefined.
+ * `known` are the placeholders that have a value where the URL will be used.
+ */
+function urlProblem(url, known) {
+    for (const [placeholder, name] of url.matchAll(/\{([^{}]*)\}/g)) {
+        if (!known.some((one) => one === name)) {
+            const list = known.map((one) => `{${one}}`).join(', ');
+            return `'${placeholder}' is not a placeholder here${list ? ` (there are ${list})` : ''}`;
+        }
+    }
+    const samples = { address: '192.0.2.1:80', ip: '192.0.2.1', port: '80', name: 'node' };
+    const parsed = URL.canParse(expandUrl(url, samples)) ? new URL(expandUrl(url, samples)) : undefined;
+    if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
+        return 'is not an http:// or https:// URL';
+    if (parsed.username || parsed.password)
+        return 'must not hold a user or password';
+    return undefined;
+}
+/** Puts the values into a URL that `urlProblem` has accepted. */
+function expandUrl(url, values) {
+    return url.replaceAll(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+
+/***/ }),
+
+/***/ 3991:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+
+// EXPORTS
+__nccwpck_require__.d(__webpack_exports__, {
+  makeProbe: () => (/* binding */ makeProbe)
+});
+
+// UNUSED EXPORTS: makeHttpProbe
+
+// EXTERNAL MODULE: external "node:net"
+var external_node_net_ = __nccwpck_require__(7030);
+// EXTERNAL MODULE: ./node_modules/undici/index.js
+var undici = __nccwpck_require__(6752);
+// EXTERNAL MODULE: ./src/failure.ts
+var failure = __nccwpck_require__(1633);
+;// CONCATENATED MODULE: ./src/ssh/tunnel.ts
+
+/**
+ * An HTTP dispatcher whose connections are opened by the server at the other end of an SSH connection: names are
+ * resolved there and loopback means that server. TLS is checked here, end to end.
+ */
+function tunnelDispatcher(connection, tls = {}) {
+    const secure = (0,undici/* buildConnector */.gU)({ ...tls });
+    return new undici/* Agent */.g6({
+        connect: (options, done) => {
+            const https = options.protocol === 'https:';
+            const port = options.port === '' ? (https ? 443 : 80) : Number(options.port);
+            connection.openTcp(options.hostname.replace(/^\[|\]$/g, ''), port).then((channel) => {
+                // undici asks nothing of a plain connection but to be a duplex stream.
+                const socket = channel;
+                if (https)
+                    secure({ ...options, httpSocket: socket }, done);
+                else
+                    done(null, socket);
+            }, (error) => done(error, null));
+        },
+    });
+}
+
+// EXTERNAL MODULE: ./src/health/check.ts
+var health_check = __nccwpck_require__(3774);
+;// CONCATENATED MODULE: ./src/health/probe.ts
+
+
+
+
+
+/** Longest wait for one answer, in ms: a hanging server is as unwell as a silent one. */
+const ANSWER_TIMEOUT_MS = 5_000;
+const BODY_LIMIT = 256 * 1024;
+/** Builds the probe for one subject. A command needs a server to run on; the inputs see to that. */
+function makeProbe(check, from, subject) {
+    return bounded(asker(check, from, subject));
+}
+/** A probe that asks over HTTP through dispatchers of the caller's; each is destroyed after one answer. */
+function makeHttpProbe(check, url, open) {
+    return bounded((signal) => askHttp(check, url, open, signal));
+}
+function bounded(ask) {
+    return async (signal) => {
+        const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
+        try {
+            return await ask(bounded);
+        }
+        catch (error) {
+            if (signal.aborted)
+                return { ok: false, error: 'no answer before the time was over' };
+            if (bounded.aborted)
+                return { ok: false, error: `no answer within ${ANSWER_TIMEOUT_MS} ms` };
+            return { ok: false, error: briefly(error) };
+        }
+    };
+}
+/** An answer is one line: where it was asked stands beside it anyway. */
+function briefly(error) {
+    if (!(error instanceof failure/* Failure */.HR))
+        return (0,failure/* describeError */.Uc)(error);
+    return error.details.seen ? `${error.message} (${error.details.seen})` : error.message;
+}
+function asker(check, from, subject) {
+    switch (check.kind) {
+        case 'http':
+            // A dispatcher per probe: a kept-alive connection would go on answering for a process that no longer listens.
+            return (signal) => askHttp(check, (0,health_check/* expandUrl */.Uu)(check.url, subject.placeholders), () => (from === 'runner' ? new undici/* Agent */.g6() : tunnelDispatcher(from)), signal);
+        case 'tcp':
+            return (signal) => askTcp(subject.tcpHost, check.port, from, signal);
+        case 'command':
+            return (signal) => askCommand(check.command, from, subject, signal);
+    }
+}
+async function askHttp(check, url, open, signal) {
+    const dispatcher = open();
+    try {
+        const response = await (0,undici/* request */.Em)(url, { dispatcher, signal });
+        const text = await readSome(response.body, BODY_LIMIT);
+        const answer = { status: response.statusCode, body: firstLine(text) };
+        if (!check.expectStatus.some(({ from: low, to }) => answer.status >= low && answer.status <= to)) {
+            return { ok: false, error: 'unexpected status', ...answer };
+        }
+        if (check.expectBody !== undefined && !text.includes(check.expectBody)) {
+            return { ok: false, error: `the body does not contain '${check.expectBody}'`, ...answer };
+        }
+        return { ok: true, ...answer };
+    }
+    finally {
+        await dispatcher.destroy();
+    }
+}
+async function readSome(body, limit) {
+    const chunks = [];
+    let bytes = 0;
+    for await (const chunk of body) {
+        chunks.push(chunk);
+        bytes += chunk.length;
+        if (bytes >= limit)
+            break;
+    }
+    return Buffer.concat(chunks).toString('utf8');
+}
+async function askTcp(host, port, from, signal) {
+    if (from !== 'runner') {
+        const channel = await from.openTcp(host, port);
+        channel.on('error', () => { });
+        channel.destroy();
+        return { ok: true };
+    }
+    await new Promise((resolve, reject) => {
+        const socket = (0,external_node_net_.connect)({ host, port, signal }, () => {
+            socket.destroy();
+            resolve();
+        });
+        socket.once('error', reject);
+    });
+    return { ok: true };
+}
+async function askCommand(command, from, { env = {}, cwd }, signal) {
+    if (from === 'runner')
+        throw new TypeError('a health command runs on a server');
+    const result = await from.script(command, { env, signal, ...(cwd === undefined ? {} : { cwd }) });
+    const body = firstLine(result.stdout) || firstLine(result.stderr);
+    if (result.code === 0)
+        return { ok: true, body };
+    return {
+        ok: false,
+        error: result.signal === undefined ? `exit code ${result.code}` : `killed by ${result.signal}`,
+        body,
+    };
+}
+function firstLine(text) {
+    return (text.split('\n').find((line) => line.trim() !== '') ?? '').trim().slice(0, 200);
+}
+
+
+/***/ }),
+
 /***/ 7318:
 /***/ ((module) => {
 
@@ -65648,954 +65622,10 @@ function file_command_prepareKeyValueMessage(key, value) {
 //# sourceMappingURL=file-command.js.map
 // EXTERNAL MODULE: external "path"
 var external_path_ = __nccwpck_require__(6928);
-// EXTERNAL MODULE: external "http"
-var external_http_ = __nccwpck_require__(8611);
-// EXTERNAL MODULE: external "https"
-var external_https_ = __nccwpck_require__(5692);
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/proxy.js
-function getProxyUrl(reqUrl) {
-    const usingSsl = reqUrl.protocol === 'https:';
-    if (checkBypass(reqUrl)) {
-        return undefined;
-    }
-    const proxyVar = (() => {
-        if (usingSsl) {
-            return process.env['https_proxy'] || process.env['HTTPS_PROXY'];
-        }
-        else {
-            return process.env['http_proxy'] || process.env['HTTP_PROXY'];
-        }
-    })();
-    if (proxyVar) {
-        try {
-            return new DecodedURL(proxyVar);
-        }
-        catch (_a) {
-            if (!proxyVar.startsWith('http://') && !proxyVar.startsWith('https://'))
-                return new DecodedURL(`http://${proxyVar}`);
-        }
-    }
-    else {
-        return undefined;
-    }
-}
-function checkBypass(reqUrl) {
-    if (!reqUrl.hostname) {
-        return false;
-    }
-    const reqHost = reqUrl.hostname;
-    if (isLoopbackAddress(reqHost)) {
-        return true;
-    }
-    const noProxy = process.env['no_proxy'] || process.env['NO_PROXY'] || '';
-    if (!noProxy) {
-        return false;
-    }
-    // Determine the request port
-    let reqPort;
-    if (reqUrl.port) {
-        reqPort = Number(reqUrl.port);
-    }
-    else if (reqUrl.protocol === 'http:') {
-        reqPort = 80;
-    }
-    else if (reqUrl.protocol === 'https:') {
-        reqPort = 443;
-    }
-    // Format the request hostname and hostname with port
-    const upperReqHosts = [reqUrl.hostname.toUpperCase()];
-    if (typeof reqPort === 'number') {
-        upperReqHosts.push(`${upperReqHosts[0]}:${reqPort}`);
-    }
-    // Compare request host against noproxy
-    for (const upperNoProxyItem of noProxy
-        .split(',')
-        .map(x => x.trim().toUpperCase())
-        .filter(x => x)) {
-        if (upperNoProxyItem === '*' ||
-            upperReqHosts.some(x => x === upperNoProxyItem ||
-                x.endsWith(`.${upperNoProxyItem}`) ||
-                (upperNoProxyItem.startsWith('.') &&
-                    x.endsWith(`${upperNoProxyItem}`)))) {
-            return true;
-        }
-    }
-    return false;
-}
-function isLoopbackAddress(host) {
-    const hostLower = host.toLowerCase();
-    return (hostLower === 'localhost' ||
-        hostLower.startsWith('127.') ||
-        hostLower.startsWith('[::1]') ||
-        hostLower.startsWith('[0:0:0:0:0:0:0:1]'));
-}
-class DecodedURL extends URL {
-    constructor(url, base) {
-        super(url, base);
-        this._decodedUsername = decodeURIComponent(super.username);
-        this._decodedPassword = decodeURIComponent(super.password);
-    }
-    get username() {
-        return this._decodedUsername;
-    }
-    get password() {
-        return this._decodedPassword;
-    }
-}
-//# sourceMappingURL=proxy.js.map
-// EXTERNAL MODULE: ./node_modules/tunnel/index.js
-var node_modules_tunnel = __nccwpck_require__(770);
-// EXTERNAL MODULE: ./node_modules/undici/index.js
-var undici = __nccwpck_require__(6752);
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/index.js
-/* eslint-disable @typescript-eslint/no-explicit-any */
-var __awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-
-
-var HttpCodes;
-(function (HttpCodes) {
-    HttpCodes[HttpCodes["OK"] = 200] = "OK";
-    HttpCodes[HttpCodes["MultipleChoices"] = 300] = "MultipleChoices";
-    HttpCodes[HttpCodes["MovedPermanently"] = 301] = "MovedPermanently";
-    HttpCodes[HttpCodes["ResourceMoved"] = 302] = "ResourceMoved";
-    HttpCodes[HttpCodes["SeeOther"] = 303] = "SeeOther";
-    HttpCodes[HttpCodes["NotModified"] = 304] = "NotModified";
-    HttpCodes[HttpCodes["UseProxy"] = 305] = "UseProxy";
-    HttpCodes[HttpCodes["SwitchProxy"] = 306] = "SwitchProxy";
-    HttpCodes[HttpCodes["TemporaryRedirect"] = 307] = "TemporaryRedirect";
-    HttpCodes[HttpCodes["PermanentRedirect"] = 308] = "PermanentRedirect";
-    HttpCodes[HttpCodes["BadRequest"] = 400] = "BadRequest";
-    HttpCodes[HttpCodes["Unauthorized"] = 401] = "Unauthorized";
-    HttpCodes[HttpCodes["PaymentRequired"] = 402] = "PaymentRequired";
-    HttpCodes[HttpCodes["Forbidden"] = 403] = "Forbidden";
-    HttpCodes[HttpCodes["NotFound"] = 404] = "NotFound";
-    HttpCodes[HttpCodes["MethodNotAllowed"] = 405] = "MethodNotAllowed";
-    HttpCodes[HttpCodes["NotAcceptable"] = 406] = "NotAcceptable";
-    HttpCodes[HttpCodes["ProxyAuthenticationRequired"] = 407] = "ProxyAuthenticationRequired";
-    HttpCodes[HttpCodes["RequestTimeout"] = 408] = "RequestTimeout";
-    HttpCodes[HttpCodes["Conflict"] = 409] = "Conflict";
-    HttpCodes[HttpCodes["Gone"] = 410] = "Gone";
-    HttpCodes[HttpCodes["TooManyRequests"] = 429] = "TooManyRequests";
-    HttpCodes[HttpCodes["InternalServerError"] = 500] = "InternalServerError";
-    HttpCodes[HttpCodes["NotImplemented"] = 501] = "NotImplemented";
-    HttpCodes[HttpCodes["BadGateway"] = 502] = "BadGateway";
-    HttpCodes[HttpCodes["ServiceUnavailable"] = 503] = "ServiceUnavailable";
-    HttpCodes[HttpCodes["GatewayTimeout"] = 504] = "GatewayTimeout";
-})(HttpCodes || (HttpCodes = {}));
-var Headers;
-(function (Headers) {
-    Headers["Accept"] = "accept";
-    Headers["ContentType"] = "content-type";
-})(Headers || (Headers = {}));
-var MediaTypes;
-(function (MediaTypes) {
-    MediaTypes["ApplicationJson"] = "application/json";
-})(MediaTypes || (MediaTypes = {}));
-/**
- * Returns the proxy URL, depending upon the supplied url and proxy environment variables.
- * @param serverUrl  The server URL where the request will be sent. For example, https://api.github.com
- */
-function lib_getProxyUrl(serverUrl) {
-    const proxyUrl = pm.getProxyUrl(new URL(serverUrl));
-    return proxyUrl ? proxyUrl.href : '';
-}
-const HttpRedirectCodes = [
-    HttpCodes.MovedPermanently,
-    HttpCodes.ResourceMoved,
-    HttpCodes.SeeOther,
-    HttpCodes.TemporaryRedirect,
-    HttpCodes.PermanentRedirect
-];
-const HttpResponseRetryCodes = [
-    HttpCodes.BadGateway,
-    HttpCodes.ServiceUnavailable,
-    HttpCodes.GatewayTimeout
-];
-const RetryableHttpVerbs = (/* unused pure expression or super */ null && (['OPTIONS', 'GET', 'DELETE', 'HEAD']));
-const ExponentialBackoffCeiling = 10;
-const ExponentialBackoffTimeSlice = 5;
-class HttpClientError extends Error {
-    constructor(message, statusCode) {
-        super(message);
-        this.name = 'HttpClientError';
-        this.statusCode = statusCode;
-        Object.setPrototypeOf(this, HttpClientError.prototype);
-    }
-}
-class HttpClientResponse {
-    constructor(message) {
-        this.message = message;
-    }
-    readBody() {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve) => __awaiter(this, void 0, void 0, function* () {
-                let output = Buffer.alloc(0);
-                this.message.on('data', (chunk) => {
-                    output = Buffer.concat([output, chunk]);
-                });
-                this.message.on('end', () => {
-                    resolve(output.toString());
-                });
-            }));
-        });
-    }
-    readBodyBuffer() {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve) => __awaiter(this, void 0, void 0, function* () {
-                const chunks = [];
-                this.message.on('data', (chunk) => {
-                    chunks.push(chunk);
-                });
-                this.message.on('end', () => {
-                    resolve(Buffer.concat(chunks));
-                });
-            }));
-        });
-    }
-}
-function isHttps(requestUrl) {
-    const parsedUrl = new URL(requestUrl);
-    return parsedUrl.protocol === 'https:';
-}
-class lib_HttpClient {
-    constructor(userAgent, handlers, requestOptions) {
-        this._ignoreSslError = false;
-        this._allowRedirects = true;
-        this._allowRedirectDowngrade = false;
-        this._maxRedirects = 50;
-        this._allowRetries = false;
-        this._maxRetries = 1;
-        this._keepAlive = false;
-        this._disposed = false;
-        this.userAgent = this._getUserAgentWithOrchestrationId(userAgent);
-        this.handlers = handlers || [];
-        this.requestOptions = requestOptions;
-        if (requestOptions) {
-            if (requestOptions.ignoreSslError != null) {
-                this._ignoreSslError = requestOptions.ignoreSslError;
-            }
-            this._socketTimeout = requestOptions.socketTimeout;
-            if (requestOptions.allowRedirects != null) {
-                this._allowRedirects = requestOptions.allowRedirects;
-            }
-            if (requestOptions.allowRedirectDowngrade != null) {
-                this._allowRedirectDowngrade = requestOptions.allowRedirectDowngrade;
-            }
-            if (requestOptions.maxRedirects != null) {
-                this._maxRedirects = Math.max(requestOptions.maxRedirects, 0);
-            }
-            if (requestOptions.keepAlive != null) {
-                this._keepAlive = requestOptions.keepAlive;
-            }
-            if (requestOptions.allowRetries != null) {
-                this._allowRetries = requestOptions.allowRetries;
-            }
-            if (requestOptions.maxRetries != null) {
-                this._maxRetries = requestOptions.maxRetries;
-            }
-        }
-    }
-    options(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('OPTIONS', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    get(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('GET', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    del(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('DELETE', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    post(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('POST', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    patch(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('PATCH', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    put(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('PUT', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    head(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('HEAD', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    sendStream(verb, requestUrl, stream, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request(verb, requestUrl, stream, additionalHeaders);
-        });
-    }
-    /**
-     * Gets a typed object from an endpoint
-     * Be aware that not found returns a null.  Other errors (4xx, 5xx) reject the promise
-     */
-    getJson(requestUrl_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, additionalHeaders = {}) {
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            const res = yield this.get(requestUrl, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    postJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.post(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    putJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.put(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    patchJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.patch(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    /**
-     * Makes a raw http request.
-     * All other methods such as get, post, patch, and request ultimately call this.
-     * Prefer get, del, post and patch
-     */
-    request(verb, requestUrl, data, headers) {
-        return __awaiter(this, void 0, void 0, function* () {
-            if (this._disposed) {
-                throw new Error('Client has already been disposed.');
-            }
-            const parsedUrl = new URL(requestUrl);
-            let info = this._prepareRequest(verb, parsedUrl, headers);
-            // Only perform retries on reads since writes may not be idempotent.
-            const maxTries = this._allowRetries && RetryableHttpVerbs.includes(verb)
-                ? this._maxRetries + 1
-                : 1;
-            let numTries = 0;
-            let response;
-            do {
-                response = yield this.requestRaw(info, data);
-                // Check if it's an authentication challenge
-                if (response &&
-                    response.message &&
-                    response.message.statusCode === HttpCodes.Unauthorized) {
-                    let authenticationHandler;
-                    for (const handler of this.handlers) {
-                        if (handler.canHandleAuthentication(response)) {
-                            authenticationHandler = handler;
-                            break;
-                        }
-                    }
-                    if (authenticationHandler) {
-                        return authenticationHandler.handleAuthentication(this, info, data);
-                    }
-                    else {
-                        // We have received an unauthorized response but have no handlers to handle it.
-                        // Let the response return to the caller.
-                        return response;
-                    }
-                }
-                let redirectsRemaining = this._maxRedirects;
-                while (response.message.statusCode &&
-                    HttpRedirectCodes.includes(response.message.statusCode) &&
-                    this._allowRedirects &&
-                    redirectsRemaining > 0) {
-                    const redirectUrl = response.message.headers['location'];
-                    if (!redirectUrl) {
-                        // if there's no location to redirect to, we won't
-                        break;
-                    }
-                    const parsedRedirectUrl = new URL(redirectUrl);
-                    if (parsedUrl.protocol === 'https:' &&
-                        parsedUrl.protocol !== parsedRedirectUrl.protocol &&
-                        !this._allowRedirectDowngrade) {
-                        throw new Error('Redirect from HTTPS to HTTP protocol. This downgrade is not allowed for security reasons. If you want to allow this behavior, set the allowRedirectDowngrade option to true.');
-                    }
-                    // we need to finish reading the response before reassigning response
-                    // which will leak the open socket.
-                    yield response.readBody();
-                    // strip authorization header if redirected to a different hostname
-                    if (parsedRedirectUrl.hostname !== parsedUrl.hostname) {
-                        for (const header in headers) {
-                            // header names are case insensitive
-                            if (header.toLowerCase() === 'authorization') {
-                                delete headers[header];
-                            }
-                        }
-                    }
-                    // let's make the request with the new redirectUrl
-                    info = this._prepareRequest(verb, parsedRedirectUrl, headers);
-                    response = yield this.requestRaw(info, data);
-                    redirectsRemaining--;
-                }
-                if (!response.message.statusCode ||
-                    !HttpResponseRetryCodes.includes(response.message.statusCode)) {
-                    // If not a retry code, return immediately instead of retrying
-                    return response;
-                }
-                numTries += 1;
-                if (numTries < maxTries) {
-                    yield response.readBody();
-                    yield this._performExponentialBackoff(numTries);
-                }
-            } while (numTries < maxTries);
-            return response;
-        });
-    }
-    /**
-     * Needs to be called if keepAlive is set to true in request options.
-     */
-    dispose() {
-        if (this._agent) {
-            this._agent.destroy();
-        }
-        this._disposed = true;
-    }
-    /**
-     * Raw request.
-     * @param info
-     * @param data
-     */
-    requestRaw(info, data) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve, reject) => {
-                function callbackForResult(err, res) {
-                    if (err) {
-                        reject(err);
-                    }
-                    else if (!res) {
-                        // If `err` is not passed, then `res` must be passed.
-                        reject(new Error('Unknown error'));
-                    }
-                    else {
-                        resolve(res);
-                    }
-                }
-                this.requestRawWithCallback(info, data, callbackForResult);
-            });
-        });
-    }
-    /**
-     * Raw request with callback.
-     * @param info
-     * @param data
-     * @param onResult
-     */
-    requestRawWithCallback(info, data, onResult) {
-        if (typeof data === 'string') {
-            if (!info.options.headers) {
-                info.options.headers = {};
-            }
-            info.options.headers['Content-Length'] = Buffer.byteLength(data, 'utf8');
-        }
-        let callbackCalled = false;
-        function handleResult(err, res) {
-            if (!callbackCalled) {
-                callbackCalled = true;
-                onResult(err, res);
-            }
-        }
-        const req = info.httpModule.request(info.options, (msg) => {
-            const res = new HttpClientResponse(msg);
-            handleResult(undefined, res);
-        });
-        let socket;
-        req.on('socket', sock => {
-            socket = sock;
-        });
-        // If we ever get disconnected, we want the socket to timeout eventually
-        req.setTimeout(this._socketTimeout || 3 * 60000, () => {
-            if (socket) {
-                socket.end();
-            }
-            handleResult(new Error(`Request timeout: ${info.options.path}`));
-        });
-        req.on('error', function (err) {
-            // err has statusCode property
-            // res should have headers
-            handleResult(err);
-        });
-        if (data && typeof data === 'string') {
-            req.write(data, 'utf8');
-        }
-        if (data && typeof data !== 'string') {
-            data.on('close', function () {
-                req.end();
-            });
-            data.pipe(req);
-        }
-        else {
-            req.end();
-        }
-    }
-    /**
-     * Gets an http agent. This function is useful when you need an http agent that handles
-     * routing through a proxy server - depending upon the url and proxy environment variables.
-     * @param serverUrl  The server URL where the request will be sent. For example, https://api.github.com
-     */
-    getAgent(serverUrl) {
-        const parsedUrl = new URL(serverUrl);
-        return this._getAgent(parsedUrl);
-    }
-    getAgentDispatcher(serverUrl) {
-        const parsedUrl = new URL(serverUrl);
-        const proxyUrl = pm.getProxyUrl(parsedUrl);
-        const useProxy = proxyUrl && proxyUrl.hostname;
-        if (!useProxy) {
-            return;
-        }
-        return this._getProxyAgentDispatcher(parsedUrl, proxyUrl);
-    }
-    _prepareRequest(method, requestUrl, headers) {
-        const info = {};
-        info.parsedUrl = requestUrl;
-        const usingSsl = info.parsedUrl.protocol === 'https:';
-        info.httpModule = usingSsl ? https : http;
-        const defaultPort = usingSsl ? 443 : 80;
-        info.options = {};
-        info.options.host = info.parsedUrl.hostname;
-        info.options.port = info.parsedUrl.port
-            ? parseInt(info.parsedUrl.port)
-            : defaultPort;
-        info.options.path =
-            (info.parsedUrl.pathname || '') + (info.parsedUrl.search || '');
-        info.options.method = method;
-        info.options.headers = this._mergeHeaders(headers);
-        if (this.userAgent != null) {
-            info.options.headers['user-agent'] = this.userAgent;
-        }
-        info.options.agent = this._getAgent(info.parsedUrl);
-        // gives handlers an opportunity to participate
-        if (this.handlers) {
-            for (const handler of this.handlers) {
-                handler.prepareRequest(info.options);
-            }
-        }
-        return info;
-    }
-    _mergeHeaders(headers) {
-        if (this.requestOptions && this.requestOptions.headers) {
-            return Object.assign({}, lowercaseKeys(this.requestOptions.headers), lowercaseKeys(headers || {}));
-        }
-        return lowercaseKeys(headers || {});
-    }
-    /**
-     * Gets an existing header value or returns a default.
-     * Handles converting number header values to strings since HTTP headers must be strings.
-     * Note: This returns string | string[] since some headers can have multiple values.
-     * For headers that must always be a single string (like Content-Type), use the
-     * specialized _getExistingOrDefaultContentTypeHeader method instead.
-     */
-    _getExistingOrDefaultHeader(additionalHeaders, header, _default) {
-        let clientHeader;
-        if (this.requestOptions && this.requestOptions.headers) {
-            const headerValue = lowercaseKeys(this.requestOptions.headers)[header];
-            if (headerValue) {
-                clientHeader =
-                    typeof headerValue === 'number' ? headerValue.toString() : headerValue;
-            }
-        }
-        const additionalValue = additionalHeaders[header];
-        if (additionalValue !== undefined) {
-            return typeof additionalValue === 'number'
-                ? additionalValue.toString()
-                : additionalValue;
-        }
-        if (clientHeader !== undefined) {
-            return clientHeader;
-        }
-        return _default;
-    }
-    /**
-     * Specialized version of _getExistingOrDefaultHeader for Content-Type header.
-     * Always returns a single string (not an array) since Content-Type should be a single value.
-     * Converts arrays to comma-separated strings and numbers to strings to ensure type safety.
-     * This was split from _getExistingOrDefaultHeader to provide stricter typing for callers
-     * that assign the result to places expecting a string (e.g., additionalHeaders[Headers.ContentType]).
-     */
-    _getExistingOrDefaultContentTypeHeader(additionalHeaders, _default) {
-        let clientHeader;
-        if (this.requestOptions && this.requestOptions.headers) {
-            const headerValue = lowercaseKeys(this.requestOptions.headers)[Headers.ContentType];
-            if (headerValue) {
-                if (typeof headerValue === 'number') {
-                    clientHeader = String(headerValue);
-                }
-                else if (Array.isArray(headerValue)) {
-                    clientHeader = headerValue.join(', ');
-                }
-                else {
-                    clientHeader = headerValue;
-                }
-            }
-        }
-        const additionalValue = additionalHeaders[Headers.ContentType];
-        // Return the first non-undefined value, converting numbers or arrays to strings if necessary
-        if (additionalValue !== undefined) {
-            if (typeof additionalValue === 'number') {
-                return String(additionalValue);
-            }
-            else if (Array.isArray(additionalValue)) {
-                return additionalValue.join(', ');
-            }
-            else {
-                return additionalValue;
-            }
-        }
-        if (clientHeader !== undefined) {
-            return clientHeader;
-        }
-        return _default;
-    }
-    _getAgent(parsedUrl) {
-        let agent;
-        const proxyUrl = pm.getProxyUrl(parsedUrl);
-        const useProxy = proxyUrl && proxyUrl.hostname;
-        if (this._keepAlive && useProxy) {
-            agent = this._proxyAgent;
-        }
-        if (!useProxy) {
-            agent = this._agent;
-        }
-        // if agent is already assigned use that agent.
-        if (agent) {
-            return agent;
-        }
-        const usingSsl = parsedUrl.protocol === 'https:';
-        let maxSockets = 100;
-        if (this.requestOptions) {
-            maxSockets = this.requestOptions.maxSockets || http.globalAgent.maxSockets;
-        }
-        // This is `useProxy` again, but we need to check `proxyURl` directly for TypeScripts's flow analysis.
-        if (proxyUrl && proxyUrl.hostname) {
-            const agentOptions = {
-                maxSockets,
-                keepAlive: this._keepAlive,
-                proxy: Object.assign(Object.assign({}, ((proxyUrl.username || proxyUrl.password) && {
-                    proxyAuth: `${proxyUrl.username}:${proxyUrl.password}`
-                })), { host: proxyUrl.hostname, port: proxyUrl.port })
-            };
-            let tunnelAgent;
-            const overHttps = proxyUrl.protocol === 'https:';
-            if (usingSsl) {
-                tunnelAgent = overHttps ? tunnel.httpsOverHttps : tunnel.httpsOverHttp;
-            }
-            else {
-                tunnelAgent = overHttps ? tunnel.httpOverHttps : tunnel.httpOverHttp;
-            }
-            agent = tunnelAgent(agentOptions);
-            this._proxyAgent = agent;
-        }
-        // if tunneling agent isn't assigned create a new agent
-        if (!agent) {
-            const options = { keepAlive: this._keepAlive, maxSockets };
-            agent = usingSsl ? new https.Agent(options) : new http.Agent(options);
-            this._agent = agent;
-        }
-        if (usingSsl && this._ignoreSslError) {
-            // we don't want to set NODE_TLS_REJECT_UNAUTHORIZED=0 since that will affect request for entire process
-            // http.RequestOptions doesn't expose a way to modify RequestOptions.agent.options
-            // we have to cast it to any and change it directly
-            agent.options = Object.assign(agent.options || {}, {
-                rejectUnauthorized: false
-            });
-        }
-        return agent;
-    }
-    _getProxyAgentDispatcher(parsedUrl, proxyUrl) {
-        let proxyAgent;
-        if (this._keepAlive) {
-            proxyAgent = this._proxyAgentDispatcher;
-        }
-        // if agent is already assigned use that agent.
-        if (proxyAgent) {
-            return proxyAgent;
-        }
-        const usingSsl = parsedUrl.protocol === 'https:';
-        proxyAgent = new ProxyAgent(Object.assign({ uri: proxyUrl.href, pipelining: !this._keepAlive ? 0 : 1 }, ((proxyUrl.username || proxyUrl.password) && {
-            token: `Basic ${Buffer.from(`${proxyUrl.username}:${proxyUrl.password}`).toString('base64')}`
-        })));
-        this._proxyAgentDispatcher = proxyAgent;
-        if (usingSsl && this._ignoreSslError) {
-            // we don't want to set NODE_TLS_REJECT_UNAUTHORIZED=0 since that will affect request for entire process
-            // http.RequestOptions doesn't expose a way to modify RequestOptions.agent.options
-            // we have to cast it to any and change it directly
-            proxyAgent.options = Object.assign(proxyAgent.options.requestTls || {}, {
-                rejectUnauthorized: false
-            });
-        }
-        return proxyAgent;
-    }
-    _getUserAgentWithOrchestrationId(userAgent) {
-        const baseUserAgent = userAgent || 'actions/http-client';
-        const orchId = process.env['ACTIONS_ORCHESTRATION_ID'];
-        if (orchId) {
-            // Sanitize the orchestration ID to ensure it contains only valid characters
-            // Valid characters: 0-9, a-z, _, -, .
-            const sanitizedId = orchId.replace(/[^a-z0-9_.-]/gi, '_');
-            return `${baseUserAgent} actions_orchestration_id/${sanitizedId}`;
-        }
-        return baseUserAgent;
-    }
-    _performExponentialBackoff(retryNumber) {
-        return __awaiter(this, void 0, void 0, function* () {
-            retryNumber = Math.min(ExponentialBackoffCeiling, retryNumber);
-            const ms = ExponentialBackoffTimeSlice * Math.pow(2, retryNumber);
-            return new Promise(resolve => setTimeout(() => resolve(), ms));
-        });
-    }
-    _processResponse(res, options) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve, reject) => __awaiter(this, void 0, void 0, function* () {
-                const statusCode = res.message.statusCode || 0;
-                const response = {
-                    statusCode,
-                    result: null,
-                    headers: {}
-                };
-                // not found leads to null obj returned
-                if (statusCode === HttpCodes.NotFound) {
-                    resolve(response);
-                }
-                // get the result from the body
-                function dateTimeDeserializer(key, value) {
-                    if (typeof value === 'string') {
-                        const a = new Date(value);
-                        if (!isNaN(a.valueOf())) {
-                            return a;
-                        }
-                    }
-                    return value;
-                }
-                let obj;
-                let contents;
-                try {
-                    contents = yield res.readBody();
-                    if (contents && contents.length > 0) {
-                        if (options && options.deserializeDates) {
-                            obj = JSON.parse(contents, dateTimeDeserializer);
-                        }
-                        else {
-                            obj = JSON.parse(contents);
-                        }
-                        response.result = obj;
-                    }
-                    response.headers = res.message.headers;
-                }
-                catch (err) {
-                    // Invalid resource (contents not json);  leaving result obj null
-                }
-                // note that 3xx redirects are handled by the http layer.
-                if (statusCode > 299) {
-                    let msg;
-                    // if exception/error in body, attempt to get better error
-                    if (obj && obj.message) {
-                        msg = obj.message;
-                    }
-                    else if (contents && contents.length > 0) {
-                        // it may be the case that the exception is in the body message as string
-                        msg = contents;
-                    }
-                    else {
-                        msg = `Failed request: (${statusCode})`;
-                    }
-                    const err = new HttpClientError(msg, statusCode);
-                    err.result = response.result;
-                    reject(err);
-                }
-                else {
-                    resolve(response);
-                }
-            }));
-        });
-    }
-}
-const lowercaseKeys = (obj) => Object.keys(obj).reduce((c, k) => ((c[k.toLowerCase()] = obj[k]), c), {});
-//# sourceMappingURL=index.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/auth.js
-var auth_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-class BasicCredentialHandler {
-    constructor(username, password) {
-        this.username = username;
-        this.password = password;
-    }
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Basic ${Buffer.from(`${this.username}:${this.password}`).toString('base64')}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-class auth_BearerCredentialHandler {
-    constructor(token) {
-        this.token = token;
-    }
-    // currently implements pre-authorization
-    // TODO: support preAuth = false where it hooks on 401
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Bearer ${this.token}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-class PersonalAccessTokenCredentialHandler {
-    constructor(token) {
-        this.token = token;
-    }
-    // currently implements pre-authorization
-    // TODO: support preAuth = false where it hooks on 401
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Basic ${Buffer.from(`PAT:${this.token}`).toString('base64')}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-//# sourceMappingURL=auth.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/oidc-utils.js
-var oidc_utils_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-class oidc_utils_OidcClient {
-    static createHttpClient(allowRetry = true, maxRetry = 10) {
-        const requestOptions = {
-            allowRetries: allowRetry,
-            maxRetries: maxRetry
-        };
-        return new HttpClient('actions/oidc-client', [new BearerCredentialHandler(oidc_utils_OidcClient.getRequestToken())], requestOptions);
-    }
-    static getRequestToken() {
-        const token = process.env['ACTIONS_ID_TOKEN_REQUEST_TOKEN'];
-        if (!token) {
-            throw new Error('Unable to get ACTIONS_ID_TOKEN_REQUEST_TOKEN env variable');
-        }
-        return token;
-    }
-    static getIDTokenUrl() {
-        const runtimeUrl = process.env['ACTIONS_ID_TOKEN_REQUEST_URL'];
-        if (!runtimeUrl) {
-            throw new Error('Unable to get ACTIONS_ID_TOKEN_REQUEST_URL env variable');
-        }
-        return runtimeUrl;
-    }
-    static getCall(id_token_url) {
-        return oidc_utils_awaiter(this, void 0, void 0, function* () {
-            var _a;
-            const httpclient = oidc_utils_OidcClient.createHttpClient();
-            const res = yield httpclient
-                .getJson(id_token_url)
-                .catch(error => {
-                throw new Error(`Failed to get ID Token. \n 
-        Error Code : ${error.statusCode}\n 
-        Error Message: ${error.message}`);
-            });
-            const id_token = (_a = res.result) === null || _a === void 0 ? void 0 : _a.value;
-            if (!id_token) {
-                throw new Error('Response json body do not have ID Token field');
-            }
-            return id_token;
-        });
-    }
-    static getIDToken(audience) {
-        return oidc_utils_awaiter(this, void 0, void 0, function* () {
-            try {
-                // New ID Token is requested from action service
-                let id_token_url = oidc_utils_OidcClient.getIDTokenUrl();
-                if (audience) {
-                    const encodedAudience = encodeURIComponent(audience);
-                    id_token_url = `${id_token_url}&audience=${encodedAudience}`;
-                }
-                debug(`ID token url is ${id_token_url}`);
-                const id_token = yield oidc_utils_OidcClient.getCall(id_token_url);
-                setSecret(id_token);
-                return id_token;
-            }
-            catch (error) {
-                throw new Error(`Error message: ${error.message}`);
-            }
-        });
-    }
-}
-//# sourceMappingURL=oidc-utils.js.map
+// EXTERNAL MODULE: external "node:http"
+var external_node_http_ = __nccwpck_require__(7067);
 ;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/summary.js
-var summary_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+var __awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
         function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
@@ -66620,7 +65650,7 @@ class Summary {
      * @returns step summary file path
      */
     filePath() {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             if (this._filePath) {
                 return this._filePath;
             }
@@ -66664,7 +65694,7 @@ class Summary {
      * @returns {Promise<Summary>} summary instance
      */
     write(options) {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             const overwrite = !!(options === null || options === void 0 ? void 0 : options.overwrite);
             const filePath = yield this.filePath();
             const writeFunc = overwrite ? writeFile : appendFile;
@@ -66678,7 +65708,7 @@ class Summary {
      * @returns {Summary} summary instance
      */
     clear() {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             return this.emptyBuffer().write({ overwrite: true });
         });
     }
@@ -68181,7 +67211,7 @@ function exportVariable(name, val) {
  * console.log(`Using token: ${apiToken}`); // Outputs: "Using token: ***"
  * ```
  */
-function core_setSecret(secret) {
+function setSecret(secret) {
     command_issueCommand('add-mask', {}, secret);
 }
 /**
@@ -68303,7 +67333,7 @@ function isDebug() {
  * Writes debug message to user log
  * @param message debug message
  */
-function core_debug(message) {
+function debug(message) {
     command_issueCommand('debug', {}, message);
 }
 /**
@@ -68424,46 +67454,8 @@ function getIDToken(aud) {
 //# sourceMappingURL=core.js.map
 ;// CONCATENATED MODULE: external "node:timers/promises"
 const promises_namespaceObject = require("node:timers/promises");
-;// CONCATENATED MODULE: ./src/failure.ts
-/** An error that a person can act on: what failed, where, what was seen, how things stand, what to do. */
-class failure_Failure extends Error {
-    name = 'Failure';
-    details;
-    constructor(what, details = {}) {
-        super(what, { cause: details.cause });
-        this.details = details;
-    }
-    /** The whole text, a line per part. */
-    describe() {
-        const { host, seen, state, hint } = this.details;
-        const lines = [host === undefined ? this.message : `${host}: ${this.message}`];
-        if (seen !== undefined && seen !== '')
-            lines.push(`Seen: ${seen}`);
-        if (state !== undefined)
-            lines.push(`State now: ${state}`);
-        if (hint !== undefined)
-            lines.push(`What to do: ${hint}`);
-        return lines.join('\n');
-    }
-}
-/** The work was cancelled (by a person, or because the job's time ran out). */
-class Cancelled extends failure_Failure {
-    name = 'Cancelled';
-}
-/** Text for any thrown thing, for `seen` and logs. */
-function describeError(error) {
-    if (error instanceof failure_Failure)
-        return error.describe();
-    if (error instanceof AggregateError && error.errors.length > 0) {
-        return error.errors.map(describeError).join('; ');
-    }
-    if (error instanceof Error) {
-        const cause = error.cause instanceof Error ? ` (${describeError(error.cause)})` : '';
-        return `${error.message || error.name}${cause}`;
-    }
-    return String(error);
-}
-
+// EXTERNAL MODULE: ./src/failure.ts
+var src_failure = __nccwpck_require__(1633);
 ;// CONCATENATED MODULE: ./src/context.ts
 
 
@@ -68488,9 +67480,9 @@ function throwIfCancelled(signal) {
 }
 /** The error for an aborted signal: its own reason where that is ours. */
 function context_cancelled(signal) {
-    return signal.reason instanceof failure_Failure
+    return signal.reason instanceof src_failure/* Failure */.HR
         ? signal.reason
-        : new Cancelled('cancelled', { cause: signal.reason });
+        : new src_failure/* Cancelled */.cJ('cancelled', { cause: signal.reason });
 }
 /** The same log with every line prefixed, one prefix per host. */
 function prefixedLog(log, prefix) {
@@ -68507,7 +67499,7 @@ function prefixedLog(log, prefix) {
 const consoleLog = {
     info: (line) => info(inert(line)),
     warn: (line) => warning(inert(line)),
-    debug: (line) => core_debug(inert(line)),
+    debug: (line) => debug(inert(line)),
 };
 /**
  * One line that the runner takes as text: `::name::` at its start and `##[name]` anywhere in it are commands
@@ -68712,7 +67704,7 @@ class InputReader {
         }
         if (this.#problems.length === 0)
             return;
-        throw new failure_Failure(`${this.#problems.length === 1 ? 'an input is' : 'some inputs are'} wrong`, {
+        throw new src_failure/* Failure */.HR(`${this.#problems.length === 1 ? 'an input is' : 'some inputs are'} wrong`, {
             seen: this.#problems.map((problem) => `\n  - ${problem}`).join(''),
             state: 'no connection was made and nothing was changed.',
             hint: "correct the step's `with:` block; the README of the action lists its inputs",
@@ -68783,7 +67775,7 @@ async function runAction(action) {
         process.on(signal, () => {
             if (!abort.signal.aborted)
                 info(`${signal}: stopping as soon as it is safe ...`);
-            abort.abort(new Cancelled('cancelled'));
+            abort.abort(new src_failure/* Cancelled */.cJ('cancelled'));
         });
     }
     for (const event of ['uncaughtException', 'unhandledRejection']) {
@@ -68808,10 +67800,10 @@ async function mainPhase(action, run) {
     catch (error) {
         report(error);
         process.exitCode = 1;
-        if (error instanceof failure_Failure)
+        if (error instanceof src_failure/* Failure */.HR)
             await writeSummary(failureMarkdown(error));
         // A failure of our own has left things as its text says; anything else is for the settle phase to look at.
-        if (error instanceof failure_Failure && !(error instanceof Cancelled) && !error.details.unsettled) {
+        if (error instanceof src_failure/* Failure */.HR && !(error instanceof src_failure/* Cancelled */.cJ) && !error.details.unsettled) {
             run.state.finish();
         }
     }
@@ -68824,12 +67816,12 @@ async function settlePhase(action, run) {
         await action.settle(run, unsettled);
     }
     catch (error) {
-        warning(inertText(describeError(error)), { title: 'Could not be put right' });
+        warning(inertText((0,src_failure/* describeError */.Uc)(error)), { title: 'Could not be put right' });
     }
 }
 function report(error) {
-    if (error instanceof failure_Failure) {
-        const title = error instanceof Cancelled ? 'Cancelled' : error.message;
+    if (error instanceof src_failure/* Failure */.HR) {
+        const title = error instanceof src_failure/* Cancelled */.cJ ? 'Cancelled' : error.message;
         core_error(inertText(error.describe()), { title: inert(title) });
     }
     else {
@@ -68847,7 +67839,7 @@ function makeRun(signal, state) {
         github,
         state,
         inputs(define) {
-            const reader = new InputReader(readInputs(), core_setSecret);
+            const reader = new InputReader(readInputs(), setSecret);
             const inputs = define(reader);
             reader.finish();
             return inputs;
@@ -68859,7 +67851,7 @@ function makeRun(signal, state) {
 function readInputs() {
     const json = process.env['INPUTS'];
     if (json === undefined) {
-        throw new failure_Failure('the variable INPUTS is not set', {
+        throw new src_failure/* Failure */.HR('the variable INPUTS is not set', {
             hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
         });
     }
@@ -68897,6 +67889,10 @@ class StateFile {
     }
 }
 
+// EXTERNAL MODULE: external "node:buffer"
+var external_node_buffer_ = __nccwpck_require__(4573);
+// EXTERNAL MODULE: external "node:stream"
+var external_node_stream_ = __nccwpck_require__(7075);
 ;// CONCATENATED MODULE: ./src/ssh/quote.ts
 /**
  * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
@@ -68917,18 +67913,22 @@ function quoteAll(args) {
 
 
 
+
+
 /** The runner says this often that it is alive; the server gives the lock up when it has not for so long (ms, s). */
 const BEAT_MS = 10_000;
 const BEAT_TIMEOUT_S = 45;
-/** Reads a script up to a line with a dot and leaves the rest of standard input to it. Constant, see remote-script. */
-const READ_SCRIPT = `exec sh -c 'eval "$(while IFS= read -r l && [ "$l" != . ]; do printf "%s\\n" "$l"; done)"'`;
-const HOLD = String.raw `
+/** Reads a script of so many bytes and leaves the rest of standard input to it. Constant, see remote-script. */
+const READ_SCRIPT = `exec sh -c 'read -r n && eval "$(head -c "$n")"'`;
+const hold = (work) => String.raw `
 printf '\n'
 exec 8>>"$folder/deploy.lock"
 waited=0
 told=
 until flock -n 8; do
   [ -n "$told" ] || { printf 'held %s %s\n' "$(date +%s)" "$(cat "$folder/holder" 2>/dev/null)"; told=1; }
+  # This deploy itself, on a connection that is dead to its runner and not yet to the server.
+  [ -z "$resume" ] || [ "$(cat "$folder/fence")" != "$resume" ] || kill "$(cat "$folder/deploy.pid")" 2>/dev/null || :
   [ "$waited" -lt "$wait" ] || { printf 'refused\n'; exit 0; }
   # Standard input at its end: nobody waits for the lock any more.
   timeout 1 sh -c 'read -r line' || [ "$?" -ne 1 ] || exit 0
@@ -68940,31 +67940,42 @@ if [ -n "$resume" ]; then
   [ "$last" = "$resume" ] || { printf 'taken\n'; exit 0; }
   fence=$resume
 fi
+printf '%s\n' "$$" >"$folder/deploy.pid"
 printf '%s\n' "$fence" >"$folder/fence.new"
 mv "$folder/fence.new" "$folder/fence"
-printf '%s %s\n' "$(date +%s)" "$holder" >"$folder/holder.new"
-mv "$folder/holder.new" "$folder/holder"
 now=$(date +%s)
+printf '%s %s\n' "$now" "$holder" >"$folder/holder"
 silent=$((now - $(cat "$folder/beat" 2>/dev/null || echo 0)))
 printf '%s\n' "$now" >"$folder/beat"
-printf 'got %s %s\n' "$fence" "$silent"
-while timeout "$beat" sh -c 'read -r line'; do date +%s >"$folder/beat"; done
+begun= work=
+[ "$after" != "$last" ] || begun=begun
+printf 'got %s %s %s\n' "$fence" "$silent" "$begun"
+if [ -n "$begun" ]; then
+(
+${work}
+) 8>&- </dev/null &
+work=$!
+fi
+while timeout "$beat" sh -c 'read -r line' 8>&-; do date +%s >"$folder/beat"; done
+[ -z "$work" ] || kill "$work" 2>/dev/null || :
 `;
 /** Takes the lock, waiting for it; throws a `Failure` that names the holder when it stays taken. */
 async function takeLock(connection, request, context) {
-    const { folder, holder, waitMs, resume } = request;
+    const { folder, holder, waitMs, resume, work } = request;
     const { channel, ended } = await connection.start(READ_SCRIPT);
     channel.on('error', () => { });
     let errors = '';
     channel.stderr.on('data', (chunk) => {
         errors = (errors + chunk.toString('utf8')).slice(-4096);
     });
-    const settings = `folder=${quote(folder)} holder=${quote(holder)} wait=${waitMs} resume=${resume ?? ''} beat=${BEAT_TIMEOUT_S}`;
-    channel.write(`${settings}\n${HOLD}\n.\n`);
+    const settings = `folder=${quote(folder)} holder=${quote(holder)} wait=${waitMs} resume=${resume ?? ''} beat=${BEAT_TIMEOUT_S} after=${work?.after ?? 'none'}`;
+    const script = external_node_buffer_.Buffer.from(`${settings}\n${hold(work?.script ?? ':')}`);
+    channel.write(external_node_buffer_.Buffer.concat([external_node_buffer_.Buffer.from(`${script.length}\n`), script]));
+    const output = new external_node_stream_.PassThrough();
     let held = 'by another deploy';
     let abort = () => { };
     const got = await new Promise((resolve, reject) => {
-        const refuse = (what, seen) => reject(new failure_Failure(what, {
+        const refuse = (what, seen) => reject(new src_failure/* Failure */.HR(what, {
             host: connection.name,
             seen,
             state: 'nothing was changed there.',
@@ -68977,25 +67988,32 @@ async function takeLock(connection, request, context) {
         if (context.signal.aborted)
             abort();
         context.signal.addEventListener('abort', abort, { once: true });
-        let text = '';
-        channel.on('data', (chunk) => {
-            text += chunk.toString('utf8');
-            const lines = text.split('\n');
-            text = lines.pop() ?? '';
-            for (const line of lines) {
-                const [word, rest = ''] = split(line);
-                if (word === 'got')
-                    resolve(rest);
-                if (word === 'taken')
-                    refuse('a later run has taken over', held);
-                if (word === 'refused')
-                    refuse('another deploy is at work there', held);
-                if (word === 'held') {
-                    held = describeHolder(rest);
-                    context.log.info(`the lock is held ${held}${waitMs > 0 ? '; waiting for it' : ''}`);
-                }
+        const understand = (line) => {
+            const [word, rest = ''] = split(line);
+            if (word === 'got')
+                resolve(rest);
+            if (word === 'taken')
+                refuse('a later run has taken over', held);
+            if (word === 'refused')
+                refuse('another deploy is at work there', held);
+            if (word === 'held') {
+                held = describeHolder(rest);
+                context.log.info(`the lock is held ${held}${waitMs > 0 ? '; waiting for it' : ''}`);
             }
+            return word === 'got';
+        };
+        let text = external_node_buffer_.Buffer.alloc(0);
+        let isGot = false;
+        channel.on('data', (chunk) => {
+            text = isGot ? chunk : external_node_buffer_.Buffer.concat([text, chunk]);
+            for (let end = text.indexOf(10); !isGot && end >= 0; end = text.indexOf(10)) {
+                isGot = understand(text.subarray(0, end).toString('utf8'));
+                text = text.subarray(end + 1);
+            }
+            if (isGot)
+                output.write(text);
         });
+        channel.once('close', () => output.end());
         ended.then(({ code }) => refuse('the lock could not be taken', errors.trim() || `exit code ${code}`), reject);
     }).finally(() => context.signal.removeEventListener('abort', abort));
     const beats = setInterval(() => channel.write('\n'), BEAT_MS);
@@ -69004,18 +68022,24 @@ async function takeLock(connection, request, context) {
         lost = true;
         clearInterval(beats);
     };
-    ended.then(lose, lose);
-    const [fence, silentS] = split(got);
+    // What the work has started may keep the channel open for longer than the lock's holder lives.
+    const gone = new Promise((resolve) => {
+        channel.once('exit', () => resolve());
+        ended.then(() => resolve(), () => resolve());
+    });
+    void gone.then(lose);
+    const [fence, silentS, begun] = got.split(' ');
     return {
         fence: Number(fence),
         silentMs: Number(silentS) * 1_000,
         get lost() {
             return lost;
         },
+        output: begun === 'begun' ? output : undefined,
         async release() {
             clearInterval(beats);
             channel.end();
-            await ended.catch(() => { });
+            await gone;
         },
     };
 }
@@ -69917,8 +68941,6 @@ class NodeSSH {
     }
 }
 
-// EXTERNAL MODULE: external "node:buffer"
-var external_node_buffer_ = __nccwpck_require__(4573);
 ;// CONCATENATED MODULE: external "node:string_decoder"
 const external_node_string_decoder_namespaceObject = require("node:string_decoder");
 ;// CONCATENATED MODULE: ./src/ssh/output-tail.ts
@@ -69978,6 +69000,20 @@ function remoteScript(text, { cwd, env = {} }) {
     if (cwd !== undefined)
         lines.push(`CDPATH= cd -- ${quote(cwd)}`);
     return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
+}
+/**
+ * A command that holds its script: it needs no input, which saves a round trip, but the process list shows it, so that
+ * nothing secret may be in it. Encoded so that it means the same to every login shell. Pure.
+ */
+function openScript(text) {
+    const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
+    const encoded = Array.from(bytes, (byte) => {
+        const character = String.fromCharCode(byte);
+        if (/[A-Za-z0-9 ._/=:-]/.test(character))
+            return character;
+        return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
+    });
+    return `exec sh -c 'eval "$(printf %b "$1")"' sh '${encoded.join('')}'`;
 }
 function shellName(name) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
@@ -70047,6 +69083,8 @@ function formatAddress(host, port) {
 
 
 const KEEP_BYTES = 1024 * 1024;
+/** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
+const PROHIBITED = 1;
 /** Further connections for a server that allows few sessions on one. */
 const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
@@ -70109,6 +69147,13 @@ class Connection {
     script(text, options = {}) {
         const { command, stdin } = remoteScript(text, options);
         return this.exec(command, { ...options, stdin });
+    }
+    /**
+     * As `script`, a round trip quicker, for a script in which nothing is secret: the server's process list shows it while
+     * it runs.
+     */
+    openScript(text, options = {}) {
+        return this.exec(openScript(text), options);
     }
     /**
      * Starts a command line ahead of its use: the next `start` of the same one finds it waiting for its input, which saves
@@ -70177,6 +69222,24 @@ class Connection {
     openTcp(host, port) {
         return this.#open((done) => this.#client.forwardOut('127.0.0.1', 0, host, port, done), `the server opens no connection to ${formatAddress(host, port)}`);
     }
+    /** Whether the server refuses to open connections to an address for this user (AllowTcpForwarding, PermitOpen). */
+    async refusesTcp(host, port) {
+        try {
+            const channel = await this.openTcp(host, port);
+            channel.on('error', () => { });
+            channel.destroy();
+            return false;
+        }
+        catch (error) {
+            // RFC 4254, 5.1: a connection that fails has another reason.
+            const { reason } = (error.details?.cause ?? {});
+            return reason === PROHIBITED || reason === 'ADMINISTRATIVELY_PROHIBITED';
+        }
+    }
+    /** A channel to a subsystem, such as `sftp`. A login without a shell may still have it. */
+    openSubsystem(name) {
+        return this.#open((done) => this.#client.subsys(name, done), `the server does not offer ${name} to this user`);
+    }
     #open(start, what) {
         return new Promise((resolve, reject) => {
             if (this.#closed)
@@ -70186,16 +69249,16 @@ class Connection {
             start((error, channel) => {
                 this.#client.removeListener('close', gone);
                 if (error)
-                    reject(new failure_Failure(what, { host: this.name, seen: describeError(error), cause: error }));
+                    reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
                 else
                     resolve(channel);
             });
         });
     }
     #connectionLost() {
-        return new failure_Failure('the SSH connection broke', {
+        return new src_failure/* Failure */.HR('the SSH connection broke', {
             host: this.name,
-            seen: this.#lost ? describeError(this.#lost) : 'the server closed it',
+            seen: this.#lost ? (0,src_failure/* describeError */.Uc)(this.#lost) : 'the server closed it',
             state: 'whether the last command still runs there is not known.',
             hint: 'run the job again: it looks at the state of the server first',
             cause: this.#lost,
@@ -70204,7 +69267,7 @@ class Connection {
 }
 /** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
 function isSessionRefused(error) {
-    return error instanceof failure_Failure && /channel open failure: open failed/i.test(error.details.seen ?? '');
+    return error instanceof src_failure/* Failure */.HR && /channel open failure: open failed/i.test(error.details.seen ?? '');
 }
 async function collect({ channel, ended }, options) {
     const { signal, onLine, keepBytes = KEEP_BYTES } = options;
@@ -70236,6 +69299,53 @@ async function collect({ channel, ended }, options) {
     finally {
         signal?.removeEventListener('abort', abort);
     }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/early-login.ts
+const HASHES = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' };
+/**
+ * Logs in within one round trip where ssh2 takes three: it waits until the service is accepted, and then asks whether the
+ * key would do before it signs. Both are optional (RFC 4252, sections 5 and 7), and a server takes packets in their order.
+ * To be called right after `connect`. `sent` is called when the login is on its way; `isOpenSsh` tells that what follows it
+ * is kept until the login is done (sshd hands its input buffer over to the process that serves the user).
+ */
+function logInAtOnce(client, key, sent) {
+    const innards = client;
+    const protocol = innards._protocol;
+    if (protocol === undefined)
+        return;
+    const { SERVICE_ACCEPT: accept, EXT_INFO: extend } = protocol._handlers;
+    const ask = protocol.authPK.bind(protocol);
+    protocol.authPK = (user, offered, algorithm, sign) => {
+        const signNow = (data, done) => {
+            const signature = key.sign(data, HASHES[algorithm ?? '']);
+            if (signature instanceof Error)
+                ask(user, offered, algorithm);
+            else
+                done(signature);
+        };
+        ask(user, offered, algorithm, sign ?? signNow);
+    };
+    // Which signatures by an RSA key the server takes is in its extensions, as a rule right behind the key exchange.
+    let mayStart = key.type !== 'ssh-rsa';
+    protocol._handlers.EXT_INFO = (from, extensions) => {
+        extend(from, extensions);
+        mayStart = true;
+    };
+    let isStarted = false;
+    const start = (from, service) => {
+        if (isStarted)
+            return;
+        isStarted = true;
+        accept(from, service);
+        sent(innards._remoteVer?.startsWith('OpenSSH_') ?? false);
+    };
+    protocol._handlers.SERVICE_ACCEPT = start;
+    // The event comes before the service is asked for, in the same turn.
+    client.once('handshake', () => queueMicrotask(() => {
+        if (mayStart)
+            start(protocol, 'ssh-userauth');
+    }));
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/known-hosts.ts
@@ -70393,7 +69503,7 @@ function hostKeyFailure(verdict, known, host, port, key) {
     const state = 'nothing was sent to the server and nothing was changed.';
     if (verdict === 'unknown') {
         const authorities = entriesAbout(known, host, port).some((entry) => entry.marker === 'cert-authority');
-        return new failure_Failure('the host key is not known', {
+        return new src_failure/* Failure */.HR('the host key is not known', {
             host: address,
             seen,
             state,
@@ -70409,7 +69519,7 @@ function hostKeyFailure(verdict, known, host, port, key) {
     const expected = verdict === 'revoked'
         ? 'known-hosts marks this very key as @revoked'
         : `expected ${expectedFingerprints(known, host, port).join(' or ')}`;
-    return new failure_Failure(verdict === 'revoked' ? 'the host key is revoked' : 'THE HOST KEY HAS CHANGED', {
+    return new src_failure/* Failure */.HR(verdict === 'revoked' ? 'the host key is revoked' : 'THE HOST KEY HAS CHANGED', {
         host: address,
         seen: `${seen}; ${expected}`,
         state,
@@ -70437,7 +69547,36 @@ function fingerprintsFor(known, host, port) {
         .map((line) => line.fingerprint);
 }
 
+;// CONCATENATED MODULE: ./src/ssh/sign-at-once.ts
+const sign_at_once_HASHES = {
+    'ssh-rsa': 'sha1',
+    'rsa-sha2-256': 'sha256',
+    'rsa-sha2-512': 'sha512',
+};
+/**
+ * Lets a login by key begin with the signature (RFC 4252, section 7). ssh2 asks first whether the key would do, which
+ * costs a round trip and is of use only where signing is dear or several keys are tried.
+ */
+function signAtOnce(client) {
+    const protocol = client._protocol;
+    if (typeof protocol?.authPK !== 'function')
+        return;
+    const authPK = protocol.authPK.bind(protocol);
+    protocol.authPK = (user, key, algorithm, sign) => {
+        const signature = (data) => {
+            const hash = algorithm === undefined ? undefined : sign_at_once_HASHES[algorithm];
+            const signed = key.sign(data, hash);
+            if (signed instanceof Error)
+                throw signed;
+            return signed;
+        };
+        authPK(user, key, algorithm, sign ?? ((data, done) => done(signature(data))));
+    };
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/connect.ts
+
+
 
 
 
@@ -70452,20 +69591,20 @@ const RETRY_DELAY_MS = 500;
 /**
  * Logs in, through the jump host where there is one; each server's host key is verified before anything is sent.
  * Dialling is retried while the network refuses (nothing has been done yet); a wrong key or login never is.
- * Throws a `Failure` that says what to do.
+ * Throws a `Failure` that says what to do. `ahead` are commands to prepare on it, which then cost fewer round trips.
  */
-async function connect(target, credentials, context) {
+async function connect(target, credentials, context, ahead = []) {
     const { jump } = credentials;
     const again = () => {
         context.log.info(`${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
         return connect(target, credentials, context);
     };
     if (jump === undefined) {
-        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context), again);
+        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context), again, ahead);
     }
     const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context), again);
     try {
-        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port), again);
+        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port), again, ahead);
         inner.onClose(() => outer.close());
         return inner;
     }
@@ -70474,11 +69613,11 @@ async function connect(target, credentials, context) {
         throw error;
     }
 }
-async function login(target, key, credentials, context, openSocket, again) {
+async function login(target, key, credentials, context, openSocket, again, ahead = []) {
     const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
-        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again);
+        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again, ahead);
         if (outcome instanceof Connection)
             return outcome;
         // Of several attempts, a key that was offered and refused says more than a type the server does not have.
@@ -70490,20 +69629,21 @@ async function login(target, key, credentials, context, openSocket, again) {
     throw rejected?.failure;
 }
 /** A busy sshd (MaxStartups) drops connections before it has said anything: nothing is done yet, so try again. */
-async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again) {
+async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again, ahead) {
     for (let attempt = 1;; attempt++) {
         throwIfCancelled(context.signal);
         const begun = context.clock.monotonic();
         const socket = await openSocket();
-        const origin = { roundTripMs: context.clock.monotonic() - begun, again };
-        const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin);
+        const isHere = socket instanceof external_node_net_.Socket && socket.remoteAddress === socket.localAddress;
+        const origin = { roundTripMs: isHere ? 0 : context.clock.monotonic() - begun, again };
+        const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin, ahead);
         if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
             return outcome;
         context.log.debug(`${formatTarget(target)}: ${outcome.failure.details.seen}; trying again`);
         await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
     }
 }
-async function handshake(socket, target, key, algorithms, credentials, context, origin) {
+async function handshake(socket, target, key, algorithms, credentials, context, origin, ahead) {
     const { host, port, user } = target;
     const { hostKeys, connectTimeoutMs } = credentials;
     const ssh = new NodeSSH();
@@ -70513,7 +69653,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
     const abort = () => socket.destroy();
     context.signal.addEventListener('abort', abort, { once: true });
     try {
-        await ssh.connect({
+        const ready = ssh.connect({
             sock: socket,
             host,
             port,
@@ -70530,14 +69670,30 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
             },
             // One method, tried once: each refused attempt counts towards the server's MaxAuthTries and fail2ban.
             authHandler: (_left, _partial, next) => {
+                if (ssh.connection !== null)
+                    signAtOnce(ssh.connection);
                 const offer = keys.shift();
                 next(offer === undefined ? false : { type: 'publickey', username: user, key: offer });
             },
         });
         const client = ssh.connection;
         if (client === null)
-            throw new failure_Failure('the connection was closed right after the login', { host });
-        return new Connection(target, client, origin);
+            throw new src_failure/* Failure */.HR('the connection was closed before the login', { host });
+        const connection = new Connection(target, client, origin);
+        const prepare = () => {
+            for (const command of ahead)
+                connection.prepare(command);
+        };
+        let isPrepared = false;
+        logInAtOnce(client, key, (isOpenSsh) => {
+            isPrepared = isOpenSsh;
+            if (isOpenSsh)
+                prepare();
+        });
+        await ready;
+        if (!isPrepared)
+            prepare();
+        return connection;
     }
     catch (error) {
         socket.destroy();
@@ -70546,7 +69702,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         if (untrusted !== undefined)
             return { failure: untrusted, why: 'untrusted' };
         const failure = loginFailure(error, target, credentials, algorithms);
-        const seen = describeError(error);
+        const seen = (0,src_failure/* describeError */.Uc)(error);
         if (/no matching host key/i.test(seen))
             return { failure, why: 'no common key' };
         const dropped = !offeredKey && /ECONNRESET|EPIPE|before handshake|No response/i.test(seen);
@@ -70557,33 +69713,33 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
     }
 }
 function loginFailure(error, target, credentials, algorithms) {
-    const seen = describeError(error);
+    const seen = (0,src_failure/* describeError */.Uc)(error);
     const details = { host: formatTarget(target), seen, state: 'nothing was changed there.', cause: error };
     if (/authentication methods failed/i.test(seen)) {
-        return new failure_Failure('the server refused the login', {
+        return new src_failure/* Failure */.HR('the server refused the login', {
             ...details,
             hint: `put the key's public half into ~${target.user}/.ssh/authorized_keys on the server (ssh-keygen -y -f <key file> prints it), and check the user name`,
         });
     }
     if (/no matching host key/i.test(seen)) {
-        return new failure_Failure('the server has no host key of a type that is known for it', {
+        return new src_failure/* Failure */.HR('the server has no host key of a type that is known for it', {
             ...details,
             hint: `known are: ${algorithms.join(', ')}. Print the server's keys on its own console: cat /etc/ssh/ssh_host_*_key.pub`,
         });
     }
     if (/no matching (key exchange|cipher|C->S|S->C)/i.test(seen)) {
-        return new failure_Failure('the server and this client have no algorithm in common', {
+        return new src_failure/* Failure */.HR('the server and this client have no algorithm in common', {
             ...details,
             hint: 'allow curve25519-sha256 and aes128-gcm@openssh.com in the sshd_config of the server',
         });
     }
     if (/timed out|ETIMEDOUT|No response/i.test(seen)) {
-        return new failure_Failure(`no SSH handshake within ${credentials.connectTimeoutMs} ms`, {
+        return new src_failure/* Failure */.HR(`no SSH handshake within ${credentials.connectTimeoutMs} ms`, {
             ...details,
             hint: "check that an SSH server listens there, a firewall between, or raise the input 'connect-timeout'",
         });
     }
-    return new failure_Failure('the SSH connection could not be made', {
+    return new src_failure/* Failure */.HR('the SSH connection could not be made', {
         ...details,
         hint: 'try it by hand: ssh -v -p PORT USER@HOST true',
     });
@@ -70595,16 +69751,16 @@ async function dialTcp(target, credentials, context) {
         }
         catch (error) {
             throwIfCancelled(context.signal);
-            const permanent = /ENOTFOUND|EINVAL/.test(describeError(error));
+            const permanent = /ENOTFOUND|EINVAL/.test((0,src_failure/* describeError */.Uc)(error));
             if (attempt === DIAL_ATTEMPTS || permanent)
                 throw dialFailure(error, target, attempt);
-            context.log.debug(`${formatTarget(target)}: ${describeError(error)}; trying again`);
+            context.log.debug(`${formatTarget(target)}: ${(0,src_failure/* describeError */.Uc)(error)}; trying again`);
             await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
         }
     }
 }
 function dialFailure(error, target, attempts) {
-    const seen = describeError(error);
+    const seen = (0,src_failure/* describeError */.Uc)(error);
     const hints = {
         ENOTFOUND: 'the name does not resolve here: check it, or give the IP address',
         ECONNREFUSED: `nothing listens on port ${target.port}: check the port and that sshd runs`,
@@ -70612,7 +69768,7 @@ function dialFailure(error, target, attempts) {
         ENETUNREACH: 'the runner has no route to it (IPv6 is missing on GitHub-hosted runners)',
     };
     const code = Object.keys(hints).find((name) => seen.includes(name));
-    return new failure_Failure(`cannot connect (${attempts} ${attempts === 1 ? 'attempt' : 'attempts'})`, {
+    return new src_failure/* Failure */.HR(`cannot connect (${attempts} ${attempts === 1 ? 'attempt' : 'attempts'})`, {
         host: formatTarget(target),
         seen,
         state: 'nothing was changed there.',
@@ -70692,7 +69848,7 @@ class Reconnecting {
                 throwIfCancelled(context.signal);
                 if (context.clock.monotonic() - start > PATIENCE_MS)
                     throw error;
-                context.log.debug(describeError(error));
+                context.log.debug((0,src_failure/* describeError */.Uc)(error));
                 await context.clock.sleep(PAUSE_MS, context.signal);
             }
         }
@@ -70701,6 +69857,99 @@ class Reconnecting {
     close() {
         this.#connection.close();
     }
+}
+
+;// CONCATENATED MODULE: ./src/git/bring.ts
+
+/** Brings the commit to one host whose lock is held; never throws for a failed deploy, the outcome tells it. */
+async function bringCommit(host) {
+    const { plan, context } = host;
+    const { log } = context;
+    const unchanged = await upAlready(host);
+    if (unchanged !== undefined)
+        return unchanged;
+    log.info(`bringing ${bring_short(plan.sha)}${host.before === undefined ? '' : `, up before: ${bring_short(host.before)}`}`);
+    const verdict = await host.judge(await host.bring());
+    if (verdict.good) {
+        await host.record('ok', host.head);
+        log.info(`${bring_short(plan.sha)} is up (health: ${verdict.health})`);
+        return host.outcome({ result: 'ok', runs: host.head, health: verdict.health });
+    }
+    return failedDeploy(host, verdict);
+}
+/** The outcome of a deploy that has nothing to do, or undefined. */
+async function upAlready(host) {
+    const { plan, found, context } = host;
+    if (!host.isUpAlready)
+        return undefined;
+    const verdict = await host.judge({ outcome: 'ok', phase: 'up', code: 0, lastLines: [] });
+    if (!verdict.good) {
+        context.log.warn(`${bring_short(plan.sha)} is there already but ${verdict.what}: bringing it up again`);
+        return undefined;
+    }
+    context.log.info(`nothing to do: ${bring_short(plan.sha)} is up already (health: ${verdict.health})`);
+    return host.outcome({ result: 'ok', runs: found.head ?? null, changed: false, health: verdict.health });
+}
+/** What follows a deploy that failed: the way back, or a stop for a person to look. */
+async function failedDeploy(host, verdict) {
+    const { plan, before, wayBack, context } = host;
+    context.log.warn(`${verdict.what}`);
+    if (verdict.phase === 'checkout') {
+        await host.record('interrupted', before, verdict.what);
+        return conclude(host, verdict, before, {
+            rolledBack: false,
+            state: `the checkout could not be changed: ${running(before)}.`,
+            hint: 'move what is in the way (git status in the checkout tells it) and run the job again',
+        });
+    }
+    if (plan.onFailure === 'stop' || wayBack === undefined) {
+        // Until `up` begins, what was up before still is.
+        const runs = verdict.phase === 'build' ? before : undefined;
+        await host.record('failed', runs, verdict.what);
+        const why = plan.onFailure === 'stop' ? '`on-failure` is stop' : 'there is no earlier good commit to go back to';
+        return conclude(host, verdict, runs, {
+            rolledBack: false,
+            state: `${bring_short(plan.sha)} is checked out and left as it is, since ${why}; ${runs === undefined ? 'what runs is not known' : running(runs)}.`,
+            hint: `log in and look; the whole log is ${host.logPath}`,
+        });
+    }
+    return goBack(host, wayBack, verdict);
+}
+/** Checks out, builds and brings up an earlier commit, asks for health again, and tells how it came out. */
+async function goBack(host, to, verdict) {
+    const { context } = host;
+    const logPath = host.logPath;
+    context.log.info(`going back to ${bring_short(to)}`);
+    const back = await host.judge(await host.back(to));
+    if (back.good) {
+        await host.record('failed', to, verdict.what);
+        const health = back.health === 'not checked' ? '' : `, health: ${back.health}`;
+        return conclude(host, verdict, to, {
+            rolledBack: true,
+            logPath,
+            health: back.health,
+            state: `back at ${bring_short(to)}: built and brought up again${health}.`,
+            hint: `correct the commit and deploy the next one; the whole log is ${logPath}`,
+        });
+    }
+    await host.record('failed', undefined, `${verdict.what}; then, on the way back: ${back.what}`);
+    return conclude(host, verdict, null, {
+        rolledBack: false,
+        logPath,
+        state: `the way back to ${bring_short(to)} failed too: ${back.what}. What runs is not known.\n  ${back.seen}`,
+        hint: `log in now and look; the logs are ${logPath} and ${host.logPath}`,
+    });
+}
+function conclude(host, verdict, runs, { state, hint, ...parts }) {
+    const failure = new src_failure/* Failure */.HR(verdict.what, { host: host.server.name, seen: verdict.seen, state, hint });
+    const result = verdict.phase === 'checkout' ? 'interrupted' : 'failed';
+    return host.outcome({ result, runs: runs ?? null, health: verdict.health, failure, ...parts });
+}
+function bring_short(sha) {
+    return sha.slice(0, 7);
+}
+function running(sha) {
+    return sha === undefined ? 'nothing was up before' : `${bring_short(sha)} runs on as before`;
 }
 
 ;// CONCATENATED MODULE: ./src/health/poll.ts
@@ -70749,16 +69998,125 @@ function describeAnswer({ ok, status, error, body }) {
     return parts.join(', ');
 }
 
+;// CONCATENATED MODULE: ./src/ssh/unit-output.ts
+
+/** Comes before the log's bytes: what a login shell prints of its own must not count among them. */
+const LOG_BEGINS = '\x1eevenkeel-log\n';
+/** How long the text before the log may be, in bytes; the end of it is kept. */
+const KEPT_BEFORE = 64 * 1024;
+/**
+ * Takes what a followed unit prints apart: text before its log, the log's bytes, and the line of JSON that ends it. That
+ * line is told from the log by a random token, so that nothing in the log can pass for it.
+ */
+class UnitOutput {
+    #mark;
+    #onLog;
+    #pending = external_node_buffer_.Buffer.alloc(0);
+    #begun = false;
+    #ending = false;
+    /** What came before the log. */
+    before = '';
+    /** The last line, once it has come whole. */
+    result;
+    constructor(token, onLog) {
+        this.#mark = external_node_buffer_.Buffer.from(resultMark(token));
+        this.#onLog = onLog;
+    }
+    push(chunk) {
+        if (this.result !== undefined)
+            return;
+        this.#pending = external_node_buffer_.Buffer.concat([this.#pending, chunk]);
+        if (!this.#ending) {
+            const end = this.#pending.indexOf(this.#mark);
+            const upTo = end >= 0 ? end : this.#pending.length - this.#held();
+            const bytes = this.#pending.subarray(0, upTo);
+            this.#pending = this.#pending.subarray(end >= 0 ? end + this.#mark.length : upTo);
+            this.#ending = end >= 0;
+            this.#give(bytes);
+        }
+        const newline = this.#pending.indexOf('\n');
+        if (this.#ending && newline >= 0)
+            this.result = this.#pending.subarray(0, newline).toString('utf8');
+    }
+    /** Bytes at the end that may be the beginning of a mark. */
+    #held() {
+        const marks = this.#begun ? [this.#mark] : [this.#mark, external_node_buffer_.Buffer.from(LOG_BEGINS)];
+        const longest = Math.max(...marks.map(({ length }) => length));
+        let at = Math.max(0, this.#pending.length - longest + 1);
+        for (; at < this.#pending.length; at++) {
+            const rest = this.#pending.subarray(at);
+            if (marks.some((mark) => mark.subarray(0, rest.length).equals(rest)))
+                return rest.length;
+        }
+        return 0;
+    }
+    #give(bytes) {
+        let log = bytes;
+        if (!this.#begun) {
+            const begin = bytes.indexOf(LOG_BEGINS);
+            const text = begin < 0 ? bytes : bytes.subarray(0, begin);
+            this.before = (this.before + text.toString('utf8')).slice(-KEPT_BEFORE);
+            if (begin < 0)
+                return;
+            this.#begun = true;
+            log = bytes.subarray(begin + LOG_BEGINS.length);
+        }
+        if (log.length > 0)
+            this.#onLog(log);
+    }
+}
+/** What stands before the last line. */
+function resultMark(token) {
+    return `\x1e${token} `;
+}
+
+;// CONCATENATED MODULE: ./src/ssh/unit-launch.ts
+
+/** Where systemd notes that a user lingers (`loginctl enable-linger`), and whether that user's own manager runs. */
+const LINGERS = '[ -e "/var/lib/systemd/linger/$LOGNAME" ] && [ -S "$runtime/systemd/private" ] && command -v systemd-run >/dev/null';
+/**
+ * Shell text that starts a supervisor in the background: apart from the connection, with fd 9 (the lock on the work) and
+ * its output in the unit's log. Where the user lingers it is a service of the user's systemd, since logind may end what
+ * a session leaves behind (KillUserProcesses); with KillMode=process, so that what `up` has started outlives it.
+ * Elsewhere it is a session of its own. Script and environment travel over a pipe: they are in no argument, no property
+ * of the service and no file. The lock reaches the service as its standard error, a descriptor that shares it.
+ * `$unit` is the unit's folder, the current directory the one to work in. Pure.
+ */
+function launchScript(name, supervisor) {
+    const title = quote(`evenkeel-${name}`);
+    const service = [
+        ...['--user', '--quiet', '--collect', '--pipe', '--service-type=exec'],
+        ...[`--unit=${title}`, '--property=KillMode=process'],
+    ].join(' ');
+    return String.raw `
+supervisor=${quote(supervisor)}
+by_itself() {
+  printf '%s\n' "$supervisor" | setsid sh -c 'eval "$(cat)"' ${title} >>"$unit/log" 2>&1
+}
+as_service() {
+  { export -p; printf 'umask %s\ncd -- "$PWD"\n%s\n' "$(umask)" "$supervisor"; } |
+    XDG_RUNTIME_DIR=$runtime systemd-run ${service} -- sh -c 'exec 9>&2 2>&1; eval "$(cat)"' ${title} >>"$unit/log" 2>&9
+}
+runtime=${'$'}{XDG_RUNTIME_DIR:-/run/user/$(id -u)}
+if ${LINGERS}; then
+  { as_service || [ -e "$unit/pid" ] || by_itself; } &
+else by_itself & fi
+`;
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/unit-script.ts
+
 
 
 /** Exit statuses of the start script. */
 const BUSY = 75;
 const FENCED = 76;
+/** What was to be done before the start has failed; its own status is the last word before the log. */
+const NOT_PREPARED = 77;
 /** Unit folders that are kept, for their logs. */
 const KEPT_UNITS = 20;
 /**
- * Runs under `setsid`, apart from any connection. Holds fd 9, the lock on the work, which the kernel frees when it
+ * Runs apart from any connection. Holds fd 9, the lock on the work, which the kernel frees when it
  * ends, however that happens. Each phase has a session and process group of its own; TERM asks to end the phases
  * that the file `cancel` names.
  */
@@ -70774,7 +70132,8 @@ finish() {
   exit 0
 }
 asked() {
-  case " $(cat "$unit/cancel" 2>/dev/null) " in *" $phase "*) return 0 ;; esac
+  [ -f "$unit/cancel" ] || return 1
+  case " $(cat "$unit/cancel") " in *" $phase "*) return 0 ;; esac
   return 1
 }
 signal_group() {
@@ -70796,8 +70155,7 @@ end_group() {
 trap 'woken=1; if asked; then ended=1; [ "$on_cancel" = finish ] || end_group; fi' TERM
 run_phase() {
   phase=$1 on_cancel=$3
-  printf '%s\n' "$phase" >"$unit/phase.new"
-  mv "$unit/phase.new" "$unit/phase"
+  printf '%s\n' "$phase" >>"$unit/phase"
   ! asked || finish cancelled 0
   began=$(date +%s)
   printf '%s\n' "$4" | EVENKEEL_UNIT=$name setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
@@ -70817,12 +70175,12 @@ run_phase() {
   esac
 }
 `;
-/** Comes before the log's bytes: what a login shell prints of its own must not count among them. */
-const LOG_BEGINS = '\x1eevenkeel-log\n';
-/** Lines of the log from byte `offset` on to standard output; at the end the result to standard error. */
+/** Lines of the log from byte `offset` on, at the end the result. */
 const FOLLOW = String.raw `
-if [ ! -d "$unit" ]; then printf '{"outcome":"absent","phase":"","code":0}\n' >&2; exit 0; fi
+say_result() { printf '\036%s %s\n' "$token" "$1"; }
+if [ ! -d "$unit" ]; then say_result '{"outcome":"absent","phase":"","code":0}'; exit 0; fi
 printf '\036evenkeel-log\n'
+exec 2>/dev/null
 while :; do
   over=
   if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi
@@ -70834,9 +70192,21 @@ while :; do
   [ -z "$over" ] || break
   sleep 0.1
 done
-if [ -s "$unit/result" ]; then cat "$unit/result" >&2
-else printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$unit/phase" 2>/dev/null)" >&2; fi
+if [ -s "$unit/result" ]; then say_result "$(cat "$unit/result")"
+else say_result '{"outcome":"lost","phase":"'"$(tail -n 1 "$unit/phase")"'","code":0}'; fi
 `;
+/** A script whose last line tells how it came out; where it fails, that it was refused. Its errors are in its output. */
+function telling(token, script) {
+    return String.raw `
+token=${token}
+set +e
+( set -e
+${script}
+) 2>&1
+code=$?
+[ "$code" -eq 0 ] || printf '\036%s {"outcome":"refused","phase":"","code":%s}\n' "$token" "$code"
+`;
+}
 /**
  * Ends what is left of units whose supervisor was killed: its group, found again by the unit's name in the environment
  * (numbers are used again after a restart), and of work that must not live on, everything with that name.
@@ -70858,11 +70228,14 @@ for left in "$folder"/units/*; do
   n=0
   while [ -n "$(left_over)" ] && [ "$n" -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
   kill -s KILL $(left_over) 2>/dev/null || :
-  printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(cat "$left/phase")" >"$left/result"
+  printf '{"outcome":"lost","phase":"%s","code":0}\n' "$(tail -n 1 "$left/phase")" >"$left/result"
 done
 `;
-/** Starts a unit and follows it. */
-function startScript(plan) {
+/**
+ * Starts a unit and follows it. `before` is done first, without the lock on the work: where it fails, the unit is not
+ * started.
+ */
+function startScript(plan, token, before = '') {
     const { name, folder, cwd, fence, journal, phases } = plan;
     const supervisor = [
         `${variables(folder, name)} name=${quote(name)}`,
@@ -70874,29 +70247,41 @@ function startScript(plan) {
         }),
         'finish ok 0',
     ].join('\n');
-    return String.raw `
+    const script = String.raw `
 ${variables(folder, name)} offset=0
+${before === '' ? '' : prepared(before)}
 exec 9>>"$folder/work.lock"
 flock -n 9 || exit ${BUSY}
 ${END_LEFT_OVER}
-[ "$(cat "$folder/fence")" -le ${fence} ] || exit ${FENCED}
+read -r fence <"$folder/fence"
+[ "$fence" -le ${fence} ] || exit ${FENCED}
 old_umask=$(umask)
 umask 077
-mkdir -p "$folder/units"
-ls -1 "$folder/units" | sort -r | tail -n +${KEPT_UNITS} | while IFS= read -r old; do rm -rf "$folder/units/$old"; done
-mkdir "$unit"
+mkdir -p "$unit"
 : >"$unit/log"
 printf '%s\n' ${quote(journal)} >"$folder/current.new"
 mv "$folder/current.new" "$folder/current.json"
 umask "$old_umask"
 CDPATH= cd -- ${quote(cwd)}
-printf '%s\n' ${quote(supervisor)} | setsid sh -c 'eval "$(cat)"' ${quote(`evenkeel-${name}`)} >>"$unit/log" 2>&1 &
+${launchScript(name, supervisor)}
 exec 9>&-
+ls -1 "$folder/units" | sort -r | tail -n +${KEPT_UNITS + 1} | while IFS= read -r old; do rm -rf "$folder/units/$old"; done
 ${FOLLOW}`;
+    return telling(token, script);
+}
+function prepared(before) {
+    return String.raw `
+set +e
+( set -e
+${before}
+)
+code=$?
+set -e
+if [ "$code" -ne 0 ]; then printf '\n%s' "$code"; exit ${NOT_PREPARED}; fi`;
 }
 /** Follows a unit that was started before. */
-function followScript(folder, name, offset) {
-    return `${variables(folder, name)} offset=${offset}\n${FOLLOW}`;
+function followScript(folder, name, token, offset) {
+    return telling(token, `${variables(folder, name)} offset=${offset}\n${FOLLOW}`);
 }
 /** Asks a unit to end if it is in one of the phases, or as soon as it comes to one. */
 function cancelScript(folder, name, phases) {
@@ -70917,26 +70302,34 @@ function variables(folder, name) {
 
 
 
+
+
 const LAST_LINES = 20;
+/** A start script for `Started`, with its token. */
+function startText(plan, before) {
+    const token = (0,external_node_crypto_.randomBytes)(12).toString('hex');
+    return { token, script: startScript(plan, token, before?.script) };
+}
 /**
  * Starts a unit: work that goes on whatever becomes of the connection, its log on the server. Streams the log and
  * resolves with the result; after a cut it connects again and goes on with the next byte. Rejects with `Cancelled`
- * when the signal aborts; the unit then still runs (see `cancelUnit`).
+ * when the signal aborts; the unit then still runs (see `cancelUnit`). A preparation that fails rejects with its own
+ * explanation. `started`: the start script runs already, this is its output.
  */
-async function runUnit(server, plan, onLine, context) {
+async function runUnit(server, plan, onLine, context, { before, started } = {}) {
     const stream = new UnitStream(server, plan, onLine);
-    const first = await stream.follow(startScript(plan), context);
+    const first = await stream.follow(started ?? startText(plan, before), context);
     // The connection broke before anything of the unit was there.
-    if (first.outcome === 'absent') {
-        const second = await stream.follow(startScript(plan), context);
-        if (second.outcome !== 'absent')
-            return second;
-    }
-    return first;
+    const result = first.outcome === 'absent' ? await stream.follow(startText(plan, before), context) : first;
+    if (result.outcome === 'refused' || result.outcome === 'absent')
+        throw refused(server.name, result, before);
+    return result;
 }
 /** Follows a unit that runs or has ended, from the beginning of its log. */
 async function attachUnit(server, unit, onLine, context) {
-    const result = await new UnitStream(server, unit, onLine).follow(followScript(unit.folder, unit.name, 0), context);
+    const result = await new UnitStream(server, unit, onLine).follow(undefined, context);
+    if (result.outcome === 'refused')
+        throw refused(server.name, result, undefined);
     return result.outcome === 'absent' ? undefined : result;
 }
 /** Asks a unit to end, children included, where it is in one of these phases or comes to one; it may take seconds. */
@@ -70960,13 +70353,13 @@ class UnitStream {
             onLine(line);
         });
     }
-    async follow(script, context) {
-        for (let text = script;; text = followScript(this.#unit.folder, this.#unit.name, this.#offset)) {
+    async follow(first, context) {
+        for (let what = first;; what = undefined) {
             try {
-                return await this.#once(text, context);
+                return await this.#once(what ?? this.#further(), context);
             }
             catch (error) {
-                if (context.signal.aborted || !(error instanceof failure_Failure) || error instanceof Refused)
+                if (context.signal.aborted || !(error instanceof src_failure/* Failure */.HR))
                     throw error;
                 context.log.warn(`${error.message}; the work on the server goes on: connecting again`);
                 await this.#server.reconnect(context);
@@ -70974,53 +70367,70 @@ class UnitStream {
             }
         }
     }
-    async #once(script, { signal }) {
-        const { command, stdin } = remoteScript(script, {});
-        const { channel, ended } = await this.#server.connection.start(command);
-        let errors = '';
-        let greeting = Buffer.alloc(0);
-        channel.on('data', (chunk) => {
-            let log = chunk;
-            if (greeting !== undefined) {
-                greeting = Buffer.concat([greeting, chunk]);
-                const begin = greeting.indexOf(LOG_BEGINS);
-                if (begin < 0)
-                    return;
-                log = greeting.subarray(begin + LOG_BEGINS.length);
-                greeting = undefined;
-            }
-            this.#offset += log.length;
-            this.#output.push(log);
-        });
-        channel.stderr.on('data', (chunk) => {
-            errors = (errors + chunk.toString('utf8')).slice(-4096);
-        });
-        channel.on('error', () => { });
-        channel.end(stdin);
-        const status = await unlessAborted(ended, signal);
-        const result = /^\{"outcome".*\}$/m.exec(errors)?.[0];
-        if (result === undefined)
-            throw this.#refused(status.code, errors);
-        this.#output.end();
-        return { ...JSON.parse(result), lastLines: this.#lastLines };
+    #further() {
+        const token = (0,external_node_crypto_.randomBytes)(12).toString('hex');
+        return { token, script: followScript(this.#unit.folder, this.#unit.name, token, this.#offset) };
     }
-    #refused(code, errors) {
-        const host = this.#server.name;
-        const hint = 'look at the run that is at work there, and run this one again after it';
-        const state = 'nothing was started there.';
-        if (code === BUSY)
-            return new Refused('other work goes on in the same place', { host, state, hint });
-        if (code === FENCED)
-            return new Refused('a later run has taken over', { host, state, hint });
-        return new Refused('the work could not be started on the server', {
-            host,
-            seen: errors.trim(),
-            hint: 'check free disk space and that the user may write there',
+    async #once(what, { signal }) {
+        const parts = new UnitOutput(what.token, (bytes) => {
+            this.#offset += bytes.length;
+            this.#output.push(bytes);
         });
+        if ('output' in what) {
+            await unlessAborted(untilResult(what.output, parts), signal);
+        }
+        else {
+            const { command, stdin } = remoteScript(what.script, {});
+            const { channel, ended } = await this.#server.connection.start(command);
+            let errors = '';
+            channel.stderr.on('data', (chunk) => {
+                errors = (errors + chunk.toString('utf8')).slice(-4096);
+            });
+            channel.end(stdin);
+            await unlessAborted(untilResult(channel, parts), signal);
+            // A shell that has come to its end without a word of its own: trying again would not help.
+            const code = parts.result === undefined ? (await unlessAborted(ended, signal)).code : undefined;
+            if (code !== undefined) {
+                return { outcome: 'refused', phase: '', code, before: errors, lastLines: this.#lastLines };
+            }
+        }
+        const { before, result } = parts;
+        if (result === undefined)
+            throw new src_failure/* Failure */.HR('the SSH connection broke', { host: this.#server.name });
+        this.#output.end();
+        return { ...JSON.parse(result), before, lastLines: this.#lastLines };
     }
 }
-/** The server has answered: trying again would not help. */
-class Refused extends failure_Failure {
+/** Resolves with the last line, or when the stream has ended without one. */
+function untilResult(stream, parts) {
+    return new Promise((resolve) => {
+        stream.on('data', (chunk) => {
+            parts.push(chunk);
+            if (parts.result !== undefined)
+                resolve();
+        });
+        // A broken connection also ends the stream: `close` is where that is told.
+        stream.on('error', () => { });
+        stream.once('end', resolve);
+        stream.once('close', resolve);
+    });
+}
+function refused(host, { code, before }, preparation) {
+    const hint = 'look at the run that is at work there, and run this one again after it';
+    const state = 'nothing was started there.';
+    if (code === BUSY)
+        return new src_failure/* Failure */.HR('other work goes on in the same place', { host, state, hint });
+    if (code === FENCED)
+        return new src_failure/* Failure */.HR('a later run has taken over', { host, state, hint });
+    if (code === NOT_PREPARED && preparation !== undefined) {
+        const end = before.lastIndexOf('\n');
+        return preparation.explain(Number(before.slice(end + 1)), before.slice(0, end));
+    }
+    return new src_failure/* Failure */.HR('the work could not be started on the server', {
+        host,
+        seen: before.trim(),
+        hint: 'check free disk space and that the user may write there',
+    });
 }
 async function unlessAborted(work, signal) {
     let abort = () => { };
@@ -71040,7 +70450,177 @@ async function unlessAborted(work, signal) {
     }
 }
 
+;// CONCATENATED MODULE: ./src/git/left-locks.ts
+/**
+ * Removes lock files that a killed git has left in the repository of the current directory: otherwise no git works there
+ * any more. For use under the deploy's own lock. While any git process is at work there, or one of another user whose
+ * directory cannot be seen, they stay, and the next command says who holds them.
+ */
+const CLEAR_LOCKS = String.raw `
+git_is_at_work() {
+  for process in /proc/[0-9]*; do
+    read -r command 2>/dev/null <"$process/comm" || continue
+    case $command in git | git-*) ;; *) continue ;; esac
+    case $(readlink "$process/cwd" || echo unknown)/ in "$(pwd -P)"/* | unknown/) return 0 ;; esac
+  done
+  return 1
+}
+for lock in .git/*.lock .git/refs/evenkeel/*.lock .git/refs/evenkeel/*/*.lock .git/modules/*/index.lock .git/modules/*/HEAD.lock; do
+  [ -f "$lock" ] && ! git_is_at_work || continue
+  rm -f -- "$lock"
+  printf 'evenkeel: removed %s, left by a git that was killed\n' "$lock"
+done
+`;
+
+;// CONCATENATED MODULE: ./src/git/submodules.ts
+/**
+ * Shell functions for submodules. Everything in `.gitmodules` is the word of whoever made the commit: names become folders
+ * below `modules`, addresses are asked, so both are checked by rules at least as strict as git's own (check_submodule_name
+ * and its later siblings). git's own `submodule update` is not used: it writes over untracked and ignored files.
+ */
+const READ = String.raw `
+refuse_module() { printf 'evenkeel: submodule %s: %s\n' "$1" "$2"; exit 65; }
+# Lines of commit and path; one commit of the repository in $1.
+modules_of() {
+  git --git-dir="$1" -c core.quotePath=false ls-tree -r "$2" | sed -n 's/^160000 commit //p'
+}
+# The name in .gitmodules for a path, checked.
+module_name() {
+  case $3 in \"*) refuse_module "$3" 'its path holds a control character or a quote' ;; esac
+  name=$(git --git-dir="$1" config --blob "$2:.gitmodules" --get-regexp '^submodule\..*\.path$' 2>/dev/null | while IFS= read -r line; do
+    case $line in submodule.*".path $3") line=${'$'}{line#submodule.}; printf '%s' "${'$'}{line%".path $3"}"; break ;; esac
+  done)
+  case /$name/ in
+    // | */../* | */./* | *//* | /-* | *\\*) refuse_module "$3" ".gitmodules does not name it, or by a name that cannot be a folder: '$name'" ;;
+  esac
+  # One repository inside of another could change what the other runs.
+  above=$name
+  while :; do
+    case $above in */*) above=${'$'}{above%/*} ;; *) break ;; esac
+    [ ! -e "$1/modules/$above/HEAD" ] || refuse_module "$3" "its name '$name' lies inside that of another"
+  done
+  printf '%s' "$name"
+}
+`;
+/** `fetch_modules <git dir> <commit> <its address>`: all submodules' commits, in the repositories below `modules`. */
+const FETCH_MODULES = String.raw `${READ}
+# The address of $1, which may be relative to $2.
+module_url() {
+  url=$1 base=${'$'}{2%/} relative=
+  case $url in
+    ./* | ../*)
+      [ -n "$base" ] || return 1
+      mark=/ relative=1
+      while :; do
+        case $url in
+          ./*) url=${'$'}{url#./} ;;
+          ../*)
+            url=${'$'}{url#../}
+            case $base in
+              *://*/* | /*) base=${'$'}{base%/*} ;;
+              *://*) return 1 ;;
+              */*) base=${'$'}{base%/*} ;;
+              *:*) base=${'$'}{base%:*} mark=: ;;
+              *) return 1 ;;
+            esac ;;
+          *) break ;;
+        esac
+      done
+      url=$base$mark$url ;;
+  esac
+  case $url in
+    *[[:cntrl:]]*) return 1 ;;
+    https://[!-]* | ssh://[!-]*) ;;
+    http://[!-]*) case $2 in http://*) ;; *) return 1 ;; esac ;;
+    /*) [ -n "$relative" ] || return 1 ;;
+    -* | *::* | *://* | .*) return 1 ;;
+    [!-]*@[!-]*:[!-]*) ;;
+    *) return 1 ;;
+  esac
+  printf '%s' "$url"
+}
+fetch_modules() (
+  modules=$(modules_of "$1" "$2")
+  [ -n "$modules" ] || return 0
+  # What is beside the repository itself is asked as that is; nothing else of this server.
+  case $3 in http://*) also=:http ;; /*) also=:file ;; *) also= ;; esac
+  export GIT_ALLOW_PROTOCOL="https:ssh$also"
+  printf '%s\n' "$modules" | {
+    while IFS=$(printf '\t') read -r commit path; do
+      name=$(module_name "$1" "$2" "$path") || { printf '%s\n' "$name"; exit 65; }
+      given=$(git --git-dir="$1" config --blob "$2:.gitmodules" --get "submodule.$name.url" || :)
+      url=$(module_url "$given" "$3") || refuse_module "$path" "its address '$given' is none that may be asked: https or ssh"
+      GIT_DIR=$1/modules/$name
+      export GIT_DIR
+      if [ ! -e "$GIT_DIR/HEAD" ]; then
+        mkdir -p -- "$GIT_DIR"
+        git init -q >/dev/null
+        git config core.bare false
+        git config remote.origin.url "$url"
+        git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*'
+      fi
+      export GIT_WORK_TREE=.
+      complete "$commit" || fetch_from "$url" "$commit" || {
+        printf 'evenkeel: submodule %s: its commit %s cannot be had from %s\n' "$path" "$commit" "$url"
+        exit 65
+      }
+      ! lacks_lfs "$commit" || exit 66
+      git update-ref "refs/evenkeel/commits/$commit" "$commit"
+      module=$GIT_DIR
+      unset GIT_DIR GIT_WORK_TREE
+      fetch_modules "$module" "$commit" "$url" </dev/null || exit
+    done
+  }
+)
+`;
+/**
+ * `place_modules <work tree> <git dir> <commit>`, both relative to the top: checks the submodules of a commit out where
+ * they belong; their commits are there already. Changed tracked files and commits that no ref holds are kept as those of
+ * the checkout itself are.
+ */
+const PLACE_MODULES = String.raw `${READ}
+keep_changes() {
+  [ -z "$(git status --porcelain --untracked-files=no --ignore-submodules=dirty)" ] || {
+    saved=$(git stash create "before $sha") || saved=
+    [ -n "$saved" ] || { git status --short --untracked-files=no; return 1; }
+    git update-ref "refs/evenkeel/stash/$stamp" "$saved"
+    printf 'evenkeel: changed tracked files of the submodule %s were saved: refs/evenkeel/stash/%s there\n' "$1" "$stamp"
+    git reset -q --hard
+  }
+  ! held=$(git rev-parse -q --verify HEAD) || [ -n "$(git for-each-ref --count=1 --contains "$held")" ] ||
+    git update-ref "refs/evenkeel/kept/$stamp" "$held"
+}
+place_modules() (
+  modules=$(modules_of "$top/$2" "$3")
+  [ -n "$modules" ] || return 0
+  printf '%s\n' "$modules" | {
+    while IFS=$(printf '\t') read -r commit path; do
+      name=$(module_name "$top/$2" "$3" "$path") || { printf '%s\n' "$name"; exit 65; }
+      full=$1$path module=$2/modules/$name
+      cd "$top" || exit 65
+      mkdir -p -- "$full"
+      [ "$(CDPATH= cd -- "$full" && pwd -P)" = "$top/$full" ] || refuse_module "$path" 'a link leads away from its path'
+      link="gitdir: $(printf '%s' "$full" | sed 's#[^/]*#..#g')/$module"
+      if [ ! -d "$full/.git" ] && [ "$(cat "$full/.git" 2>/dev/null)" != "$link" ]; then
+        printf '%s\n' "$link" >"$full/.git" &&
+          git --git-dir="$module" config core.worktree "$(printf '%s' "$module" | sed 's#[^/]*#..#g')/$full" &&
+          git --git-dir="$2" config "submodule.$name.url" "$(git --git-dir="$module" config --get remote.origin.url)" || exit 65
+      fi
+      CDPATH= cd -- "$full" || exit 65
+      if [ "$(git rev-parse -q --verify HEAD || :)" != "$commit" ] || [ -n "$(git status --porcelain --untracked-files=no)" ]; then
+        keep_changes "$full" || exit 65
+        git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$commit" || exit 65
+        printf 'evenkeel: submodule %s: checked out %s\n' "$full" "$(git log -1 --format='%h %s')"
+      fi
+      place_modules "$full/" "$module" "$commit" </dev/null || exit
+    done
+  }
+)
+`;
+
 ;// CONCATENATED MODULE: ./src/git/checkout.ts
+
+
 
 /**
  * Sets `sha` to the local commits of HEAD on top of the commit. What is local is told by the commit that the deploy
@@ -71083,14 +70663,17 @@ fi
  * or not, go to a stash ref first; untracked and ignored files are never written over: where one is in the way, the
  * script fails with everything as it was. Commits that no ref holds get one. With `rebase`, local commits are put on
  * top of the commit, in a work tree apart; where they conflict, the script fails before anything has changed.
+ * Submodules come along, each at its exact commit.
  */
 function checkoutScript(sha, stamp, how) {
     return String.raw `
 wanted=${sha} sha=${sha} stamp=${quote(stamp)}
 export GIT_TERMINAL_PROMPT=0 LC_ALL=C
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=submodule.recurse GIT_CONFIG_VALUE_0=false
 export GIT_AUTHOR_NAME=Evenkeel GIT_AUTHOR_EMAIL=evenkeel@localhost
 export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
-saved=
+saved= top=$(pwd -P)
+${CLEAR_LOCKS}
 ${how === 'rebase' ? REBASE : ''}
 if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
   # Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
@@ -71099,8 +70682,7 @@ if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
     git update-index --no-assume-unchanged -- "$file"
     git update-index --no-skip-worktree -- "$file"
   done
-  git update-index -q --refresh >/dev/null || :
-  if ! git diff-index --quiet "$head" -- || ! git diff-index --quiet --cached "$head" -- || ! git diff-files --quiet; then
+  if [ -n "$(git status --porcelain --untracked-files=no --ignore-submodules=dirty)" ]; then
     saved=$(git stash create "before $sha") || saved=
     if [ -z "$saved" ]; then
       # In the middle of a merge or rebase there is no stash: the work tree as a commit instead.
@@ -71120,16 +70702,27 @@ if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
     git update-ref "refs/evenkeel/kept/$stamp" "$head"
     printf 'evenkeel: local commits were kept as refs/evenkeel/kept/%s\n' "$stamp"
   fi
-  git rebase --quit 2>/dev/null || :
+  if [ -f .git ] || [ -d .git/rebase-merge ] || [ -d .git/rebase-apply ]; then git rebase --quit 2>/dev/null || :; fi
 fi
-if ! git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$sha"; then
+as_it_was() {
   if [ -n "$saved" ]; then
     git stash apply -q --index "$saved" || git stash apply -q "$saved" || :
   fi
   exit 1
+}
+branch=$(git symbolic-ref -q HEAD) || branch=
+git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$sha" || as_it_was
+if [ -e .gitmodules ] && [ -d .git ]; then
+  ${PLACE_MODULES}
+  if ! place_modules '' .git "$sha"; then
+    if [ -n "$head" ]; then
+      git checkout -q --no-overwrite-ignore --detach "$head" && place_modules '' .git "$head" || :
+      [ -z "$branch" ] || git symbolic-ref HEAD "$branch"
+    fi
+    as_it_was
+  fi
 fi
-git update-ref refs/evenkeel/current "$sha"
-${how === 'back' ? '' : 'git update-ref refs/evenkeel/base "$wanted"'}
+printf 'update %s %s\n' refs/evenkeel/current "$sha" ${how === 'back' ? '' : 'refs/evenkeel/base "$wanted"'} | git update-ref --stdin
 printf 'evenkeel: checked out %s\n' "$(git log -1 --format='%h %s' "$sha")"
 `;
 }
@@ -71187,8 +70780,6 @@ function wayBack(history, head, sha) {
     return good.find((one) => one !== undefined && !same.has(one) && !failed.has(one));
 }
 
-// EXTERNAL MODULE: external "node:stream"
-var external_node_stream_ = __nccwpck_require__(7075);
 ;// CONCATENATED MODULE: external "node:stream/promises"
 const external_node_stream_promises_namespaceObject = require("node:stream/promises");
 ;// CONCATENATED MODULE: ./src/ssh/remote-shell.ts
@@ -71201,11 +70792,15 @@ const external_node_stream_promises_namespaceObject = require("node:stream/promi
  * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
  * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
  */
-const remote_shell_READ_AND_RUN = String.raw `exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`;
+const SHELL_COMMAND = String.raw `exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`;
 const KEEP_NOISE = 64 * 1024;
+const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)';
 const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
 /** How a byte string reads for people. */
 const fromByteString = (bytes) => Buffer.from(bytes, 'latin1').toString('utf8');
+/** The login runs no commands: it may still have SFTP. Nothing was done on the server. */
+class NoShell extends (/* unused pure expression or super */ null && (Failure)) {
+}
 /**
  * A POSIX shell on the server that stays open over several blocks of code, so that what it holds (a lock) lasts from
  * one block to the next and goes with the connection. Records are told from other output by a random mark.
@@ -71220,6 +70815,9 @@ class RemoteShell {
     #queue = Promise.resolve();
     #stderr = '';
     #closed = false;
+    /** Whether the shell has ever answered, and the exit code of its command. */
+    #hasAnswered = false;
+    #exitCode;
     constructor(connection, { channel, ended }) {
         this.mark = randomBytes(12).toString('hex');
         this.#connection = connection;
@@ -71230,7 +70828,9 @@ class RemoteShell {
         });
         // A broken connection also ends the channel: `close` is where that is told.
         channel.on('error', () => { });
-        this.#ended = ended.then(() => { }, () => { });
+        this.#ended = ended.then(({ code }) => {
+            this.#exitCode = code;
+        }, () => { });
         void this.#ended.then(() => {
             this.#closed = true;
             this.#parser?.end();
@@ -71242,7 +70842,14 @@ class RemoteShell {
         ]);
     }
     static async open(connection) {
-        return new RemoteShell(connection, await connection.start(remote_shell_READ_AND_RUN));
+        try {
+            return new RemoteShell(connection, await connection.start(SHELL_COMMAND));
+        }
+        catch (error) {
+            if (!(error instanceof Failure) || !connection.isOpen)
+                throw error;
+            throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT });
+        }
     }
     /**
      * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
@@ -71267,6 +70874,7 @@ class RemoteShell {
                 return reject(this.#gone());
             this.#parser = new RecordParser(this.mark, {
                 onRecord: (name, value) => {
+                    this.#hasAnswered = true;
                     if (name !== 'end') {
                         onRecord?.(name, value);
                         return;
@@ -71287,18 +70895,23 @@ class RemoteShell {
         this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'));
     }
     #gone() {
-        const seen = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
+        const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
+        if (!this.#hasAnswered && this.#exitCode !== undefined) {
+            return new NoShell('the server runs no commands for this user', {
+                host: this.#connection.name,
+                seen: said || `exit code ${this.#exitCode}`,
+                hint: NO_SHELL_HINT,
+            });
+        }
         return new Failure('the connection or the remote shell ended in the middle of its work', {
             host: this.#connection.name,
-            seen: seen || 'no answer',
-            hint: /sftp/i.test(seen)
-                ? 'this login may only use SFTP: give the deploy user a shell'
-                : 'run the job again: it looks at the state of the server first',
+            seen: said || 'no answer',
+            hint: 'run the job again: it looks at the state of the server first',
         });
     }
 }
 /** A remote process that waits for a script and what the script reads. */
-const openLane = (connection) => connection.start(remote_shell_READ_AND_RUN);
+const openLane = (connection) => connection.start(SHELL_COMMAND);
 /** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
 async function pipeToScript(host, { channel, ended }, code, input, signal) {
     let noise = '';
@@ -71317,7 +70930,7 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
     catch (error) {
         if (signal.aborted)
             throw context_cancelled(signal);
-        if (error instanceof failure_Failure) {
+        if (error instanceof src_failure/* Failure */.HR) {
             channel.close();
             throw error;
         }
@@ -71328,9 +70941,9 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
     if (status.code !== undefined && (status.code !== 0 || broken === undefined)) {
         return { code: status.code, noise };
     }
-    throw new failure_Failure('the transfer was cut off', {
+    throw new src_failure/* Failure */.HR('the transfer was cut off', {
         host,
-        seen: status.signal === undefined ? describeError(broken) : `killed by ${status.signal}`,
+        seen: status.signal === undefined ? (0,src_failure/* describeError */.Uc)(broken) : `killed by ${status.signal}`,
         hint: 'run the job again: what has arrived is not sent a second time',
         cause: broken,
     });
@@ -71474,7 +71087,7 @@ async function resolveOnRunner(ref, workspace) {
         chosen = chooseCommit(ref.name, parseLsRemote(await workspace.lsRemote('origin', patterns)));
     }
     if (typeof chosen === 'string') {
-        throw new failure_Failure(chosen, {
+        throw new src_failure/* Failure */.HR(chosen, {
             seen: 'neither the checkout on the runner nor its origin has it',
             state: 'nothing was changed on any host.',
             hint: "check the input 'ref', and that actions/checkout runs before this step",
@@ -71496,7 +71109,7 @@ git rev-parse -q --verify 'HEAD^{commit}' | sed 's/^/have /' || :
 git for-each-ref --count=2000 --format='have %(objectname) %(*objectname)'
 sed 's/^/shallow /' "$(git rev-parse --git-path shallow)" 2>/dev/null || :`, { signal, keepBytes: 8 * 1024 * 1024 });
     if (code !== 0) {
-        throw new failure_Failure('the checkout could not be read', { host: connection.name, seen: stderr.trim() });
+        throw new src_failure/* Failure */.HR('the checkout could not be read', { host: connection.name, seen: stderr.trim() });
     }
     const lines = stdout.split('\n').map((line) => line.split(' '));
     if (lines.some(([word]) => word === 'complete'))
@@ -71528,7 +71141,7 @@ async function sendPack(connection, script, sha, known, workspace, { log, signal
         log.info(`commits sent: ${bytes} bytes`);
         if (code === 0)
             return Buffer.from(noise, 'latin1').toString('utf8');
-        throw new failure_Failure('the commits could not be stored on the server', {
+        throw new src_failure/* Failure */.HR('the commits could not be stored on the server', {
             host: connection.name,
             seen: noise.trim() || `exit code ${code}`,
             state: 'the checkout and what runs are as they were.',
@@ -71554,6 +71167,8 @@ async function pushObjects(connection, path, sha, workspace, context) {
 
 
 
+
+
 /**
  * A shell function `remote_git` that runs git against the remote. The token is in the environment of that one process;
  * git asks the helper for it only when a server below `tokenUrl` demands a login. The empty helper first keeps the
@@ -71567,24 +71182,33 @@ function remoteGit({ token, tokenUrl }) {
     const options = ['-c', 'credential.helper=', '-c', `credential.${tokenUrl}.helper=${helper}`];
     return `${head}remote_git() { EVENKEEL_GIT_TOKEN=${quote(token)} git ${quoteAll(options)} "$@"; }`;
 }
-/** Resolves a branch or tag to one full commit, asking where it comes from; changes nothing. */
-async function resolveRef(connection, ref, source, where, context) {
+/**
+ * Resolves a branch or tag to one full commit, asking where it comes from: the origin of the checkout, or else the
+ * repository that would be cloned. Changes nothing.
+ */
+async function resolveRef(connection, ref, path, source, context) {
     if (ref.kind === 'sha')
         return ref.sha;
     if (source.workspace !== undefined)
         return resolveOnRunner(ref, source.workspace);
-    const { path, remote } = where;
     const patterns = candidates(ref.name).flatMap((name) => [name, `${name}^{}`]);
     const script = `${remoteGit(source)}
-${path === '' ? '' : `CDPATH= cd -- ${quote(path)}`}
+remote=${quote(source.repository ?? '')}
+if [ -e ${quote(`${path}/.git`)} ]; then
+  CDPATH= cd -- ${quote(path)}
+  [ -z "$(git config --get remote.origin.url)" ] || remote=origin
+fi
 printf '\\n'
-remote_git ls-remote -- ${quoteAll([remote, ...patterns])}`;
-    const result = await connection.script(script, { signal: context.signal });
+remote_git ls-remote -- "$remote" ${quoteAll(patterns)}`;
+    const { signal } = context;
+    const result = source.token === ''
+        ? await connection.openScript(script, { signal })
+        : await connection.script(script, { signal });
     if (result.code !== 0)
-        throw remoteFailure(connection, 'the repository could not be read', result, source);
+        throw remoteFailure(connection.name, 'the repository could not be read', result, source);
     const chosen = chooseCommit(ref.name, parseLsRemote(result.stdout));
     if (typeof chosen === 'string') {
-        throw new failure_Failure(chosen, {
+        throw new src_failure/* Failure */.HR(chosen, {
             host: connection.name,
             state: 'nothing was changed there.',
             hint: "check the input 'ref'; the commit must have been pushed",
@@ -71611,7 +71235,7 @@ printf '\npath %s\nfolder %s\n' "$(pwd -P)" "$folder"`);
     const absolute = /^path (.+)$/m.exec(stdout)?.[1];
     const folder = /^folder (.+)$/m.exec(stdout)?.[1];
     if (code !== 0 || !absolute || !folder) {
-        throw new failure_Failure(`the checkout '${path}' could not be prepared`, {
+        throw new src_failure/* Failure */.HR(`the checkout '${path}' could not be prepared`, {
             host: connection.name,
             seen: stderr.trim(),
             hint: 'the user must be able to write there',
@@ -71619,58 +71243,79 @@ printf '\npath %s\nfolder %s\n' "$(pwd -P)" "$folder"`);
     }
     return { path: absolute, folder };
 }
-/** Brings a commit into the repository's objects, pinned by a ref of ours; branches and work tree stay as they are. */
-async function fetchCommit(connection, path, sha, source, context) {
-    const { workspace } = source;
-    if (workspace !== undefined)
-        await pushObjects(connection, path, sha, workspace, context);
-    const result = await connection.script(`${remoteGit(source)}
-${COMPLETE}
+const ABSENT = 64;
+const BAD_SUBMODULE = 65;
+const NO_LFS = 66;
+const FETCH = `${COMPLETE}
+fetch_from() {
+  set -- "$1" "$2" -q --no-tags --no-auto-gc --no-write-fetch-head --no-recurse-submodules
+  from=$1 wanted=$2
+  shift 2
+  remote_git fetch "$@" -- "$from" "+$wanted:refs/evenkeel/target" 2>&1 && return
+  # A server that hands out no single commits: everything it has.
+  remote_git fetch "$@" -- "$from" '+refs/heads/*:refs/evenkeel/fetched/heads/*' '+refs/tags/*:refs/evenkeel/fetched/tags/*' 2>&1 || return 1
+  complete "$wanted" || return ${ABSENT}
+  git update-ref refs/evenkeel/target "$wanted"
+}
+lacks_lfs() {
+  git grep -q -e 'filter=lfs' "$1" -- .gitattributes ':(glob)**/.gitattributes' && ! git lfs version >/dev/null 2>&1
+}
+`;
+/**
+ * Script that brings a commit and those of its submodules into the repository's objects, pinned by refs of ours; branches
+ * and work tree stay as they are. Its failure is for `fetchFailure`.
+ */
+function fetchScript(path, sha, source) {
+    return `${remoteGit(source)}
+${FETCH}
 CDPATH= cd -- ${quote(path)}
-if ! complete ${sha}; then
-  ${workspace === undefined ? '' : 'exit 64'}
-  if ! remote_git fetch -q --no-tags --no-auto-gc origin +${sha}:refs/evenkeel/target 2>&1; then
-    # A server that hands out no single commits: everything it has.
-    remote_git fetch -q --no-tags --no-auto-gc origin '+refs/heads/*:refs/evenkeel/fetched/heads/*' '+refs/tags/*:refs/evenkeel/fetched/tags/*'
-  fi
-fi
-complete ${sha} || exit 64
-git update-ref refs/evenkeel/target ${sha}
-if git ls-tree -r ${sha} | grep -q '^160000'; then exit 65; fi
-if git grep -q -e 'filter=lfs' ${sha} -- .gitattributes ':(glob)**/.gitattributes' && ! git lfs version >/dev/null 2>&1; then exit 66; fi`, { signal: context.signal });
-    if (result.code === 0)
-        return;
-    const host = connection.name;
+${CLEAR_LOCKS}
+if complete ${sha}; then git update-ref refs/evenkeel/target ${sha}
+else ${source.workspace === undefined ? `fetch_from origin ${sha} || exit` : `exit ${ABSENT}`}; fi
+parts=$(git ls-tree -r ${sha} | grep -E '^160000|[^a-zA-Z0-9.]\\.gitattributes$' | cut -c 1-6 | sort -u)
+case $parts in *100*) ! lacks_lfs ${sha} || exit ${NO_LFS} ;; esac
+case $parts in
+  *160000*)
+    ${FETCH_MODULES}
+    if [ ! -d .git ]; then echo 'evenkeel: submodules in a work tree of another checkout'; exit ${BAD_SUBMODULE}; fi
+    fetch_modules "$(git rev-parse --absolute-git-dir)" ${sha} "$(git config --get remote.origin.url || :)" ;;
+esac`;
+}
+/** What the failure of `fetchScript` means. */
+function fetchFailure(host, sha, source, code, output) {
     const state = 'the checkout and what runs are as they were.';
-    if (result.code === 64) {
-        throw new failure_Failure(`the commit ${sha} is not in the repository`, {
+    if (code === ABSENT) {
+        return new src_failure/* Failure */.HR(`the commit ${sha} is not in the repository`, {
             host,
-            seen: result.stdout.trim(),
+            seen: output.trim(),
             state,
             hint: "push it first; after a forced push give the new commit's id",
         });
     }
-    if (result.code === 65) {
-        throw new failure_Failure(`the commit ${sha} has submodules, which this version of the action cannot bring`, {
+    if (code === BAD_SUBMODULE) {
+        return new src_failure/* Failure */.HR(`the submodules of the commit ${sha} cannot be brought`, {
             host,
+            seen: output.trim(),
             state,
-            hint: 'bring the parts into the repository itself (git subtree), or as packages in `build`',
+            hint: source.workspace === undefined
+                ? 'check .gitmodules, and that the submodule has the commit; a private one needs `token` or a key on the server'
+                : 'commits of submodules are not pushed: the server fetches them itself and must be able to',
         });
     }
-    if (result.code === 66) {
-        throw new failure_Failure(`the commit ${sha} has files in Git LFS, and git-lfs is not installed on the server`, {
+    if (code === NO_LFS) {
+        return new src_failure/* Failure */.HR(`the commit ${sha} has files in Git LFS, and git-lfs is not installed on the server`, {
             host,
             state,
             hint: 'install git-lfs there (apt-get install git-lfs) and run the job again',
         });
     }
-    throw remoteFailure(connection, 'the commit could not be fetched', result, source);
+    return remoteFailure(host, 'the commit could not be fetched', { stdout: output, stderr: '' }, source);
 }
-function remoteFailure(connection, what, result, { token, tokenUrl }) {
+function remoteFailure(host, what, result, { token, tokenUrl }) {
     const seen = `${result.stdout}\n${result.stderr}`.trim();
     const login = /could not read Username|Authentication failed|terminal prompts disabled|403|401/.test(seen);
-    return new failure_Failure(what, {
-        host: connection.name,
+    return new src_failure/* Failure */.HR(what, {
+        host,
         seen,
         state: 'the checkout and what runs are as they were.',
         hint: login
@@ -71693,7 +71338,7 @@ say() { printf '%s %s\n' "$1" "$2"; }
 for program in git flock setsid timeout; do
   command -v "$program" >/dev/null || say missing "$program"
 done
-free() { say free "$(df -Pk -- "$1" | awk 'NR > 1 { print $(NF - 2) }')"; }
+free() { df -Pk -- "$1" | awk 'NR > 1 { print "free", $(NF - 2) }'; }
 if [ ! -e "$path" ] && [ ! -L "$path" ]; then
   say checkout none
   above=$path
@@ -71703,35 +71348,44 @@ if [ ! -e "$path" ] && [ ! -L "$path" ]; then
 fi
 if [ ! -d "$path" ]; then say checkout foreign; say trouble 'it is not a directory'; exit 0; fi
 CDPATH= cd -- "$path"
+here=$(pwd -P)
 free .
-say path "$(pwd -P)"
-if [ -z "$(ls -A)" ]; then say checkout none; exit 0; fi
-if ! top=$(git rev-parse --show-toplevel 2>&1); then
+say path "$here"
+if [ ! -e .git ] && [ -z "$(ls -A)" ]; then say checkout none; exit 0; fi
+if ! top=$(git rev-parse --show-toplevel --absolute-git-dir 2>&1); then
   say checkout foreign; say trouble "$(printf '%s' "$top" | tr '\n' ' ')"; exit 0
 fi
-if [ "$top" != "$(pwd -P)" ]; then
-  say checkout foreign; say trouble "it lies inside the checkout $top"; exit 0
+if [ "${'$'}{top%
+*}" != "$here" ]; then
+  say checkout foreign; say trouble "it lies inside the checkout ${'$'}{top%
+*}"; exit 0
 fi
 say checkout repository
-folder=$(git rev-parse --absolute-git-dir)/evenkeel
+folder=${'$'}{top##*
+}/evenkeel
 say folder "$folder"
-[ ! -d "$folder" ] || say known yes
+if [ -d "$folder" ]; then
+  say known yes
+  # First of all: what is read after it is right if nobody holds the lock and the fence is still the same later.
+  [ ! -f "$folder/fence" ] || say fence "$(cat "$folder/fence")"
+  [ ! -f "$folder/deploy.lock" ] || flock -s -n "$folder/deploy.lock" true || say held yes
+  [ ! -f "$folder/history.jsonl" ] || tail -n 500 "$folder/history.jsonl" | sed 's/^/history /'
+  [ ! -f "$folder/current.json" ] || say journal "$(cat "$folder/current.json")"
+  if [ -f "$folder/work.lock" ] && ! flock -s -n "$folder/work.lock" true; then
+    say busy yes
+    unit=$(sed -n 's/.*"unit":"\([A-Za-z0-9.-]*\)".*/\1/p' "$folder/current.json")
+    say phase "$(tail -n 1 "$folder/units/$unit/phase" 2>/dev/null)"
+  fi
+fi
 say origin "$(git config --get remote.origin.url || :)"
 say head "$(git rev-parse --verify -q 'HEAD^{commit}' || :)"
-git status --porcelain --untracked-files=no 2>/dev/null | while IFS= read -r line; do say changed "$line"; done
-[ ! -f "$folder/history.jsonl" ] || tail -n 500 "$folder/history.jsonl" | while IFS= read -r line; do say history "$line"; done
-[ ! -f "$folder/current.json" ] || say journal "$(cat "$folder/current.json")"
-if [ -f "$folder/work.lock" ] && ! flock -s -n "$folder/work.lock" true; then
-  say busy yes
-  unit=$(sed -n 's/.*"unit":"\([A-Za-z0-9.-]*\)".*/\1/p' "$folder/current.json")
-  say phase "$(cat "$folder/units/$unit/phase" 2>/dev/null)"
-fi
+git status --porcelain --untracked-files=no 2>/dev/null | sed 's/^/changed /'
 `;
-/** Looks at the checkout on a server. */
+/** Looks at the checkout on a server; changes nothing. */
 async function survey(connection, path) {
-    const { code, signal, stdout, stderr } = await connection.script(`path=${quote(path)}\n${SURVEY}`);
+    const { code, signal, stdout, stderr } = await connection.openScript(`path=${quote(path)}\n${SURVEY}`);
     if (code !== 0) {
-        throw new failure_Failure(`the checkout '${path}' could not be looked at`, {
+        throw new src_failure/* Failure */.HR(`the checkout '${path}' could not be looked at`, {
             host: connection.name,
             seen: stderr.trim() || `exit ${code ?? signal}`,
             state: 'nothing was changed there.',
@@ -71760,6 +71414,8 @@ function parseSurvey(text) {
         head: one('head') || undefined,
         changedFiles: all('changed'),
         freeKiB: Number(one('free')) || 0,
+        fence: Number(one('fence')) || 0,
+        held: one('held') === 'yes',
         history: all('history').flatMap((line) => parseEntry(line) ?? []),
         journal: all('journal').flatMap((line) => parseEntry(line) ?? [])[0],
         busy: one('busy') === 'yes',
@@ -71778,6 +71434,10 @@ function parseSurvey(text) {
 
 
 
+
+
+/** Status of a preparation that was not needed any more. */
+const LOCK_LOST = 68;
 /** Digest of the commands; values of `env` are not part of it, since nothing of them may be kept. */
 function commandsDigest({ build, up, sync }) {
     return (0,external_node_crypto_.createHash)('sha256')
@@ -71796,32 +71456,66 @@ class HostDeploy {
     #lock;
     #unit = '';
     #head;
+    #started;
     #began;
-    constructor(server, plan, context, found, lock) {
+    constructor(server, plan, context, found) {
         this.server = server;
         this.plan = plan;
         this.context = context;
         this.found = found;
         this.path = found.path;
         this.folder = found.folder;
-        this.#lock = lock;
         this.#began = context.clock.monotonic();
         server.onReconnect(() => this.#renewLock());
     }
-    /** Makes the repository where there is none, takes the lock and looks at the checkout again under it. */
-    static async open(server, plan, context, found) {
+    /**
+     * Makes the repository where there is none, takes the lock, and looks at the checkout again where somebody else may
+     * have been there since. `atOnce`: an ordinary deploy begins in the same round trip, for \`bring\` to follow.
+     */
+    static async open(server, plan, context, seen, { atOnce = false } = {}) {
         const { repository } = plan.source;
-        const isReady = found.known && (found.origin !== '' || repository === undefined);
-        const { path, folder } = isReady
-            ? found
-            : await prepareRepository(server.connection, plan.path, repository);
-        const request = { folder, holder: plan.run, waitMs: plan.lockWaitMs };
-        const lock = await takeLock(server.connection, request, context);
-        return new HostDeploy(server, plan, context, await survey(server.connection, path), lock);
+        const isReady = seen.known && (seen.origin !== '' || repository === undefined);
+        const where = isReady ? seen : await prepareRepository(server.connection, plan.path, repository);
+        const host = new HostDeploy(server, plan, context, { ...seen, ...where });
+        await host.#takeLock(isReady && atOnce);
+        return host;
+    }
+    async #takeLock(atOnce) {
+        const { plan, folder, found, context, server } = this;
+        const unit = atOnce && this.#isOrdinary() ? this.#unitPlan('deploy', plan.sha, found.fence + 1) : undefined;
+        const start = unit && startText(unit, this.#preparation(found.fence + 1));
+        this.#lock = await takeLock(server.connection, {
+            ...{ folder, holder: plan.run, waitMs: plan.lockWaitMs },
+            ...(start === undefined ? {} : { work: { after: found.fence, script: start.script } }),
+        }, context);
+        const { fence, output } = this.#lock;
+        if (unit !== undefined && start !== undefined && output !== undefined) {
+            this.#started = { unit, stream: { token: start.token, output } };
+        }
+        const isSame = fence === found.fence + 1 && !found.held && found.known;
+        if (!isSame)
+            await this.look();
+    }
+    /** Whether nothing has to be decided between the lock and the start of the work. */
+    #isOrdinary() {
+        const { held, busy, journal } = this.found;
+        return (!held && !busy && journal === undefined && !this.isUpAlready && this.plan.source.workspace === undefined);
+    }
+    /** Whether the commit seems to be up already, by the same commands. */
+    get isUpAlready() {
+        const { plan, found } = this;
+        const newest = found.history.at(-1);
+        return (found.head === (newest?.head ?? plan.sha) &&
+            found.changedFiles.length === 0 &&
+            newest?.result === 'ok' &&
+            newest.sha === plan.sha &&
+            newest.commands === commandsDigest(plan) &&
+            // Their values are kept nowhere, so that nobody can tell whether they are the same.
+            Object.keys(plan.env).length === 0);
     }
     /** How long the deploy before had been silent when this one took its lock, in ms. */
     get silentMs() {
-        return this.#lock.silentMs;
+        return this.#held.silentMs;
     }
     get logPath() {
         return this.#unit === '' ? '' : `${this.folder}/units/${this.#unit}/log`;
@@ -71833,26 +71527,77 @@ class HostDeploy {
     get wayBack() {
         return wayBack(this.found.history, this.found.head, this.plan.sha);
     }
+    get #held() {
+        if (this.#lock === undefined)
+            throw new TypeError('the lock has not been taken');
+        return this.#lock;
+    }
     async look() {
         this.found = await survey(this.server.connection, this.path);
         return this.found;
     }
-    async fetch() {
-        await fetchCommit(this.server.connection, this.path, this.plan.sha, this.plan.source, this.context);
+    /** Brings the plan's commit there and runs its checkout, build and up as one unit. Throws when it cannot be had. */
+    async bring() {
+        const { plan, server, context } = this;
+        const { workspace } = plan.source;
+        if (workspace !== undefined)
+            await pushObjects(server.connection, this.path, plan.sha, workspace, context);
+        const { fence } = this.#held;
+        const unit = this.#started?.unit ?? this.#unitPlan('deploy', plan.sha, fence);
+        const work = this.#follow(unit, 'deploy', this.#preparation(fence));
+        // For the line of the history, which follows when all goes well.
+        server.connection.prepare(READ_AND_RUN);
+        const result = await work;
+        await this.noteHead(result);
+        return result;
     }
-    /** Runs checkout, build and up of a commit as one unit; `bare` only checks it out. */
-    async run(purpose, sha, { bare = false } = {}) {
+    /** The commit is fetched right before the unit starts, and only if this deploy is still alive then. */
+    #preparation(fence) {
+        const { path, folder, plan, server } = this;
+        const script = `${fetchScript(path, plan.sha, plan.source)}
+folder=${quote(folder)}
+[ "$(cat "$folder/fence")" = ${fence} ] && ! flock -s -n "$folder/deploy.lock" true || exit ${LOCK_LOST}`;
+        const explain = (code, output) => code === LOCK_LOST
+            ? new src_failure/* Failure */.HR('the lock was lost while the commit was fetched', {
+                host: server.name,
+                state: 'the checkout and what runs are as they were.',
+                hint: 'run the job again',
+            })
+            : fetchFailure(server.name, plan.sha, plan.source, code, output);
+        return { script, explain };
+    }
+    /** Goes back: runs checkout, build and up of an earlier commit as one unit; `bare` only checks it out. */
+    async back(sha, { bare = false } = {}) {
+        return this.#follow(this.#unitPlan('rollback', sha, this.#held.fence, bare), 'rollback');
+    }
+    async #follow(unit, purpose, before) {
+        const { server, context } = this;
+        this.#unit = unit.name;
+        const options = { ...(before && { before }), started: this.#started?.stream };
+        this.#started = undefined;
+        try {
+            return await runUnit(server, unit, (line) => context.log.info(line), context, options);
+        }
+        catch (error) {
+            // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
+            if (context.signal.aborted && purpose === 'deploy')
+                await cancelUnit(server, unit, ['build']);
+            throw error;
+        }
+    }
+    #unitPlan(purpose, sha, fence, bare = false) {
         const { plan, context } = this;
-        const stamp = new Date(context.clock.now()).toISOString().replaceAll(/[-:]/g, '').replace('.', '-');
-        this.#unit = `${stamp}-${plan.id.slice(0, 8)}-${purpose}`;
+        const now = new Date(context.clock.now()).toISOString();
+        const stamp = now.replaceAll(/[-:]/g, '').replace('.', '-');
+        const name = `${stamp}-${plan.id.slice(0, 8)}-${purpose}`;
         const journal = {
             id: plan.id,
-            unit: this.#unit,
+            unit: name,
             purpose,
             sha: plan.sha,
             previous: this.before ?? null,
             wayBack: this.wayBack ?? null,
-            at: new Date(context.clock.now()).toISOString(),
+            at: now,
             actor: plan.actor,
             run: plan.run,
             release: plan.release,
@@ -71870,29 +71615,17 @@ class HostDeploy {
         });
         const how = purpose === 'deploy' ? plan.sync : 'back';
         const checkout = checkoutScript(sha, `${stamp}-${sha.slice(0, 7)}`, how);
-        const unit = {
-            name: this.#unit,
+        return {
+            name,
             folder: this.folder,
             cwd: this.path,
-            fence: this.#lock.fence,
+            fence,
             journal: JSON.stringify(journal),
             phases: [
                 { name: 'checkout', script: checkout, timeoutMs: plan.timeoutMs, onCancel: 'finish' },
                 ...(bare ? [] : [commands('build', plan.build, 'end-all'), commands('up', plan.up, 'end-group')]),
             ],
         };
-        try {
-            const result = await runUnit(this.server, unit, (line) => context.log.info(line), context);
-            if (purpose === 'deploy')
-                await this.noteHead(result);
-            return result;
-        }
-        catch (error) {
-            // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
-            if (context.signal.aborted && purpose === 'deploy')
-                await cancelUnit(this.server, unit, ['build']);
-            throw error;
-        }
     }
     /** The commit that is checked out for the deploy: not its own where local commits are on top of it. */
     get head() {
@@ -71906,7 +71639,7 @@ class HostDeploy {
     }
     /** After a cut the lock was free for a while: goes on only if nobody has had it since. */
     async #renewLock() {
-        if (!this.#lock.lost)
+        if (this.#lock?.lost !== true)
             return;
         const { folder, plan, context } = this;
         const request = { folder, holder: plan.run, waitMs: 60_000, resume: this.#lock.fence };
@@ -71944,12 +71677,12 @@ class HostDeploy {
         };
         const written = await this.server.connection.script(String.raw `
 folder=${quote(this.folder)}
-[ "$(cat "$folder/fence")" -le ${this.#lock.fence} ]
+[ "$(cat "$folder/fence")" -le ${this.#held.fence} ]
 umask 077
 printf '%s\n' ${quote(JSON.stringify(entry))} >>"$folder/history.jsonl"
 rm -f "$folder/current.json"`);
         if (written.code !== 0) {
-            throw new failure_Failure('the history on the server could not be written', {
+            throw new src_failure/* Failure */.HR('the history on the server could not be written', {
                 host: this.server.name,
                 seen: written.stderr.trim() || 'a later run has taken over',
                 state: runs === undefined ? 'what runs there is not known.' : `${runs.slice(0, 7)} is up there.`,
@@ -71984,7 +71717,7 @@ rm -f "$folder/current.json"`);
         };
     }
     async release() {
-        await this.#lock.release();
+        await this.#lock?.release();
     }
 }
 function describeUnit({ outcome, phase, code }, timeoutMs) {
@@ -71998,109 +71731,6 @@ function describeUnit({ outcome, phase, code }, timeoutMs) {
         default:
             return `\`${phase}\` failed with exit code ${code}${code > 128 ? ` (as after signal ${code - 128})` : ''}`;
     }
-}
-
-;// CONCATENATED MODULE: ./src/git/bring.ts
-
-
-/** Brings the commit to one host whose lock is held; never throws for a failed deploy, the outcome tells it. */
-async function bringCommit(host) {
-    const { plan, context } = host;
-    const { log } = context;
-    const unchanged = await upAlready(host);
-    if (unchanged !== undefined)
-        return unchanged;
-    await host.fetch();
-    log.info(`bringing ${bring_short(plan.sha)}${host.before === undefined ? '' : `, up before: ${bring_short(host.before)}`}`);
-    const verdict = await host.judge(await host.run('deploy', plan.sha));
-    if (verdict.good) {
-        await host.record('ok', host.head);
-        log.info(`${bring_short(plan.sha)} is up (health: ${verdict.health})`);
-        return host.outcome({ result: 'ok', runs: host.head, health: verdict.health });
-    }
-    return failedDeploy(host, verdict);
-}
-/** The outcome of a deploy that has nothing to do, or undefined. */
-async function upAlready(host) {
-    const { plan, found, context } = host;
-    const newest = found.history.at(-1);
-    const same = found.head === (newest?.head ?? plan.sha) &&
-        found.changedFiles.length === 0 &&
-        newest?.result === 'ok' &&
-        newest.sha === plan.sha &&
-        newest.commands === commandsDigest(plan) &&
-        // Their values are kept nowhere, so that nobody can tell whether they are the same.
-        Object.keys(plan.env).length === 0;
-    if (!same)
-        return undefined;
-    const verdict = await host.judge({ outcome: 'ok', phase: 'up', code: 0, lastLines: [] });
-    if (!verdict.good) {
-        context.log.warn(`${bring_short(plan.sha)} is there already but ${verdict.what}: bringing it up again`);
-        return undefined;
-    }
-    context.log.info(`nothing to do: ${bring_short(plan.sha)} is up already (health: ${verdict.health})`);
-    return host.outcome({ result: 'ok', runs: found.head ?? null, changed: false, health: verdict.health });
-}
-/** What follows a deploy that failed: the way back, or a stop for a person to look. */
-async function failedDeploy(host, verdict) {
-    const { plan, before, wayBack, context } = host;
-    context.log.warn(`${verdict.what}`);
-    if (verdict.phase === 'checkout') {
-        await host.record('interrupted', before, verdict.what);
-        return conclude(host, verdict, before, {
-            rolledBack: false,
-            state: `the checkout could not be changed: ${running(before)}.`,
-            hint: 'move what is in the way (git status in the checkout tells it) and run the job again',
-        });
-    }
-    if (plan.onFailure === 'stop' || wayBack === undefined) {
-        // Until `up` begins, what was up before still is.
-        const runs = verdict.phase === 'build' ? before : undefined;
-        await host.record('failed', runs, verdict.what);
-        const why = plan.onFailure === 'stop' ? '`on-failure` is stop' : 'there is no earlier good commit to go back to';
-        return conclude(host, verdict, runs, {
-            rolledBack: false,
-            state: `${bring_short(plan.sha)} is checked out and left as it is, since ${why}; ${runs === undefined ? 'what runs is not known' : running(runs)}.`,
-            hint: `log in and look; the whole log is ${host.logPath}`,
-        });
-    }
-    return goBack(host, wayBack, verdict);
-}
-/** Checks out, builds and brings up an earlier commit, asks for health again, and tells how it came out. */
-async function goBack(host, to, verdict) {
-    const { context } = host;
-    const logPath = host.logPath;
-    context.log.info(`going back to ${bring_short(to)}`);
-    const back = await host.judge(await host.run('rollback', to));
-    if (back.good) {
-        await host.record('failed', to, verdict.what);
-        const health = back.health === 'not checked' ? '' : `, health: ${back.health}`;
-        return conclude(host, verdict, to, {
-            rolledBack: true,
-            logPath,
-            health: back.health,
-            state: `back at ${bring_short(to)}: built and brought up again${health}.`,
-            hint: `correct the commit and deploy the next one; the whole log is ${logPath}`,
-        });
-    }
-    await host.record('failed', undefined, `${verdict.what}; then, on the way back: ${back.what}`);
-    return conclude(host, verdict, null, {
-        rolledBack: false,
-        logPath,
-        state: `the way back to ${bring_short(to)} failed too: ${back.what}. What runs is not known.\n  ${back.seen}`,
-        hint: `log in now and look; the logs are ${logPath} and ${host.logPath}`,
-    });
-}
-function conclude(host, verdict, runs, { state, hint, ...parts }) {
-    const failure = new failure_Failure(verdict.what, { host: host.server.name, seen: verdict.seen, state, hint });
-    const result = verdict.phase === 'checkout' ? 'interrupted' : 'failed';
-    return host.outcome({ result, runs: runs ?? null, health: verdict.health, failure, ...parts });
-}
-function bring_short(sha) {
-    return sha.slice(0, 7);
-}
-function running(sha) {
-    return sha === undefined ? 'nothing was up before' : `${bring_short(sha)} runs on as before`;
 }
 
 ;// CONCATENATED MODULE: ./src/git/leftover.ts
@@ -72186,7 +71816,7 @@ async function finishDeploy(host) {
 async function cancelledBuild(host, before) {
     const back = host.plan.onFailure === 'rollback' && before !== undefined;
     if (back)
-        await host.run('rollback', before, { bare: true });
+        await host.back(before, { bare: true });
     await host.record('cancelled', before, 'cancelled before `up` began');
     host.context.log.info(`${running(before)}${back ? ', and its files are checked out again' : ''}`);
     return host.outcome({ result: 'cancelled', runs: before ?? null, rolledBack: back, health: 'not asked' });
@@ -72214,20 +71844,25 @@ function describe(result) {
 
 /** Below this, in KiB, a fetch and a build have no chance. */
 const MIN_FREE_KIB = 64 * 1024;
-/** Logs in to all hosts and looks at each; throws one `Failure` for all that cannot be deployed to. */
-async function preflight(hosts, credentials, path, source, context) {
-    const looked = await Promise.allSettled(hosts.map(async (target) => {
+/**
+ * Logs in to all hosts and looks at each; throws one `Failure` for all that cannot be deployed to. Meanwhile the first
+ * one asks the repository which commit `ref` is: all get the same.
+ */
+async function preflight(hosts, credentials, path, ref, source, context) {
+    let resolved;
+    const looked = await Promise.allSettled(hosts.map(async (target, index) => {
         const own = { ...context, log: prefixedLog(context.log, formatTarget(target)) };
         const server = await Reconnecting.open(target, credentials, own);
-        // What follows when all goes well: look, resolve a name, take the lock, look again, fetch, start.
-        for (const command of [READ_SCRIPT, ...Array(5).fill(READ_AND_RUN)]) {
-            server.connection.prepare(command);
-        }
+        server.connection.prepare(READ_SCRIPT);
+        if (index === 0)
+            resolved = resolveRef(server.connection, ref, path, source, context);
+        // Whether the host is fit counts first.
+        resolved?.catch(() => { });
         const found = await survey(server.connection, path);
         const problem = unfit(found, path, source);
         if (problem !== undefined) {
             server.close();
-            throw new failure_Failure(problem.what, {
+            throw new src_failure/* Failure */.HR(problem.what, {
                 host: server.name,
                 seen: problem.seen,
                 state: 'nothing was changed on any host.',
@@ -72238,8 +71873,16 @@ async function preflight(hosts, credentials, path, source, context) {
     }));
     const failed = looked.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
     const ready = looked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-    if (failed.length === 0)
-        return ready;
+    try {
+        if (failed.length === 0) {
+            if (resolved === undefined)
+                throw new TypeError('the inputs require a host');
+            return { candidates: ready, sha: await resolved };
+        }
+    }
+    catch (error) {
+        failed.push(error);
+    }
     for (const { server } of ready)
         server.close();
     throw failed.length === 1 ? failed[0] : together(`${failed.length} hosts cannot be deployed to`, failed);
@@ -72275,8 +71918,9 @@ async function deployFleet(candidates, plan, batch, onUpdated) {
     try {
         // In one order everywhere, so that two deploys of several hosts cannot wait for each other.
         const ordered = [...candidates].sort((a, b) => (a.server.name < b.server.name ? -1 : 1));
+        const atOnce = candidates.length === 1;
         for (const { server, context, found } of ordered) {
-            hosts.push(await HostDeploy.open(server, plan, context, found));
+            hosts.push(await HostDeploy.open(server, plan, context, found, { atOnce }));
         }
         hosts.sort((a, b) => place(candidates, a) - place(candidates, b));
         for (const host of hosts)
@@ -72339,10 +71983,10 @@ function fleetFailure(outcomes, hosts) {
 }
 function together(what, failures, state = '') {
     const seen = failures
-        .map((one) => (one instanceof failure_Failure ? one.describe() : String(one)))
+        .map((one) => (one instanceof src_failure/* Failure */.HR ? one.describe() : String(one)))
         .map((text) => `\n  ${text.replaceAll('\n', '\n  ')}`)
         .join('');
-    return new failure_Failure(what, { seen, ...(state === '' ? {} : { state }) });
+    return new src_failure/* Failure */.HR(what, { seen, ...(state === '' ? {} : { state }) });
 }
 
 ;// CONCATENATED MODULE: ./src/git/settle.ts
@@ -72508,7 +72152,7 @@ class WorkspaceGit {
         const ended = outcome(child, false).then(({ code, stderr }) => {
             if (code === 0)
                 return;
-            throw new failure_Failure('git could not pack the commits on the runner', {
+            throw new src_failure/* Failure */.HR('git could not pack the commits on the runner', {
                 seen: stderr.trim() || `exit code ${code}`,
                 state: 'the checkout and what runs are as they were.',
             });
@@ -72520,7 +72164,7 @@ class WorkspaceGit {
     async #bring(sha) {
         const repository = await this.#git(['rev-parse', '--is-shallow-repository']);
         if (repository.code !== 0) {
-            throw new failure_Failure('there is no git checkout in the workspace of the runner to push from', {
+            throw new src_failure/* Failure */.HR('there is no git checkout in the workspace of the runner to push from', {
                 seen: repository.stderr.trim(),
                 state: 'nothing was changed there.',
                 hint: 'run actions/checkout with `fetch-depth: 0` before this step',
@@ -72534,7 +72178,7 @@ class WorkspaceGit {
         const fetched = await this.#git(['fetch', '-q', '--no-tags', ...deepen, 'origin', sha]);
         if (fetched.code === 0)
             return;
-        throw new failure_Failure(isHere
+        throw new src_failure/* Failure */.HR(isHere
             ? 'the checkout on the runner is shallow and could not be deepened'
             : `the commit ${sha} is not in the checkout on the runner`, {
             seen: fetched.stderr.trim(),
@@ -72582,178 +72226,7 @@ function outcome(child, keepStdout) {
     });
 }
 
-;// CONCATENATED MODULE: ./src/ssh/tunnel.ts
-
-/**
- * An HTTP dispatcher whose connections are opened by the server at the other end of an SSH connection: names are
- * resolved there and loopback means that server. TLS is checked here, end to end.
- */
-function tunnelDispatcher(connection, tls = {}) {
-    const secure = (0,undici/* buildConnector */.gU)({ ...tls });
-    return new undici/* Agent */.g6({
-        connect: (options, done) => {
-            const https = options.protocol === 'https:';
-            const port = options.port === '' ? (https ? 443 : 80) : Number(options.port);
-            connection.openTcp(options.hostname.replace(/^\[|\]$/g, ''), port).then((channel) => {
-                // undici asks nothing of a plain connection but to be a duplex stream.
-                const socket = channel;
-                if (https)
-                    secure({ ...options, httpSocket: socket }, done);
-                else
-                    done(null, socket);
-            }, (error) => done(error, null));
-        },
-    });
-}
-
-;// CONCATENATED MODULE: ./src/health/check.ts
-/** Parses `200`, `200-399` or `200,301-302`; undefined when it is anything else. */
-function parseStatusRanges(text) {
-    const ranges = text.split(',').map((part) => {
-        const match = /^\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*$/.exec(part);
-        return match && { from: Number(match[1]), to: Number(match[2] ?? match[1]) };
-    });
-    return ranges.every((range) => range !== null && range.from <= range.to)
-        ? ranges
-        : undefined;
-}
-/**
- * Checks a URL with placeholders; returns what is wrong with it, or undefined.
- * `known` are the placeholders that have a value where the URL will be used.
- */
-function urlProblem(url, known) {
-    for (const [placeholder, name] of url.matchAll(/\{([^{}]*)\}/g)) {
-        if (!known.some((one) => one === name)) {
-            const list = known.map((one) => `{${one}}`).join(', ');
-            return `'${placeholder}' is not a placeholder here${list ? ` (there are ${list})` : ''}`;
-        }
-    }
-    const samples = { address: '192.0.2.1:80', ip: '192.0.2.1', port: '80', name: 'node' };
-    const parsed = URL.canParse(expandUrl(url, samples)) ? new URL(expandUrl(url, samples)) : undefined;
-    if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
-        return 'is not an http:// or https:// URL';
-    if (parsed.username || parsed.password)
-        return 'must not hold a user or password';
-    return undefined;
-}
-/** Puts the values into a URL that `urlProblem` has accepted. */
-function expandUrl(url, values) {
-    return url.replaceAll(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
-}
-
-;// CONCATENATED MODULE: ./src/health/probe.ts
-
-
-
-
-
-/** Longest wait for one answer, in ms: a hanging server is as unwell as a silent one. */
-const ANSWER_TIMEOUT_MS = 5_000;
-const BODY_LIMIT = 256 * 1024;
-/** Builds the probe for one subject. A command needs a server to run on; the inputs see to that. */
-function makeProbe(check, from, subject) {
-    return bounded(asker(check, from, subject));
-}
-/** A probe that asks over HTTP through dispatchers of the caller's; each is destroyed after one answer. */
-function makeHttpProbe(check, url, open) {
-    return bounded((signal) => askHttp(check, url, open, signal));
-}
-function bounded(ask) {
-    return async (signal) => {
-        const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
-        try {
-            return await ask(bounded);
-        }
-        catch (error) {
-            if (signal.aborted)
-                return { ok: false, error: 'no answer before the time was over' };
-            if (bounded.aborted)
-                return { ok: false, error: `no answer within ${ANSWER_TIMEOUT_MS} ms` };
-            return { ok: false, error: briefly(error) };
-        }
-    };
-}
-/** An answer is one line: where it was asked stands beside it anyway. */
-function briefly(error) {
-    if (!(error instanceof failure_Failure))
-        return describeError(error);
-    return error.details.seen ? `${error.message} (${error.details.seen})` : error.message;
-}
-function asker(check, from, subject) {
-    switch (check.kind) {
-        case 'http':
-            // A dispatcher per probe: a kept-alive connection would go on answering for a process that no longer listens.
-            return (signal) => askHttp(check, expandUrl(check.url, subject.placeholders), () => (from === 'runner' ? new undici/* Agent */.g6() : tunnelDispatcher(from)), signal);
-        case 'tcp':
-            return (signal) => askTcp(subject.tcpHost, check.port, from, signal);
-        case 'command':
-            return (signal) => askCommand(check.command, from, subject, signal);
-    }
-}
-async function askHttp(check, url, open, signal) {
-    const dispatcher = open();
-    try {
-        const response = await (0,undici/* request */.Em)(url, { dispatcher, signal });
-        const text = await readSome(response.body, BODY_LIMIT);
-        const answer = { status: response.statusCode, body: firstLine(text) };
-        if (!check.expectStatus.some(({ from: low, to }) => answer.status >= low && answer.status <= to)) {
-            return { ok: false, error: 'unexpected status', ...answer };
-        }
-        if (check.expectBody !== undefined && !text.includes(check.expectBody)) {
-            return { ok: false, error: `the body does not contain '${check.expectBody}'`, ...answer };
-        }
-        return { ok: true, ...answer };
-    }
-    finally {
-        await dispatcher.destroy();
-    }
-}
-async function readSome(body, limit) {
-    const chunks = [];
-    let bytes = 0;
-    for await (const chunk of body) {
-        chunks.push(chunk);
-        bytes += chunk.length;
-        if (bytes >= limit)
-            break;
-    }
-    return Buffer.concat(chunks).toString('utf8');
-}
-async function askTcp(host, port, from, signal) {
-    if (from !== 'runner') {
-        const channel = await from.openTcp(host, port);
-        channel.on('error', () => { });
-        channel.destroy();
-        return { ok: true };
-    }
-    await new Promise((resolve, reject) => {
-        const socket = (0,external_node_net_.connect)({ host, port, signal }, () => {
-            socket.destroy();
-            resolve();
-        });
-        socket.once('error', reject);
-    });
-    return { ok: true };
-}
-async function askCommand(command, from, { env = {}, cwd }, signal) {
-    if (from === 'runner')
-        throw new TypeError('a health command runs on a server');
-    const result = await from.script(command, { env, signal, ...(cwd === undefined ? {} : { cwd }) });
-    const body = firstLine(result.stdout) || firstLine(result.stderr);
-    if (result.code === 0)
-        return { ok: true, body };
-    return {
-        ok: false,
-        error: result.signal === undefined ? `exit code ${result.code}` : `killed by ${result.signal}`,
-        body,
-    };
-}
-function firstLine(text) {
-    return (text.split('\n').find((line) => line.trim() !== '') ?? '').trim().slice(0, 200);
-}
-
 ;// CONCATENATED MODULE: ./src/actions/git-pull-build-up/health.ts
-
 
 
 /** How the app on a server is asked for its health; undefined where nothing is to be checked. */
@@ -72762,6 +72235,8 @@ function healthOf({ health, credentials, env }, release) {
     if (check === undefined)
         return undefined;
     return async (server, cwd, context) => {
+        // Not before it is needed: an HTTP client takes longer to load than all the rest of the action.
+        const { makeProbe } = await Promise.resolve(/* import() eager */).then(__nccwpck_require__.bind(__nccwpck_require__, 3991));
         const elsewhere = typeof from === 'object' ? await connect(from, credentials, context) : undefined;
         try {
             const subject = {
@@ -72785,6 +72260,8 @@ function healthOf({ health, credentials, env }, release) {
     };
 }
 
+// EXTERNAL MODULE: ./src/health/check.ts
+var check = __nccwpck_require__(3774);
 ;// CONCATENATED MODULE: ./src/ssh/private-key.ts
 
 
@@ -72798,7 +72275,7 @@ function readPrivateKey(text, passphrase) {
     const repaired = repair(text);
     if (!/^-----BEGIN [A-Z0-9 ]+-----\n/.test(repaired)) {
         const what = /^(ssh-|ecdsa-)/.test(repaired) ? 'a public key' : 'not a private key';
-        throw new failure_Failure(`the private key is ${what}`, { hint: KEEP });
+        throw new src_failure/* Failure */.HR(`the private key is ${what}`, { hint: KEEP });
     }
     if (repaired.startsWith('-----BEGIN ENCRYPTED PRIVATE KEY') && passphrase === '')
         throw needsPassphrase();
@@ -72807,22 +72284,22 @@ function readPrivateKey(text, passphrase) {
         const key = Array.isArray(parsed) ? parsed[0] : parsed;
         if (key?.isPrivateKey())
             return key;
-        throw new failure_Failure('the private key is a public key', { hint: KEEP });
+        throw new src_failure/* Failure */.HR('the private key is a public key', { hint: KEEP });
     }
     if (/no passphrase given/i.test(parsed.message))
         throw needsPassphrase();
     if (/bad passphrase|bad decrypt|integrity/i.test(parsed.message)) {
-        throw new failure_Failure("the input 'passphrase' does not fit the private key", {
+        throw new src_failure/* Failure */.HR("the input 'passphrase' does not fit the private key", {
             hint: 'check it with: ssh-keygen -y -f <key file>',
         });
     }
-    throw new failure_Failure('the private key cannot be read', {
+    throw new src_failure/* Failure */.HR('the private key cannot be read', {
         seen: parsed.message,
         hint: `${KEEP}. Its format must be OpenSSH or PEM; a key encrypted with chacha20 must be converted: ssh-keygen -p -Z aes256-ctr -f <key file>`,
     });
 }
 function needsPassphrase() {
-    return new failure_Failure('the private key needs a passphrase', {
+    return new src_failure/* Failure */.HR('the private key needs a passphrase', {
         hint: "give it as the input 'passphrase' (from a secret), or use a deploy key without one",
     });
 }
@@ -72842,7 +72319,7 @@ function fromPkcs8(pem, passphrase) {
         return key.export({ format: 'pem', type });
     }
     catch (error) {
-        throw new failure_Failure('the private key is PKCS#8 and cannot be converted', {
+        throw new src_failure/* Failure */.HR('the private key is PKCS#8 and cannot be converted', {
             seen: error instanceof Error ? error.message : String(error),
             hint: 'check the passphrase, or make an OpenSSH key: ssh-keygen -t ed25519',
             cause: error,
@@ -72921,7 +72398,7 @@ function readKey(read, name, passphrase, required) {
         return readPrivateKey(text, passphrase);
     }
     catch (error) {
-        if (!(error instanceof failure_Failure))
+        if (!(error instanceof src_failure/* Failure */.HR))
             throw error;
         const { seen, hint } = error.details;
         read.problem(name, `${error.message}${seen ? ` (${seen})` : ''}: ${hint}`);
@@ -72976,13 +72453,13 @@ function readCheck(read, placeholders) {
     const url = read.text('health-url');
     const command = read.text('health-command');
     const tcp = read.text('health-tcp');
-    const expectStatus = parseStatusRanges(read.text('expect-status'));
+    const expectStatus = (0,check/* parseStatusRanges */.C2)(read.text('expect-status'));
     if (expectStatus === undefined) {
         read.problem('expect-status', `is '${read.text('expect-status')}': write 200, 200-399 or 200,301`);
     }
     const expectBody = read.optional('expect-body');
     if (url !== '') {
-        const problem = urlProblem(url, placeholders);
+        const problem = (0,check/* urlProblem */.rn)(url, placeholders);
         if (problem)
             read.problem('health-url', problem);
         return { kind: 'http', url, expectStatus: expectStatus ?? [], expectBody };
@@ -73111,7 +72588,7 @@ git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha}
     }
     const result = await connection.script(script, { signal: context.signal });
     if (result.code !== 0)
-        throw remoteFailure(connection, 'the commit could not be fetched', result, source);
+        throw remoteFailure(connection.name, 'the commit could not be fetched', result, source);
     return linesOf(result.stdout);
 }
 function linesOf(text) {
@@ -73183,17 +72660,16 @@ function table(outcomes, title) {
 
 
 
-
 /** A runner that was cut off connects again within this time, in ms. */
 const RECONNECT_GRACE_MS = 30_000;
 const gitPullBuildUp = {
     async main(run) {
         const inputs = run.inputs((read) => inputs_readInputs(read, run.github));
-        const { hosts, credentials, path } = inputs;
+        const { hosts, credentials, path, ref } = inputs;
         const source = sourceOf(inputs, run);
-        const candidates = await preflight(hosts, credentials, path, source, run.context);
+        const { candidates, sha } = await preflight(hosts, credentials, path, ref, source, run.context);
         try {
-            const sha = await resolve(candidates, inputs, source, run);
+            run.context.log.info(`${ref.kind === 'name' ? `${ref.name} is ` : 'commit '}${sha}`);
             run.output('sha', sha);
             if (inputs.dryRun) {
                 for (const candidate of candidates)
@@ -73231,20 +72707,6 @@ async function settleAll({ hosts, credentials }, plan, updated, { context }) {
     const outcomes = await settleFleet(hosts, credentials, plan, updated, context);
     if (outcomes.length > 0)
         await writeSummary(table(outcomes, 'put right after it was cut off'));
-}
-/** All hosts get the same commit: the first one asks the repository. */
-async function resolve(candidates, inputs, source, run) {
-    const [first] = candidates;
-    if (first === undefined)
-        throw new TypeError('the inputs require a host');
-    const { found, server } = first;
-    const cloned = found.checkout === 'repository' && found.origin !== '';
-    const where = cloned
-        ? { path: found.path, remote: 'origin' }
-        : { path: '', remote: source.repository ?? '' };
-    const sha = await resolveRef(server.connection, inputs.ref, source, where, run.context);
-    run.context.log.info(`${inputs.ref.kind === 'name' ? `${inputs.ref.name} is ` : 'commit '}${sha}`);
-    return sha;
 }
 function sourceOf({ source, transport }, { github, context }) {
     const workspace = transport === 'push' ? new WorkspaceGit(github.workspace, context.signal) : undefined;

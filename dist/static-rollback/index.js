@@ -23243,287 +23243,6 @@ module.exports = {
 
 /***/ }),
 
-/***/ 770:
-/***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
-
-/* unused reexport */ __nccwpck_require__(218);
-
-
-/***/ }),
-
-/***/ 218:
-/***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
-
-"use strict";
-var __webpack_unused_export__;
-
-
-var net = __nccwpck_require__(9278);
-var tls = __nccwpck_require__(4756);
-var http = __nccwpck_require__(8611);
-var https = __nccwpck_require__(5692);
-var events = __nccwpck_require__(4434);
-var assert = __nccwpck_require__(2613);
-var util = __nccwpck_require__(9023);
-
-
-__webpack_unused_export__ = httpOverHttp;
-__webpack_unused_export__ = httpsOverHttp;
-__webpack_unused_export__ = httpOverHttps;
-__webpack_unused_export__ = httpsOverHttps;
-
-
-function httpOverHttp(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = http.request;
-  return agent;
-}
-
-function httpsOverHttp(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = http.request;
-  agent.createSocket = createSecureSocket;
-  agent.defaultPort = 443;
-  return agent;
-}
-
-function httpOverHttps(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = https.request;
-  return agent;
-}
-
-function httpsOverHttps(options) {
-  var agent = new TunnelingAgent(options);
-  agent.request = https.request;
-  agent.createSocket = createSecureSocket;
-  agent.defaultPort = 443;
-  return agent;
-}
-
-
-function TunnelingAgent(options) {
-  var self = this;
-  self.options = options || {};
-  self.proxyOptions = self.options.proxy || {};
-  self.maxSockets = self.options.maxSockets || http.Agent.defaultMaxSockets;
-  self.requests = [];
-  self.sockets = [];
-
-  self.on('free', function onFree(socket, host, port, localAddress) {
-    var options = toOptions(host, port, localAddress);
-    for (var i = 0, len = self.requests.length; i < len; ++i) {
-      var pending = self.requests[i];
-      if (pending.host === options.host && pending.port === options.port) {
-        // Detect the request to connect same origin server,
-        // reuse the connection.
-        self.requests.splice(i, 1);
-        pending.request.onSocket(socket);
-        return;
-      }
-    }
-    socket.destroy();
-    self.removeSocket(socket);
-  });
-}
-util.inherits(TunnelingAgent, events.EventEmitter);
-
-TunnelingAgent.prototype.addRequest = function addRequest(req, host, port, localAddress) {
-  var self = this;
-  var options = mergeOptions({request: req}, self.options, toOptions(host, port, localAddress));
-
-  if (self.sockets.length >= this.maxSockets) {
-    // We are over limit so we'll add it to the queue.
-    self.requests.push(options);
-    return;
-  }
-
-  // If we are under maxSockets create a new one.
-  self.createSocket(options, function(socket) {
-    socket.on('free', onFree);
-    socket.on('close', onCloseOrRemove);
-    socket.on('agentRemove', onCloseOrRemove);
-    req.onSocket(socket);
-
-    function onFree() {
-      self.emit('free', socket, options);
-    }
-
-    function onCloseOrRemove(err) {
-      self.removeSocket(socket);
-      socket.removeListener('free', onFree);
-      socket.removeListener('close', onCloseOrRemove);
-      socket.removeListener('agentRemove', onCloseOrRemove);
-    }
-  });
-};
-
-TunnelingAgent.prototype.createSocket = function createSocket(options, cb) {
-  var self = this;
-  var placeholder = {};
-  self.sockets.push(placeholder);
-
-  var connectOptions = mergeOptions({}, self.proxyOptions, {
-    method: 'CONNECT',
-    path: options.host + ':' + options.port,
-    agent: false,
-    headers: {
-      host: options.host + ':' + options.port
-    }
-  });
-  if (options.localAddress) {
-    connectOptions.localAddress = options.localAddress;
-  }
-  if (connectOptions.proxyAuth) {
-    connectOptions.headers = connectOptions.headers || {};
-    connectOptions.headers['Proxy-Authorization'] = 'Basic ' +
-        new Buffer(connectOptions.proxyAuth).toString('base64');
-  }
-
-  debug('making CONNECT request');
-  var connectReq = self.request(connectOptions);
-  connectReq.useChunkedEncodingByDefault = false; // for v0.6
-  connectReq.once('response', onResponse); // for v0.6
-  connectReq.once('upgrade', onUpgrade);   // for v0.6
-  connectReq.once('connect', onConnect);   // for v0.7 or later
-  connectReq.once('error', onError);
-  connectReq.end();
-
-  function onResponse(res) {
-    // Very hacky. This is necessary to avoid http-parser leaks.
-    res.upgrade = true;
-  }
-
-  function onUpgrade(res, socket, head) {
-    // Hacky.
-    process.nextTick(function() {
-      onConnect(res, socket, head);
-    });
-  }
-
-  function onConnect(res, socket, head) {
-    connectReq.removeAllListeners();
-    socket.removeAllListeners();
-
-    if (res.statusCode !== 200) {
-      debug('tunneling socket could not be established, statusCode=%d',
-        res.statusCode);
-      socket.destroy();
-      var error = new Error('tunneling socket could not be established, ' +
-        'statusCode=' + res.statusCode);
-      error.code = 'ECONNRESET';
-      options.request.emit('error', error);
-      self.removeSocket(placeholder);
-      return;
-    }
-    if (head.length > 0) {
-      debug('got illegal response body from proxy');
-      socket.destroy();
-      var error = new Error('got illegal response body from proxy');
-      error.code = 'ECONNRESET';
-      options.request.emit('error', error);
-      self.removeSocket(placeholder);
-      return;
-    }
-    debug('tunneling connection has established');
-    self.sockets[self.sockets.indexOf(placeholder)] = socket;
-    return cb(socket);
-  }
-
-  function onError(cause) {
-    connectReq.removeAllListeners();
-
-    debug('tunneling socket could not be established, cause=%s\n',
-          cause.message, cause.stack);
-    var error = new Error('tunneling socket could not be established, ' +
-                          'cause=' + cause.message);
-    error.code = 'ECONNRESET';
-    options.request.emit('error', error);
-    self.removeSocket(placeholder);
-  }
-};
-
-TunnelingAgent.prototype.removeSocket = function removeSocket(socket) {
-  var pos = this.sockets.indexOf(socket)
-  if (pos === -1) {
-    return;
-  }
-  this.sockets.splice(pos, 1);
-
-  var pending = this.requests.shift();
-  if (pending) {
-    // If we have pending requests and a socket gets closed a new one
-    // needs to be created to take over in the pool for the one that closed.
-    this.createSocket(pending, function(socket) {
-      pending.request.onSocket(socket);
-    });
-  }
-};
-
-function createSecureSocket(options, cb) {
-  var self = this;
-  TunnelingAgent.prototype.createSocket.call(self, options, function(socket) {
-    var hostHeader = options.request.getHeader('host');
-    var tlsOptions = mergeOptions({}, self.options, {
-      socket: socket,
-      servername: hostHeader ? hostHeader.replace(/:.*$/, '') : options.host
-    });
-
-    // 0 is dummy port for v0.6
-    var secureSocket = tls.connect(0, tlsOptions);
-    self.sockets[self.sockets.indexOf(socket)] = secureSocket;
-    cb(secureSocket);
-  });
-}
-
-
-function toOptions(host, port, localAddress) {
-  if (typeof host === 'string') { // since v0.10
-    return {
-      host: host,
-      port: port,
-      localAddress: localAddress
-    };
-  }
-  return host; // for v0.11 or later
-}
-
-function mergeOptions(target) {
-  for (var i = 1, len = arguments.length; i < len; ++i) {
-    var overrides = arguments[i];
-    if (typeof overrides === 'object') {
-      var keys = Object.keys(overrides);
-      for (var j = 0, keyLen = keys.length; j < keyLen; ++j) {
-        var k = keys[j];
-        if (overrides[k] !== undefined) {
-          target[k] = overrides[k];
-        }
-      }
-    }
-  }
-  return target;
-}
-
-
-var debug;
-if (process.env.NODE_DEBUG && /\btunnel\b/.test(process.env.NODE_DEBUG)) {
-  debug = function() {
-    var args = Array.prototype.slice.call(arguments);
-    if (typeof args[0] === 'string') {
-      args[0] = 'TUNNEL: ' + args[0];
-    } else {
-      args.unshift('TUNNEL:');
-    }
-    console.error.apply(console, args);
-  }
-} else {
-  debug = function() {};
-}
-__webpack_unused_export__ = debug; // for test
-
-
-/***/ }),
-
 /***/ 668:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
@@ -65050,6 +64769,261 @@ module.exports = {
 
 /***/ }),
 
+/***/ 1633:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   HR: () => (/* binding */ Failure),
+/* harmony export */   Uc: () => (/* binding */ describeError),
+/* harmony export */   cJ: () => (/* binding */ Cancelled)
+/* harmony export */ });
+/** An error that a person can act on: what failed, where, what was seen, how things stand, what to do. */
+class Failure extends Error {
+    name = 'Failure';
+    details;
+    constructor(what, details = {}) {
+        super(what, { cause: details.cause });
+        this.details = details;
+    }
+    /** The whole text, a line per part. */
+    describe() {
+        const { host, seen, state, hint } = this.details;
+        const lines = [host === undefined ? this.message : `${host}: ${this.message}`];
+        if (seen !== undefined && seen !== '')
+            lines.push(`Seen: ${seen}`);
+        if (state !== undefined)
+            lines.push(`State now: ${state}`);
+        if (hint !== undefined)
+            lines.push(`What to do: ${hint}`);
+        return lines.join('\n');
+    }
+}
+/** The work was cancelled (by a person, or because the job's time ran out). */
+class Cancelled extends Failure {
+    name = 'Cancelled';
+}
+/** Text for any thrown thing, for `seen` and logs. */
+function describeError(error) {
+    if (error instanceof Failure)
+        return error.describe();
+    if (error instanceof AggregateError && error.errors.length > 0) {
+        return error.errors.map(describeError).join('; ');
+    }
+    if (error instanceof Error) {
+        const cause = error.cause instanceof Error ? ` (${describeError(error.cause)})` : '';
+        return `${error.message || error.name}${cause}`;
+    }
+    return String(error);
+}
+
+
+/***/ }),
+
+/***/ 3774:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   C2: () => (/* binding */ parseStatusRanges),
+/* harmony export */   Uu: () => (/* binding */ expandUrl),
+/* harmony export */   rn: () => (/* binding */ urlProblem)
+/* harmony export */ });
+/** Parses `200`, `200-399` or `200,301-302`; undefined when it is anything else. */
+function parseStatusRanges(text) {
+    const ranges = text.split(',').map((part) => {
+        const match = /^\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*$/.exec(part);
+        return match && { from: Number(match[1]), to: Number(match[2] ?? match[1]) };
+    });
+    return ranges.every((range) => range !== null && range.from <= range.to)
+        ? ranges
+        : undefined;
+}
+/**
+ * Checks a URL with placeholders; returns what is wrong with it, or undefined.
+ * `known` are the placeholders that have a value where the URL will be used.
+ */
+function urlProblem(url, known) {
+    for (const [placeholder, name] of url.matchAll(/\{([^{}]*)\}/g)) {
+        if (!known.some((one) => one === name)) {
+            const list = known.map((one) => `{${one}}`).join(', ');
+            return `'${placeholder}' is not a placeholder here${list ? ` (there are ${list})` : ''}`;
+        }
+    }
+    const samples = { address: '192.0.2.1:80', ip: '192.0.2.1', port: '80', name: 'node' };
+    const parsed = URL.canParse(expandUrl(url, samples)) ? new URL(expandUrl(url, samples)) : undefined;
+    if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
+        return 'is not an http:// or https:// URL';
+    if (parsed.username || parsed.password)
+        return 'must not hold a user or password';
+    return undefined;
+}
+/** Puts the values into a URL that `urlProblem` has accepted. */
+function expandUrl(url, values) {
+    return url.replaceAll(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+
+/***/ }),
+
+/***/ 3991:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+
+// EXPORTS
+__nccwpck_require__.d(__webpack_exports__, {
+  makeProbe: () => (/* binding */ makeProbe)
+});
+
+// UNUSED EXPORTS: makeHttpProbe
+
+// EXTERNAL MODULE: external "node:net"
+var external_node_net_ = __nccwpck_require__(7030);
+// EXTERNAL MODULE: ./node_modules/undici/index.js
+var undici = __nccwpck_require__(6752);
+// EXTERNAL MODULE: ./src/failure.ts
+var failure = __nccwpck_require__(1633);
+;// CONCATENATED MODULE: ./src/ssh/tunnel.ts
+
+/**
+ * An HTTP dispatcher whose connections are opened by the server at the other end of an SSH connection: names are
+ * resolved there and loopback means that server. TLS is checked here, end to end.
+ */
+function tunnelDispatcher(connection, tls = {}) {
+    const secure = (0,undici/* buildConnector */.gU)({ ...tls });
+    return new undici/* Agent */.g6({
+        connect: (options, done) => {
+            const https = options.protocol === 'https:';
+            const port = options.port === '' ? (https ? 443 : 80) : Number(options.port);
+            connection.openTcp(options.hostname.replace(/^\[|\]$/g, ''), port).then((channel) => {
+                // undici asks nothing of a plain connection but to be a duplex stream.
+                const socket = channel;
+                if (https)
+                    secure({ ...options, httpSocket: socket }, done);
+                else
+                    done(null, socket);
+            }, (error) => done(error, null));
+        },
+    });
+}
+
+// EXTERNAL MODULE: ./src/health/check.ts
+var health_check = __nccwpck_require__(3774);
+;// CONCATENATED MODULE: ./src/health/probe.ts
+
+
+
+
+
+/** Longest wait for one answer, in ms: a hanging server is as unwell as a silent one. */
+const ANSWER_TIMEOUT_MS = 5_000;
+const BODY_LIMIT = 256 * 1024;
+/** Builds the probe for one subject. A command needs a server to run on; the inputs see to that. */
+function makeProbe(check, from, subject) {
+    return bounded(asker(check, from, subject));
+}
+/** A probe that asks over HTTP through dispatchers of the caller's; each is destroyed after one answer. */
+function makeHttpProbe(check, url, open) {
+    return bounded((signal) => askHttp(check, url, open, signal));
+}
+function bounded(ask) {
+    return async (signal) => {
+        const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
+        try {
+            return await ask(bounded);
+        }
+        catch (error) {
+            if (signal.aborted)
+                return { ok: false, error: 'no answer before the time was over' };
+            if (bounded.aborted)
+                return { ok: false, error: `no answer within ${ANSWER_TIMEOUT_MS} ms` };
+            return { ok: false, error: briefly(error) };
+        }
+    };
+}
+/** An answer is one line: where it was asked stands beside it anyway. */
+function briefly(error) {
+    if (!(error instanceof failure/* Failure */.HR))
+        return (0,failure/* describeError */.Uc)(error);
+    return error.details.seen ? `${error.message} (${error.details.seen})` : error.message;
+}
+function asker(check, from, subject) {
+    switch (check.kind) {
+        case 'http':
+            // A dispatcher per probe: a kept-alive connection would go on answering for a process that no longer listens.
+            return (signal) => askHttp(check, (0,health_check/* expandUrl */.Uu)(check.url, subject.placeholders), () => (from === 'runner' ? new undici/* Agent */.g6() : tunnelDispatcher(from)), signal);
+        case 'tcp':
+            return (signal) => askTcp(subject.tcpHost, check.port, from, signal);
+        case 'command':
+            return (signal) => askCommand(check.command, from, subject, signal);
+    }
+}
+async function askHttp(check, url, open, signal) {
+    const dispatcher = open();
+    try {
+        const response = await (0,undici/* request */.Em)(url, { dispatcher, signal });
+        const text = await readSome(response.body, BODY_LIMIT);
+        const answer = { status: response.statusCode, body: firstLine(text) };
+        if (!check.expectStatus.some(({ from: low, to }) => answer.status >= low && answer.status <= to)) {
+            return { ok: false, error: 'unexpected status', ...answer };
+        }
+        if (check.expectBody !== undefined && !text.includes(check.expectBody)) {
+            return { ok: false, error: `the body does not contain '${check.expectBody}'`, ...answer };
+        }
+        return { ok: true, ...answer };
+    }
+    finally {
+        await dispatcher.destroy();
+    }
+}
+async function readSome(body, limit) {
+    const chunks = [];
+    let bytes = 0;
+    for await (const chunk of body) {
+        chunks.push(chunk);
+        bytes += chunk.length;
+        if (bytes >= limit)
+            break;
+    }
+    return Buffer.concat(chunks).toString('utf8');
+}
+async function askTcp(host, port, from, signal) {
+    if (from !== 'runner') {
+        const channel = await from.openTcp(host, port);
+        channel.on('error', () => { });
+        channel.destroy();
+        return { ok: true };
+    }
+    await new Promise((resolve, reject) => {
+        const socket = (0,external_node_net_.connect)({ host, port, signal }, () => {
+            socket.destroy();
+            resolve();
+        });
+        socket.once('error', reject);
+    });
+    return { ok: true };
+}
+async function askCommand(command, from, { env = {}, cwd }, signal) {
+    if (from === 'runner')
+        throw new TypeError('a health command runs on a server');
+    const result = await from.script(command, { env, signal, ...(cwd === undefined ? {} : { cwd }) });
+    const body = firstLine(result.stdout) || firstLine(result.stderr);
+    if (result.code === 0)
+        return { ok: true, body };
+    return {
+        ok: false,
+        error: result.signal === undefined ? `exit code ${result.code}` : `killed by ${result.signal}`,
+        body,
+    };
+}
+function firstLine(text) {
+    return (text.split('\n').find((line) => line.trim() !== '') ?? '').trim().slice(0, 200);
+}
+
+
+/***/ }),
+
 /***/ 7318:
 /***/ ((module) => {
 
@@ -65648,954 +65622,10 @@ function file_command_prepareKeyValueMessage(key, value) {
 //# sourceMappingURL=file-command.js.map
 // EXTERNAL MODULE: external "path"
 var external_path_ = __nccwpck_require__(6928);
-// EXTERNAL MODULE: external "http"
-var external_http_ = __nccwpck_require__(8611);
-// EXTERNAL MODULE: external "https"
-var external_https_ = __nccwpck_require__(5692);
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/proxy.js
-function getProxyUrl(reqUrl) {
-    const usingSsl = reqUrl.protocol === 'https:';
-    if (checkBypass(reqUrl)) {
-        return undefined;
-    }
-    const proxyVar = (() => {
-        if (usingSsl) {
-            return process.env['https_proxy'] || process.env['HTTPS_PROXY'];
-        }
-        else {
-            return process.env['http_proxy'] || process.env['HTTP_PROXY'];
-        }
-    })();
-    if (proxyVar) {
-        try {
-            return new DecodedURL(proxyVar);
-        }
-        catch (_a) {
-            if (!proxyVar.startsWith('http://') && !proxyVar.startsWith('https://'))
-                return new DecodedURL(`http://${proxyVar}`);
-        }
-    }
-    else {
-        return undefined;
-    }
-}
-function checkBypass(reqUrl) {
-    if (!reqUrl.hostname) {
-        return false;
-    }
-    const reqHost = reqUrl.hostname;
-    if (isLoopbackAddress(reqHost)) {
-        return true;
-    }
-    const noProxy = process.env['no_proxy'] || process.env['NO_PROXY'] || '';
-    if (!noProxy) {
-        return false;
-    }
-    // Determine the request port
-    let reqPort;
-    if (reqUrl.port) {
-        reqPort = Number(reqUrl.port);
-    }
-    else if (reqUrl.protocol === 'http:') {
-        reqPort = 80;
-    }
-    else if (reqUrl.protocol === 'https:') {
-        reqPort = 443;
-    }
-    // Format the request hostname and hostname with port
-    const upperReqHosts = [reqUrl.hostname.toUpperCase()];
-    if (typeof reqPort === 'number') {
-        upperReqHosts.push(`${upperReqHosts[0]}:${reqPort}`);
-    }
-    // Compare request host against noproxy
-    for (const upperNoProxyItem of noProxy
-        .split(',')
-        .map(x => x.trim().toUpperCase())
-        .filter(x => x)) {
-        if (upperNoProxyItem === '*' ||
-            upperReqHosts.some(x => x === upperNoProxyItem ||
-                x.endsWith(`.${upperNoProxyItem}`) ||
-                (upperNoProxyItem.startsWith('.') &&
-                    x.endsWith(`${upperNoProxyItem}`)))) {
-            return true;
-        }
-    }
-    return false;
-}
-function isLoopbackAddress(host) {
-    const hostLower = host.toLowerCase();
-    return (hostLower === 'localhost' ||
-        hostLower.startsWith('127.') ||
-        hostLower.startsWith('[::1]') ||
-        hostLower.startsWith('[0:0:0:0:0:0:0:1]'));
-}
-class DecodedURL extends URL {
-    constructor(url, base) {
-        super(url, base);
-        this._decodedUsername = decodeURIComponent(super.username);
-        this._decodedPassword = decodeURIComponent(super.password);
-    }
-    get username() {
-        return this._decodedUsername;
-    }
-    get password() {
-        return this._decodedPassword;
-    }
-}
-//# sourceMappingURL=proxy.js.map
-// EXTERNAL MODULE: ./node_modules/tunnel/index.js
-var node_modules_tunnel = __nccwpck_require__(770);
-// EXTERNAL MODULE: ./node_modules/undici/index.js
-var undici = __nccwpck_require__(6752);
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/index.js
-/* eslint-disable @typescript-eslint/no-explicit-any */
-var __awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-
-
-var HttpCodes;
-(function (HttpCodes) {
-    HttpCodes[HttpCodes["OK"] = 200] = "OK";
-    HttpCodes[HttpCodes["MultipleChoices"] = 300] = "MultipleChoices";
-    HttpCodes[HttpCodes["MovedPermanently"] = 301] = "MovedPermanently";
-    HttpCodes[HttpCodes["ResourceMoved"] = 302] = "ResourceMoved";
-    HttpCodes[HttpCodes["SeeOther"] = 303] = "SeeOther";
-    HttpCodes[HttpCodes["NotModified"] = 304] = "NotModified";
-    HttpCodes[HttpCodes["UseProxy"] = 305] = "UseProxy";
-    HttpCodes[HttpCodes["SwitchProxy"] = 306] = "SwitchProxy";
-    HttpCodes[HttpCodes["TemporaryRedirect"] = 307] = "TemporaryRedirect";
-    HttpCodes[HttpCodes["PermanentRedirect"] = 308] = "PermanentRedirect";
-    HttpCodes[HttpCodes["BadRequest"] = 400] = "BadRequest";
-    HttpCodes[HttpCodes["Unauthorized"] = 401] = "Unauthorized";
-    HttpCodes[HttpCodes["PaymentRequired"] = 402] = "PaymentRequired";
-    HttpCodes[HttpCodes["Forbidden"] = 403] = "Forbidden";
-    HttpCodes[HttpCodes["NotFound"] = 404] = "NotFound";
-    HttpCodes[HttpCodes["MethodNotAllowed"] = 405] = "MethodNotAllowed";
-    HttpCodes[HttpCodes["NotAcceptable"] = 406] = "NotAcceptable";
-    HttpCodes[HttpCodes["ProxyAuthenticationRequired"] = 407] = "ProxyAuthenticationRequired";
-    HttpCodes[HttpCodes["RequestTimeout"] = 408] = "RequestTimeout";
-    HttpCodes[HttpCodes["Conflict"] = 409] = "Conflict";
-    HttpCodes[HttpCodes["Gone"] = 410] = "Gone";
-    HttpCodes[HttpCodes["TooManyRequests"] = 429] = "TooManyRequests";
-    HttpCodes[HttpCodes["InternalServerError"] = 500] = "InternalServerError";
-    HttpCodes[HttpCodes["NotImplemented"] = 501] = "NotImplemented";
-    HttpCodes[HttpCodes["BadGateway"] = 502] = "BadGateway";
-    HttpCodes[HttpCodes["ServiceUnavailable"] = 503] = "ServiceUnavailable";
-    HttpCodes[HttpCodes["GatewayTimeout"] = 504] = "GatewayTimeout";
-})(HttpCodes || (HttpCodes = {}));
-var Headers;
-(function (Headers) {
-    Headers["Accept"] = "accept";
-    Headers["ContentType"] = "content-type";
-})(Headers || (Headers = {}));
-var MediaTypes;
-(function (MediaTypes) {
-    MediaTypes["ApplicationJson"] = "application/json";
-})(MediaTypes || (MediaTypes = {}));
-/**
- * Returns the proxy URL, depending upon the supplied url and proxy environment variables.
- * @param serverUrl  The server URL where the request will be sent. For example, https://api.github.com
- */
-function lib_getProxyUrl(serverUrl) {
-    const proxyUrl = pm.getProxyUrl(new URL(serverUrl));
-    return proxyUrl ? proxyUrl.href : '';
-}
-const HttpRedirectCodes = [
-    HttpCodes.MovedPermanently,
-    HttpCodes.ResourceMoved,
-    HttpCodes.SeeOther,
-    HttpCodes.TemporaryRedirect,
-    HttpCodes.PermanentRedirect
-];
-const HttpResponseRetryCodes = [
-    HttpCodes.BadGateway,
-    HttpCodes.ServiceUnavailable,
-    HttpCodes.GatewayTimeout
-];
-const RetryableHttpVerbs = (/* unused pure expression or super */ null && (['OPTIONS', 'GET', 'DELETE', 'HEAD']));
-const ExponentialBackoffCeiling = 10;
-const ExponentialBackoffTimeSlice = 5;
-class HttpClientError extends Error {
-    constructor(message, statusCode) {
-        super(message);
-        this.name = 'HttpClientError';
-        this.statusCode = statusCode;
-        Object.setPrototypeOf(this, HttpClientError.prototype);
-    }
-}
-class HttpClientResponse {
-    constructor(message) {
-        this.message = message;
-    }
-    readBody() {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve) => __awaiter(this, void 0, void 0, function* () {
-                let output = Buffer.alloc(0);
-                this.message.on('data', (chunk) => {
-                    output = Buffer.concat([output, chunk]);
-                });
-                this.message.on('end', () => {
-                    resolve(output.toString());
-                });
-            }));
-        });
-    }
-    readBodyBuffer() {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve) => __awaiter(this, void 0, void 0, function* () {
-                const chunks = [];
-                this.message.on('data', (chunk) => {
-                    chunks.push(chunk);
-                });
-                this.message.on('end', () => {
-                    resolve(Buffer.concat(chunks));
-                });
-            }));
-        });
-    }
-}
-function isHttps(requestUrl) {
-    const parsedUrl = new URL(requestUrl);
-    return parsedUrl.protocol === 'https:';
-}
-class lib_HttpClient {
-    constructor(userAgent, handlers, requestOptions) {
-        this._ignoreSslError = false;
-        this._allowRedirects = true;
-        this._allowRedirectDowngrade = false;
-        this._maxRedirects = 50;
-        this._allowRetries = false;
-        this._maxRetries = 1;
-        this._keepAlive = false;
-        this._disposed = false;
-        this.userAgent = this._getUserAgentWithOrchestrationId(userAgent);
-        this.handlers = handlers || [];
-        this.requestOptions = requestOptions;
-        if (requestOptions) {
-            if (requestOptions.ignoreSslError != null) {
-                this._ignoreSslError = requestOptions.ignoreSslError;
-            }
-            this._socketTimeout = requestOptions.socketTimeout;
-            if (requestOptions.allowRedirects != null) {
-                this._allowRedirects = requestOptions.allowRedirects;
-            }
-            if (requestOptions.allowRedirectDowngrade != null) {
-                this._allowRedirectDowngrade = requestOptions.allowRedirectDowngrade;
-            }
-            if (requestOptions.maxRedirects != null) {
-                this._maxRedirects = Math.max(requestOptions.maxRedirects, 0);
-            }
-            if (requestOptions.keepAlive != null) {
-                this._keepAlive = requestOptions.keepAlive;
-            }
-            if (requestOptions.allowRetries != null) {
-                this._allowRetries = requestOptions.allowRetries;
-            }
-            if (requestOptions.maxRetries != null) {
-                this._maxRetries = requestOptions.maxRetries;
-            }
-        }
-    }
-    options(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('OPTIONS', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    get(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('GET', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    del(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('DELETE', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    post(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('POST', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    patch(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('PATCH', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    put(requestUrl, data, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('PUT', requestUrl, data, additionalHeaders || {});
-        });
-    }
-    head(requestUrl, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request('HEAD', requestUrl, null, additionalHeaders || {});
-        });
-    }
-    sendStream(verb, requestUrl, stream, additionalHeaders) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return this.request(verb, requestUrl, stream, additionalHeaders);
-        });
-    }
-    /**
-     * Gets a typed object from an endpoint
-     * Be aware that not found returns a null.  Other errors (4xx, 5xx) reject the promise
-     */
-    getJson(requestUrl_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, additionalHeaders = {}) {
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            const res = yield this.get(requestUrl, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    postJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.post(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    putJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.put(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    patchJson(requestUrl_1, obj_1) {
-        return __awaiter(this, arguments, void 0, function* (requestUrl, obj, additionalHeaders = {}) {
-            const data = JSON.stringify(obj, null, 2);
-            additionalHeaders[Headers.Accept] = this._getExistingOrDefaultHeader(additionalHeaders, Headers.Accept, MediaTypes.ApplicationJson);
-            additionalHeaders[Headers.ContentType] =
-                this._getExistingOrDefaultContentTypeHeader(additionalHeaders, MediaTypes.ApplicationJson);
-            const res = yield this.patch(requestUrl, data, additionalHeaders);
-            return this._processResponse(res, this.requestOptions);
-        });
-    }
-    /**
-     * Makes a raw http request.
-     * All other methods such as get, post, patch, and request ultimately call this.
-     * Prefer get, del, post and patch
-     */
-    request(verb, requestUrl, data, headers) {
-        return __awaiter(this, void 0, void 0, function* () {
-            if (this._disposed) {
-                throw new Error('Client has already been disposed.');
-            }
-            const parsedUrl = new URL(requestUrl);
-            let info = this._prepareRequest(verb, parsedUrl, headers);
-            // Only perform retries on reads since writes may not be idempotent.
-            const maxTries = this._allowRetries && RetryableHttpVerbs.includes(verb)
-                ? this._maxRetries + 1
-                : 1;
-            let numTries = 0;
-            let response;
-            do {
-                response = yield this.requestRaw(info, data);
-                // Check if it's an authentication challenge
-                if (response &&
-                    response.message &&
-                    response.message.statusCode === HttpCodes.Unauthorized) {
-                    let authenticationHandler;
-                    for (const handler of this.handlers) {
-                        if (handler.canHandleAuthentication(response)) {
-                            authenticationHandler = handler;
-                            break;
-                        }
-                    }
-                    if (authenticationHandler) {
-                        return authenticationHandler.handleAuthentication(this, info, data);
-                    }
-                    else {
-                        // We have received an unauthorized response but have no handlers to handle it.
-                        // Let the response return to the caller.
-                        return response;
-                    }
-                }
-                let redirectsRemaining = this._maxRedirects;
-                while (response.message.statusCode &&
-                    HttpRedirectCodes.includes(response.message.statusCode) &&
-                    this._allowRedirects &&
-                    redirectsRemaining > 0) {
-                    const redirectUrl = response.message.headers['location'];
-                    if (!redirectUrl) {
-                        // if there's no location to redirect to, we won't
-                        break;
-                    }
-                    const parsedRedirectUrl = new URL(redirectUrl);
-                    if (parsedUrl.protocol === 'https:' &&
-                        parsedUrl.protocol !== parsedRedirectUrl.protocol &&
-                        !this._allowRedirectDowngrade) {
-                        throw new Error('Redirect from HTTPS to HTTP protocol. This downgrade is not allowed for security reasons. If you want to allow this behavior, set the allowRedirectDowngrade option to true.');
-                    }
-                    // we need to finish reading the response before reassigning response
-                    // which will leak the open socket.
-                    yield response.readBody();
-                    // strip authorization header if redirected to a different hostname
-                    if (parsedRedirectUrl.hostname !== parsedUrl.hostname) {
-                        for (const header in headers) {
-                            // header names are case insensitive
-                            if (header.toLowerCase() === 'authorization') {
-                                delete headers[header];
-                            }
-                        }
-                    }
-                    // let's make the request with the new redirectUrl
-                    info = this._prepareRequest(verb, parsedRedirectUrl, headers);
-                    response = yield this.requestRaw(info, data);
-                    redirectsRemaining--;
-                }
-                if (!response.message.statusCode ||
-                    !HttpResponseRetryCodes.includes(response.message.statusCode)) {
-                    // If not a retry code, return immediately instead of retrying
-                    return response;
-                }
-                numTries += 1;
-                if (numTries < maxTries) {
-                    yield response.readBody();
-                    yield this._performExponentialBackoff(numTries);
-                }
-            } while (numTries < maxTries);
-            return response;
-        });
-    }
-    /**
-     * Needs to be called if keepAlive is set to true in request options.
-     */
-    dispose() {
-        if (this._agent) {
-            this._agent.destroy();
-        }
-        this._disposed = true;
-    }
-    /**
-     * Raw request.
-     * @param info
-     * @param data
-     */
-    requestRaw(info, data) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve, reject) => {
-                function callbackForResult(err, res) {
-                    if (err) {
-                        reject(err);
-                    }
-                    else if (!res) {
-                        // If `err` is not passed, then `res` must be passed.
-                        reject(new Error('Unknown error'));
-                    }
-                    else {
-                        resolve(res);
-                    }
-                }
-                this.requestRawWithCallback(info, data, callbackForResult);
-            });
-        });
-    }
-    /**
-     * Raw request with callback.
-     * @param info
-     * @param data
-     * @param onResult
-     */
-    requestRawWithCallback(info, data, onResult) {
-        if (typeof data === 'string') {
-            if (!info.options.headers) {
-                info.options.headers = {};
-            }
-            info.options.headers['Content-Length'] = Buffer.byteLength(data, 'utf8');
-        }
-        let callbackCalled = false;
-        function handleResult(err, res) {
-            if (!callbackCalled) {
-                callbackCalled = true;
-                onResult(err, res);
-            }
-        }
-        const req = info.httpModule.request(info.options, (msg) => {
-            const res = new HttpClientResponse(msg);
-            handleResult(undefined, res);
-        });
-        let socket;
-        req.on('socket', sock => {
-            socket = sock;
-        });
-        // If we ever get disconnected, we want the socket to timeout eventually
-        req.setTimeout(this._socketTimeout || 3 * 60000, () => {
-            if (socket) {
-                socket.end();
-            }
-            handleResult(new Error(`Request timeout: ${info.options.path}`));
-        });
-        req.on('error', function (err) {
-            // err has statusCode property
-            // res should have headers
-            handleResult(err);
-        });
-        if (data && typeof data === 'string') {
-            req.write(data, 'utf8');
-        }
-        if (data && typeof data !== 'string') {
-            data.on('close', function () {
-                req.end();
-            });
-            data.pipe(req);
-        }
-        else {
-            req.end();
-        }
-    }
-    /**
-     * Gets an http agent. This function is useful when you need an http agent that handles
-     * routing through a proxy server - depending upon the url and proxy environment variables.
-     * @param serverUrl  The server URL where the request will be sent. For example, https://api.github.com
-     */
-    getAgent(serverUrl) {
-        const parsedUrl = new URL(serverUrl);
-        return this._getAgent(parsedUrl);
-    }
-    getAgentDispatcher(serverUrl) {
-        const parsedUrl = new URL(serverUrl);
-        const proxyUrl = pm.getProxyUrl(parsedUrl);
-        const useProxy = proxyUrl && proxyUrl.hostname;
-        if (!useProxy) {
-            return;
-        }
-        return this._getProxyAgentDispatcher(parsedUrl, proxyUrl);
-    }
-    _prepareRequest(method, requestUrl, headers) {
-        const info = {};
-        info.parsedUrl = requestUrl;
-        const usingSsl = info.parsedUrl.protocol === 'https:';
-        info.httpModule = usingSsl ? https : http;
-        const defaultPort = usingSsl ? 443 : 80;
-        info.options = {};
-        info.options.host = info.parsedUrl.hostname;
-        info.options.port = info.parsedUrl.port
-            ? parseInt(info.parsedUrl.port)
-            : defaultPort;
-        info.options.path =
-            (info.parsedUrl.pathname || '') + (info.parsedUrl.search || '');
-        info.options.method = method;
-        info.options.headers = this._mergeHeaders(headers);
-        if (this.userAgent != null) {
-            info.options.headers['user-agent'] = this.userAgent;
-        }
-        info.options.agent = this._getAgent(info.parsedUrl);
-        // gives handlers an opportunity to participate
-        if (this.handlers) {
-            for (const handler of this.handlers) {
-                handler.prepareRequest(info.options);
-            }
-        }
-        return info;
-    }
-    _mergeHeaders(headers) {
-        if (this.requestOptions && this.requestOptions.headers) {
-            return Object.assign({}, lowercaseKeys(this.requestOptions.headers), lowercaseKeys(headers || {}));
-        }
-        return lowercaseKeys(headers || {});
-    }
-    /**
-     * Gets an existing header value or returns a default.
-     * Handles converting number header values to strings since HTTP headers must be strings.
-     * Note: This returns string | string[] since some headers can have multiple values.
-     * For headers that must always be a single string (like Content-Type), use the
-     * specialized _getExistingOrDefaultContentTypeHeader method instead.
-     */
-    _getExistingOrDefaultHeader(additionalHeaders, header, _default) {
-        let clientHeader;
-        if (this.requestOptions && this.requestOptions.headers) {
-            const headerValue = lowercaseKeys(this.requestOptions.headers)[header];
-            if (headerValue) {
-                clientHeader =
-                    typeof headerValue === 'number' ? headerValue.toString() : headerValue;
-            }
-        }
-        const additionalValue = additionalHeaders[header];
-        if (additionalValue !== undefined) {
-            return typeof additionalValue === 'number'
-                ? additionalValue.toString()
-                : additionalValue;
-        }
-        if (clientHeader !== undefined) {
-            return clientHeader;
-        }
-        return _default;
-    }
-    /**
-     * Specialized version of _getExistingOrDefaultHeader for Content-Type header.
-     * Always returns a single string (not an array) since Content-Type should be a single value.
-     * Converts arrays to comma-separated strings and numbers to strings to ensure type safety.
-     * This was split from _getExistingOrDefaultHeader to provide stricter typing for callers
-     * that assign the result to places expecting a string (e.g., additionalHeaders[Headers.ContentType]).
-     */
-    _getExistingOrDefaultContentTypeHeader(additionalHeaders, _default) {
-        let clientHeader;
-        if (this.requestOptions && this.requestOptions.headers) {
-            const headerValue = lowercaseKeys(this.requestOptions.headers)[Headers.ContentType];
-            if (headerValue) {
-                if (typeof headerValue === 'number') {
-                    clientHeader = String(headerValue);
-                }
-                else if (Array.isArray(headerValue)) {
-                    clientHeader = headerValue.join(', ');
-                }
-                else {
-                    clientHeader = headerValue;
-                }
-            }
-        }
-        const additionalValue = additionalHeaders[Headers.ContentType];
-        // Return the first non-undefined value, converting numbers or arrays to strings if necessary
-        if (additionalValue !== undefined) {
-            if (typeof additionalValue === 'number') {
-                return String(additionalValue);
-            }
-            else if (Array.isArray(additionalValue)) {
-                return additionalValue.join(', ');
-            }
-            else {
-                return additionalValue;
-            }
-        }
-        if (clientHeader !== undefined) {
-            return clientHeader;
-        }
-        return _default;
-    }
-    _getAgent(parsedUrl) {
-        let agent;
-        const proxyUrl = pm.getProxyUrl(parsedUrl);
-        const useProxy = proxyUrl && proxyUrl.hostname;
-        if (this._keepAlive && useProxy) {
-            agent = this._proxyAgent;
-        }
-        if (!useProxy) {
-            agent = this._agent;
-        }
-        // if agent is already assigned use that agent.
-        if (agent) {
-            return agent;
-        }
-        const usingSsl = parsedUrl.protocol === 'https:';
-        let maxSockets = 100;
-        if (this.requestOptions) {
-            maxSockets = this.requestOptions.maxSockets || http.globalAgent.maxSockets;
-        }
-        // This is `useProxy` again, but we need to check `proxyURl` directly for TypeScripts's flow analysis.
-        if (proxyUrl && proxyUrl.hostname) {
-            const agentOptions = {
-                maxSockets,
-                keepAlive: this._keepAlive,
-                proxy: Object.assign(Object.assign({}, ((proxyUrl.username || proxyUrl.password) && {
-                    proxyAuth: `${proxyUrl.username}:${proxyUrl.password}`
-                })), { host: proxyUrl.hostname, port: proxyUrl.port })
-            };
-            let tunnelAgent;
-            const overHttps = proxyUrl.protocol === 'https:';
-            if (usingSsl) {
-                tunnelAgent = overHttps ? tunnel.httpsOverHttps : tunnel.httpsOverHttp;
-            }
-            else {
-                tunnelAgent = overHttps ? tunnel.httpOverHttps : tunnel.httpOverHttp;
-            }
-            agent = tunnelAgent(agentOptions);
-            this._proxyAgent = agent;
-        }
-        // if tunneling agent isn't assigned create a new agent
-        if (!agent) {
-            const options = { keepAlive: this._keepAlive, maxSockets };
-            agent = usingSsl ? new https.Agent(options) : new http.Agent(options);
-            this._agent = agent;
-        }
-        if (usingSsl && this._ignoreSslError) {
-            // we don't want to set NODE_TLS_REJECT_UNAUTHORIZED=0 since that will affect request for entire process
-            // http.RequestOptions doesn't expose a way to modify RequestOptions.agent.options
-            // we have to cast it to any and change it directly
-            agent.options = Object.assign(agent.options || {}, {
-                rejectUnauthorized: false
-            });
-        }
-        return agent;
-    }
-    _getProxyAgentDispatcher(parsedUrl, proxyUrl) {
-        let proxyAgent;
-        if (this._keepAlive) {
-            proxyAgent = this._proxyAgentDispatcher;
-        }
-        // if agent is already assigned use that agent.
-        if (proxyAgent) {
-            return proxyAgent;
-        }
-        const usingSsl = parsedUrl.protocol === 'https:';
-        proxyAgent = new ProxyAgent(Object.assign({ uri: proxyUrl.href, pipelining: !this._keepAlive ? 0 : 1 }, ((proxyUrl.username || proxyUrl.password) && {
-            token: `Basic ${Buffer.from(`${proxyUrl.username}:${proxyUrl.password}`).toString('base64')}`
-        })));
-        this._proxyAgentDispatcher = proxyAgent;
-        if (usingSsl && this._ignoreSslError) {
-            // we don't want to set NODE_TLS_REJECT_UNAUTHORIZED=0 since that will affect request for entire process
-            // http.RequestOptions doesn't expose a way to modify RequestOptions.agent.options
-            // we have to cast it to any and change it directly
-            proxyAgent.options = Object.assign(proxyAgent.options.requestTls || {}, {
-                rejectUnauthorized: false
-            });
-        }
-        return proxyAgent;
-    }
-    _getUserAgentWithOrchestrationId(userAgent) {
-        const baseUserAgent = userAgent || 'actions/http-client';
-        const orchId = process.env['ACTIONS_ORCHESTRATION_ID'];
-        if (orchId) {
-            // Sanitize the orchestration ID to ensure it contains only valid characters
-            // Valid characters: 0-9, a-z, _, -, .
-            const sanitizedId = orchId.replace(/[^a-z0-9_.-]/gi, '_');
-            return `${baseUserAgent} actions_orchestration_id/${sanitizedId}`;
-        }
-        return baseUserAgent;
-    }
-    _performExponentialBackoff(retryNumber) {
-        return __awaiter(this, void 0, void 0, function* () {
-            retryNumber = Math.min(ExponentialBackoffCeiling, retryNumber);
-            const ms = ExponentialBackoffTimeSlice * Math.pow(2, retryNumber);
-            return new Promise(resolve => setTimeout(() => resolve(), ms));
-        });
-    }
-    _processResponse(res, options) {
-        return __awaiter(this, void 0, void 0, function* () {
-            return new Promise((resolve, reject) => __awaiter(this, void 0, void 0, function* () {
-                const statusCode = res.message.statusCode || 0;
-                const response = {
-                    statusCode,
-                    result: null,
-                    headers: {}
-                };
-                // not found leads to null obj returned
-                if (statusCode === HttpCodes.NotFound) {
-                    resolve(response);
-                }
-                // get the result from the body
-                function dateTimeDeserializer(key, value) {
-                    if (typeof value === 'string') {
-                        const a = new Date(value);
-                        if (!isNaN(a.valueOf())) {
-                            return a;
-                        }
-                    }
-                    return value;
-                }
-                let obj;
-                let contents;
-                try {
-                    contents = yield res.readBody();
-                    if (contents && contents.length > 0) {
-                        if (options && options.deserializeDates) {
-                            obj = JSON.parse(contents, dateTimeDeserializer);
-                        }
-                        else {
-                            obj = JSON.parse(contents);
-                        }
-                        response.result = obj;
-                    }
-                    response.headers = res.message.headers;
-                }
-                catch (err) {
-                    // Invalid resource (contents not json);  leaving result obj null
-                }
-                // note that 3xx redirects are handled by the http layer.
-                if (statusCode > 299) {
-                    let msg;
-                    // if exception/error in body, attempt to get better error
-                    if (obj && obj.message) {
-                        msg = obj.message;
-                    }
-                    else if (contents && contents.length > 0) {
-                        // it may be the case that the exception is in the body message as string
-                        msg = contents;
-                    }
-                    else {
-                        msg = `Failed request: (${statusCode})`;
-                    }
-                    const err = new HttpClientError(msg, statusCode);
-                    err.result = response.result;
-                    reject(err);
-                }
-                else {
-                    resolve(response);
-                }
-            }));
-        });
-    }
-}
-const lowercaseKeys = (obj) => Object.keys(obj).reduce((c, k) => ((c[k.toLowerCase()] = obj[k]), c), {});
-//# sourceMappingURL=index.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/http-client/lib/auth.js
-var auth_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-class BasicCredentialHandler {
-    constructor(username, password) {
-        this.username = username;
-        this.password = password;
-    }
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Basic ${Buffer.from(`${this.username}:${this.password}`).toString('base64')}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-class auth_BearerCredentialHandler {
-    constructor(token) {
-        this.token = token;
-    }
-    // currently implements pre-authorization
-    // TODO: support preAuth = false where it hooks on 401
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Bearer ${this.token}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-class PersonalAccessTokenCredentialHandler {
-    constructor(token) {
-        this.token = token;
-    }
-    // currently implements pre-authorization
-    // TODO: support preAuth = false where it hooks on 401
-    prepareRequest(options) {
-        if (!options.headers) {
-            throw Error('The request has no headers');
-        }
-        options.headers['Authorization'] = `Basic ${Buffer.from(`PAT:${this.token}`).toString('base64')}`;
-    }
-    // This handler cannot handle 401
-    canHandleAuthentication() {
-        return false;
-    }
-    handleAuthentication() {
-        return auth_awaiter(this, void 0, void 0, function* () {
-            throw new Error('not implemented');
-        });
-    }
-}
-//# sourceMappingURL=auth.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/oidc-utils.js
-var oidc_utils_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-class oidc_utils_OidcClient {
-    static createHttpClient(allowRetry = true, maxRetry = 10) {
-        const requestOptions = {
-            allowRetries: allowRetry,
-            maxRetries: maxRetry
-        };
-        return new HttpClient('actions/oidc-client', [new BearerCredentialHandler(oidc_utils_OidcClient.getRequestToken())], requestOptions);
-    }
-    static getRequestToken() {
-        const token = process.env['ACTIONS_ID_TOKEN_REQUEST_TOKEN'];
-        if (!token) {
-            throw new Error('Unable to get ACTIONS_ID_TOKEN_REQUEST_TOKEN env variable');
-        }
-        return token;
-    }
-    static getIDTokenUrl() {
-        const runtimeUrl = process.env['ACTIONS_ID_TOKEN_REQUEST_URL'];
-        if (!runtimeUrl) {
-            throw new Error('Unable to get ACTIONS_ID_TOKEN_REQUEST_URL env variable');
-        }
-        return runtimeUrl;
-    }
-    static getCall(id_token_url) {
-        return oidc_utils_awaiter(this, void 0, void 0, function* () {
-            var _a;
-            const httpclient = oidc_utils_OidcClient.createHttpClient();
-            const res = yield httpclient
-                .getJson(id_token_url)
-                .catch(error => {
-                throw new Error(`Failed to get ID Token. \n 
-        Error Code : ${error.statusCode}\n 
-        Error Message: ${error.message}`);
-            });
-            const id_token = (_a = res.result) === null || _a === void 0 ? void 0 : _a.value;
-            if (!id_token) {
-                throw new Error('Response json body do not have ID Token field');
-            }
-            return id_token;
-        });
-    }
-    static getIDToken(audience) {
-        return oidc_utils_awaiter(this, void 0, void 0, function* () {
-            try {
-                // New ID Token is requested from action service
-                let id_token_url = oidc_utils_OidcClient.getIDTokenUrl();
-                if (audience) {
-                    const encodedAudience = encodeURIComponent(audience);
-                    id_token_url = `${id_token_url}&audience=${encodedAudience}`;
-                }
-                debug(`ID token url is ${id_token_url}`);
-                const id_token = yield oidc_utils_OidcClient.getCall(id_token_url);
-                setSecret(id_token);
-                return id_token;
-            }
-            catch (error) {
-                throw new Error(`Error message: ${error.message}`);
-            }
-        });
-    }
-}
-//# sourceMappingURL=oidc-utils.js.map
+// EXTERNAL MODULE: external "node:http"
+var external_node_http_ = __nccwpck_require__(7067);
 ;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/summary.js
-var summary_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+var __awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
     return new (P || (P = Promise))(function (resolve, reject) {
         function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
@@ -66620,7 +65650,7 @@ class Summary {
      * @returns step summary file path
      */
     filePath() {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             if (this._filePath) {
                 return this._filePath;
             }
@@ -66664,7 +65694,7 @@ class Summary {
      * @returns {Promise<Summary>} summary instance
      */
     write(options) {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             const overwrite = !!(options === null || options === void 0 ? void 0 : options.overwrite);
             const filePath = yield this.filePath();
             const writeFunc = overwrite ? writeFile : appendFile;
@@ -66678,7 +65708,7 @@ class Summary {
      * @returns {Summary} summary instance
      */
     clear() {
-        return summary_awaiter(this, void 0, void 0, function* () {
+        return __awaiter(this, void 0, void 0, function* () {
             return this.emptyBuffer().write({ overwrite: true });
         });
     }
@@ -68181,7 +67211,7 @@ function exportVariable(name, val) {
  * console.log(`Using token: ${apiToken}`); // Outputs: "Using token: ***"
  * ```
  */
-function core_setSecret(secret) {
+function setSecret(secret) {
     command_issueCommand('add-mask', {}, secret);
 }
 /**
@@ -68303,7 +67333,7 @@ function isDebug() {
  * Writes debug message to user log
  * @param message debug message
  */
-function core_debug(message) {
+function debug(message) {
     command_issueCommand('debug', {}, message);
 }
 /**
@@ -68424,46 +67454,8 @@ function getIDToken(aud) {
 //# sourceMappingURL=core.js.map
 ;// CONCATENATED MODULE: external "node:timers/promises"
 const promises_namespaceObject = require("node:timers/promises");
-;// CONCATENATED MODULE: ./src/failure.ts
-/** An error that a person can act on: what failed, where, what was seen, how things stand, what to do. */
-class failure_Failure extends Error {
-    name = 'Failure';
-    details;
-    constructor(what, details = {}) {
-        super(what, { cause: details.cause });
-        this.details = details;
-    }
-    /** The whole text, a line per part. */
-    describe() {
-        const { host, seen, state, hint } = this.details;
-        const lines = [host === undefined ? this.message : `${host}: ${this.message}`];
-        if (seen !== undefined && seen !== '')
-            lines.push(`Seen: ${seen}`);
-        if (state !== undefined)
-            lines.push(`State now: ${state}`);
-        if (hint !== undefined)
-            lines.push(`What to do: ${hint}`);
-        return lines.join('\n');
-    }
-}
-/** The work was cancelled (by a person, or because the job's time ran out). */
-class Cancelled extends failure_Failure {
-    name = 'Cancelled';
-}
-/** Text for any thrown thing, for `seen` and logs. */
-function failure_describeError(error) {
-    if (error instanceof failure_Failure)
-        return error.describe();
-    if (error instanceof AggregateError && error.errors.length > 0) {
-        return error.errors.map(failure_describeError).join('; ');
-    }
-    if (error instanceof Error) {
-        const cause = error.cause instanceof Error ? ` (${failure_describeError(error.cause)})` : '';
-        return `${error.message || error.name}${cause}`;
-    }
-    return String(error);
-}
-
+// EXTERNAL MODULE: ./src/failure.ts
+var src_failure = __nccwpck_require__(1633);
 ;// CONCATENATED MODULE: ./src/context.ts
 
 
@@ -68484,13 +67476,13 @@ const context_systemClock = {
 /** Throws `Cancelled` when the signal has aborted. */
 function throwIfCancelled(signal) {
     if (signal?.aborted)
-        throw context_cancelled(signal);
+        throw cancelled(signal);
 }
 /** The error for an aborted signal: its own reason where that is ours. */
-function context_cancelled(signal) {
-    return signal.reason instanceof failure_Failure
+function cancelled(signal) {
+    return signal.reason instanceof src_failure/* Failure */.HR
         ? signal.reason
-        : new Cancelled('cancelled', { cause: signal.reason });
+        : new src_failure/* Cancelled */.cJ('cancelled', { cause: signal.reason });
 }
 /** The same log with every line prefixed, one prefix per host. */
 function prefixedLog(log, prefix) {
@@ -68507,7 +67499,7 @@ function prefixedLog(log, prefix) {
 const consoleLog = {
     info: (line) => info(inert(line)),
     warn: (line) => warning(inert(line)),
-    debug: (line) => core_debug(inert(line)),
+    debug: (line) => debug(inert(line)),
 };
 /**
  * One line that the runner takes as text: `::name::` at its start and `##[name]` anywhere in it are commands
@@ -68712,7 +67704,7 @@ class InputReader {
         }
         if (this.#problems.length === 0)
             return;
-        throw new failure_Failure(`${this.#problems.length === 1 ? 'an input is' : 'some inputs are'} wrong`, {
+        throw new src_failure/* Failure */.HR(`${this.#problems.length === 1 ? 'an input is' : 'some inputs are'} wrong`, {
             seen: this.#problems.map((problem) => `\n  - ${problem}`).join(''),
             state: 'no connection was made and nothing was changed.',
             hint: "correct the step's `with:` block; the README of the action lists its inputs",
@@ -68783,7 +67775,7 @@ async function runAction(action) {
         process.on(signal, () => {
             if (!abort.signal.aborted)
                 info(`${signal}: stopping as soon as it is safe ...`);
-            abort.abort(new Cancelled('cancelled'));
+            abort.abort(new src_failure/* Cancelled */.cJ('cancelled'));
         });
     }
     for (const event of ['uncaughtException', 'unhandledRejection']) {
@@ -68808,10 +67800,10 @@ async function mainPhase(action, run) {
     catch (error) {
         report(error);
         process.exitCode = 1;
-        if (error instanceof failure_Failure)
+        if (error instanceof src_failure/* Failure */.HR)
             await writeSummary(failureMarkdown(error));
         // A failure of our own has left things as its text says; anything else is for the settle phase to look at.
-        if (error instanceof failure_Failure && !(error instanceof Cancelled) && !error.details.unsettled) {
+        if (error instanceof src_failure/* Failure */.HR && !(error instanceof src_failure/* Cancelled */.cJ) && !error.details.unsettled) {
             run.state.finish();
         }
     }
@@ -68824,12 +67816,12 @@ async function settlePhase(action, run) {
         await action.settle(run, unsettled);
     }
     catch (error) {
-        warning(inertText(failure_describeError(error)), { title: 'Could not be put right' });
+        warning(inertText((0,src_failure/* describeError */.Uc)(error)), { title: 'Could not be put right' });
     }
 }
 function report(error) {
-    if (error instanceof failure_Failure) {
-        const title = error instanceof Cancelled ? 'Cancelled' : error.message;
+    if (error instanceof src_failure/* Failure */.HR) {
+        const title = error instanceof src_failure/* Cancelled */.cJ ? 'Cancelled' : error.message;
         core_error(inertText(error.describe()), { title: inert(title) });
     }
     else {
@@ -68847,7 +67839,7 @@ function makeRun(signal, state) {
         github,
         state,
         inputs(define) {
-            const reader = new InputReader(readInputs(), core_setSecret);
+            const reader = new InputReader(readInputs(), setSecret);
             const inputs = define(reader);
             reader.finish();
             return inputs;
@@ -68859,7 +67851,7 @@ function makeRun(signal, state) {
 function readInputs() {
     const json = process.env['INPUTS'];
     if (json === undefined) {
-        throw new failure_Failure('the variable INPUTS is not set', {
+        throw new src_failure/* Failure */.HR('the variable INPUTS is not set', {
             hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
         });
     }
@@ -68909,11 +67901,15 @@ const external_node_stream_promises_namespaceObject = require("node:stream/promi
  * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
  * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
  */
-const READ_AND_RUN = String.raw `exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`;
+const SHELL_COMMAND = String.raw `exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`;
 const KEEP_NOISE = 64 * 1024;
+const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)';
 const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
 /** How a byte string reads for people. */
 const fromByteString = (bytes) => Buffer.from(bytes, 'latin1').toString('utf8');
+/** The login runs no commands: it may still have SFTP. Nothing was done on the server. */
+class NoShell extends src_failure/* Failure */.HR {
+}
 /**
  * A POSIX shell on the server that stays open over several blocks of code, so that what it holds (a lock) lasts from
  * one block to the next and goes with the connection. Records are told from other output by a random mark.
@@ -68928,6 +67924,9 @@ class RemoteShell {
     #queue = Promise.resolve();
     #stderr = '';
     #closed = false;
+    /** Whether the shell has ever answered, and the exit code of its command. */
+    #hasAnswered = false;
+    #exitCode;
     constructor(connection, { channel, ended }) {
         this.mark = (0,external_node_crypto_.randomBytes)(12).toString('hex');
         this.#connection = connection;
@@ -68938,7 +67937,9 @@ class RemoteShell {
         });
         // A broken connection also ends the channel: `close` is where that is told.
         channel.on('error', () => { });
-        this.#ended = ended.then(() => { }, () => { });
+        this.#ended = ended.then(({ code }) => {
+            this.#exitCode = code;
+        }, () => { });
         void this.#ended.then(() => {
             this.#closed = true;
             this.#parser?.end();
@@ -68950,7 +67951,14 @@ class RemoteShell {
         ]);
     }
     static async open(connection) {
-        return new RemoteShell(connection, await connection.start(READ_AND_RUN));
+        try {
+            return new RemoteShell(connection, await connection.start(SHELL_COMMAND));
+        }
+        catch (error) {
+            if (!(error instanceof src_failure/* Failure */.HR) || !connection.isOpen)
+                throw error;
+            throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT });
+        }
     }
     /**
      * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
@@ -68975,6 +67983,7 @@ class RemoteShell {
                 return reject(this.#gone());
             this.#parser = new RecordParser(this.mark, {
                 onRecord: (name, value) => {
+                    this.#hasAnswered = true;
                     if (name !== 'end') {
                         onRecord?.(name, value);
                         return;
@@ -68995,18 +68004,23 @@ class RemoteShell {
         this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'));
     }
     #gone() {
-        const seen = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
-        return new failure_Failure('the connection or the remote shell ended in the middle of its work', {
+        const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
+        if (!this.#hasAnswered && this.#exitCode !== undefined) {
+            return new NoShell('the server runs no commands for this user', {
+                host: this.#connection.name,
+                seen: said || `exit code ${this.#exitCode}`,
+                hint: NO_SHELL_HINT,
+            });
+        }
+        return new src_failure/* Failure */.HR('the connection or the remote shell ended in the middle of its work', {
             host: this.#connection.name,
-            seen: seen || 'no answer',
-            hint: /sftp/i.test(seen)
-                ? 'this login may only use SFTP: give the deploy user a shell'
-                : 'run the job again: it looks at the state of the server first',
+            seen: said || 'no answer',
+            hint: 'run the job again: it looks at the state of the server first',
         });
     }
 }
 /** A remote process that waits for a script and what the script reads. */
-const openLane = (connection) => connection.start(READ_AND_RUN);
+const openLane = (connection) => connection.start(SHELL_COMMAND);
 /** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
 async function pipeToScript(host, { channel, ended }, code, input, signal) {
     let noise = '';
@@ -69020,12 +68034,12 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
     let broken;
     try {
         // An aborted pipeline waits until the other side has closed too, which may never come.
-        await unlessAborted(pipeline(input, channel, { signal }), signal);
+        await unlessAborted((0,external_node_stream_promises_namespaceObject.pipeline)(input, channel, { signal }), signal);
     }
     catch (error) {
         if (signal.aborted)
             throw cancelled(signal);
-        if (error instanceof Failure) {
+        if (error instanceof src_failure/* Failure */.HR) {
             channel.close();
             throw error;
         }
@@ -69036,9 +68050,9 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
     if (status.code !== undefined && (status.code !== 0 || broken === undefined)) {
         return { code: status.code, noise };
     }
-    throw new Failure('the transfer was cut off', {
+    throw new src_failure/* Failure */.HR('the transfer was cut off', {
         host,
-        seen: status.signal === undefined ? describeError(broken) : `killed by ${status.signal}`,
+        seen: status.signal === undefined ? (0,src_failure/* describeError */.Uc)(broken) : `killed by ${status.signal}`,
         hint: 'run the job again: what has arrived is not sent a second time',
         cause: broken,
     });
@@ -69046,7 +68060,7 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
 /** Settles as the work does, or rejects as soon as the signal aborts. */
 function unlessAborted(work, signal) {
     return new Promise((resolve, reject) => {
-        const abort = () => reject(context_cancelled(signal));
+        const abort = () => reject(cancelled(signal));
         if (signal.aborted)
             abort();
         signal.addEventListener('abort', abort, { once: true });
@@ -69118,34 +68132,222 @@ class RecordParser {
 
 // EXTERNAL MODULE: external "node:zlib"
 var external_node_zlib_ = __nccwpck_require__(8522);
+;// CONCATENATED MODULE: ./src/release/packed-manifest.ts
+// Columns instead of objects: a site of a hundred thousand files takes some 8 MB, a tenth of what objects would.
+const TYPES = ['file', 'folder', 'link'];
+const FILE = TYPES.indexOf('file');
+const HASH_BYTES = 16;
+/** Collects entries; those in the order of their paths' bytes need no sorting. */
+class packed_manifest_ManifestBuilder {
+    #names = Buffer.allocUnsafe(4096);
+    #ends = new Uint32Array(64);
+    #types = new Uint8Array(64);
+    #modes = new Int16Array(64);
+    #sizes = new Float64Array(64);
+    #hashes = Buffer.allocUnsafe(64 * HASH_BYTES);
+    #targets = new Map();
+    #kept = new Map();
+    #count = 0;
+    #last = '';
+    #isSorted = true;
+    add(entry) {
+        const at = this.#count++;
+        const { path, type } = entry;
+        const start = at === 0 ? 0 : (this.#ends[at - 1] ?? 0);
+        this.#reserve(at + 1, start + path.length);
+        if (at > 0 && path <= this.#last)
+            this.#isSorted = false;
+        this.#last = path;
+        this.#names.write(path, start, 'latin1');
+        this.#ends[at] = start + path.length;
+        this.#types[at] = TYPES.indexOf(type);
+        this.#modes[at] = type === 'link' ? 0 : entry.mode;
+        this.#sizes[at] = type === 'file' ? entry.size : 0;
+        if (type === 'file')
+            this.#hashes.write(entry.hash, at * HASH_BYTES, HASH_BYTES, 'hex');
+        if (type === 'link')
+            this.#targets.set(at, entry.to);
+        if (entry.kept !== undefined)
+            this.#kept.set(at, entry.kept);
+    }
+    finish() {
+        const columns = {
+            names: this.#names,
+            ends: this.#ends,
+            types: this.#types,
+            modes: this.#modes,
+            sizes: this.#sizes,
+            hashes: this.#hashes,
+            targets: this.#targets,
+            kept: this.#kept,
+            count: this.#count,
+        };
+        const manifest = new PackedManifest(columns);
+        return this.#isSorted ? manifest : sorted(manifest);
+    }
+    #reserve(count, bytes) {
+        if (bytes > this.#names.length)
+            this.#names = grown(this.#names, Buffer.allocUnsafe(bytes * 2));
+        const room = this.#ends.length;
+        if (count <= room)
+            return;
+        this.#ends = grown(this.#ends, new Uint32Array(room * 2));
+        this.#types = grown(this.#types, new Uint8Array(room * 2));
+        this.#modes = grown(this.#modes, new Int16Array(room * 2));
+        this.#sizes = grown(this.#sizes, new Float64Array(room * 2));
+        this.#hashes = grown(this.#hashes, Buffer.allocUnsafe(room * 2 * HASH_BYTES));
+    }
+}
+class PackedManifest {
+    #columns;
+    constructor(columns) {
+        this.#columns = columns;
+    }
+    get size() {
+        return this.#columns.count;
+    }
+    get(path) {
+        const at = this.#find(path);
+        return at === undefined ? undefined : this.at(at);
+    }
+    has(path) {
+        return this.#find(path) !== undefined;
+    }
+    *keys() {
+        for (let at = 0; at < this.size; at++)
+            yield this.#path(at);
+    }
+    *values() {
+        for (let at = 0; at < this.size; at++)
+            yield this.at(at);
+    }
+    at(at) {
+        const { types, modes, sizes, hashes, targets, kept } = this.#columns;
+        const path = this.#path(at);
+        const type = TYPES[types[at] ?? 0] ?? 'file';
+        const mode = modes[at] ?? 0;
+        const size = sizes[at] ?? 0;
+        const hash = () => hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES);
+        const entry = type === 'file'
+            ? { type, path, mode, size, hash: hash() }
+            : type === 'folder'
+                ? { type, path, mode }
+                : { type, path, to: targets.get(at) ?? '' };
+        const since = kept.get(at);
+        return since === undefined ? entry : { ...entry, kept: since };
+    }
+    get total() {
+        const { types, sizes } = this.#columns;
+        let files = 0;
+        let bytes = 0;
+        for (let at = 0; at < this.size; at++) {
+            if (types[at] !== FILE)
+                continue;
+            files++;
+            bytes += sizes[at] ?? 0;
+        }
+        return { files, bytes };
+    }
+    *ofType(type) {
+        const wanted = TYPES.indexOf(type);
+        const { types } = this.#columns;
+        for (let at = 0; at < this.size; at++) {
+            if (types[at] === wanted)
+                yield this.at(at);
+        }
+    }
+    /** What a file was found to hold. */
+    setContent(at, size, hash) {
+        this.#columns.sizes[at] = size;
+        hash.copy(this.#columns.hashes, at * HASH_BYTES, 0, HASH_BYTES);
+    }
+    comparePaths(a, b) {
+        const { names, ends } = this.#columns;
+        return names.compare(names, this.#start(b), ends[b] ?? 0, this.#start(a), ends[a] ?? 0);
+    }
+    #path(at) {
+        return this.#columns.names.toString('latin1', this.#start(at), this.#columns.ends[at]);
+    }
+    #start(at) {
+        return at === 0 ? 0 : (this.#columns.ends[at - 1] ?? 0);
+    }
+    #find(path) {
+        const { names, ends } = this.#columns;
+        const wanted = Buffer.from(path, 'latin1');
+        let low = 0;
+        let high = this.size;
+        while (low < high) {
+            const middle = (low + high) >>> 1;
+            const order = names.compare(wanted, 0, wanted.length, this.#start(middle), ends[middle] ?? 0);
+            if (order === 0)
+                return middle;
+            if (order < 0)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return undefined;
+    }
+}
+function sorted(manifest) {
+    const order = Uint32Array.from({ length: manifest.size }, (_, at) => at);
+    order.sort((a, b) => manifest.comparePaths(a, b) || a - b);
+    const builder = new packed_manifest_ManifestBuilder();
+    for (const [place, at] of order.entries()) {
+        const next = order[place + 1];
+        if (next === undefined || manifest.comparePaths(at, next) !== 0)
+            builder.add(manifest.at(at));
+    }
+    return builder.finish();
+}
+function grown(from, to) {
+    to.set(from);
+    return to;
+}
+
 ;// CONCATENATED MODULE: ./src/release/manifest.ts
+
 
 
 
 const RECORDS_AT_ONCE = 1000;
 const HEADER = 'evenkeel manifest 1';
-const TYPES = { f: 'file', d: 'folder', l: 'link' };
-function makeManifest(entries) {
-    const sorted = [...entries].sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
-    return new Map(sorted.map((entry) => [entry.path, entry]));
+const manifest_TYPES = { f: 'file', d: 'folder', l: 'link' };
+/** Of entries in any order; of two with one path the later counts. */
+function manifest_makeManifest(entries = []) {
+    const builder = new packed_manifest_ManifestBuilder();
+    for (const entry of entries)
+        builder.add(entry);
+    return builder.finish();
 }
 /** The manifest as it lies on the server: NUL-ended records, gzipped. */
 function encodeManifest(manifest) {
-    return gzipSync(Buffer.concat([...records(manifest)]), { level: 1 });
+    const known = encoded.get(manifest);
+    if (known !== undefined)
+        return known;
+    const fresh = (0,external_node_zlib_.gzipSync)(Buffer.concat([...records(manifest.values())]), { level: 1 });
+    encoded.set(manifest, fresh);
+    return fresh;
 }
+/** Several hosts mostly get the same one. */
+const encoded = new WeakMap();
 /** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
 function contentId(manifest) {
-    const own = [...manifest.values()].filter((entry) => entry.kept === undefined);
     const hash = createHash('sha256');
-    for (const chunk of records(makeManifest(own)))
+    for (const chunk of records(ownEntries(manifest)))
         hash.update(chunk);
     return hash.digest('hex');
 }
+function* ownEntries(manifest) {
+    for (const entry of manifest.values())
+        if (entry.kept === undefined)
+            yield entry;
+}
 /** In chunks: as one text, a large site would be in memory several times. */
-function* records(manifest) {
+function* records(entries) {
     let parts = [HEADER];
     const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1');
-    for (const entry of manifest.values()) {
+    for (const entry of entries) {
         if (parts.length >= RECORDS_AT_ONCE) {
             yield chunk();
             parts = [];
@@ -69167,37 +68369,40 @@ function* records(manifest) {
 }
 /** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
 function decodeManifest(stored) {
-    const fields = (0,external_node_zlib_.gunzipSync)(stored, { maxOutputLength: 512 * 1024 * 1024 })
-        .toString('latin1')
-        .split('\0');
-    const bad = (what) => new failure_Failure('the stored manifest of the release before cannot be read', {
+    const fields = splitAtNul((0,external_node_zlib_.gunzipSync)(stored, { maxOutputLength: 512 * 1024 * 1024 }));
+    const bad = (what) => new src_failure/* Failure */.HR('the stored manifest of the release before cannot be read', {
         seen: what,
         hint: 'remove its folder below releases/.evenkeel/meta on the server: the next upload then sends everything',
     });
-    if (fields[0] !== HEADER)
+    if (fields.next().value !== HEADER)
         throw bad('an unknown header');
-    const entries = [];
-    for (let at = 1; at < fields.length - 1; at++) {
-        const match = /^([fdl]) ([0-7]{1,4}) (\d{1,16}) ([0-9a-f]{32}|-) (\d{1,12}) ([\s\S]+)$/.exec(fields[at] ?? '');
-        const [, letter, mode, size, hash, kept, path] = match ?? [];
+    const builder = new packed_manifest_ManifestBuilder();
+    let at = 0;
+    for (const field of fields) {
+        at++;
+        const match = /^([fdl]) ([0-7]{1,4}) (\d{1,16}) ([0-9a-f]{32}|-) (\d{1,12}) ([\s\S]+)$/.exec(field);
+        const [, letter, octal = '', size, hash = '', kept, path] = match ?? [];
         if (path === undefined || !isInsidePath(path))
             throw bad(`record ${at}`);
         const common = { path, ...(Number(kept) > 0 ? { kept: Number(kept) } : {}) };
-        const type = TYPES[letter];
+        const type = manifest_TYPES[letter];
+        const mode = Number.parseInt(octal, 8);
         if (type === 'link')
-            entries.push({ ...common, type, to: fields[++at] ?? '' });
+            builder.add({ ...common, type, to: fields.next().value ?? '' });
         else if (type === 'folder')
-            entries.push({ ...common, type, mode: Number.parseInt(mode ?? '', 8) });
+            builder.add({ ...common, type, mode });
         else
-            entries.push({
-                ...common,
-                type,
-                mode: Number.parseInt(mode ?? '', 8),
-                size: Number(size),
-                hash: hash ?? '',
-            });
+            builder.add({ ...common, type, mode, size: Number(size), hash });
     }
-    return makeManifest(entries);
+    return builder.finish();
+}
+/** One by one: all at once, a large site's would take several times its list. */
+function* splitAtNul(list) {
+    for (let start = 0; start < list.length;) {
+        const end = list.indexOf(0, start);
+        yield list.toString('latin1', start, end < 0 ? list.length : end);
+        start = end < 0 ? list.length : end + 1;
+    }
 }
 /** Whether a path names something below the folder it is relative to, in its only spelling. */
 function isInsidePath(path) {
@@ -69213,6 +68418,7 @@ class StateReader {
     data = new Map();
     busy;
     copied;
+    #bell;
     #base;
     #current = '';
     #pending;
@@ -69249,6 +68455,9 @@ class StateReader {
             case 'tool':
                 this.#tools.add(value);
                 break;
+            case 'bell':
+                this.#bell = value;
+                break;
             case 'base':
                 this.#base = first;
         }
@@ -69261,51 +68470,63 @@ class StateReader {
             freeBytes: this.#free,
             tools: this.#tools,
         };
-        return { state, base: this.#base && this.#finishBase(this.#base) };
+        return { state, base: this.#base && this.#finishBase(this.#base), bell: this.#bell };
     }
     #finishBase(kind) {
         const stored = this.data.get('manifest');
-        const ours = stored === undefined ? new Map() : decodeManifest(stored);
+        const ours = stored === undefined ? manifest_makeManifest() : decodeManifest(stored);
+        if (kind === 'release')
+            return { kind, manifest: ours, ours };
         if (kind !== 'place')
-            return { kind, manifest: this.#manifest(kind), ours };
+            return { kind, manifest: kind === 'none' ? manifest_makeManifest() : this.#inventory(), ours };
         return { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours };
-    }
-    #manifest(kind) {
-        const stored = this.data.get('manifest');
-        if (kind === 'release' && stored !== undefined)
-            return decodeManifest(stored);
-        return kind === 'staging' || kind === 'hashed' ? this.#inventory() : new Map();
     }
     /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
     #inventory() {
-        const list = (name) => (this.data.get(name) ?? Buffer.alloc(0)).toString('latin1');
-        const paths = (name) => list(name)
-            .split('\0')
-            .map((path) => path.replace(/^\.\//, ''))
-            .filter((path) => path !== '.' && path !== '');
-        const hashes = list('hashes').split('\n');
-        const modes = list('modes').split('\n');
-        const names = paths('names');
-        // Without a line for each file it is not known which belongs to which.
-        if (hashes.length !== names.length + 1 || modes.length !== names.length + 1) {
-            throw new failure_Failure('what an earlier, unfinished upload left behind cannot be read', {
-                hint: 'remove the folder releases/.evenkeel/staging on the server',
-            });
-        }
-        const files = names.map((path, index) => {
-            const [mode = '0', size = '0'] = (modes[index] ?? '').split(' ');
-            return {
-                type: 'file',
-                path,
-                mode: Number.parseInt(mode, 8),
-                size: Number(size),
-                hash: hashes[index] ?? '',
-            };
-        });
-        const folders = paths('folders').map((path) => ({ type: 'folder', path, mode: -1 }));
-        const links = paths('links').map((path) => ({ type: 'link', path, to: '' }));
-        return makeManifest([...files, ...folders, ...links].filter(({ path }) => isInsidePath(path)));
+        return manifest_makeManifest(this.#found());
     }
+    *#found() {
+        const list = (name) => this.data.get(name) ?? Buffer.alloc(0);
+        const hashes = lines(list('hashes'));
+        const modes = lines(list('modes'));
+        for (const path of paths(list('names'))) {
+            const hash = hashes.next().value;
+            const found = modes.next().value;
+            // Without a line for each file it is not known which belongs to which.
+            if (hash === undefined || found === undefined)
+                throw unreadable();
+            const [mode = '0', size = '0'] = found.split(' ');
+            if (!isInsidePath(path))
+                continue;
+            yield { type: 'file', path, mode: Number.parseInt(mode, 8), size: Number(size), hash };
+        }
+        if (hashes.next().value !== undefined || modes.next().value !== undefined)
+            throw unreadable();
+        for (const path of paths(list('folders'))) {
+            if (isInsidePath(path))
+                yield { type: 'folder', path, mode: -1 };
+        }
+        for (const path of paths(list('links')))
+            if (isInsidePath(path))
+                yield { type: 'link', path, to: '' };
+    }
+}
+function* lines(list) {
+    for (let start = 0, end = list.indexOf(10); end >= 0; start = end + 1, end = list.indexOf(10, start)) {
+        yield list.toString('latin1', start, end);
+    }
+}
+function* paths(list) {
+    for (const path of splitAtNul(list)) {
+        const inside = path.replace(/^\.\//, '');
+        if (inside !== '.' && inside !== '')
+            yield inside;
+    }
+}
+function unreadable() {
+    return new src_failure/* Failure */.HR('what an earlier, unfinished upload left behind cannot be read', {
+        hint: 'remove the folder releases/.evenkeel/staging on the server',
+    });
 }
 /** The release that a link names, undefined when it is not one of ours. */
 function releaseOf(link) {
@@ -69330,9 +68551,10 @@ async function onEach(hosts, work) {
     const [first] = failed;
     if (failed.length === 1)
         throw first?.error;
-    throw new failure_Failure(`it failed on ${failed.length} of ${hosts.length} hosts`, {
-        seen: failed.map(({ error }) => `\n${failure_describeError(error)}`).join(''),
+    throw new src_failure/* Failure */.HR(`it failed on ${failed.length} of ${hosts.length} hosts`, {
+        seen: failed.map(({ error }) => `\n${(0,src_failure/* describeError */.Uc)(error)}`).join(''),
         cause: first?.error,
+        unsettled: failed.some(({ error }) => error instanceof src_failure/* Failure */.HR && error.details.unsettled === true),
     });
 }
 /**
@@ -69389,7 +68611,7 @@ async function returnAll(hosts, context) {
         const host = hosts[index];
         if (result.status === 'fulfilled')
             return `${host?.name} serves ${served(host?.current ?? '')}`;
-        context.log.warn(`${host?.name}: could not go back: ${failure_describeError(result.reason)}`);
+        context.log.warn(`${host?.name}: could not go back: ${(0,src_failure/* describeError */.Uc)(result.reason)}`);
         return `${host?.name} could not be taken back and may serve the new release; the settle step tries again`;
     });
     return { state: states.join('; '), complete: results.every(({ status }) => status === 'fulfilled') };
@@ -69401,7 +68623,7 @@ function served(link) {
     return `release ${releaseOf(link) ?? fromByteString(link)}`;
 }
 function withOutcome(error, { state, complete }) {
-    if (!(error instanceof failure_Failure))
+    if (!(error instanceof src_failure/* Failure */.HR))
         return error;
     const Kind = error.constructor;
     return new Kind(error.message, { ...error.details, state, unsettled: !complete });
@@ -69412,10 +68634,3372 @@ async function runHook(host, name, command, cwd, env, { log, signal }) {
     if (result.code === 0)
         return;
     const output = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-5).join('; ');
-    throw new failure_Failure(`the command of \`${name}\` ${result.signal === undefined ? `ended with exit code ${result.code}` : `was killed by ${result.signal}`}`, { host: host.name, seen: output, state: 'the site is as it was.', hint: 'see its output above' });
+    throw new src_failure/* Failure */.HR(`the command of \`${name}\` ${result.signal === undefined ? `ended with exit code ${result.code}` : `was killed by ${result.signal}`}`, { host: host.name, seen: output, state: 'the site is as it was.', hint: 'see its output above' });
 }
 function names(hosts) {
     return hosts.map(({ name }) => name).join(', ');
+}
+
+;// CONCATENATED MODULE: ./src/ssh/sftp-packets.ts
+// Packets of the SSH File Transfer Protocol, version 3 (draft-ietf-secsh-filexfer-02), which OpenSSH and nearly every
+// other server speak. Why not the client of ssh2: it takes and gives names as text, and a name on a Unix system is bytes.
+const Request = {
+    init: 1,
+    open: 3,
+    close: 4,
+    read: 5,
+    write: 6,
+    lstat: 7,
+    setstat: 9,
+    fsetstat: 10,
+    opendir: 11,
+    readdir: 12,
+    remove: 13,
+    mkdir: 14,
+    rmdir: 15,
+    realpath: 16,
+    stat: 17,
+    readlink: 19,
+    symlink: 20,
+    extended: 200,
+};
+const Response = {
+    version: 2,
+    status: 101,
+    handle: 102,
+    data: 103,
+    name: 104,
+    attrs: 105,
+    extended: 201,
+};
+const Status = { ok: 0, end: 1, noSuchFile: 2, permissionDenied: 3, unsupported: 8 };
+/** How a file is opened (SSH_FXF_*). */
+const OpenFlags = { read: 1, write: 2, create: 8, truncate: 16, exclusive: 32 };
+const HAS_SIZE = 1;
+const HAS_OWNER = 2;
+const HAS_MODE = 4;
+const HAS_TIMES = 8;
+const HAS_MORE = 0x80000000;
+/** One request with its length in front. */
+function encodePacket(type, fields) {
+    const parts = [{ byte: type }, ...fields].map(encodeField);
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(parts.reduce((sum, part) => sum + part.length, 0));
+    return Buffer.concat([length, ...parts]);
+}
+function encodeField(field) {
+    if ('byte' in field)
+        return Buffer.from([field.byte]);
+    if ('int' in field)
+        return uint32(field.int);
+    if ('long' in field)
+        return uint64(field.long);
+    if ('attributes' in field)
+        return encodeAttributes(field.attributes);
+    const bytes = typeof field.bytes === 'string' ? Buffer.from(field.bytes, 'latin1') : field.bytes;
+    return Buffer.concat([uint32(bytes.length), bytes]);
+}
+function encodeAttributes({ size, mode, mtime }) {
+    const flags = (size === undefined ? 0 : HAS_SIZE) |
+        (mode === undefined ? 0 : HAS_MODE) |
+        (mtime === undefined ? 0 : HAS_TIMES);
+    const parts = [uint32(flags)];
+    if (size !== undefined)
+        parts.push(uint64(size));
+    if (mode !== undefined)
+        parts.push(uint32(mode));
+    // The time of the last access comes first.
+    if (mtime !== undefined)
+        parts.push(uint32(mtime), uint32(mtime));
+    return Buffer.concat(parts);
+}
+function uint32(value) {
+    const buffer = Buffer.alloc(4);
+    buffer.writeUInt32BE(value);
+    return buffer;
+}
+function uint64(value) {
+    const buffer = Buffer.alloc(8);
+    buffer.writeBigUInt64BE(BigInt(value));
+    return buffer;
+}
+/** Reads the fields of one response; throws a RangeError where it is shorter than it says. */
+class PacketReader {
+    #bytes;
+    #at = 0;
+    constructor(bytes) {
+        this.#bytes = bytes;
+    }
+    get isAtEnd() {
+        return this.#at >= this.#bytes.length;
+    }
+    byte() {
+        return this.#bytes.readUInt8(this.#at++);
+    }
+    int() {
+        this.#at += 4;
+        return this.#bytes.readUInt32BE(this.#at - 4);
+    }
+    long() {
+        this.#at += 8;
+        return Number(this.#bytes.readBigUInt64BE(this.#at - 8));
+    }
+    buffer() {
+        const length = this.int();
+        if (this.#at + length > this.#bytes.length)
+            throw new RangeError('a field is longer than its packet');
+        this.#at += length;
+        return this.#bytes.subarray(this.#at - length, this.#at);
+    }
+    text() {
+        return this.buffer().toString('latin1');
+    }
+    attributes() {
+        const flags = this.int();
+        const size = flags & HAS_SIZE ? { size: this.long() } : {};
+        if (flags & HAS_OWNER)
+            this.long();
+        const mode = flags & HAS_MODE ? { mode: this.int() } : {};
+        let mtime = {};
+        if (flags & HAS_TIMES) {
+            this.int();
+            mtime = { mtime: this.int() };
+        }
+        // Bit 31: `&` gives a negative number, which is as true as any.
+        if (flags & HAS_MORE) {
+            for (let left = this.int(); left > 0; left--) {
+                this.buffer();
+                this.buffer();
+            }
+        }
+        return { ...size, ...mode, ...mtime };
+    }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/sftp.ts
+
+
+
+/** What the server said to one request. */
+class SftpError extends src_failure/* Failure */.HR {
+    name = 'SftpError';
+    code;
+    constructor(host, what, code, message) {
+        super(`the server could not ${what}`, { host, seen: message || `status ${code}` });
+        this.code = code;
+    }
+}
+/** Servers must take packets of this much data (the draft's section 3); most take more. */
+const SFTP_CHUNK = 32 * 1024;
+/** Requests on their way, and bytes in them: sshd's window for a channel is as large. */
+const MAX_REQUESTS = 512;
+const sftp_MAX_BYTES = 2 * 1024 * 1024;
+/** On a slow link less is under way, so that a request of another kind gets through soon. */
+const SLOW_ANSWER_MS = 4_000;
+const MIN_BYTES = 128 * 1024;
+const MAX_PACKET = 1024 * 1024;
+/** By the upper bits of a mode, stat(2)'s S_IFMT. */
+const KINDS = new Map([
+    [0o100000, 'file'],
+    [0o040000, 'folder'],
+    [0o120000, 'link'],
+]);
+/**
+ * One SFTP session. Requests are sent without waiting for the answers to those before; the protocol has the server
+ * work on those for one file in the order in which they come (section 6.1 of the draft). Every path is a byte string.
+ */
+class Sftp {
+    host;
+    /** Names of the server's extensions. */
+    extensions;
+    #channel;
+    #waiting = new Map();
+    /** Those for whom there is no room yet. */
+    #queue = [];
+    #bytes = 0;
+    #mayBytes = sftp_MAX_BYTES;
+    #next = 0;
+    #lost;
+    constructor(host, channel, extensions) {
+        this.host = host;
+        this.#channel = channel;
+        this.extensions = extensions;
+    }
+    /** Starts a session; throws a `Failure` where the server offers none. */
+    static async open(connection) {
+        const channel = await connection.openSubsystem('sftp');
+        const lost = () => new src_failure/* Failure */.HR('the SFTP session ended in the middle of its work', {
+            host: connection.name,
+            seen: 'the server closed it',
+            hint: 'run the job again: it looks at the state of the server first',
+            // No process there gives anything up by itself.
+            unsettled: true,
+        });
+        return new Promise((resolve, reject) => {
+            let session;
+            const parser = new PacketSplitter((packet) => {
+                if (session !== undefined)
+                    return session.#take(packet);
+                session = new Sftp(connection.name, channel, readVersion(packet));
+                resolve(session);
+            });
+            channel.on('data', (chunk) => {
+                try {
+                    parser.push(chunk);
+                }
+                catch (error) {
+                    const failure = new src_failure/* Failure */.HR('the server speaks no SFTP that is understood', {
+                        host: connection.name,
+                        seen: error instanceof Error ? error.message : String(error),
+                    });
+                    reject(failure);
+                    if (session !== undefined)
+                        session.#end(failure);
+                    channel.destroy();
+                }
+            });
+            channel.on('error', () => { });
+            channel.stderr.resume();
+            channel.once('close', () => {
+                reject(lost());
+                if (session !== undefined)
+                    session.#end(lost());
+            });
+            channel.write(encodePacket(Request.init, [{ int: 3 }]));
+        });
+    }
+    close() {
+        this.#channel.end();
+    }
+    async lstat(path) {
+        const { answer } = await this.#ask('look at', path, Request.lstat, [{ bytes: path }]);
+        return fileStatus(answer.attributes());
+    }
+    async stat(path) {
+        const { answer } = await this.#ask('look at', path, Request.stat, [{ bytes: path }]);
+        return fileStatus(answer.attributes());
+    }
+    async setstat(path, attributes) {
+        await this.#ask('change the mode of', path, Request.setstat, [{ bytes: path }, { attributes }]);
+    }
+    async open(path, flags, mode = 0o600) {
+        const fields = [{ bytes: path }, { int: flags }, { attributes: { mode } }];
+        const what = flags & OpenFlags.write ? 'write' : 'read';
+        const { answer } = await this.#ask(what, path, Request.open, fields);
+        return Buffer.from(answer.buffer());
+    }
+    async closeHandle(handle) {
+        await this.#ask('close a file', '', Request.close, [{ bytes: handle }]);
+    }
+    async fsetstat(handle, attributes) {
+        await this.#ask('change the mode of a file', '', Request.fsetstat, [{ bytes: handle }, { attributes }]);
+    }
+    async write(handle, offset, data) {
+        await this.#ask('write a file', '', Request.write, [{ bytes: handle }, { long: offset }, { bytes: data }]);
+    }
+    /** Undefined at the end of the file. May give less than was asked for. */
+    async read(handle, offset, length) {
+        const fields = [{ bytes: handle }, { long: offset }, { int: length }];
+        const { answer, code } = await this.#ask('read a file', '', Request.read, fields, length);
+        return code === Status.end ? undefined : Buffer.from(answer.buffer());
+    }
+    /** What lies in a folder, without `.` and `..`. */
+    async readdir(path) {
+        const { answer } = await this.#ask('list', path, Request.opendir, [{ bytes: path }]);
+        const handle = Buffer.from(answer.buffer());
+        const found = [];
+        try {
+            for (;;) {
+                const { answer: names, code } = await this.#ask('list', path, Request.readdir, [{ bytes: handle }]);
+                if (code === Status.end)
+                    return found;
+                for (let left = names.int(); left > 0; left--) {
+                    const name = names.text();
+                    // `ls -l` style, for people.
+                    names.buffer();
+                    const status = fileStatus(names.attributes());
+                    if (name !== '.' && name !== '..')
+                        found.push({ name, ...status });
+                }
+            }
+        }
+        finally {
+            await this.closeHandle(handle);
+        }
+    }
+    async remove(path) {
+        await this.#ask('remove', path, Request.remove, [{ bytes: path }]);
+    }
+    async rmdir(path) {
+        await this.#ask('remove', path, Request.rmdir, [{ bytes: path }]);
+    }
+    async mkdir(path, mode) {
+        await this.#ask('make the folder', path, Request.mkdir, [{ bytes: path }, { attributes: { mode } }]);
+    }
+    /** Without symbolic links. */
+    async realpath(path) {
+        return this.#name('resolve', path, Request.realpath);
+    }
+    async readlink(path) {
+        return this.#name('read the link', path, Request.readlink);
+    }
+    async #name(what, path, type) {
+        const { answer } = await this.#ask(what, path, type, [{ bytes: path }]);
+        return answer.int() > 0 ? answer.text() : '';
+    }
+    /** In OpenSSH's order of the two paths (its PROTOCOL, 4.1), which others follow: see that the link reads right. */
+    async symlink(to, path) {
+        await this.#ask('make the link', path, Request.symlink, [{ bytes: to }, { bytes: path }]);
+    }
+    /** rename(2): replaces what is there. */
+    async rename(from, to) {
+        await this.#extended('posix-rename@openssh.com', 'rename to', to, [{ bytes: from }, { bytes: to }]);
+    }
+    async hardlink(from, to) {
+        await this.#extended('hardlink@openssh.com', 'link', to, [{ bytes: from }, { bytes: to }]);
+    }
+    /** Copies a whole open file into another on the server (draft-ietf-secsh-filexfer-extensions-00, section 7). */
+    async copyData(from, to) {
+        const whole = [{ bytes: from }, { long: 0 }, { long: 0 }, { bytes: to }, { long: 0 }];
+        await this.#extended('copy-data', 'copy a file', '', whole);
+    }
+    /** What is free for this user where a folder lies; undefined where the server does not tell (its PROTOCOL, 4.4). */
+    async freeSpace(path) {
+        if (!this.extensions.has('statvfs@openssh.com'))
+            return undefined;
+        const { answer } = await this.#extended('statvfs@openssh.com', 'look at', path, [{ bytes: path }]);
+        answer.long();
+        const blockBytes = answer.long();
+        answer.long();
+        answer.long();
+        const bytes = answer.long() * blockBytes;
+        const isCounted = answer.long() > 0;
+        answer.long();
+        const free = answer.long();
+        answer.long();
+        const files = isCounted ? free : Number.POSITIVE_INFINITY;
+        return { bytes, files, isReadOnly: answer.long() % 2 === 1 };
+    }
+    /** Waits while so much is on its way that more would only fill memory. */
+    async whenRoom() {
+        if (this.#hasRoom && this.#queue.length === 0)
+            return;
+        await new Promise((resolve) => this.#queue.push(resolve));
+    }
+    #extended(name, what, path, fields) {
+        return this.#ask(what, path, Request.extended, [{ bytes: name }, ...fields]);
+    }
+    /** Sends a request and waits for its answer. `expected` is how many bytes the answer may have. */
+    async #ask(what, path, type, fields, expected = 0) {
+        const id = this.#next++ >>> 0;
+        const packet = encodePacket(type, [{ int: id }, ...fields]);
+        const bytes = Math.max(packet.length, expected);
+        const name = path === '' ? what : `${what} '${fromByteString(path)}'`;
+        return new Promise((resolve, reject) => {
+            const send = () => {
+                if (this.#lost !== undefined)
+                    return reject(this.#lost);
+                this.#bytes += bytes;
+                this.#waiting.set(id, {
+                    bytes,
+                    since: performance.now(),
+                    reject,
+                    resolve: (answer, kind) => {
+                        if (kind !== Response.status)
+                            return resolve({ answer, code: Status.ok });
+                        const code = answer.int();
+                        if (code === Status.ok || code === Status.end)
+                            return resolve({ answer, code });
+                        const message = answer.isAtEnd ? '' : fromByteString(answer.text());
+                        reject(new SftpError(this.host, name, code, message));
+                    },
+                });
+                this.#channel.write(packet);
+            };
+            // In the order in which they were made.
+            if (this.#hasRoom && this.#queue.length === 0)
+                send();
+            else
+                this.#queue.push(send);
+        });
+    }
+    get #hasRoom() {
+        return this.#waiting.size < MAX_REQUESTS && this.#bytes < this.#mayBytes;
+    }
+    #take(packet) {
+        const reader = new PacketReader(packet);
+        const type = reader.byte();
+        const id = reader.int();
+        const one = this.#waiting.get(id);
+        if (one === undefined)
+            throw new RangeError('an answer that nobody waits for');
+        this.#waiting.delete(id);
+        this.#bytes -= one.bytes;
+        if (performance.now() - one.since > SLOW_ANSWER_MS) {
+            this.#mayBytes = Math.max(MIN_BYTES, Math.min(this.#mayBytes, this.#bytes));
+        }
+        one.resolve(reader, type);
+        while (this.#hasRoom && this.#queue.length > 0)
+            this.#queue.shift()?.();
+    }
+    #end(failure) {
+        this.#lost ??= failure;
+        for (const one of this.#waiting.values())
+            one.reject(this.#lost);
+        this.#waiting.clear();
+        for (const send of this.#queue.splice(0))
+            send();
+    }
+}
+function readVersion(packet) {
+    const reader = new PacketReader(packet);
+    if (reader.byte() !== Response.version)
+        throw new RangeError('its first packet is not its version');
+    const version = reader.int();
+    if (version !== 3)
+        throw new RangeError(`version ${version} instead of 3`);
+    const names = new Set();
+    while (!reader.isAtEnd) {
+        names.add(reader.text());
+        reader.buffer();
+    }
+    return names;
+}
+function fileStatus({ size = 0, mode = 0, mtime = 0 }) {
+    return { kind: KINDS.get(mode & 0o170000) ?? 'other', size, mode: mode & 0o777, mtime };
+}
+/** Cuts what comes into packets. */
+class PacketSplitter {
+    #onPacket;
+    #rest = Buffer.alloc(0);
+    constructor(onPacket) {
+        this.#onPacket = onPacket;
+    }
+    push(chunk) {
+        this.#rest = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk;
+        while (this.#rest.length >= 4) {
+            const end = 4 + this.#rest.readUInt32BE(0);
+            if (end > MAX_PACKET)
+                throw new RangeError(`a packet of ${end} bytes`);
+            if (this.#rest.length < end)
+                return;
+            const packet = this.#rest.subarray(4, end);
+            this.#rest = this.#rest.subarray(end);
+            this.#onPacket(packet);
+        }
+    }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/sftp-files.ts
+
+
+/** Files and folders that are worked on at once; each takes a few requests that wait for each other. */
+const WIDTH = 64;
+const isMissing = (error) => error instanceof SftpError && error.code === Status.noSuchFile;
+/** Resolves with undefined where what was asked for is not there. */
+async function ifThere(work) {
+    try {
+        return await work;
+    }
+    catch (error) {
+        if (isMissing(error))
+            return undefined;
+        throw error;
+    }
+}
+/** Works on all items, some at once. After a failure no further one is begun, and those begun are waited for. */
+async function inParallel(items, work, width = WIDTH) {
+    const left = items[Symbol.iterator]();
+    let failed;
+    const one = async () => {
+        for (let next = left.next(); !next.done && failed === undefined; next = left.next()) {
+            try {
+                await work(next.value);
+            }
+            catch (error) {
+                failed ??= { error };
+            }
+        }
+    };
+    await Promise.all(Array.from({ length: width }, one));
+    if (failed !== undefined)
+        throw failed.error;
+}
+/** A file's content, piece by piece, some of them asked for ahead. */
+async function* readPieces(sftp, path) {
+    const handle = await sftp.open(path, OpenFlags.read);
+    try {
+        const asked = [];
+        let ahead = 0;
+        for (;;) {
+            while (asked.length < 16) {
+                const answer = sftp.read(handle, ahead, SFTP_CHUNK);
+                answer.catch(() => { });
+                asked.push({ at: ahead, answer });
+                ahead += SFTP_CHUNK;
+            }
+            const { at, answer } = asked.shift();
+            const piece = await answer;
+            if (piece === undefined)
+                return;
+            yield piece;
+            if (piece.length === SFTP_CHUNK)
+                continue;
+            // A short answer is not the end: go on right after it.
+            asked.length = 0;
+            ahead = at + piece.length;
+        }
+    }
+    finally {
+        await sftp.closeHandle(handle);
+    }
+}
+async function readFile(sftp, path) {
+    const pieces = [];
+    for await (const piece of readPieces(sftp, path))
+        pieces.push(piece);
+    return Buffer.concat(pieces);
+}
+/**
+ * Writes a new file (or over an old one) and gives it its mode and time. What `before` throws, called ahead of each
+ * request, ends it.
+ */
+async function sftp_files_writeFile(sftp, path, content, { mode = 0o600, mtime, before } = {}) {
+    before?.();
+    const handle = await sftp.open(path, OpenFlags.write | OpenFlags.create | OpenFlags.truncate);
+    let first;
+    const sent = [];
+    const note = (request) => sent.push(request.catch((error) => {
+        first ??= { error };
+    }));
+    try {
+        let at = 0;
+        for await (const piece of Buffer.isBuffer(content) ? [content] : content) {
+            for (let from = 0; from < piece.length; from += SFTP_CHUNK) {
+                await sftp.whenRoom();
+                before?.();
+                const data = piece.subarray(from, from + SFTP_CHUNK);
+                note(sftp.write(handle, at, data));
+                at += data.length;
+            }
+            if (first !== undefined)
+                break;
+        }
+        before?.();
+        note(sftp.fsetstat(handle, { mode, ...(mtime === undefined ? {} : { mtime }) }));
+    }
+    finally {
+        // Sent before the answers to the writes have come, which they follow.
+        note(sftp.closeHandle(handle));
+        await Promise.all(sent);
+    }
+    if (first !== undefined)
+        throw first.error;
+}
+/** Everything below a folder by its relative path, without what `skip` names; folders before what lies in them. */
+async function listTree(sftp, root, skip = () => false) {
+    const found = new Map();
+    let folders = [''];
+    while (folders.length > 0) {
+        const next = [];
+        await inParallel(folders, async (folder) => {
+            for (const { name, ...status } of await sftp.readdir(folder === '' ? root : `${root}/${folder}`)) {
+                const path = folder === '' ? name : `${folder}/${name}`;
+                if (skip(path))
+                    continue;
+                found.set(path, status);
+                if (status.kind === 'folder')
+                    next.push(path);
+            }
+        });
+        folders = next;
+    }
+    return found;
+}
+/** Removes a file or a folder with all that it holds; nothing where there is none. Never follows a link. */
+async function removeTree(sftp, path) {
+    const top = await ifThere(sftp.lstat(path));
+    if (top === undefined)
+        return;
+    if (top.kind !== 'folder')
+        return void (await ifThere(sftp.remove(path)));
+    const entries = [...(await listTree(sftp, path))];
+    const files = entries.filter(([, { kind }]) => kind !== 'folder');
+    await inParallel(files, async ([name]) => void (await ifThere(sftp.remove(`${path}/${name}`))), 256);
+    const folders = entries.filter(([, { kind }]) => kind === 'folder').map(([name]) => name);
+    await inLevels(folders, (name) => sftp.rmdir(`${path}/${name}`), 'deepest first');
+    await sftp.rmdir(path);
+}
+/** Works on folders level by level, so that none is begun before those that it lies in (or that lie in it) are done. */
+async function inLevels(folders, work, order) {
+    const levels = new Map();
+    for (const folder of folders) {
+        const depth = folder.split('/').length;
+        levels.set(depth, [...(levels.get(depth) ?? []), folder]);
+    }
+    const sorted = [...levels].sort(([a], [b]) => (order === 'top first' ? a - b : b - a));
+    for (const [, level] of sorted)
+        await inParallel(level, work, 256);
+}
+/** A folder and those that it lies in, where they are missing. */
+async function makeFolders(sftp, path, mode) {
+    const parts = path.split('/').filter((part) => part !== '');
+    const all = parts.map((_, at) => `/${parts.slice(0, at + 1).join('/')}`);
+    const there = await Promise.all(all.map((folder) => ifThere(sftp.stat(folder))));
+    for (const [at, folder] of all.entries()) {
+        if (there[at] === undefined)
+            await makeFolder(sftp, folder, mode);
+    }
+}
+/** A folder, which may be there already. The protocol knows no answer of its own for that. */
+async function makeFolder(sftp, path, mode) {
+    try {
+        await sftp.mkdir(path, mode);
+    }
+    catch (error) {
+        const there = await sftp.stat(path).catch(() => undefined);
+        if (there?.kind !== 'folder')
+            throw error;
+    }
+}
+/** A second name for a file, or a copy where the server makes no links. Nothing may be there yet. */
+async function linkOrCopy(sftp, from, to, status) {
+    if (sftp.extensions.has('hardlink@openssh.com')) {
+        try {
+            await sftp.hardlink(from, to);
+            return 'linked';
+        }
+        catch (error) {
+            // Another file system, or one without links: its `FAILURE` says no more.
+            if (!(error instanceof SftpError) || isMissing(error))
+                throw error;
+        }
+    }
+    if (!sftp.extensions.has('copy-data')) {
+        await sftp_files_writeFile(sftp, to, readPieces(sftp, from), status);
+        return 'sent again';
+    }
+    const source = await sftp.open(from, OpenFlags.read);
+    try {
+        const copy = await sftp.open(to, OpenFlags.write | OpenFlags.create | OpenFlags.truncate);
+        try {
+            await sftp.copyData(source, copy);
+            await sftp.fsetstat(copy, status);
+        }
+        finally {
+            await sftp.closeHandle(copy);
+        }
+    }
+    finally {
+        await sftp.closeHandle(source);
+    }
+    return 'copied';
+}
+
+;// CONCATENATED MODULE: ./src/release/sftp-desk.ts
+
+
+
+
+
+/** What both ways of serving need to work on a server through SFTP. Paths are absolute byte strings. */
+class SftpDesk {
+    sftp;
+    /** The site's root. */
+    root;
+    /** The folder of the action. */
+    state;
+    /** Random, of this connection. */
+    mark;
+    log;
+    /** Undefined in a dry run, which changes nothing. */
+    lease;
+    #count = 0;
+    constructor(sftp, root, state, mark, log) {
+        this.sftp = sftp;
+        this.root = root;
+        this.state = state;
+        this.mark = mark;
+        this.log = log;
+    }
+    /** Throws unless this run still holds the site's lock. To be called right before anything is changed. */
+    guard = () => {
+        if (this.lease === undefined)
+            throw new TypeError('a change without the lock');
+        this.lease.assertHeld();
+    };
+    /** A path in the folder that goes with the lock. */
+    scratch(name) {
+        this.guard();
+        return `${this.lease?.folder}/${name}.${this.#count++}`;
+    }
+    async rename(from, to) {
+        this.guard();
+        await this.sftp.rename(from, to);
+    }
+    /** Puts a small file into its place by one rename, which fails once another holds the lock. */
+    async commit(path, text) {
+        const fresh = this.scratch('file');
+        await sftp_files_writeFile(this.sftp, fresh, Buffer.from(text, 'latin1'));
+        await this.rename(fresh, path);
+    }
+    /** Takes a file or folder out of the way by one rename; it is gone with the lock. Nothing where there is none. */
+    async retire(path) {
+        const aside = this.scratch('gone');
+        await ifThere(this.sftp.rename(path, aside));
+    }
+    async firstLine(path) {
+        return (await this.lines(path))[0] ?? '';
+    }
+    /** Lines of a small file, none where it is missing. */
+    async lines(path) {
+        const text = await ifThere(readFile(this.sftp, path));
+        return text === undefined ? [] : text.toString('latin1').split('\n');
+    }
+    async manifest(path) {
+        const stored = await ifThere(readFile(this.sftp, path));
+        return stored === undefined ? undefined : decodeManifest(stored);
+    }
+    /** First 128 bits of the SHA-256 of a file on the server, which comes here for it. */
+    async hash(path) {
+        const hash = (0,external_node_crypto_.createHash)('sha256');
+        for await (const piece of readPieces(this.sftp, path))
+            hash.update(piece);
+        return hash.digest().toString('hex', 0, 16);
+    }
+    /** What lies there, by what the files hold; symbolic links without where they lead, so that they are made anew. */
+    async hashed(root, listed) {
+        const hashes = new Map();
+        const files = [...listed].filter(([, { kind }]) => kind === 'file');
+        await inParallel(files, async ([path]) => void hashes.set(path, await this.hash(`${root}/${path}`)));
+        return manifest_makeManifest([...listed].flatMap(([path, status]) => toEntry(path, status, hashes.get(path) ?? '') ?? []));
+    }
+    /** Takes up what an unfinished upload of a release has brought, under this run's mark, or makes a new place for it. */
+    async takeStage(release) {
+        const stage = `${this.state}/staging/${release}+${this.mark}`;
+        const left = (await this.sftp.readdir(`${this.state}/staging`))
+            .filter(({ name, kind }) => kind === 'folder' && name.startsWith(`${release}+`))
+            .sort((a, b) => b.mtime - a.mtime);
+        const [newest, ...older] = left;
+        for (const { name } of older)
+            await this.retire(`${this.state}/staging/${name}`);
+        this.guard();
+        if (newest === undefined) {
+            await this.sftp.mkdir(stage, 0o700);
+            await this.sftp.mkdir(`${stage}/tree`, 0o700);
+            return { stage, isOld: false };
+        }
+        await this.rename(`${this.state}/staging/${newest.name}`, stage);
+        await makeFolder(this.sftp, `${stage}/tree`, 0o700);
+        return { stage, isOld: true };
+    }
+    /** Folders for what is shared between releases. */
+    async makeShared(linked) {
+        for (const path of linked) {
+            const folder = path.endsWith('/') ? path.slice(0, -1) : path.split('/').slice(0, -1).join('/');
+            this.guard();
+            await makeFolders(this.sftp, `${this.root}/shared/${toByteString(folder)}`, 0o755);
+        }
+    }
+    /** What nobody will take up again: unfinished uploads, and what dead runs left of their locks. */
+    async sweep() {
+        const { state, sftp } = this;
+        const [staging, all] = await Promise.all([sftp.readdir(`${state}/staging`), sftp.readdir(state)]);
+        const left = [
+            ...staging.map(({ name }) => `${state}/staging/${name}`),
+            ...all.filter(({ name }) => /^lease\.gone\./.test(name)).map(({ name }) => `${state}/${name}`),
+            `${state}/trash`,
+        ];
+        for (const path of left)
+            await this.retire(path);
+        // Somebody may be waiting for the lock by one of these.
+        for (const { name, mtime } of all.filter(({ name }) => /^lease\.new\./.test(name))) {
+            const beat = await ifThere(sftp.lstat(`${state}/${name}/${name.slice('lease.new.'.length)}/beat`));
+            const now = (await sftp.lstat(`${this.lease?.folder}/beat`)).mtime;
+            if (now - (beat?.mtime ?? mtime) > 3600)
+                await removeTree(sftp, `${state}/${name}`);
+        }
+    }
+}
+function toEntry(path, status, hash) {
+    const { kind, size, mode } = status;
+    if (kind === 'file')
+        return { type: 'file', path, mode, size, hash };
+    if (kind === 'folder')
+        return { type: 'folder', path, mode };
+    return kind === 'link' ? { type: 'link', path, to: '' } : undefined;
+}
+/** A failure with what a person needs to know. */
+function siteFailure(desk, what, hint, seen) {
+    return new src_failure/* Failure */.HR(fromByteString(what), {
+        host: desk.sftp.host,
+        hint,
+        ...(seen === undefined ? {} : { seen: fromByteString(seen) }),
+    });
+}
+
+;// CONCATENATED MODULE: ./src/ssh/quote.ts
+/**
+ * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
+ * Throws on a NUL byte, which no argument can carry.
+ */
+function quote(argument) {
+    if (argument.includes('\0'))
+        throw new TypeError('a shell argument cannot hold a NUL byte');
+    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}
+/** Several arguments, each quoted, with spaces between. */
+function quoteAll(args) {
+    return args.map(quote).join(' ');
+}
+
+;// CONCATENATED MODULE: ./src/release/site-host.ts
+
+
+/** The failure for whoever finds the site locked. */
+function lockedFailure(host, holder, waitedMs) {
+    return new src_failure/* Failure */.HR('another deploy of this site is at work', {
+        host,
+        seen: `the lock is held by ${holder || 'a run that left no name'}`,
+        state: 'this step changed nothing.',
+        hint: waitedMs === 0
+            ? 'wait for it and run again, or set `lock-wait`'
+            : 'look at that run; its lock ends with it, or soon after its runner has gone',
+    });
+}
+/** What to do about a failure on the server, by its text. */
+function hintFor(text, target) {
+    if (/no space left|disk quota/i.test(text))
+        return 'free some space there, or keep fewer releases (`keep-releases`)';
+    if (/permission denied|not permitted|read-only/i.test(text)) {
+        return `let the deploy user write there: on the server, chown it to that user, for example: sudo install -d -o USER ${quote(target)}`;
+    }
+    if (/not a symbolic link/.test(text))
+        return 'move it away: the action makes it a link to the release that is served';
+    if (/not from an upload/.test(text))
+        return 'choose another `release`, or move that folder away';
+    if (/content that arrived|instead of/.test(text))
+        return 'run the job again; nothing was activated';
+    return 'look at the folder on the server, then run the job again';
+}
+
+;// CONCATENATED MODULE: ./src/release/sftp-lease.ts
+
+
+
+
+
+const BEAT_MS = 10_000;
+/** A holder of whom nothing was heard for so long has gone. */
+const EXPIRY_S = 60;
+/** It stops well before that by itself: its clock may run slow, and a request takes its time. */
+const HELD_MS = 40_000;
+const RETRY_MS = 500;
+class SftpLease {
+    #sftp;
+    #request;
+    #context;
+    #timer;
+    #heldUntil;
+    #isLost = false;
+    constructor(sftp, request, context, heldUntil) {
+        this.#sftp = sftp;
+        this.#request = request;
+        this.#context = context;
+        this.#heldUntil = heldUntil;
+        this.#timer = setInterval(() => void this.#beat(), BEAT_MS);
+    }
+    /** Takes the lease, waiting for it where asked; throws a `Failure` that names the holder where it stays taken. */
+    static async take(sftp, request, context) {
+        const { clock, signal } = context;
+        const { state, mark, token, holder } = request;
+        const fresh = `${state}/lease.new.${mark}`;
+        const name = toByteString(holder.replaceAll(/\s+/g, ' '));
+        const giveUp = clock.monotonic() + request.waitMs;
+        await sftp.mkdir(fresh, 0o700);
+        await sftp.mkdir(`${fresh}/${mark}`, 0o700);
+        await sftp_files_writeFile(sftp, `${fresh}/holder`, Buffer.from(`${mark}\n${token}\n${name}\n`, 'latin1'));
+        try {
+            for (let shown = false;;) {
+                const sentAt = clock.monotonic();
+                await sftp_files_writeFile(sftp, `${fresh}/${mark}/beat`, Buffer.from('.'));
+                if (await movedTo(sftp, fresh, `${state}/lease`)) {
+                    return new SftpLease(sftp, request, context, sentAt + HELD_MS);
+                }
+                const { mtime: now } = await sftp.lstat(`${fresh}/${mark}/beat`);
+                const seen = await readHolder(sftp, state);
+                if (await mayTake(sftp, request, seen, now)) {
+                    if (await putAside(sftp, request, seen)) {
+                        context.log.info(`took over the lock of ${fromByteString(seen?.name ?? '') || 'a run that left no name'}`);
+                    }
+                    continue;
+                }
+                const text = fromByteString(seen?.name ?? '');
+                if (clock.monotonic() >= giveUp)
+                    throw lockedFailure(sftp.host, text, request.waitMs);
+                if (!shown)
+                    context.log.info(`waiting for the lock, held by ${text || 'another run'}`);
+                shown = true;
+                await clock.sleep(RETRY_MS, signal);
+            }
+        }
+        catch (error) {
+            await removeTree(sftp, fresh).catch(() => { });
+            throw error;
+        }
+    }
+    /** The holder's own folder. */
+    get folder() {
+        return `${this.#request.state}/lease/${this.#request.mark}`;
+    }
+    /** Throws where another may have the lease by now. To be called right before anything is changed. */
+    assertHeld() {
+        if (!this.#isLost && this.#context.clock.monotonic() < this.#heldUntil)
+            return;
+        throw new src_failure/* Failure */.HR('this run no longer holds the lock of the site', {
+            host: this.#sftp.host,
+            seen: `the server was not heard of for ${HELD_MS / 1000} s, or another run has taken over`,
+            state: 'from then on this run has changed nothing; what it had begun is put right by the run that took over, or by the next one.',
+            hint: 'run the job again',
+        });
+    }
+    /** Gives the lease back. Whatever lies in its folder goes. */
+    async release() {
+        clearInterval(this.#timer);
+        if (this.#isLost || this.#context.clock.monotonic() >= this.#heldUntil)
+            return;
+        this.#isLost = true;
+        const { state, mark } = this.#request;
+        const gone = `${state}/lease.gone.${mark}`;
+        await this.#sftp.rename(`${state}/lease`, gone);
+        await removeTree(this.#sftp, gone);
+    }
+    async #beat() {
+        const sentAt = this.#context.clock.monotonic();
+        try {
+            await sftp_files_writeFile(this.#sftp, `${this.folder}/beat`, Buffer.from('.'));
+            this.#heldUntil = Math.max(this.#heldUntil, sentAt + HELD_MS);
+        }
+        catch (error) {
+            // The folder has gone: another has taken over. Anything else may pass.
+            if (isMissing(error))
+                this.#isLost = true;
+        }
+    }
+}
+/** Whether the lease was free: a folder does not replace one that holds something. */
+async function movedTo(sftp, fresh, lease) {
+    try {
+        await sftp.rename(fresh, lease);
+        return true;
+    }
+    catch (error) {
+        if (error instanceof SftpError && (await ifThere(sftp.lstat(lease))) !== undefined)
+            return false;
+        // It may have gone in between.
+        if (error instanceof SftpError && (await ifThere(sftp.lstat(fresh))) !== undefined) {
+            await sftp.rename(fresh, lease);
+            return true;
+        }
+        throw error;
+    }
+}
+async function readHolder(sftp, state) {
+    const text = await ifThere(readFile(sftp, `${state}/lease/holder`));
+    const [mark = '', token = '', name = ''] = text?.toString('latin1').split('\n') ?? [];
+    return /^[0-9a-f]+$/.test(mark) ? { mark, token, name } : undefined;
+}
+async function mayTake(sftp, { state, own }, seen, now) {
+    if (seen !== undefined && own !== '' && seen.token === own)
+        return true;
+    const sign = seen === undefined ? `${state}/lease` : `${state}/lease/${seen.mark}/beat`;
+    const beat = await ifThere(sftp.lstat(sign));
+    return beat !== undefined && now - beat.mtime > EXPIRY_S;
+}
+/** Takes the lease away from the holder that was seen, and from no other; tells whether it did. */
+async function putAside(sftp, { state, mark }, seen) {
+    const aside = `${state}/lease.gone.${mark}`;
+    if ((await ifThere(sftp.rename(`${state}/lease`, aside).then(() => true))) === undefined)
+        return false;
+    const moved = await ifThere(readFile(sftp, `${aside}/holder`));
+    if ((moved?.toString('latin1').split('\n')[0] ?? '') === (seen?.mark ?? '')) {
+        await removeTree(sftp, aside);
+        return true;
+    }
+    // Somebody else was quicker: what was moved is theirs. Where it does not go back, they notice and stop.
+    await sftp.rename(aside, `${state}/lease`).catch(() => removeTree(sftp, aside));
+    return false;
+}
+
+;// CONCATENATED MODULE: ./src/release/comparison.ts
+
+
+/** How long an asset stays after the release that had it was replaced, in seconds. */
+const KEEP_SECONDS = 3600;
+/**
+ * Compares by content and mode, never by time. `keep` picks the files that stay reachable although the site no longer
+ * has them; `now` is in Unix seconds.
+ */
+function comparison_compare(base, site, keep, now) {
+    const send = new ManifestBuilder();
+    const missing = new ManifestBuilder();
+    const replace = new Set();
+    let added = 0;
+    let changed = 0;
+    let unchanged = 0;
+    for (const [before, entry] of sideBySide(base, site)) {
+        if (entry === undefined) {
+            if (before !== undefined)
+                missing.add(before);
+            continue;
+        }
+        if (before !== undefined && before.type !== entry.type)
+            replace.add(entry.path);
+        const isSame = before !== undefined && same(before, entry);
+        if (!isSame)
+            send.add(entry);
+        if (entry.type === 'folder')
+            continue;
+        if (isSame)
+            unchanged++;
+        else if (before === undefined)
+            added++;
+        else
+            changed++;
+    }
+    const isBelowReplaced = (path) => replace.size > 0 && ancestors(path).some((above) => replace.has(above));
+    const gone = missing.finish();
+    const keptPaths = new Set();
+    for (const entry of gone.ofType('file')) {
+        const { path, kept = now } = entry;
+        if (now - kept > KEEP_SECONDS || !keep(path) || isBelowReplaced(path))
+            continue;
+        for (const one of [path, ...ancestors(path)])
+            keptPaths.add(one);
+    }
+    const kept = [];
+    const removeFiles = [];
+    const removeFolders = [];
+    for (const entry of gone.values()) {
+        if (isBelowReplaced(entry.path))
+            continue;
+        if (keptPaths.has(entry.path))
+            kept.push({ ...entry, kept: entry.kept ?? now });
+        else if (entry.type === 'folder')
+            removeFolders.push(entry.path);
+        else
+            removeFiles.push(entry.path);
+    }
+    return {
+        send: send.finish(),
+        replace: [...replace],
+        removeFiles,
+        removeFolders: removeFolders.reverse(),
+        result: kept.length === 0 ? site : makeManifest(chain(site.values(), kept)),
+        added,
+        changed,
+        removed: removeFiles.length,
+        unchanged,
+    };
+}
+/** Entries of both by path; undefined where one of them has none. */
+function* sideBySide(base, site) {
+    const before = base.values()[Symbol.iterator]();
+    const after = site.values()[Symbol.iterator]();
+    let a = before.next().value;
+    let b = after.next().value;
+    while (a !== undefined || b !== undefined) {
+        const isOnlyBefore = b === undefined || (a !== undefined && a.path < b.path);
+        const isOnlyAfter = a === undefined || (b !== undefined && b.path < a.path);
+        yield [isOnlyAfter ? undefined : a, isOnlyBefore ? undefined : b];
+        if (!isOnlyAfter)
+            a = before.next().value;
+        if (!isOnlyBefore)
+            b = after.next().value;
+    }
+}
+function* chain(...parts) {
+    for (const part of parts)
+        yield* part;
+}
+function same(a, b) {
+    if (a.type === 'file' && b.type === 'file')
+        return a.hash === b.hash && a.size === b.size && a.mode === b.mode;
+    if (a.type === 'folder' && b.type === 'folder')
+        return a.mode === b.mode;
+    return a.type === 'link' && b.type === 'link' && a.to === b.to;
+}
+/** `a/b/c` -> `a`, `a/b` */
+function ancestors(path) {
+    const parts = path.split('/');
+    return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('/'));
+}
+
+;// CONCATENATED MODULE: ./src/release/in-place.ts
+
+
+
+/** Names in one command; more would be too long for some systems. */
+const NAMES_AT_ONCE = 200;
+/**
+ * How the site gets into a folder that may hold other things too. What `isExcluded` picks is never removed; `now` is in
+ * Unix seconds. Pure.
+ */
+function compareInPlace({ ours, there }, site, deletion, keep, isExcluded, now) {
+    const all = compare(there, site, keep, now);
+    const mayGo = (path) => deletion !== 'false' &&
+        (deletion === 'all' || ours.has(path)) &&
+        !path.split('/').some((_, at, parts) => isExcluded(parts.slice(0, at + 1).join('/')));
+    const removeFiles = all.removeFiles.filter(mayGo);
+    const removed = new Set(removeFiles);
+    // What stays of ours is still ours, so that a later upload may remove it.
+    const left = [...ours.values()].filter(({ path, type }) => type !== 'folder' && !removed.has(path) && !isBelow(path, all.replace));
+    const kept = left.map((entry) => ({ ...entry, kept: entry.kept ?? now }));
+    return {
+        ...all,
+        removeFiles,
+        removeFolders: all.removeFolders.filter(mayGo),
+        removed: removeFiles.length,
+        result: makeManifest([...kept, ...site.values()]),
+    };
+}
+/** New assets first, pages after, deletions last: no page is there before what it names. Pure. */
+function planPlace(comparison, there) {
+    const { send, replace, removeFiles, removeFolders } = comparison;
+    const all = [...send.values()];
+    const files = all.filter(({ type }) => type !== 'folder');
+    const folders = all.filter((entry) => entry.type === 'folder');
+    const replaced = [...there.values()].filter(({ path }) => isBelow(path, replace));
+    const cleared = replaced.filter(({ type }) => type !== 'folder').map(({ path }) => path);
+    const clearedFolders = replaced.filter(({ type }) => type === 'folder').map(({ path }) => path);
+    const goneFolders = new Set([...clearedFolders, ...removeFolders]);
+    const oldFolders = [...there.values()].filter((entry) => entry.type === 'folder' && goneFolders.has(entry.path));
+    const sent = files.map(({ path }) => path);
+    const touched = [...new Set([...sent, ...cleared, ...removeFiles])];
+    const isNew = (entry) => !there.has(entry.path);
+    const isPage = ({ path }) => /\.x?html?$/i.test(path);
+    const assets = files.filter((entry) => !isPage(entry));
+    const pages = files.filter(isPage);
+    return {
+        keep: perFolder('keep', touched),
+        put: [
+            perFolder('drop', cleared),
+            clearedFolders.reverse().map(noFolder),
+            folders.map(in_place_makeFolder),
+            perFolder('put', in_place_paths(assets.filter(isNew))),
+            perFolder('put', in_place_paths(assets.filter((entry) => !isNew(entry)))),
+            perFolder('put', in_place_paths(pages)).reverse(),
+            perFolder('drop', removeFiles),
+            removeFolders.map(noFolder),
+        ],
+        gone: [
+            ...perFolder('gone', sent),
+            ...folders
+                .filter((entry) => there.get(entry.path)?.type !== 'folder')
+                .reverse()
+                .map(({ path }) => noFolder(path)),
+        ],
+        restore: [...oldFolders.map(in_place_makeFolder), ...perFolder('restore', touched)],
+    };
+}
+/** The same as shell scripts, made of the functions on the server. Pure. */
+function placeScripts({ keep, put, gone, restore }) {
+    const script = (steps) => steps.map((step) => `${line(step)}\n`).join('');
+    return {
+        'keep.sh': script(keep),
+        'put.sh': script(put.flat()),
+        'gone.sh': script(gone),
+        'restore.sh': script(restore),
+    };
+}
+function line(step) {
+    const folder = quote(step.folder);
+    if (step.op === 'folder')
+        return `folder ${step.mode.toString(8)} ${folder} ${quote(step.name)}`;
+    if (step.op === 'no_folder')
+        return `no_folder ${folder} ${quote(step.name)}`;
+    return `${step.op} ${folder} ${step.names.map(quote).join(' ')}`;
+}
+const in_place_paths = (entries) => entries.map(({ path }) => path);
+/** `a/b/c` -> `a/b`, `c` */
+function split(path) {
+    const at = path.lastIndexOf('/');
+    return [path.slice(0, Math.max(at, 0)), path.slice(at + 1)];
+}
+function noFolder(path) {
+    const [folder, name] = split(path);
+    return { op: 'no_folder', folder, name };
+}
+function in_place_makeFolder({ path, mode }) {
+    const [folder, name] = split(path);
+    return { op: 'folder', mode: mode < 0 ? 0o755 : mode, folder, name };
+}
+/** One step for the names in each folder, in the order in which the folders come. */
+function perFolder(op, all) {
+    const groups = new Map();
+    for (const path of all) {
+        const [folder, name] = split(path);
+        const names = groups.get(folder) ?? [];
+        names.push(name);
+        groups.set(folder, names);
+    }
+    return [...groups].flatMap(([folder, names]) => Array.from({ length: Math.ceil(names.length / NAMES_AT_ONCE) }, (_, at) => ({
+        op,
+        folder,
+        names: names.slice(at * NAMES_AT_ONCE, (at + 1) * NAMES_AT_ONCE),
+    })));
+}
+function isBelow(path, tops) {
+    return tops.some((top) => path === top || path.startsWith(`${top}/`));
+}
+
+;// CONCATENATED MODULE: ./src/release/progress.ts
+
+/** A line this often suits a log that is read afterwards. */
+const LINE_EVERY_MS = 5_000;
+/** Counts, and writes a line into the log every few seconds. */
+function trackProgress(total, { log, clock }) {
+    const start = clock.monotonic();
+    let files = 0;
+    let bytes = 0;
+    let wire = 0;
+    const timer = setInterval(() => {
+        const elapsed = clock.monotonic() - start;
+        const left = bytes > 0 ? `, about ${formatDuration((elapsed / bytes) * (total.bytes - bytes))} left` : '';
+        const rate = formatBytes((wire / elapsed) * 1000);
+        log.info(`uploading: ${files} of ${total.files} files, ${formatBytes(bytes)} of ${formatBytes(total.bytes)}, ${rate}/s on the wire${left}`);
+    }, LINE_EVERY_MS);
+    return {
+        get bytesOnWire() {
+            return wire;
+        },
+        sent(count) {
+            bytes += count;
+        },
+        fileSent() {
+            files++;
+        },
+        onWire(count) {
+            wire += count;
+        },
+        end: () => clearInterval(timer),
+    };
+}
+/** `312 B`, `4.1 KB`, `20.3 MB` */
+function formatBytes(bytes) {
+    if (bytes < 1000)
+        return `${Math.round(bytes)} B`;
+    const units = ['KB', 'MB', 'GB', 'TB'];
+    const power = Math.min(units.length, Math.floor(Math.log10(bytes) / 3));
+    return `${(bytes / 1000 ** power).toFixed(1)} ${units[power - 1]}`;
+}
+
+;// CONCATENATED MODULE: ./src/release/sftp-tree.ts
+
+
+
+
+
+
+/** Files that are on their way at once: each waits for its handle before anything of it is sent. */
+const FILES_AT_ONCE = 64;
+/** Less is left than a file with its folder may take. */
+const FULL_BYTES = 256 * 1024;
+const FULL_FILES = 2;
+/**
+ * What an earlier attempt brought whole: a file gets the time of its upload last of all, so one that has it, and its
+ * size, has all its bytes. The list that came before the files says what those are.
+ */
+async function readArrived(desk, stage) {
+    const list = `${stage}/manifest.gz`;
+    const planned = await desk.manifest(list).catch(() => undefined);
+    if (planned === undefined)
+        return manifest_makeManifest();
+    const { mtime } = await desk.sftp.lstat(list);
+    const listed = await listTree(desk.sftp, `${stage}/tree`);
+    return manifest_makeManifest([...planned.values()].filter((entry) => {
+        const there = listed.get(entry.path);
+        if (entry.type !== 'file' || there?.kind !== 'file')
+            return false;
+        return there.size === entry.size && there.mode === entry.mode && there.mtime === mtime;
+    }));
+}
+/** Makes the tree of a staging folder: links what is there, sends the rest. Verified separately. */
+async function buildTree(desk, plan, context) {
+    const { sftp } = desk;
+    const { stage, result, tree, mtime } = plan;
+    const root = `${stage}/tree`;
+    const arrived = manifest_makeManifest([...plan.arrived.values()].filter((entry) => isSameFile(result.get(entry.path), entry)));
+    await clearTree(desk, root, arrived);
+    // They are to be known again should this attempt break off too.
+    await inParallel(arrived.keys(), (path) => sftp.setstat(`${root}/${path}`, { mtime }), 256);
+    await sftp_files_writeFile(sftp, `${stage}/manifest.gz`, encodeManifest(result), { mtime, before: desk.guard });
+    const folders = [...result.values()].filter((entry) => entry.type === 'folder');
+    await inLevels(folders.map(({ path }) => path), async (path) => {
+        desk.guard();
+        await makeFolder(sftp, `${root}/${path}`, 0o700);
+    }, 'top first');
+    const files = [...result.values()].filter((entry) => entry.type === 'file' && !arrived.has(entry.path));
+    const { left, linked, copied } = await takeFromBase(desk, plan, files, context);
+    const sent = await sendFiles(desk, { root, files: left, tree, mtime }, context);
+    const links = [...result.values()].filter((entry) => entry.type === 'link');
+    await inParallel(links, (entry) => makeLink(desk, `${root}/${entry.path}`, entry.to), 256);
+    await inLevels(folders.map(({ path }) => path), (path) => sftp.setstat(`${root}/${path}`, { mode: result.get(path).mode }), 'deepest first');
+    return { bytesOnWire: sent, filesSent: left.length, linked, copied };
+}
+function isSameFile(a, b) {
+    return (a?.type === 'file' && b.type === 'file' && a.hash === b.hash && a.size === b.size && a.mode === b.mode);
+}
+/** Removes what is not known to be whole. */
+async function clearTree(desk, root, keep) {
+    const listed = [...(await listTree(desk.sftp, root))];
+    const needed = new Set([...keep.keys()].flatMap(foldersOf));
+    const gone = listed.filter(([path, { kind }]) => kind !== 'folder' && !keep.has(path));
+    await inParallel(gone, ([path]) => {
+        desk.guard();
+        return desk.sftp.remove(`${root}/${path}`);
+    }, 256);
+    const folders = listed.filter(([path, { kind }]) => kind === 'folder' && !needed.has(path));
+    await inLevels(folders.map(([path]) => path), (path) => {
+        desk.guard();
+        return desk.sftp.rmdir(`${root}/${path}`);
+    }, 'deepest first');
+}
+/** `a/b/c` -> `a`, `a/b` */
+function foldersOf(path) {
+    const parts = path.split('/');
+    return parts.slice(1).map((_, at) => parts.slice(0, at + 1).join('/'));
+}
+/** Second names for what the release before has too; resolves with the files that must travel. */
+async function takeFromBase(desk, { stage, base, mtime, tree }, files, { signal }) {
+    const { sftp } = desk;
+    const left = [];
+    let linked = 0;
+    let copied = 0;
+    const atHand = sftp.extensions.has('hardlink@openssh.com') || sftp.extensions.has('copy-data');
+    await inParallel(files, async (entry) => {
+        const isOurs = tree.manifest.has(entry.path);
+        if (base === undefined || !isSameFile(base.manifest.get(entry.path), entry) || (!atHand && isOurs)) {
+            left.push(entry);
+            return;
+        }
+        signal.throwIfAborted();
+        desk.guard();
+        const from = `${base.folder}/${entry.path}`;
+        try {
+            const how = await linkOrCopy(sftp, from, `${stage}/tree/${entry.path}`, { mode: entry.mode, mtime });
+            if (how === 'linked')
+                linked++;
+            else
+                copied++;
+        }
+        catch (error) {
+            // Removed by hand since: it travels again.
+            if (!isMissing(error) || !isOurs)
+                throw error;
+            left.push(entry);
+        }
+    }, 256);
+    if (copied > 0)
+        desk.log.info('the server makes no hard links through SFTP: unchanged files were copied');
+    if (!atHand && base !== undefined) {
+        desk.log.info('the server neither links nor copies files through SFTP: unchanged ones are sent again');
+    }
+    return { left, linked, copied };
+}
+async function sendFiles(desk, { root, files, tree, mtime }, context) {
+    const { signal } = context;
+    const bytes = files.reduce((sum, { size }) => sum + size, 0);
+    const progress = trackProgress({ files: files.length, bytes }, context);
+    async function* counted(entry) {
+        for await (const piece of tree.read(entry)) {
+            signal.throwIfAborted();
+            yield piece;
+            progress.sent(piece.length);
+            progress.onWire(piece.length);
+        }
+    }
+    try {
+        await inParallel(files, async (entry) => {
+            signal.throwIfAborted();
+            const to = { mode: entry.mode, mtime, before: desk.guard };
+            await sftp_files_writeFile(desk.sftp, `${root}/${entry.path}`, counted(entry), to);
+            progress.fileSent();
+        }, FILES_AT_ONCE);
+        return progress.bytesOnWire;
+    }
+    catch (error) {
+        throw await explained(desk, error);
+    }
+    finally {
+        progress.end();
+    }
+}
+/** The protocol has no answer of its own for a full disk, which is what a failed write most often means. */
+async function explained(desk, error) {
+    if (!(error instanceof SftpError))
+        return error;
+    const free = await desk.sftp.freeSpace(desk.state).catch(() => undefined);
+    if (free === undefined || (free.bytes >= FULL_BYTES && free.files >= FULL_FILES))
+        return error;
+    return new src_failure/* Failure */.HR('there is no space left on the server', {
+        host: desk.sftp.host,
+        seen: `${error.message}: ${error.details.seen}; ${free.bytes} bytes and ${free.files} files free`,
+        hint: 'free some space there, or keep fewer releases (`keep-releases`)',
+        cause: error,
+    });
+}
+/** Not every server takes the two paths in the same order: what came of it is read. */
+async function makeLink(desk, path, to) {
+    desk.guard();
+    await desk.sftp.symlink(to, path);
+    const read = await desk.sftp.readlink(path);
+    if (read === to)
+        return;
+    throw new src_failure/* Failure */.HR(`the server made a symbolic link to '${fromByteString(read)}' instead`, {
+        host: desk.sftp.host,
+        seen: `asked for: ${fromByteString(path)} -> ${fromByteString(to)}`,
+        hint: 'use a server that follows OpenSSH in this, or a login with a shell',
+    });
+}
+/** Throws unless exactly what the manifest says lies there, by kinds and sizes. */
+async function checkTree(desk, root, result) {
+    const listed = await listTree(desk.sftp, root);
+    const wrong = [...result.values()].find((entry) => !fits(entry, listed.get(entry.path)));
+    const extra = [...listed.keys()].find((path) => !result.has(path));
+    const path = wrong?.path ?? extra;
+    if (path === undefined)
+        return;
+    const there = listed.get(path);
+    const is = there === undefined ? 'is missing' : `is a ${there.kind} of ${there.size} bytes`;
+    throw new src_failure/* Failure */.HR('what arrived is not what was sent', {
+        host: desk.sftp.host,
+        seen: `'${fromByteString(path)}' ${is}`,
+        hint: 'run the job again; nothing was activated',
+    });
+}
+function fits(entry, there) {
+    return there?.kind === entry.type && (entry.type !== 'file' || there.size === entry.size);
+}
+/** Reads the files back and throws where one is not what was sent. */
+async function checkContents(desk, root, files) {
+    await inParallel(files, async ({ path, hash }) => {
+        if ((await desk.hash(`${root}/${path}`)) === hash)
+            return;
+        throw new src_failure/* Failure */.HR('the content that arrived is not the content that was sent', {
+            host: desk.sftp.host,
+            seen: fromByteString(path),
+            hint: 'run the job again; nothing was activated',
+        });
+    });
+}
+
+;// CONCATENATED MODULE: ./src/release/sftp-place.ts
+
+
+
+
+
+
+
+/**
+ * Files straight in the served folder through SFTP, on the server as in-place-code.ts has them; `next` holds
+ * `undo.json` as well, and `confirmed` is there while the list of what lies there gives way to the new one.
+ */
+class SftpPlace {
+    current = '';
+    #desk;
+    #look = 'stored';
+    #stage = '';
+    #arrived = manifest_makeManifest();
+    #steps;
+    #sent;
+    /** Folders of the site that were seen to lie in it. */
+    #inside = new Map();
+    #realRoot;
+    /** Folders in `back`. */
+    #made = new Map();
+    constructor(desk) {
+        this.#desk = desk;
+    }
+    async describe() {
+        const { state, lease } = this.#desk;
+        if (lease !== undefined)
+            await this.#finishConfirm();
+        const placed = await this.#desk.firstLine(`${state}/site/release`);
+        this.current = placed === '' ? '' : `releases/${placed}`;
+        const content = await this.#desk.firstLine(`${state}/site/content`);
+        const pending = await this.#desk.firstLine(`${state}/pending`);
+        return {
+            current: this.current,
+            releases: placed === '' ? [] : [{ id: placed, content, state: 'good', before: undefined }],
+            pending: pending === '' ? undefined : { release: pending, returnTo: this.current },
+        };
+    }
+    async claim(release, look) {
+        const { state, lease, root, sftp } = this.#desk;
+        this.#look = look;
+        if (releaseOf(this.current) === release)
+            return undefined;
+        if (lease !== undefined) {
+            const { stage, isOld } = await this.#desk.takeStage(release);
+            this.#stage = stage;
+            if (isOld)
+                this.#arrived = await readArrived(this.#desk, stage);
+            // What a dead run left half in place would be taken for the site.
+            await this.goBack();
+        }
+        const ours = (await this.#desk.manifest(`${state}/site/manifest.gz`)) ?? manifest_makeManifest();
+        const isThere = look !== 'stored' && (await ifThere(sftp.stat(root))) !== undefined;
+        const manifest = isThere ? await this.#survey(ours) : ours;
+        return { kind: 'place', manifest, ours };
+    }
+    /** What lies in the target; where not everything is to be read, a file of ours of the same size counts as unchanged. */
+    async #survey(ours) {
+        const { sftp, root } = this.#desk;
+        const listed = await listTree(sftp, root, (path) => path === '.evenkeel');
+        if (this.#look === 'hashed')
+            return this.#desk.hashed(root, listed);
+        return manifest_makeManifest([...listed].flatMap(([path, status]) => {
+            const known = ours.get(path);
+            const isSame = known?.type === 'file' && status.kind === 'file' && known.size === status.size;
+            return toEntry(path, status, isSame ? known.hash : '') ?? [];
+        }));
+    }
+    async send({ comparison, opened, tree, mtime }, context) {
+        const sent = [...comparison.send.values()];
+        const parents = sent.flatMap(({ path }) => foldersOf(path));
+        const result = manifest_makeManifest([
+            ...parents.map((path) => ({ type: 'folder', path, mode: 0o755 })),
+            ...sent,
+        ]);
+        this.#steps = planPlace(comparison, opened.base?.manifest ?? manifest_makeManifest());
+        this.#sent = result;
+        const plan = { stage: this.#stage, result, arrived: this.#arrived, base: undefined, tree, mtime };
+        return buildTree(this.#desk, plan, context);
+    }
+    async publish({ release, content, comparison }) {
+        const desk = this.#desk;
+        const { sftp, state } = desk;
+        const stage = this.#stage;
+        if (this.#sent === undefined || this.#steps === undefined)
+            throw new TypeError('nothing was sent');
+        await checkTree(desk, `${stage}/tree`, this.#sent);
+        if (this.#look === 'hashed')
+            await checkContents(desk, `${stage}/tree`, this.#sent.ofType('file'));
+        const { gone, restore } = this.#steps;
+        const undo = { gone, restore };
+        const files = {
+            release: Buffer.from(`${release}\n`),
+            content: Buffer.from(`${content}\n`),
+            owner: Buffer.from('\n'),
+            'manifest.gz': encodeManifest(comparison.result),
+            'undo.json': Buffer.from(JSON.stringify(undo)),
+        };
+        for (const [name, text] of Object.entries(placeScripts(this.#steps))) {
+            files[name] = Buffer.from(text, 'latin1');
+        }
+        desk.guard();
+        await Promise.all(Object.entries(files).map(([name, text]) => sftp_files_writeFile(sftp, `${stage}/${name}`, text)));
+        await desk.retire(`${state}/next`);
+        await desk.retire(`${state}/back`);
+        await desk.rename(stage, `${state}/next`);
+    }
+    async discard() {
+        await this.#desk.retire(this.#stage);
+    }
+    async activate(release) {
+        const desk = this.#desk;
+        const { sftp, state } = desk;
+        if (this.#steps === undefined) {
+            // Confirmed there by an earlier run, while another host had yet to follow.
+            if (this.current === `releases/${release}`)
+                return;
+            throw siteFailure(desk, `release ${release} is not there`, 'run the job again');
+        }
+        desk.guard();
+        await makeFolder(sftp, `${state}/back`, 0o700);
+        await this.#run(this.#steps.keep);
+        await desk.retire(`${state}/undoing`);
+        await desk.commit(`${state}/pending`, `${release}\n`);
+        for (const part of this.#steps.put)
+            await this.#run(part);
+        this.current = `releases/${release}`;
+    }
+    async goBack() {
+        const desk = this.#desk;
+        const { sftp, state } = desk;
+        if ((await ifThere(sftp.lstat(`${state}/pending`))) !== undefined) {
+            const [json = ''] = await desk.lines(`${state}/next/undo.json`);
+            if (json === '') {
+                throw siteFailure(desk, 'a run that used a shell died here while it put its files in place', 'run once with a login that has a shell: it takes that back');
+            }
+            const undo = JSON.parse(json);
+            if ((await ifThere(sftp.lstat(`${state}/undoing`))) === undefined) {
+                await this.#run(undo.gone);
+                await desk.commit(`${state}/undoing`, '');
+            }
+            await this.#run(undo.restore);
+            const left = [...(await this.#saved())].find(([, { kind }]) => kind !== 'folder');
+            if (left !== undefined) {
+                throw siteFailure(desk, 'not everything could be put back in its place', 'run the job again', left[0]);
+            }
+            // In this order: what is undone by halves is never undone a second time from its beginning.
+            for (const name of ['pending', 'undoing', 'next', 'back'])
+                await desk.retire(`${state}/${name}`);
+        }
+        const placed = await desk.firstLine(`${state}/site/release`);
+        this.current = placed === '' ? '' : `releases/${placed}`;
+    }
+    async confirm() {
+        const desk = this.#desk;
+        const { sftp, state } = desk;
+        if ((await ifThere(sftp.lstat(`${state}/pending`))) === undefined)
+            return;
+        await desk.retire(`${state}/site.new`);
+        desk.guard();
+        await sftp.mkdir(`${state}/site.new`, 0o700);
+        for (const part of ['manifest.gz', 'content', 'release']) {
+            const from = `${state}/next/${part}`;
+            await linkOrCopy(sftp, from, `${state}/site.new/${part}`, await sftp.lstat(from));
+        }
+        // From here on it stands.
+        await desk.rename(`${state}/pending`, `${state}/confirmed`);
+        await this.#finishConfirm();
+    }
+    async #finishConfirm() {
+        const desk = this.#desk;
+        const { sftp, state } = desk;
+        if ((await ifThere(sftp.lstat(`${state}/confirmed`))) === undefined)
+            return;
+        if ((await ifThere(sftp.lstat(`${state}/site.new`))) !== undefined) {
+            await desk.retire(`${state}/site`);
+            await desk.rename(`${state}/site.new`, `${state}/site`);
+        }
+        await desk.retire(`${state}/confirmed`);
+    }
+    async prune() {
+        for (const name of ['next', 'back'])
+            await this.#desk.retire(`${this.#desk.state}/${name}`);
+        await this.#desk.sweep();
+    }
+    async #saved() {
+        const back = `${this.#desk.state}/back`;
+        if ((await ifThere(this.#desk.sftp.lstat(back))) === undefined)
+            return new Map();
+        return listTree(this.#desk.sftp, back);
+    }
+    /** Steps of one kind that follow each other are sent together, folders level by level. */
+    async #run(steps) {
+        for (let at = 0; at < steps.length;) {
+            const { op } = steps[at];
+            const end = steps.findIndex((step, index) => index > at && step.op !== op);
+            const some = steps.slice(at, end < 0 ? undefined : end);
+            at += some.length;
+            const saved = op === 'gone' || op === 'restore' ? await this.#saved() : new Map();
+            if (op === 'folder' || op === 'no_folder') {
+                const byPath = new Map(some.map((step) => [pathOf(step.folder, nameOf(step)), step]));
+                const order = op === 'folder' ? 'top first' : 'deepest first';
+                await inLevels([...byPath.keys()], (path) => this.#folder(byPath.get(path)), order);
+                continue;
+            }
+            await inParallel(sftp_place_names(some), (one) => this.#file(op, one, saved), 256);
+        }
+    }
+    async #folder(step) {
+        const { sftp, root } = this.#desk;
+        const name = nameOf(step);
+        const path = `${root}/${pathOf(step.folder, name)}`;
+        const isKnown = await this.#enter(step.folder);
+        if (step.op === 'no_folder') {
+            if (!isKnown || (await ifThere(sftp.lstat(path)))?.kind !== 'folder')
+                return;
+            this.#desk.guard();
+            // It stays as long as something is left in it.
+            await sftp.rmdir(path).catch((error) => {
+                if (!(error instanceof SftpError))
+                    throw error;
+            });
+            return;
+        }
+        if (step.op !== 'folder')
+            return;
+        if ((await ifThere(sftp.lstat(path)))?.kind === 'link') {
+            const what = `'${pathOf(step.folder, name)}' is a symbolic link there, where the site has a folder`;
+            throw siteFailure(this.#desk, what, 'move it away, or take that folder out of the upload');
+        }
+        this.#desk.guard();
+        await makeFolder(sftp, path, step.mode);
+        await sftp.setstat(path, { mode: step.mode });
+    }
+    async #file(op, [folder, name], saved) {
+        const { sftp, root, state } = this.#desk;
+        const path = pathOf(folder, name);
+        const place = `${root}/${path}`;
+        const back = `${state}/back/${path}`;
+        const kind = saved.get(path)?.kind;
+        const isSaved = kind === 'file' || kind === 'link';
+        if (op === 'restore' && !isSaved)
+            return;
+        if (!(await this.#enter(folder))) {
+            if (op === 'put')
+                throw siteFailure(this.#desk, `'${folder}' cannot be entered`, 'look at it there');
+            return;
+        }
+        switch (op) {
+            case 'keep':
+                return this.#keep(place, back);
+            case 'put':
+                return this.#put(`${state}/next/tree/${path}`, place);
+            case 'restore':
+                return this.#desk.rename(back, place);
+            case 'gone':
+                if (isSaved || (await ifThere(sftp.lstat(place)))?.kind === 'folder')
+                    return;
+                break;
+            default:
+        }
+        this.#desk.guard();
+        await ifThere(sftp.remove(place));
+    }
+    async #keep(place, back) {
+        const { sftp } = this.#desk;
+        const there = await ifThere(sftp.lstat(place));
+        if (there?.kind !== 'file' && there?.kind !== 'link')
+            return;
+        const folder = back.slice(0, back.lastIndexOf('/'));
+        const made = this.#made.get(folder) ?? makeFolders(sftp, folder, 0o700);
+        this.#made.set(folder, made);
+        await made;
+        await ifThere(sftp.remove(back));
+        this.#desk.guard();
+        if (there.kind === 'link')
+            await makeLink(this.#desk, back, await sftp.readlink(place));
+        else
+            await linkOrCopy(sftp, place, back, there);
+    }
+    async #put(from, place) {
+        try {
+            await this.#desk.rename(from, place);
+        }
+        catch (error) {
+            if (!(error instanceof SftpError) || isMissing(error))
+                throw error;
+            if ((await ifThere(this.#desk.sftp.lstat(place)))?.kind !== 'folder')
+                throw error;
+            const what = `'${place}' is a folder there, where the site has a file`;
+            throw siteFailure(this.#desk, what, 'move it away, or take that file out of the upload');
+        }
+    }
+    /** False where there is no such folder; throws where a link has put it outside of the site. */
+    async #enter(folder) {
+        if (folder === '')
+            return true;
+        const seen = this.#inside.get(folder) ?? this.#isInside(folder);
+        this.#inside.set(folder, seen);
+        const isThere = await seen;
+        if (!isThere)
+            this.#inside.delete(folder);
+        return isThere;
+    }
+    async #isInside(folder) {
+        const { sftp, root } = this.#desk;
+        this.#realRoot ??= sftp.realpath(root);
+        // Servers resolve the last part of a path even where nothing is there.
+        if ((await ifThere(sftp.stat(`${root}/${folder}`)))?.kind !== 'folder')
+            return false;
+        const [real, top] = await Promise.all([sftp.realpath(`${root}/${folder}`), this.#realRoot]);
+        if (real.startsWith(top === '/' ? '/' : `${top}/`))
+            return true;
+        const what = `'${folder}' leads out of the folder of the site`;
+        throw siteFailure(this.#desk, what, 'look at that symbolic link on the server', real);
+    }
+}
+const pathOf = (folder, name) => (folder === '' ? name : `${folder}/${name}`);
+const nameOf = (step) => ('name' in step ? step.name : '');
+function sftp_place_names(steps) {
+    return steps.flatMap((step) => 'names' in step ? step.names.map((name) => [step.folder, name]) : []);
+}
+
+;// CONCATENATED MODULE: ./src/release/sftp-releases.ts
+
+
+
+
+
+/** Releases and a link through SFTP, on the server as releases-code.ts has them. */
+class SftpReleases {
+    current = '';
+    #desk;
+    #state = { releases: [], pending: undefined };
+    #newest = 0;
+    #look = 'stored';
+    #stage = '';
+    #base;
+    #arrived = manifest_makeManifest();
+    constructor(desk) {
+        this.#desk = desk;
+    }
+    async describe() {
+        const { sftp, root, state } = this.#desk;
+        const link = await ifThere(sftp.lstat(`${root}/current`));
+        if (link !== undefined && link.kind !== 'link') {
+            throw siteFailure(this.#desk, `'current' in ${root} is not a symbolic link`, 'move it away: the action makes it a link to the release that is served');
+        }
+        this.current = link === undefined ? '' : await sftp.readlink(`${root}/current`);
+        const [pending, returnTo = ''] = await this.#desk.lines(`${state}/pending`);
+        this.#state = {
+            pending: pending === undefined ? undefined : { release: pending, returnTo },
+            releases: await this.#releases(),
+        };
+        return { current: this.current, ...this.#state };
+    }
+    /** Newest first. */
+    async #releases() {
+        const { sftp, root, state } = this.#desk;
+        const metas = (await ifThere(sftp.readdir(`${state}/meta`))) ?? [];
+        const found = await Promise.all(metas.map(async ({ name: id }) => {
+            const meta = `${state}/meta/${id}`;
+            const [marks, folder, content, before] = await Promise.all([
+                ifThere(sftp.readdir(meta)),
+                ifThere(sftp.lstat(`${root}/releases/${id}`)),
+                this.#desk.firstLine(`${meta}/content`),
+                this.#desk.firstLine(`${meta}/before`),
+            ]);
+            const has = (name) => marks?.some((mark) => mark.name === name);
+            const noted = marks?.find(({ name }) => name === 'content');
+            if (noted === undefined || folder?.kind !== 'folder')
+                return [];
+            const mark = has('good') ? 'good' : has('failed') ? 'failed' : 'new';
+            return [{ at: noted.mtime, id, content, state: mark, before: before || undefined }];
+        }));
+        const sorted = found.flat().sort((a, b) => b.at - a.at);
+        this.#newest = sorted[0]?.at ?? 0;
+        return sorted.map(({ at: _, ...info }) => info);
+    }
+    async claim(release, look) {
+        const { sftp, root, state, lease } = this.#desk;
+        this.#look = look;
+        if (this.#state.releases.some(({ id }) => id === release))
+            return undefined;
+        if ((await ifThere(sftp.lstat(`${root}/releases/${release}`))) !== undefined) {
+            throw siteFailure(this.#desk, `releases/${release} is there, but not from an upload of this action`, 'choose another `release`, or move that folder away');
+        }
+        if (lease !== undefined) {
+            const { stage, isOld } = await this.#desk.takeStage(release);
+            this.#stage = stage;
+            if (isOld)
+                this.#arrived = await readArrived(this.#desk, stage);
+        }
+        const id = releaseOf(this.current) ?? this.#state.releases[0]?.id;
+        const stored = id === undefined ? undefined : await this.#desk.manifest(`${state}/meta/${id}/manifest.gz`);
+        if (stored !== undefined) {
+            const folder = `${root}/releases/${id}`;
+            const manifest = look === 'hashed' ? await this.#rehashed(folder, stored) : stored;
+            this.#base = { folder, manifest };
+        }
+        const arrived = this.#arrived;
+        const below = [...(this.#base?.manifest.values() ?? [])].filter(({ path }) => !isBelowFile(path, arrived));
+        const manifest = manifest_makeManifest([...below, ...arrived.values()]);
+        const kind = arrived.size > 0 ? 'staging' : this.#base === undefined ? 'none' : 'release';
+        return { kind, manifest, ours: manifest_makeManifest() };
+    }
+    /** A release by what its files hold now; what the stored list says of being kept stays. */
+    async #rehashed(folder, stored) {
+        const listed = await listTree(this.#desk.sftp, folder);
+        const hashed = await this.#desk.hashed(folder, listed);
+        return manifest_makeManifest([...hashed.values()].map((entry) => {
+            const kept = stored.get(entry.path)?.kept;
+            return kept === undefined ? entry : { ...entry, kept };
+        }));
+    }
+    send({ comparison, tree, mtime }, context) {
+        const { result } = comparison;
+        const plan = { stage: this.#stage, result, arrived: this.#arrived, base: this.#base, tree, mtime };
+        return buildTree(this.#desk, plan, context);
+    }
+    async publish({ release, content, tree, linked, comparison }) {
+        const desk = this.#desk;
+        const { sftp, root, state } = desk;
+        const stage = this.#stage;
+        const { result, send } = comparison;
+        await checkTree(desk, `${stage}/tree`, result);
+        if (this.#look === 'hashed')
+            await checkContents(desk, `${stage}/tree`, send.ofType('file'));
+        await desk.makeShared(linked);
+        desk.guard();
+        await sftp.setstat(`${stage}/tree`, { mode: tree.rootMode });
+        await sftp.mkdir(`${stage}/meta`, 0o755);
+        await sftp_files_writeFile(sftp, `${stage}/meta/manifest.gz`, encodeManifest(result));
+        // The order of the releases is that of these times, which count whole seconds here.
+        const noted = `${stage}/meta/content`;
+        await sftp_files_writeFile(sftp, noted, Buffer.from(`${content}\n`));
+        const { mtime } = await sftp.lstat(noted);
+        if (mtime <= this.#newest)
+            await sftp.setstat(noted, { mtime: this.#newest + 1 });
+        await desk.retire(`${state}/meta/${release}`);
+        await desk.rename(`${stage}/meta`, `${state}/meta/${release}`);
+        await desk.rename(`${stage}/tree`, `${root}/releases/${release}`);
+        await desk.retire(stage);
+    }
+    async discard() {
+        await this.#desk.retire(this.#stage);
+    }
+    async activate(release, noteBefore) {
+        const { root, state, sftp } = this.#desk;
+        if ((await ifThere(sftp.lstat(`${root}/releases/${release}`))) === undefined) {
+            throw siteFailure(this.#desk, `releases/${release} is not there`, 'run the job again');
+        }
+        const now = await this.#linkNow();
+        const [pending, returnTo = ''] = await this.#desk.lines(`${state}/pending`);
+        const was = pending === undefined ? now : returnTo;
+        await this.#desk.commit(`${state}/pending`, `${release}\n${was}\n`);
+        const before = releaseOf(was);
+        if (noteBefore && before !== undefined && before !== release) {
+            await this.#desk.commit(`${state}/meta/${release}/before`, `${before}\n`);
+        }
+        if (now !== `releases/${release}`)
+            await this.#point(`releases/${release}`);
+        this.current = await this.#linkNow();
+    }
+    async goBack() {
+        const { root, state, sftp } = this.#desk;
+        const [failed, was = ''] = await this.#desk.lines(`${state}/pending`);
+        if (failed !== undefined) {
+            if ((await this.#linkNow()) === `releases/${failed}` && was !== `releases/${failed}`) {
+                if (was === '')
+                    await this.#desk.retire(`${root}/current`);
+                else
+                    await this.#point(was);
+            }
+            const marks = await ifThere(sftp.readdir(`${state}/meta/${failed}`));
+            if (marks !== undefined && !marks.some(({ name }) => name === 'good')) {
+                await this.#desk.commit(`${state}/meta/${failed}/failed`, '');
+            }
+            await this.#desk.retire(`${state}/pending`);
+        }
+        this.current = await this.#linkNow();
+    }
+    async confirm(release) {
+        const { state } = this.#desk;
+        await this.#desk.commit(`${state}/meta/${release}/good`, '');
+        await this.#desk.retire(`${state}/meta/${release}/failed`);
+        await this.#desk.retire(`${state}/pending`);
+    }
+    async prune(keep) {
+        const { root, state, sftp } = this.#desk;
+        for (const id of outdated(await this.#releases(), releaseOf(await this.#linkNow()), keep)) {
+            await this.#desk.retire(`${root}/releases/${id}`);
+            await this.#desk.retire(`${state}/meta/${id}`);
+        }
+        for (const { name } of await sftp.readdir(root)) {
+            if (name.startsWith('.evenkeel-current.'))
+                await this.#desk.retire(`${root}/${name}`);
+        }
+        await this.#desk.sweep();
+    }
+    async #linkNow() {
+        const { sftp, root } = this.#desk;
+        return (await ifThere(sftp.readlink(`${root}/current`))) ?? '';
+    }
+    /** Swaps the link by one rename, which fails once another run holds the lock. */
+    async #point(to) {
+        const fresh = this.#desk.scratch('current');
+        await makeLink(this.#desk, fresh, to);
+        await this.#desk.rename(fresh, `${this.#desk.root}/current`);
+    }
+}
+/**
+ * Releases that go, of those given newest first: failed ones, and good ones beyond `keep`; never the served one nor
+ * the one that it replaced. Pure.
+ */
+function outdated(releases, served, keep) {
+    const before = releases.find(({ id }) => id === served)?.before;
+    const isNeeded = (id) => id === served || id === before;
+    const failed = releases.filter(({ state }) => state === 'failed');
+    const others = releases.filter(({ state }) => state !== 'failed');
+    return [...failed, ...others.slice(keep)].map(({ id }) => id).filter((id) => !isNeeded(id));
+}
+/** Whether something that has arrived as a file stands where a path leads through. */
+function isBelowFile(path, arrived) {
+    if (arrived.size === 0)
+        return false;
+    const parts = path.split('/');
+    return parts.some((_, at) => at > 0 && arrived.has(parts.slice(0, at).join('/')));
+}
+
+;// CONCATENATED MODULE: ./src/release/sftp-site.ts
+
+
+
+
+
+
+
+
+
+
+
+const RENAME = 'posix-rename@openssh.com';
+const CLOSE_MS = 5_000;
+/** As remote-code.ts has it. */
+const SHELL_EXPIRY_S = 120;
+const sftp_site_RETRY_MS = 500;
+/** A site on a server that gives this login SFTP and no commands. The lock is a lease, see sftp-lease.ts. */
+class SftpSite {
+    connection;
+    settings;
+    hasShell = false;
+    #desk;
+    #work;
+    #look = 'stored';
+    constructor(connection, sftp, settings, log) {
+        this.connection = connection;
+        this.settings = settings;
+        const root = toByteString(settings.target);
+        const state = settings.mode === 'atomic' ? `${root}/releases/.evenkeel` : `${root}/.evenkeel`;
+        const mark = (0,external_node_crypto_.randomBytes)(12).toString('hex');
+        this.#desk = new SftpDesk(sftp, root, state, mark, prefixedLog(log, connection.name));
+        this.#work = settings.mode === 'atomic' ? new SftpReleases(this.#desk) : new SftpPlace(this.#desk);
+    }
+    /** Throws a `Failure` where there is no SFTP, or where it or this step's inputs cannot do without a shell. */
+    static async open(connection, settings, context) {
+        const { needsShell } = settings;
+        const seen = 'this login runs no commands, it may only use SFTP';
+        const refuse = (what, hint) => {
+            throw new src_failure/* Failure */.HR(what, { host: connection.name, seen, state: 'nothing was changed there.', hint });
+        };
+        if (needsShell.length > 0) {
+            const list = needsShell.map((name) => `\`${name}\``).join(', ');
+            refuse(`${list} cannot be had without a shell on the server`, `leave ${needsShell.length === 1 ? 'it' : 'them'} out, or give the deploy user a shell`);
+        }
+        const sftp = await Sftp.open(connection);
+        if (!sftp.extensions.has(RENAME)) {
+            refuse(`the SFTP server does not offer ${RENAME}`, 'without it nothing can be replaced by one rename: use OpenSSH there, or give the deploy user a shell');
+        }
+        const how = sftp.extensions.has('hardlink@openssh.com') ? 'hard links' : 'copies';
+        context.log.info(`${connection.name}: ${seen}: working through SFTP (${how} for unchanged files; sizes are checked, contents are not read back unless \`verify\` is full)`);
+        return new SftpSite(connection, sftp, settings, context.log);
+    }
+    get name() {
+        return this.connection.name;
+    }
+    get mode() {
+        return this.settings.mode;
+    }
+    get current() {
+        return this.#work.current;
+    }
+    get verifies() {
+        return this.#look === 'hashed' ? 'contents' : 'sizes';
+    }
+    begin(options, context) {
+        return this.#told(async () => {
+            const { sftp, root } = this.#desk;
+            this.#look = options.look ?? 'stored';
+            if (!this.settings.dryRun)
+                await this.#lock(options, context);
+            const described = await this.#work.describe();
+            const base = options.release === undefined ? undefined : await this.#work.claim(options.release, this.#look);
+            const space = (await ifThere(sftp.freeSpace(root)))?.bytes ?? Number.MAX_SAFE_INTEGER;
+            const state = { ...described, current: this.current, freeBytes: space, tools: new Set() };
+            return { state, base, bell: undefined };
+        });
+    }
+    async #lock({ lockWaitMs, own = '' }, context) {
+        const { sftp, root, state, mark } = this.#desk;
+        await makeFolders(sftp, root, 0o755);
+        if (this.mode === 'atomic')
+            await makeFolder(sftp, `${root}/releases`, 0o755);
+        await makeFolder(sftp, state, 0o700);
+        await Promise.all(['meta', 'staging'].map((name) => makeFolder(sftp, `${state}/${name}`, 0o755)));
+        const { token, holder } = this.settings;
+        const request = { state, mark, token, holder, own, waitMs: lockWaitMs };
+        this.#desk.lease = await SftpLease.take(sftp, request, { ...context, log: this.#desk.log });
+        await this.#waitForShell(lockWaitMs, context);
+    }
+    /** A run that has a shell on the same site holds a lock of another kind, with signs of life in `beat`. */
+    async #waitForShell(lockWaitMs, { clock, signal }) {
+        const { sftp, state, lease } = this.#desk;
+        const giveUp = clock.monotonic() + lockWaitMs;
+        for (;;) {
+            const beat = await ifThere(sftp.lstat(`${state}/beat`));
+            const now = (await sftp.lstat(`${lease?.folder}/beat`)).mtime;
+            if (beat === undefined || now - beat.mtime > SHELL_EXPIRY_S)
+                return;
+            if (clock.monotonic() >= giveUp) {
+                const [, name = ''] = await this.#desk.lines(`${state}/holder`);
+                throw lockedFailure(this.name, fromByteString(name), lockWaitMs);
+            }
+            await clock.sleep(sftp_site_RETRY_MS, signal);
+        }
+    }
+    bring(plan, ending, context) {
+        const { clock, signal } = context;
+        return this.#told(async () => {
+            const start = clock.monotonic();
+            const { bytesOnWire, filesSent } = await this.#work.send(plan, context);
+            const sent = clock.monotonic();
+            await this.#work.publish(plan);
+            const verified = clock.monotonic();
+            if (ending.activate) {
+                signal.throwIfAborted();
+                await this.#work.activate(plan.release, true);
+            }
+            if (ending.finish)
+                await this.#finish(plan.release, ending.keep);
+            const times = { sentMs: sent - start, verifiedMs: verified - sent };
+            return { bytesOnWire, filesSent, codec: 'sftp', lanes: 1, ...times };
+        });
+    }
+    discard() {
+        return this.#told(() => this.#work.discard());
+    }
+    activate(release, noteBefore) {
+        return this.#told(() => this.#work.activate(release, noteBefore));
+    }
+    activateAndConfirm(release, noteBefore, keep) {
+        return this.#told(async () => {
+            await this.#work.activate(release, noteBefore);
+            await this.#finish(release, keep);
+        });
+    }
+    goBack() {
+        return this.#told(() => this.#work.goBack());
+    }
+    confirm(release) {
+        return this.#told(() => this.#work.confirm(release));
+    }
+    finish(release, keep) {
+        return this.#told(() => this.#finish(release, keep));
+    }
+    async #finish(release, keep) {
+        await this.#work.confirm(release);
+        // What cannot be removed is no reason to fail a deploy that stands.
+        try {
+            if (keep !== undefined)
+                await this.#work.prune(keep);
+            await this.#desk.lease?.release();
+        }
+        catch (error) {
+            if (!(error instanceof SftpError))
+                throw error;
+            this.#desk.log.warn(`not all old releases could be removed: ${error.message} (${error.details.seen})`);
+        }
+    }
+    async close() {
+        const patience = AbortSignal.timeout(CLOSE_MS);
+        const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
+        await Promise.race([this.#desk.lease?.release().catch(() => { }), late]);
+        this.#desk.sftp.close();
+        this.connection.close();
+    }
+    /** What the server says is little: what to do about it is added here. */
+    async #told(work) {
+        try {
+            return await work();
+        }
+        catch (error) {
+            if (!(error instanceof SftpError) || error.details.hint !== undefined)
+                throw error;
+            const { sftp, root } = this.#desk;
+            const space = await sftp.freeSpace(root).catch(() => undefined);
+            const seen = space?.isReadOnly ? `${error.details.seen}; a read-only file system` : error.details.seen;
+            throw new src_failure/* Failure */.HR(error.message, {
+                ...error.details,
+                seen,
+                hint: hintFor(`${seen}`, this.settings.target),
+                cause: error,
+            });
+        }
+    }
+}
+
+;// CONCATENATED MODULE: ./src/release/in-place-code.ts
+// Files straight in the served folder. On the server:
+//
+// <root>/                      the site, and whatever else lies there
+// <root>/.evenkeel/            ours, closed to others, on the same file system as the site:
+//   lock, holder, beat         who works here
+//   staging/<id>+<mark>/tree   files that are not in their place yet
+//   next/                      an upload that arrived whole: tree, keep.sh, put.sh, gone.sh, restore.sh, manifest.gz, content
+//   back/                      what `next` replaces, by hard links, until it is confirmed
+//   site/                      what our last confirmed upload put there: release, content, manifest.gz
+//   pending, undoing           `next` is being put in place and not confirmed; it is being taken back
+/** Functions on top of `COMMON_CODE`. The scripts in `next` call those in the middle. */
+const IN_PLACE_CODE = String.raw `
+next=$state/next
+back=$state/back
+
+describe() {
+  placed=$(first_line "$state/site/release")
+  say "current ${'$'}{placed:+releases/$placed}"
+  if [ -n "$placed" ]; then say "release $placed $(first_line "$state/site/content") good"; fi
+  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") ${'$'}{placed:+releases/$placed}"; fi
+  describe_server
+}
+
+claim() {
+  if [ "$(first_line "$state/site/release")" = "$release" ]; then return 0; fi
+  lists=
+  if [ -n "$dry" ]; then
+    if [ -n "$full" ]; then lists=$(mktemp -d); fi
+  else
+    stage=$state/staging/$release+$mark
+    lists=$stage
+    mkdir "$stage"
+    for folder in "$state/staging/$release+"*; do
+      if [ "$folder" = "$stage" ]; then continue; fi
+      rm -rf "$folder"
+    done
+    mkdir "$stage/tree"
+    # What a dead run left half in place would be taken for the site.
+    go_back
+  fi
+  if [ -f "$state/site/manifest.gz" ]; then send manifest "$state/site/manifest.gz"; fi
+  if [ -n "$full" ] && [ -d "$root" ]; then
+    inventory "$root" "$lists"
+    (cd "$root" && find . -path ./.evenkeel -prune -o -type l -print0) >"$lists/links"
+    send_inventory "$lists"
+    send links "$lists/links"
+  fi
+  if [ -n "$dry" ] && [ -n "$full" ]; then rm -rf "$lists"; fi
+  say 'base place'
+}
+
+verify() {
+  cd "$state/staging/$release+$mark/tree"
+  verify_sent
+}
+
+publish() {
+  cd "$root"
+  stage=$state/staging/$release+$mark
+  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
+  printf '%s\n' "$release" >"$stage/release"
+  printf '%s\n' "$content" >"$stage/content"
+  printf '%s\n' "$owner" >"$stage/owner"
+  rm -rf "$next" "$back"
+  mv "$stage" "$next"
+}
+
+# Enters a folder of the site, but never one that a link has put elsewhere.
+enter() {
+  cd -P -- "$real_root/$1" || fail "'$1' cannot be entered"
+  case $PWD/ in
+    "$real_root"/*) ;;
+    *) fail "'$1' leads out of the folder of the site" ;;
+  esac
+}
+
+keep() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  into=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$name" ] || [ -L "$name" ]; then set -- "$@" "./$name"; fi
+  done
+  if [ $# -eq 0 ]; then return 0; fi
+  mkdir -p -- "$into"
+  if cp -al -- "$@" "$into/" 2>/dev/null; then return 0; fi
+  (cd "$into" && rm -f -- "$@") && cp -a -- "$@" "$into/"
+}
+
+# Mode, the folder that it lies in, its name.
+folder() {
+  enter "$2"
+  if [ -L "$3" ]; then fail "'$2/$3' is a symbolic link there, where the site has a folder"; fi
+  if ! [ -d "$3" ]; then
+    mkdir -- "./$3"
+    if [ -n "$owner" ]; then chown -- "$owner" "./$3"; fi
+  fi
+  chmod "$1" "./$3"
+}
+
+put() {
+  enter "$1"
+  from=$next/tree/$1
+  shift
+  for name do
+    shift
+    if [ -d "$name" ] && ! [ -L "$name" ]; then fail "'$name' is a folder there, where the site has a file"; fi
+    set -- "$@" "$from/$name"
+  done
+  mv -f -- "$@" .
+}
+
+drop() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  shift
+  for name do
+    shift
+    set -- "$@" "./$name"
+  done
+  rm -f -- "$@"
+}
+
+# A folder goes when nothing is left in it.
+no_folder() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  if [ -L "./$2" ] || ! [ -d "./$2" ]; then return 0; fi
+  rmdir -- "./$2" 2>/dev/null || :
+}
+
+gone() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  from=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$from/$name" ] || [ -L "$from/$name" ] || [ -d "$name" ] && ! [ -L "$name" ]; then continue; fi
+    set -- "$@" "./$name"
+  done
+  if [ $# -gt 0 ]; then rm -f -- "$@"; fi
+}
+
+restore() {
+  if ! [ -d "$back/$1" ]; then return 0; fi
+  enter "$1"
+  from=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$from/$name" ] || [ -L "$from/$name" ]; then set -- "$@" "$from/$name"; fi
+  done
+  if [ $# -gt 0 ]; then mv -f -- "$@" .; fi
+}
+
+run_script() {
+  real_root=$(cd -P -- "$root" && pwd -P)
+  owner=$(first_line "$next/owner")
+  . "$next/$1"
+}
+
+activate() {
+  if ! [ -d "$next" ]; then
+    # Confirmed here by an earlier run, while another host had yet to follow.
+    [ "$(first_line "$state/site/release")" = "$release" ] || fail "release $release is not there"
+    say "current releases/$release"
+    return 0
+  fi
+  mkdir -p "$back"
+  run_script keep.sh
+  rm -f "$state/undoing"
+  printf '%s\n' "$release" >"$state/pending.new"
+  mv -f "$state/pending.new" "$state/pending"
+  run_script put.sh
+  say "current releases/$release"
+}
+
+go_back() {
+  if [ -f "$state/pending" ]; then
+    if ! [ -f "$state/undoing" ]; then
+      run_script gone.sh
+      : >"$state/undoing"
+    fi
+    run_script restore.sh
+    if [ -n "$(find "$back" ! -type d | sed -n 1p)" ]; then fail 'not everything could be put back in its place'; fi
+    rm -f "$state/pending" "$state/undoing"
+    rm -rf "$next" "$back"
+  fi
+  placed=$(first_line "$state/site/release")
+  say "current ${'$'}{placed:+releases/$placed}"
+}
+
+confirm() {
+  if ! [ -d "$next" ]; then return 0; fi
+  mkdir -p "$state/trash/$mark"
+  if [ -d "$state/site" ]; then mv "$state/site" "$state/trash/$mark/"; fi
+  mkdir "$state/site.new"
+  for part in manifest.gz content release; do mv "$next/$part" "$state/site.new/$part"; done
+  mv "$state/site.new" "$state/site"
+  rm -f "$state/pending"
+}
+
+prune() {
+  mkdir -p "$state/trash/$mark"
+  for left in "$next" "$back" "$state/staging"/*+* "$state/trash"/*; do
+    if [ "$left" = "$state/trash/$mark" ]; then continue; fi
+    if [ -e "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+  done
+}
+`;
+
+;// CONCATENATED MODULE: ./src/release/releases-code.ts
+// Releases beside each other, the served one named by a link. On the server:
+//
+// <root>/current                  -> releases/<id>, swapped by one rename
+// <root>/releases/<id>            complete and verified releases
+// <root>/releases/.evenkeel/      ours, closed to others, on the same file system as the releases:
+//   lock, holder, beat            who works here; the kernel frees the lock with its process
+//   staging/<id>+<mark>/tree      a release that is not complete yet
+//   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed
+//   pending                       an activation that is not confirmed yet: its release, and where to go back to
+/** Functions on top of `COMMON_CODE`. */
+const RELEASES_CODE = String.raw `
+releases() {
+  (cd "$state/meta" 2>/dev/null && ls -1t -- */content 2>/dev/null) | while IFS=/ read -r id _; do
+    [ -d "$root/releases/$id" ] && printf '%s\n' "$id"
+  done
+}
+
+describe() {
+  if [ -e "$root/current" ] && ! [ -L "$root/current" ]; then
+    fail "'current' in $root is not a symbolic link"
+  fi
+  say "current $(link_now)"
+  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") $(sed -n 2p "$state/pending")"; fi
+  releases | while read -r id; do
+    mark_of=new
+    if [ -f "$state/meta/$id/failed" ]; then mark_of=failed; fi
+    if [ -f "$state/meta/$id/good" ]; then mark_of=good; fi
+    say "release $id $(first_line "$state/meta/$id/content") $mark_of $(first_line "$state/meta/$id/before")"
+  done
+  describe_server
+}
+
+
+fill() {
+  mkdir "$stage/tree"
+  [ -n "$1" ] || return 0
+  if cp -al "$1/." "$stage/tree/" 2>"$stage/problem"; then return 0; fi
+  say "copied $(tail -n 1 "$stage/problem")"
+  rm -rf "$stage/tree"
+  mkdir "$stage/tree"
+  if cp -a "$1/." "$stage/tree/"; then return 0; fi
+  rm -rf "$stage"
+  fail 'the release before could not be copied'
+}
+
+send_base() {
+  base=
+  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
+    send_inventory "$old"
+    base=$old/tree
+    say 'base staging'
+    return 0
+  fi
+  base_id=$(id_of "$(link_now)")
+  [ -n "$base_id" ] || base_id=$(releases | sed -n 1p)
+  if [ -n "$base_id" ] && [ -f "$state/meta/$base_id/manifest.gz" ] && [ -d "$root/releases/$base_id" ]; then
+    base=$root/releases/$base_id
+    if [ -n "$full" ]; then
+      lists=$stage
+      [ -n "$lists" ] || lists=$(mktemp -d)
+      inventory "$base" "$lists" && send_inventory "$lists"
+      [ -n "$stage" ] || rm -rf "$lists"
+      say "base hashed $base_id"
+    else
+      send manifest "$state/meta/$base_id/manifest.gz"
+      say "base release $base_id"
+    fi
+  else
+    say 'base none'
+  fi
+}
+
+claim() {
+  if [ -d "$root/releases/$release" ] && [ -f "$state/meta/$release/content" ]; then return 0; fi
+  if [ -e "$root/releases/$release" ]; then fail "releases/$release is there, but not from an upload of this action"; fi
+  old=
+  stage=
+  for folder in "$state/staging/$release+"*; do
+    if [ -d "$folder/tree" ]; then old=$folder; fi
+  done
+  if [ -n "$dry" ]; then
+    old=
+    send_base
+    return 0
+  fi
+  stage=$state/staging/$release+$mark
+  mkdir "$stage"
+  send_base
+  fill "$base"
+  if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
+  for folder in "$state/staging/$release+"*; do
+    if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
+  done
+}
+
+file_sizes() {
+  if find . -prune -printf '' 2>/dev/null; then
+    find . -type f -printf '%s\n'
+  elif [ -n "$(find . -type f | sed -n 1p)" ]; then
+    find . -type f -print0 | xargs -0 stat -c %s --
+  fi
+}
+
+verify() {
+  stage=$state/staging/$release+$mark
+  cd "$stage/tree"
+  if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
+  if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
+  file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals &
+  verify_sent
+  wait $!
+  totals=$(first_line ../totals)
+  [ "$totals" = "$want_totals" ] || fail "the release has (files, bytes) $totals instead of $want_totals"
+}
+
+publish() {
+  stage=$state/staging/$release+$mark
+  cd "$root"
+  chmod "$root_mode" "$stage/tree"
+  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
+  meta=$state/meta/$release
+  rm -rf "$meta"
+  mkdir "$meta"
+  mv -f "$stage/manifest.gz" "$meta/manifest.gz"
+  printf '%s\n' "$content" >"$meta/content"
+  mv "$stage/tree" "$root/releases/$release"
+  rm -rf "$stage"
+}
+
+point() {
+  fresh=$root/.evenkeel-current.$mark
+  rm -f "$fresh"
+  ln -s "$1" "$fresh"
+  mv -f -T "$fresh" "$root/current" 2>/dev/null ||
+    perl -e 'rename($ARGV[0], $ARGV[1]) or die "$!\n"' "$fresh" "$root/current" ||
+    { rm -f "$fresh"; fail "the link could not be swapped (mv -T and perl both failed)"; }
+}
+
+activate() {
+  [ -d "$root/releases/$release" ] || fail "releases/$release is not there"
+  was=$(link_now)
+  if [ -f "$state/pending" ]; then was=$(sed -n 2p "$state/pending"); fi
+  printf '%s\n%s\n' "$release" "$was" >"$state/pending.new"
+  mv -f "$state/pending.new" "$state/pending"
+  before=$(id_of "$was")
+  if [ -n "$note_before" ] && [ -n "$before" ] && [ "$before" != "$release" ]; then
+    printf '%s\n' "$before" >"$state/meta/$release/before"
+  fi
+  if [ "$(link_now)" != "releases/$release" ]; then point "releases/$release"; fi
+  say "current $(link_now)"
+}
+
+go_back() {
+  if [ -f "$state/pending" ]; then
+    failed_id=$(first_line "$state/pending")
+    was=$(sed -n 2p "$state/pending")
+    if [ "$(link_now)" = "releases/$failed_id" ] && [ "$was" != "releases/$failed_id" ]; then
+      if [ -n "$was" ]; then point "$was"; else rm -f "$root/current"; fi
+    fi
+    if [ -d "$state/meta/$failed_id" ] && ! [ -f "$state/meta/$failed_id/good" ]; then
+      : >"$state/meta/$failed_id/failed"
+    fi
+    rm -f "$state/pending"
+  fi
+  say "current $(link_now)"
+}
+
+confirm() {
+  : >"$state/meta/$release/good"
+  rm -f "$state/meta/$release/failed" "$state/pending"
+}
+
+drop() {
+  mv "$root/releases/$1" "$state/trash/$mark/" && rm -rf "$state/meta/$1"
+}
+
+prune() {
+  now=$(id_of "$(link_now)")
+  before=$(first_line "$state/meta/$now/before")
+  count=0
+  mkdir -p "$state/trash/$mark"
+  releases | while read -r id; do
+    kept=
+    if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
+    if [ -f "$state/meta/$id/failed" ]; then
+      [ -n "$kept" ] || drop "$id" || exit 1
+      continue
+    fi
+    count=$((count + 1))
+    if [ -z "$kept" ] && [ "$count" -gt "$keep" ]; then drop "$id" || exit 1; fi
+  done && {
+    for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
+      if [ "$left" = "$state/trash/$mark" ]; then continue; fi
+      # One of these may just be on its way out by the hand of the run before.
+      if [ -e "$left" ] || [ -L "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+    done
+  }
+}
+`;
+
+;// CONCATENATED MODULE: ./src/release/remote-code.ts
+// What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
+// Common to both ways of serving: releases-code.ts and in-place-code.ts add the functions of the same names
+// (describe, claim, verify, publish, activate, go_back, confirm, prune).
+/** Functions and names for all blocks below. Needs `root`, `state_path`, `hold_text`, `token` and `own` as variables. */
+const COMMON_CODE = String.raw `
+umask 022
+state=$root/$state_path
+hash_line='s/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'
+hasher=sha256sum
+command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
+
+fail() { say "fail $*"; exit 1; }
+
+# When the client has gone: what was put away is removed after the answer, and after the lock was given back.
+bell=
+at_exit() {
+  [ -z "$bell" ] || rm -f "$bell"
+  if [ "$(first_line "$state/holder")" = "$$" ]; then rm -f "$state/beat"; fi
+  rm -rf "$state/trash/$mark"
+}
+trap at_exit EXIT
+link_now() { readlink "$root/current" 2>/dev/null || :; }
+id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
+first_line() { sed -n 1p "$1" 2>/dev/null || :; }
+
+prepare() (
+  mkdir -p -- "$(dirname "$state")" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
+)
+
+try_lock() {
+  if command -v flock >/dev/null 2>&1; then
+    (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
+    return
+  fi
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT && return
+  holder_pid=$(readlink "$state/lock.pid") || return
+  if kill -0 "$holder_pid" 2>/dev/null || [ -d "/proc/$holder_pid" ]; then return 1; fi
+  mv -f "$state/lock.pid" "$state/lock.$mark" && rm -f "$state/lock.$mark"
+  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT
+}
+
+# A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
+may_break() {
+  [ -n "$own" ] && [ "$(sed -n 3p "$state/holder" 2>/dev/null)" = "$own" ] && return
+  [ -n "$(find "$state/beat" -mmin +2 2>/dev/null)" ]
+}
+
+take_lock() {
+  [ -z "$locked" ] || return 0
+  tries=0
+  until try_lock; do
+    if [ "$tries" -ge 5 ] || ! may_break; then
+      say "busy $(sed -n 2p "$state/holder" 2>/dev/null)"
+      return 0
+    fi
+    holder_pid=$(first_line "$state/holder")
+    case $holder_pid in
+      '' | *[!0-9]* | 0 | 1) ;;
+      *) kill -s KILL -- "-$holder_pid" 2>/dev/null || kill -s KILL "$holder_pid" 2>/dev/null ;;
+    esac
+    tries=$((tries + 1))
+    sleep 1
+  done
+  # Before the look at the other: of two that come at once, one at least sees the other.
+  : >"$state/beat"
+  printf '%s\n' "$$" "$hold_text" "$token" >"$state/holder"
+  # A run through SFTP alone, see sftp-lease.ts.
+  if [ -n "$(find "$state"/lease/*/beat -mmin -1 2>/dev/null)" ]; then
+    unlock
+    say "busy $(sed -n 3p "$state/lease/holder" 2>/dev/null)"
+    return 0
+  fi
+  locked=yes
+  hang_bell
+}
+
+# A pipe that is open both ways here: who writes into it never waits, and nothing is lost.
+hang_bell() {
+  rm -f "$state"/bell.*
+  bell=$state/bell.$mark
+  if mkfifo -m 600 "$bell" 2>/dev/null && [ -p "$bell" ]; then
+    exec 7<>"$bell"
+    say "bell $bell"
+  fi
+}
+
+# What brings the files says so, each with a line.
+await_lanes() {
+  while [ "$lanes" -gt 0 ]; do
+    read -r word <&7
+    [ "$word" = arrived ] || fail 'not everything arrived'
+    lanes=$((lanes - 1))
+  done
+}
+
+describe_server() {
+  near=$root
+  while ! [ -d "$near" ]; do near=$(dirname "$near"); done
+  say "free $(df -Pk "$near" | awk 'NR == 2 {print $4}')"
+  for tool in zstd gzip; do
+    if command -v $tool >/dev/null 2>&1; then say "tool $tool"; fi
+  done
+}
+
+# What lies in a tree, by content, written into a folder of lists.
+inventory() (
+  lists=$2
+  cd "$1" &&
+    find . -path ./.evenkeel -prune -o -type d -print0 >"$lists/folders" &&
+    find . -path ./.evenkeel -prune -o -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
+    if [ -s "$lists/names" ]; then
+      xargs -0 $hasher -- <"$lists/names" | sed -n "$hash_line" >"$lists/hashes" &&
+        xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
+    fi
+)
+
+send_inventory() {
+  for list in folders names hashes modes; do send "$list" "$1/$list"; done
+}
+
+# What an inventory does not tell of.
+drop_specials() { find "$1" ! -type d ! -type f -exec rm -f -- {} +; }
+
+# A block that was sent in one piece must not swap for a client that has gone meanwhile.
+client_is_there() {
+  kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ] || fail 'the connection broke before the activation'
+}
+
+# What arrived of a release that cannot come to its end.
+discard() { rm -rf "$state/staging/$release+$mark"; }
+
+# The last block of a run: from here on another one may begin.
+unlock() {
+  rm -f "$state/beat"
+  if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
+}
+
+verify_sent() {
+  digest=-
+  hash_files="$hasher --"
+  # For much content: it uses what the processor has for this, the other mostly does not.
+  if [ "$want_bytes" -gt 32000000 ] && openssl dgst -sha256 -r /dev/null 2>/dev/null | grep -q '^e3b0c44298fc1c14'; then
+    hash_files='openssl dgst -sha256 -r'
+  fi
+  if [ -s ../sent ]; then
+    digest=$(xargs -0 $hash_files <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
+  fi
+  [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
+}
+`;
+
+// EXTERNAL MODULE: external "node:stream"
+var external_node_stream_ = __nccwpck_require__(7075);
+;// CONCATENATED MODULE: ./src/release/compression.ts
+
+const uncompressed = { name: 'none', unpack: '', compressor: () => undefined };
+const ZSTD = {
+    name: 'zstd',
+    unpack: 'zstd -dcq | ',
+    compressor: () => external_node_zlib_.createZstdCompress({ params: { [external_node_zlib_.constants.ZSTD_c_compressionLevel]: 3 } }),
+};
+const GZIP = { name: 'gzip', unpack: 'gzip -dc | ', compressor: () => external_node_zlib_.createGzip({ level: 4 }) };
+/** Above this share of its size left, compressing is not worth its time. */
+const WORTH_IT = 0.9;
+/** The best codec that both sides have, or none where a sample of the content does not shrink. */
+function chooseCodec(serverTools, sample) {
+    const shrunk = sample.length > 0 ? external_node_zlib_.deflateRawSync(sample, { level: 1 }).length / sample.length : 1;
+    if (shrunk > WORTH_IT)
+        return uncompressed;
+    // Node has zstd since 22.15.
+    if (serverTools.has('zstd') && typeof external_node_zlib_.createZstdCompress === 'function')
+        return ZSTD;
+    return serverTools.has('gzip') ? GZIP : uncompressed;
+}
+
+;// CONCATENATED MODULE: ./src/release/tar-writer.ts
+const BLOCK = 512;
+const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
+const NAME_FIELD = 100;
+const MAX_OCTAL_SIZE = 0o77777777777;
+/** The header of a member, with the records before it that a long name needs. */
+function tarHeader(member) {
+    const name = member.type === 'folder' ? `${member.name}/` : member.name;
+    const to = member.to ?? '';
+    const parts = [];
+    if (name.length > NAME_FIELD)
+        parts.push(longText('L', name));
+    if (to.length > NAME_FIELD)
+        parts.push(longText('K', to));
+    const size = member.type === 'file' ? member.size : 0;
+    parts.push(block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to));
+    return Buffer.concat(parts);
+}
+/** Zeros that fill a content of this size up to whole blocks. */
+function tarPadding(size) {
+    return Buffer.alloc((BLOCK - (size % BLOCK)) % BLOCK);
+}
+/** What ends an archive. */
+function tarEnd() {
+    return Buffer.alloc(2 * BLOCK);
+}
+function longText(flag, text) {
+    const content = Buffer.from(`${text}\0`, 'latin1');
+    return Buffer.concat([
+        block('././@LongLink', 0o644, content.length, 0, flag, ''),
+        content,
+        tarPadding(content.length),
+    ]);
+}
+function block(name, mode, size, mtime, flag, to) {
+    const header = Buffer.alloc(BLOCK);
+    header.write(name.slice(0, NAME_FIELD), 0, 'latin1');
+    header.write(octal(mode, 7), 100);
+    header.write(octal(0, 7), 108);
+    header.write(octal(0, 7), 116);
+    if (size <= MAX_OCTAL_SIZE)
+        header.write(octal(size, 11), 124);
+    else {
+        header[124] = 0x80;
+        header.writeBigUInt64BE(BigInt(size), 128);
+    }
+    header.write(octal(mtime, 11), 136);
+    header.write('        ', 148);
+    header.write(flag, 156);
+    header.write(to.slice(0, NAME_FIELD), 157, 'latin1');
+    header.write('ustar  \0', 257);
+    let sum = 0;
+    for (let at = 0; at < BLOCK; at++)
+        sum += header[at] ?? 0;
+    header.write(`${octal(sum, 6)}\0 `, 148);
+    return header;
+}
+function octal(value, digits) {
+    return Math.max(0, Math.floor(value)).toString(8).padStart(digits, '0');
+}
+
+;// CONCATENATED MODULE: ./src/release/transfer.ts
+
+
+
+
+
+
+
+
+
+const BYTES_FOR_LANES = 16 * 1024 * 1024;
+const LONG_PATH_MS = 60;
+const NEAR_MS = 1;
+const CHUNK = 256 * 1024;
+const SAMPLE = 256 * 1024;
+/** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
+function sentDigest(send) {
+    const digest = (0,external_node_crypto_.createHash)('sha256');
+    let files = 0;
+    for (const { hash } of send.ofType('file')) {
+        digest.update(`${hash}\n`);
+        files++;
+    }
+    return files === 0 ? '-' : digest.digest('hex');
+}
+async function chooseWay(connection, { send, tree, tools }) {
+    const { files, bytes } = send.total;
+    const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(send, files, tree));
+    return { codec, lanes: connection.isNarrow ? 1 : laneCount(connection, bytes) };
+}
+/** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
+async function transfer(connection, plan, { codec, lanes }, context) {
+    const { send, extra, stage, bell } = plan;
+    const queue = send.values()[Symbol.iterator]();
+    const progress = trackProgress(send.total, context);
+    const unpack = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`;
+    const code = bell === undefined ? unpack : thenRing(unpack, bell);
+    const failed = new AbortController();
+    const signal = AbortSignal.any([context.signal, failed.signal]);
+    try {
+        await Promise.all(Array.from({ length: lanes }, async (_, index) => {
+            try {
+                const lane = await (index === 0 ? plan.lane : openLane(connection));
+                const tar = archive(queue, index === 0 ? extra : [], plan, progress);
+                const input = compressed(tar, codec, progress);
+                const result = await pipeToScript(connection.name, lane, code, input, signal);
+                if (result.code !== 0)
+                    throw unpackFailure(connection, result.code, result.noise);
+            }
+            catch (error) {
+                failed.abort(error);
+                throw error;
+            }
+        }));
+    }
+    finally {
+        progress.end();
+    }
+    return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes };
+}
+/** Tells the shell that waits for all lanes how this one ended. Opened both ways, the bell never blocks. */
+function thenRing(unpack, bell) {
+    return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; echo $word 1<>${quote(bell)}; exit $code`;
+}
+/**
+ * One channel fills at most its own window (2 MB in a round trip): several fill a long fat path. On a short one more
+ * than three gain nothing.
+ */
+function laneCount({ roundTripMs }, bytes) {
+    if (bytes < BYTES_FOR_LANES)
+        return 1;
+    return roundTripMs >= LONG_PATH_MS && bytes >= 4 * BYTES_FOR_LANES ? 6 : 3;
+}
+/** On this machine or beside it: bytes travel faster there than they are compressed. */
+const isNear = ({ roundTripMs }) => roundTripMs < NEAR_MS;
+/** Lists for the server, NUL-ended names; they travel in the archive as files beside the tree. */
+function lists({ removeFiles, removeFolders, send, result }) {
+    return [
+        nameList('remove', () => removeFiles),
+        nameList('rmdirs', () => removeFolders),
+        nameList('sent', () => pathsOf(send)),
+        extraOf('manifest.gz', encodeManifest(result)),
+    ];
+}
+function extraOf(name, content) {
+    return { name, size: content.length, pieces: () => [content] };
+}
+function nameList(name, paths) {
+    let size = 0;
+    for (const path of paths())
+        size += path.length + 3;
+    return {
+        name,
+        size,
+        *pieces() {
+            for (const path of paths())
+                yield Buffer.from(`./${path}\0`, 'latin1');
+        },
+    };
+}
+function* pathsOf(manifest) {
+    for (const { path } of manifest.ofType('file'))
+        yield path;
+}
+async function takeSample(send, count, tree) {
+    const chunks = [];
+    let bytes = 0;
+    let at = 0;
+    // From all over the site: its first files may all be images.
+    const step = Math.max(1, Math.floor(count / 32));
+    for (const file of send.ofType('file')) {
+        if (at++ % step !== 0)
+            continue;
+        for await (const chunk of tree.read(file)) {
+            const part = chunk.subarray(0, SAMPLE / 8);
+            chunks.push(part);
+            bytes += part.length;
+            break;
+        }
+        if (bytes >= SAMPLE)
+            break;
+    }
+    return Buffer.concat(chunks);
+}
+/**
+ * What one lane brings: files as the lane gets round to them. Every lane brings all folders first: two tars that both
+ * miss one get into each other's way when they make it for their files.
+ */
+async function* archive(queue, extra, { send, tree, mtime }, progress) {
+    const chunks = new ChunkJoiner();
+    for (const { path, type, mode } of send.ofType('folder')) {
+        yield* chunks.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
+    }
+    for (let next = queue.next(); next.done !== true; next = queue.next()) {
+        const entry = next.value;
+        const name = `tree/${entry.path}`;
+        if (entry.type === 'folder')
+            continue;
+        if (entry.type === 'link') {
+            yield* chunks.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }));
+            continue;
+        }
+        yield* chunks.add(tarHeader({ name, type: 'file', mode: entry.mode, mtime, size: entry.size }));
+        const small = tree.readSmall(entry);
+        if (small !== undefined)
+            yield* chunks.add(small);
+        else
+            for await (const piece of tree.read(entry)) {
+                progress.sent(piece.length);
+                yield* chunks.add(piece);
+            }
+        if (small !== undefined)
+            progress.sent(small.length);
+        yield* chunks.add(tarPadding(entry.size));
+        progress.fileSent();
+    }
+    for (const { name, size, pieces } of extra) {
+        yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }));
+        for (const piece of pieces())
+            yield* chunks.add(piece);
+        yield* chunks.add(tarPadding(size));
+    }
+    yield* chunks.add(tarEnd());
+    yield chunks.rest();
+}
+/** Headers and small files would each be a packet of their own. */
+class ChunkJoiner {
+    #joined = Buffer.allocUnsafeSlow(CHUNK);
+    #used = 0;
+    *add(part) {
+        if (part.length > this.#joined.length - this.#used) {
+            yield this.rest();
+            if (part.length >= CHUNK) {
+                yield part;
+                return;
+            }
+        }
+        part.copy(this.#joined, this.#used);
+        this.#used += part.length;
+    }
+    rest() {
+        const joined = this.#joined.subarray(0, this.#used);
+        this.#joined = Buffer.allocUnsafeSlow(CHUNK);
+        this.#used = 0;
+        return joined;
+    }
+}
+function compressed(tar, codec, progress) {
+    const counter = new external_node_stream_.Transform({
+        transform(chunk, _encoding, done) {
+            progress.onWire(chunk.length);
+            done(null, chunk);
+        },
+    });
+    const source = external_node_stream_.Readable.from(tar, { objectMode: false, highWaterMark: CHUNK });
+    const compressor = codec.compressor();
+    const last = compressor ?? source;
+    // `pipe` hands no errors on, and what reads the end must see them.
+    source.once('error', (error) => counter.destroy(error));
+    compressor?.once('error', (error) => counter.destroy(error));
+    counter.once('close', () => source.destroy());
+    if (compressor !== undefined)
+        source.pipe(compressor);
+    return last.pipe(counter);
+}
+function unpackFailure(connection, code, noise) {
+    const seen = fromByteString(noise).trim().split('\n').slice(-3).join('; ');
+    const full = /no space left|disk quota/i.test(seen);
+    return new src_failure/* Failure */.HR(full ? 'there is no space left on the server' : 'unpacking on the server failed', {
+        host: connection.name,
+        seen: seen || `exit code ${code}`,
+        hint: full
+            ? 'free some space there, or keep fewer releases (`keep-releases`)'
+            : 'look at the rights of the folder `releases` below the target',
+    });
+}
+
+;// CONCATENATED MODULE: ./src/release/shell-site.ts
+
+
+
+
+
+
+
+
+
+
+
+
+/** Sign of life for the lock; a lock without one for two minutes may be taken. */
+const shell_site_BEAT_MS = 20_000;
+const shell_site_CLOSE_MS = 1_000;
+/** Pause between two looks at a lock that another holds. */
+const LOCK_RETRY_MS = 500;
+/** A site through one connection and one shell, which holds the site's lock. */
+class ShellSite {
+    connection;
+    #shell;
+    settings;
+    hasShell = true;
+    verifies = 'contents';
+    #log;
+    #beat;
+    #lane;
+    #released = false;
+    #current = '';
+    constructor(connection, shell, settings, context) {
+        this.connection = connection;
+        this.#shell = shell;
+        this.settings = settings;
+        this.#log = prefixedLog(context.log, connection.name);
+    }
+    static async open(connection, settings, context) {
+        return new ShellSite(connection, await RemoteShell.open(connection), settings, context);
+    }
+    /** The way for what is sent, opened while the server still reads how it stands. */
+    #laneNow() {
+        this.#lane ??= openLane(this.connection);
+        return this.#lane;
+    }
+    get name() {
+        return this.connection.name;
+    }
+    get current() {
+        return this.#current;
+    }
+    get mode() {
+        return this.settings.mode;
+    }
+    get #statePath() {
+        return this.mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel';
+    }
+    /** Folder of the release that is being put together here. */
+    #stagePath(release) {
+        return toByteString(`${this.settings.target}/${this.#statePath}/staging/${release}+${this.#shell.mark}`);
+    }
+    /**
+     * Takes the lock, waiting up to `lockWaitMs` for it, reads how the site stands, and where `release` is given and
+     * not there, starts it: `onBase` is called while the server still links the files of the base.
+     * `own` is the token of a run whose remains may be swept away.
+     */
+    async begin(options, context) {
+        const { target, holder, token, dryRun } = this.settings;
+        const give = context.clock.monotonic() + options.lockWaitMs;
+        const variables = {
+            root: toByteString(target),
+            state_path: this.#statePath,
+            hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
+            token,
+            own: options.own ?? '',
+            locked: dryRun ? 'not needed' : '',
+            release: options.release ?? '',
+            dry: dryRun ? 'yes' : '',
+            full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
+        };
+        let prelude = `${assignments(variables)}\n${COMMON_CODE}${this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE}`;
+        const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim'];
+        // Its failure is taken up where it is used.
+        if (options.release !== undefined && !dryRun)
+            this.#laneNow().catch(() => { });
+        for (let shown = false;;) {
+            const reader = new StateReader();
+            if (!dryRun)
+                prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi';
+            const guard = dryRun ? '' : '[ -n "$prepared" ] || fail "the folder cannot be used"';
+            await this.#run({
+                code: [guard, ...steps].join('\n'),
+                prelude,
+                signal: context.signal,
+                onRecord: (name, value) => reader.record(name, value),
+                onData: (name, bytes) => reader.data.set(name, bytes),
+            });
+            if (reader.busy === undefined) {
+                if (!dryRun)
+                    this.#startBeat();
+                const opened = reader.finish();
+                this.#current = opened.state.current;
+                if (reader.copied !== undefined) {
+                    this.#log.info(`hard links are not possible there (${reader.copied}): unchanged files were copied`);
+                }
+                return opened;
+            }
+            if (context.clock.monotonic() >= give) {
+                throw lockedFailure(this.name, reader.busy, options.lockWaitMs);
+            }
+            if (!shown)
+                this.#log.info(`waiting for the lock, held by ${reader.busy || 'another run'}`);
+            shown = true;
+            prelude = '';
+            await context.clock.sleep(LOCK_RETRY_MS, context.signal);
+        }
+    }
+    async bring(plan, ending, context) {
+        const { release, comparison, tree, opened, mtime } = plan;
+        const { clock } = context;
+        if (this.mode === 'atomic')
+            await this.#clear(release, comparison.replace, context);
+        const sendStart = clock.monotonic();
+        const { bell, state } = opened;
+        const sending = {
+            send: comparison.send,
+            extra: this.#extra(plan),
+            tree,
+            stage: this.#stagePath(release),
+            bell,
+            tools: state.tools,
+            lane: this.#laneNow(),
+            mtime,
+        };
+        const way = await chooseWay(this.connection, sending);
+        const lanes = bell === undefined ? 0 : way.lanes;
+        // Where the server's shell can wait for what arrives, it is told all it has to do right away.
+        const publishing = bell === undefined ? undefined : this.#publish(plan, lanes, ending, context);
+        publishing?.catch(() => { });
+        const result = await transfer(this.connection, sending, way, context).catch(async (error) => {
+            await this.#giveUp(publishing, bell, context);
+            throw error;
+        });
+        const verifyStart = clock.monotonic();
+        await (publishing ?? this.#publish(plan, 0, ending, context));
+        return { ...result, sentMs: verifyStart - sendStart, verifiedMs: clock.monotonic() - verifyStart };
+    }
+    #extra({ comparison, opened }) {
+        const extra = lists(comparison);
+        if (this.mode === 'atomic')
+            return extra;
+        const scripts = placeScripts(planPlace(comparison, opened.base?.manifest ?? manifest_makeManifest()));
+        return [
+            ...extra,
+            ...Object.entries(scripts).map(([name, text]) => extraOf(name, Buffer.from(text, 'latin1'))),
+        ];
+    }
+    /** Ends a `#publish` that still waits for what will not come. */
+    async #giveUp(publishing, bell, { signal }) {
+        if (publishing === undefined || bell === undefined)
+            return;
+        // What was killed has not rung.
+        await this.connection.script(`echo broken 1<>${quote(fromByteString(bell))}`, { signal }).catch(() => { });
+        await publishing.catch(() => { });
+    }
+    /** Removes from the release in the making what another kind of thing takes the place of. */
+    async #clear(release, paths, context) {
+        if (paths.length === 0)
+            return;
+        const folder = `${this.#stagePath(release)}/tree`;
+        const names = paths.map((path) => quote(`./${path}`)).join(' ');
+        await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal });
+    }
+    /** Checks what arrives by so many lanes (0: what has arrived) against what was sent, and makes it a release. */
+    async #publish({ release, comparison, tree, content, owner, linked }, lanes, ending, context) {
+        const shared = linked.map((path) => {
+            const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/');
+            return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`;
+        });
+        const activation = ending.activate ? ['client_is_there', 'activate'] : [];
+        const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : [];
+        const all = comparison.result.total;
+        await this.#change({
+            code: ['await_lanes', 'verify', ...shared, 'publish', ...activation, ...end].join('\n'),
+            values: {
+                note_before: 'yes',
+                keep: String(ending.keep ?? 0),
+                release,
+                lanes: String(lanes),
+                want_digest: sentDigest(comparison.send),
+                want_bytes: String(comparison.send.total.bytes),
+                want_totals: `${all.files} ${all.bytes}`,
+                root_mode: tree.rootMode.toString(8),
+                content,
+                owner,
+            },
+            signal: context.signal,
+        });
+        this.#released = ending.finish;
+    }
+    async discard(release) {
+        await this.#run({ code: 'discard', values: { release } });
+    }
+    async activate(release, noteBefore) {
+        await this.#change({ code: 'activate', values: { release, note_before: noteBefore ? 'yes' : '' } });
+    }
+    async activateAndConfirm(release, noteBefore, keep) {
+        const values = { release, note_before: noteBefore ? 'yes' : '', keep: String(keep ?? 0) };
+        await this.#change({ code: `activate\n${confirmCode(keep)}\nunlock`, values });
+        this.#released = true;
+    }
+    async goBack() {
+        await this.#change({ code: 'go_back' });
+    }
+    async confirm(release) {
+        await this.#change({ code: 'confirm', values: { release } });
+    }
+    async finish(release, keep) {
+        const values = { release, keep: String(keep ?? 0) };
+        await this.#change({ code: `${confirmCode(keep)}\nunlock`, values });
+        this.#released = true;
+    }
+    async close() {
+        clearInterval(this.#beat);
+        if (this.#released)
+            return this.connection.close();
+        const patience = AbortSignal.timeout(shell_site_CLOSE_MS);
+        const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
+        await Promise.race([this.#shell.close().catch(() => { }), late]);
+        this.connection.close();
+    }
+    async #change(script) {
+        await this.#run({
+            ...script,
+            onRecord: (name, value) => {
+                if (name === 'current')
+                    this.#current = value;
+                if (name === 'unpruned')
+                    this.#log.warn(`${this.name}: not all old releases could be removed`);
+            },
+        });
+    }
+    async #run(script) {
+        let reason;
+        const { code, noise } = await this.#shell.run(`${assignments(script.values ?? {})}\n${script.code}`, {
+            prelude: script.prelude ?? '',
+            ...(script.signal === undefined ? {} : { signal: script.signal }),
+            onRecord: (name, value) => {
+                if (name === 'fail')
+                    reason = value;
+                else
+                    script.onRecord?.(name, value);
+            },
+            ...(script.onData === undefined ? {} : { onData: script.onData }),
+        });
+        if (code === 0)
+            return;
+        const seen = fromByteString(noise).trim().split('\n').slice(-5).join('; ');
+        throw new src_failure/* Failure */.HR(fromByteString(reason ?? 'a step on the server failed'), {
+            host: this.name,
+            seen: seen || `exit code ${code}`,
+            hint: hintFor(`${reason ?? ''} ${seen}`, this.settings.target),
+        });
+    }
+    #startBeat() {
+        if (this.#beat !== undefined)
+            return;
+        const file = quote(`${this.settings.target}/${this.#statePath}/beat`);
+        // Not made anew: it goes with the lock.
+        const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => { });
+        this.#beat = setInterval(beat, shell_site_BEAT_MS);
+    }
+}
+/** What cannot be removed is no reason to fail a deploy that stands. */
+function confirmCode(keep) {
+    return keep === undefined ? 'confirm' : 'confirm\nprune || say unpruned';
+}
+function assignments(values) {
+    return Object.entries(values)
+        .map(([name, value]) => `${name}=${quote(value)}`)
+        .join('\n');
+}
+
+;// CONCATENATED MODULE: ./src/release/open-site.ts
+
+
+
+
+/** A site on a server, through a shell there; or through SFTP, where the server runs no commands for this user. */
+async function openSite(connection, settings, context) {
+    try {
+        return await ShellSite.open(connection, settings, context);
+    }
+    catch (error) {
+        if (!(error instanceof NoShell))
+            throw error;
+        return SftpSite.open(connection, settings, context);
+    }
+}
+/**
+ * Begins on all hosts at once. Some servers start a command only to end it with a word about SFTP: such a host is
+ * replaced in the list by one that works through SFTP.
+ */
+async function beginOn(hosts, options, context) {
+    return onEach(hosts, async (host, index) => {
+        try {
+            return await host.begin(options, context);
+        }
+        catch (error) {
+            if (!(error instanceof NoShell))
+                throw error;
+        }
+        const other = await SftpSite.open(host.connection, host.settings, context);
+        hosts[index] = other;
+        return other.begin(options, context);
+    });
 }
 
 ;// CONCATENATED MODULE: ./src/release/recovery.ts
@@ -69473,7 +72057,7 @@ function chooseRelease(to, hosts) {
     for (const host of hosts) {
         if (host.releases.some(({ id }) => id === release))
             continue;
-        throw new failure_Failure(`there is no release '${release}'`, { ...listing(host), host: host.name });
+        throw new src_failure/* Failure */.HR(`there is no release '${release}'`, { ...listing(host), host: host.name });
     }
     return release;
 }
@@ -69482,14 +72066,14 @@ function previousOf(hosts) {
         const before = host.releases.find(({ id }) => id === host.current)?.before;
         if (before !== undefined)
             return before;
-        throw new failure_Failure(host.current === undefined
+        throw new src_failure/* Failure */.HR(host.current === undefined
             ? 'no release is served, so none comes before it'
             : `no release is known that '${host.current}' replaced`, { ...listing(host), host: host.name });
     });
     const [first] = each;
     if (first !== undefined && each.every((one) => one === first))
         return first;
-    throw new failure_Failure("the hosts do not have the same release before the one they serve: 'previous' is not clear", {
+    throw new src_failure/* Failure */.HR("the hosts do not have the same release before the one they serve: 'previous' is not clear", {
         seen: hosts.map(({ name }, index) => `${name}: ${each[index]}`).join('; '),
         state: 'nothing was changed.',
         hint: 'name the release in `to`',
@@ -69507,6 +72091,8 @@ function listing({ releases, current }) {
     };
 }
 
+// EXTERNAL MODULE: ./src/health/check.ts
+var health_check = __nccwpck_require__(3774);
 ;// CONCATENATED MODULE: ./src/health/poll.ts
 
 /** The first pause: a service that is back at once is found at once. */
@@ -69555,176 +72141,6 @@ function describeAnswer({ ok, status, error, body }) {
 
 // EXTERNAL MODULE: external "node:net"
 var external_node_net_ = __nccwpck_require__(7030);
-;// CONCATENATED MODULE: ./src/ssh/tunnel.ts
-
-/**
- * An HTTP dispatcher whose connections are opened by the server at the other end of an SSH connection: names are
- * resolved there and loopback means that server. TLS is checked here, end to end.
- */
-function tunnelDispatcher(connection, tls = {}) {
-    const secure = (0,undici/* buildConnector */.gU)({ ...tls });
-    return new undici/* Agent */.g6({
-        connect: (options, done) => {
-            const https = options.protocol === 'https:';
-            const port = options.port === '' ? (https ? 443 : 80) : Number(options.port);
-            connection.openTcp(options.hostname.replace(/^\[|\]$/g, ''), port).then((channel) => {
-                // undici asks nothing of a plain connection but to be a duplex stream.
-                const socket = channel;
-                if (https)
-                    secure({ ...options, httpSocket: socket }, done);
-                else
-                    done(null, socket);
-            }, (error) => done(error, null));
-        },
-    });
-}
-
-;// CONCATENATED MODULE: ./src/health/check.ts
-/** Parses `200`, `200-399` or `200,301-302`; undefined when it is anything else. */
-function parseStatusRanges(text) {
-    const ranges = text.split(',').map((part) => {
-        const match = /^\s*([1-5]\d\d)(?:-([1-5]\d\d))?\s*$/.exec(part);
-        return match && { from: Number(match[1]), to: Number(match[2] ?? match[1]) };
-    });
-    return ranges.every((range) => range !== null && range.from <= range.to)
-        ? ranges
-        : undefined;
-}
-/**
- * Checks a URL with placeholders; returns what is wrong with it, or undefined.
- * `known` are the placeholders that have a value where the URL will be used.
- */
-function urlProblem(url, known) {
-    for (const [placeholder, name] of url.matchAll(/\{([^{}]*)\}/g)) {
-        if (!known.some((one) => one === name)) {
-            const list = known.map((one) => `{${one}}`).join(', ');
-            return `'${placeholder}' is not a placeholder here${list ? ` (there are ${list})` : ''}`;
-        }
-    }
-    const samples = { address: '192.0.2.1:80', ip: '192.0.2.1', port: '80', name: 'node' };
-    const parsed = URL.canParse(expandUrl(url, samples)) ? new URL(expandUrl(url, samples)) : undefined;
-    if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
-        return 'is not an http:// or https:// URL';
-    if (parsed.username || parsed.password)
-        return 'must not hold a user or password';
-    return undefined;
-}
-/** Puts the values into a URL that `urlProblem` has accepted. */
-function expandUrl(url, values) {
-    return url.replaceAll(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
-}
-
-;// CONCATENATED MODULE: ./src/health/probe.ts
-
-
-
-
-
-/** Longest wait for one answer, in ms: a hanging server is as unwell as a silent one. */
-const ANSWER_TIMEOUT_MS = 5_000;
-const BODY_LIMIT = 256 * 1024;
-/** Builds the probe for one subject. A command needs a server to run on; the inputs see to that. */
-function makeProbe(check, from, subject) {
-    return bounded(asker(check, from, subject));
-}
-/** A probe that asks over HTTP through dispatchers of the caller's; each is destroyed after one answer. */
-function makeHttpProbe(check, url, open) {
-    return bounded((signal) => askHttp(check, url, open, signal));
-}
-function bounded(ask) {
-    return async (signal) => {
-        const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]);
-        try {
-            return await ask(bounded);
-        }
-        catch (error) {
-            if (signal.aborted)
-                return { ok: false, error: 'no answer before the time was over' };
-            if (bounded.aborted)
-                return { ok: false, error: `no answer within ${ANSWER_TIMEOUT_MS} ms` };
-            return { ok: false, error: briefly(error) };
-        }
-    };
-}
-/** An answer is one line: where it was asked stands beside it anyway. */
-function briefly(error) {
-    if (!(error instanceof failure_Failure))
-        return failure_describeError(error);
-    return error.details.seen ? `${error.message} (${error.details.seen})` : error.message;
-}
-function asker(check, from, subject) {
-    switch (check.kind) {
-        case 'http':
-            // A dispatcher per probe: a kept-alive connection would go on answering for a process that no longer listens.
-            return (signal) => askHttp(check, expandUrl(check.url, subject.placeholders), () => (from === 'runner' ? new undici/* Agent */.g6() : tunnelDispatcher(from)), signal);
-        case 'tcp':
-            return (signal) => askTcp(subject.tcpHost, check.port, from, signal);
-        case 'command':
-            return (signal) => askCommand(check.command, from, subject, signal);
-    }
-}
-async function askHttp(check, url, open, signal) {
-    const dispatcher = open();
-    try {
-        const response = await (0,undici/* request */.Em)(url, { dispatcher, signal });
-        const text = await readSome(response.body, BODY_LIMIT);
-        const answer = { status: response.statusCode, body: firstLine(text) };
-        if (!check.expectStatus.some(({ from: low, to }) => answer.status >= low && answer.status <= to)) {
-            return { ok: false, error: 'unexpected status', ...answer };
-        }
-        if (check.expectBody !== undefined && !text.includes(check.expectBody)) {
-            return { ok: false, error: `the body does not contain '${check.expectBody}'`, ...answer };
-        }
-        return { ok: true, ...answer };
-    }
-    finally {
-        await dispatcher.destroy();
-    }
-}
-async function readSome(body, limit) {
-    const chunks = [];
-    let bytes = 0;
-    for await (const chunk of body) {
-        chunks.push(chunk);
-        bytes += chunk.length;
-        if (bytes >= limit)
-            break;
-    }
-    return Buffer.concat(chunks).toString('utf8');
-}
-async function askTcp(host, port, from, signal) {
-    if (from !== 'runner') {
-        const channel = await from.openTcp(host, port);
-        channel.on('error', () => { });
-        channel.destroy();
-        return { ok: true };
-    }
-    await new Promise((resolve, reject) => {
-        const socket = (0,external_node_net_.connect)({ host, port, signal }, () => {
-            socket.destroy();
-            resolve();
-        });
-        socket.once('error', reject);
-    });
-    return { ok: true };
-}
-async function askCommand(command, from, { env = {}, cwd }, signal) {
-    if (from === 'runner')
-        throw new TypeError('a health command runs on a server');
-    const result = await from.script(command, { env, signal, ...(cwd === undefined ? {} : { cwd }) });
-    const body = firstLine(result.stdout) || firstLine(result.stderr);
-    if (result.code === 0)
-        return { ok: true, body };
-    return {
-        ok: false,
-        error: result.signal === undefined ? `exit code ${result.code}` : `killed by ${result.signal}`,
-        body,
-    };
-}
-function firstLine(text) {
-    return (text.split('\n').find((line) => line.trim() !== '') ?? '').trim().slice(0, 200);
-}
-
 // EXTERNAL MODULE: ./node_modules/is-stream/index.js
 var is_stream = __nccwpck_require__(6543);
 // EXTERNAL MODULE: ./node_modules/make-dir/index.js
@@ -69929,7 +72345,7 @@ function unixifyPath(path) {
     }
     return path;
 }
-async function readFile(filePath) {
+async function esm_readFile(filePath) {
     return new Promise((resolve, reject) => {
         external_fs_.readFile(filePath, 'utf8', (err, res) => {
             if (err) {
@@ -70025,7 +72441,7 @@ class NodeSSH {
             if (config.privateKeyPath != null) {
                 // Must be an fs path
                 try {
-                    config.privateKey = await readFile(config.privateKeyPath);
+                    config.privateKey = await esm_readFile(config.privateKeyPath);
                 }
                 catch (err) {
                     if (err != null && err.code === 'ENOENT') {
@@ -70656,25 +73072,10 @@ class OutputTail {
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/quote.ts
-/**
- * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
- * Throws on a NUL byte, which no argument can carry.
- */
-function quote(argument) {
-    if (argument.includes('\0'))
-        throw new TypeError('a shell argument cannot hold a NUL byte');
-    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-}
-/** Several arguments, each quoted, with spaces between. */
-function quoteAll(args) {
-    return args.map(quote).join(' ');
-}
-
 ;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
 
 /** Constant, so that it means the same to every login shell and shows nothing in the process list. */
-const remote_script_READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
+const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
 /** The command to execute and the text for its standard input. Pure. */
 function remoteScript(text, { cwd, env = {} }) {
     const lines = ['set -e', 'exec </dev/null'];
@@ -70683,7 +73084,21 @@ function remoteScript(text, { cwd, env = {} }) {
     // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
     if (cwd !== undefined)
         lines.push(`CDPATH= cd -- ${quote(cwd)}`);
-    return { command: remote_script_READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
+    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
+}
+/**
+ * A command that holds its script: it needs no input, which saves a round trip, but the process list shows it, so that
+ * nothing secret may be in it. Encoded so that it means the same to every login shell. Pure.
+ */
+function openScript(text) {
+    const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
+    const encoded = Array.from(bytes, (byte) => {
+        const character = String.fromCharCode(byte);
+        if (/[A-Za-z0-9 ._/=:-]/.test(character))
+            return character;
+        return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
+    });
+    return `exec sh -c 'eval "$(printf %b "$1")"' sh '${encoded.join('')}'`;
 }
 function shellName(name) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
@@ -70753,6 +73168,8 @@ function formatAddress(host, port) {
 
 
 const KEEP_BYTES = 1024 * 1024;
+/** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
+const PROHIBITED = 1;
 /** Further connections for a server that allows few sessions on one. */
 const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
@@ -70815,6 +73232,13 @@ class Connection {
     script(text, options = {}) {
         const { command, stdin } = remoteScript(text, options);
         return this.exec(command, { ...options, stdin });
+    }
+    /**
+     * As `script`, a round trip quicker, for a script in which nothing is secret: the server's process list shows it while
+     * it runs.
+     */
+    openScript(text, options = {}) {
+        return this.exec(openScript(text), options);
     }
     /**
      * Starts a command line ahead of its use: the next `start` of the same one finds it waiting for its input, which saves
@@ -70883,6 +73307,24 @@ class Connection {
     openTcp(host, port) {
         return this.#open((done) => this.#client.forwardOut('127.0.0.1', 0, host, port, done), `the server opens no connection to ${formatAddress(host, port)}`);
     }
+    /** Whether the server refuses to open connections to an address for this user (AllowTcpForwarding, PermitOpen). */
+    async refusesTcp(host, port) {
+        try {
+            const channel = await this.openTcp(host, port);
+            channel.on('error', () => { });
+            channel.destroy();
+            return false;
+        }
+        catch (error) {
+            // RFC 4254, 5.1: a connection that fails has another reason.
+            const { reason } = (error.details?.cause ?? {});
+            return reason === PROHIBITED || reason === 'ADMINISTRATIVELY_PROHIBITED';
+        }
+    }
+    /** A channel to a subsystem, such as `sftp`. A login without a shell may still have it. */
+    openSubsystem(name) {
+        return this.#open((done) => this.#client.subsys(name, done), `the server does not offer ${name} to this user`);
+    }
     #open(start, what) {
         return new Promise((resolve, reject) => {
             if (this.#closed)
@@ -70892,16 +73334,16 @@ class Connection {
             start((error, channel) => {
                 this.#client.removeListener('close', gone);
                 if (error)
-                    reject(new failure_Failure(what, { host: this.name, seen: failure_describeError(error), cause: error }));
+                    reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
                 else
                     resolve(channel);
             });
         });
     }
     #connectionLost() {
-        return new failure_Failure('the SSH connection broke', {
+        return new src_failure/* Failure */.HR('the SSH connection broke', {
             host: this.name,
-            seen: this.#lost ? failure_describeError(this.#lost) : 'the server closed it',
+            seen: this.#lost ? (0,src_failure/* describeError */.Uc)(this.#lost) : 'the server closed it',
             state: 'whether the last command still runs there is not known.',
             hint: 'run the job again: it looks at the state of the server first',
             cause: this.#lost,
@@ -70910,7 +73352,7 @@ class Connection {
 }
 /** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
 function isSessionRefused(error) {
-    return error instanceof failure_Failure && /channel open failure: open failed/i.test(error.details.seen ?? '');
+    return error instanceof src_failure/* Failure */.HR && /channel open failure: open failed/i.test(error.details.seen ?? '');
 }
 async function collect({ channel, ended }, options) {
     const { signal, onLine, keepBytes = KEEP_BYTES } = options;
@@ -70926,7 +73368,7 @@ async function collect({ channel, ended }, options) {
             // The server answers a close only once the process has gone, which may be never.
             channel.close();
             if (signal)
-                reject(context_cancelled(signal));
+                reject(cancelled(signal));
         };
     });
     if (signal?.aborted)
@@ -70942,6 +73384,53 @@ async function collect({ channel, ended }, options) {
     finally {
         signal?.removeEventListener('abort', abort);
     }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/early-login.ts
+const HASHES = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' };
+/**
+ * Logs in within one round trip where ssh2 takes three: it waits until the service is accepted, and then asks whether the
+ * key would do before it signs. Both are optional (RFC 4252, sections 5 and 7), and a server takes packets in their order.
+ * To be called right after `connect`. `sent` is called when the login is on its way; `isOpenSsh` tells that what follows it
+ * is kept until the login is done (sshd hands its input buffer over to the process that serves the user).
+ */
+function logInAtOnce(client, key, sent) {
+    const innards = client;
+    const protocol = innards._protocol;
+    if (protocol === undefined)
+        return;
+    const { SERVICE_ACCEPT: accept, EXT_INFO: extend } = protocol._handlers;
+    const ask = protocol.authPK.bind(protocol);
+    protocol.authPK = (user, offered, algorithm, sign) => {
+        const signNow = (data, done) => {
+            const signature = key.sign(data, HASHES[algorithm ?? '']);
+            if (signature instanceof Error)
+                ask(user, offered, algorithm);
+            else
+                done(signature);
+        };
+        ask(user, offered, algorithm, sign ?? signNow);
+    };
+    // Which signatures by an RSA key the server takes is in its extensions, as a rule right behind the key exchange.
+    let mayStart = key.type !== 'ssh-rsa';
+    protocol._handlers.EXT_INFO = (from, extensions) => {
+        extend(from, extensions);
+        mayStart = true;
+    };
+    let isStarted = false;
+    const start = (from, service) => {
+        if (isStarted)
+            return;
+        isStarted = true;
+        accept(from, service);
+        sent(innards._remoteVer?.startsWith('OpenSSH_') ?? false);
+    };
+    protocol._handlers.SERVICE_ACCEPT = start;
+    // The event comes before the service is asked for, in the same turn.
+    client.once('handshake', () => queueMicrotask(() => {
+        if (mayStart)
+            start(protocol, 'ssh-userauth');
+    }));
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/known-hosts.ts
@@ -71099,7 +73588,7 @@ function hostKeyFailure(verdict, known, host, port, key) {
     const state = 'nothing was sent to the server and nothing was changed.';
     if (verdict === 'unknown') {
         const authorities = entriesAbout(known, host, port).some((entry) => entry.marker === 'cert-authority');
-        return new failure_Failure('the host key is not known', {
+        return new src_failure/* Failure */.HR('the host key is not known', {
             host: address,
             seen,
             state,
@@ -71115,7 +73604,7 @@ function hostKeyFailure(verdict, known, host, port, key) {
     const expected = verdict === 'revoked'
         ? 'known-hosts marks this very key as @revoked'
         : `expected ${expectedFingerprints(known, host, port).join(' or ')}`;
-    return new failure_Failure(verdict === 'revoked' ? 'the host key is revoked' : 'THE HOST KEY HAS CHANGED', {
+    return new src_failure/* Failure */.HR(verdict === 'revoked' ? 'the host key is revoked' : 'THE HOST KEY HAS CHANGED', {
         host: address,
         seen: `${seen}; ${expected}`,
         state,
@@ -71143,7 +73632,36 @@ function fingerprintsFor(known, host, port) {
         .map((line) => line.fingerprint);
 }
 
+;// CONCATENATED MODULE: ./src/ssh/sign-at-once.ts
+const sign_at_once_HASHES = {
+    'ssh-rsa': 'sha1',
+    'rsa-sha2-256': 'sha256',
+    'rsa-sha2-512': 'sha512',
+};
+/**
+ * Lets a login by key begin with the signature (RFC 4252, section 7). ssh2 asks first whether the key would do, which
+ * costs a round trip and is of use only where signing is dear or several keys are tried.
+ */
+function signAtOnce(client) {
+    const protocol = client._protocol;
+    if (typeof protocol?.authPK !== 'function')
+        return;
+    const authPK = protocol.authPK.bind(protocol);
+    protocol.authPK = (user, key, algorithm, sign) => {
+        const signature = (data) => {
+            const hash = algorithm === undefined ? undefined : sign_at_once_HASHES[algorithm];
+            const signed = key.sign(data, hash);
+            if (signed instanceof Error)
+                throw signed;
+            return signed;
+        };
+        authPK(user, key, algorithm, sign ?? ((data, done) => done(signature(data))));
+    };
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/connect.ts
+
+
 
 
 
@@ -71158,20 +73676,20 @@ const RETRY_DELAY_MS = 500;
 /**
  * Logs in, through the jump host where there is one; each server's host key is verified before anything is sent.
  * Dialling is retried while the network refuses (nothing has been done yet); a wrong key or login never is.
- * Throws a `Failure` that says what to do.
+ * Throws a `Failure` that says what to do. `ahead` are commands to prepare on it, which then cost fewer round trips.
  */
-async function connect(target, credentials, context) {
+async function connect(target, credentials, context, ahead = []) {
     const { jump } = credentials;
     const again = () => {
         context.log.info(`${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
         return connect(target, credentials, context);
     };
     if (jump === undefined) {
-        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context), again);
+        return login(target, credentials.key, credentials, context, () => dialTcp(target, credentials, context), again, ahead);
     }
     const outer = await login(jump.target, jump.key, credentials, context, () => dialTcp(jump.target, credentials, context), again);
     try {
-        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port), again);
+        const inner = await login(target, credentials.key, credentials, context, () => outer.openTcp(target.host, target.port), again, ahead);
         inner.onClose(() => outer.close());
         return inner;
     }
@@ -71180,11 +73698,11 @@ async function connect(target, credentials, context) {
         throw error;
     }
 }
-async function login(target, key, credentials, context, openSocket, again) {
+async function login(target, key, credentials, context, openSocket, again, ahead = []) {
     const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
-        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again);
+        const outcome = await handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again, ahead);
         if (outcome instanceof Connection)
             return outcome;
         // Of several attempts, a key that was offered and refused says more than a type the server does not have.
@@ -71196,20 +73714,21 @@ async function login(target, key, credentials, context, openSocket, again) {
     throw rejected?.failure;
 }
 /** A busy sshd (MaxStartups) drops connections before it has said anything: nothing is done yet, so try again. */
-async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again) {
+async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again, ahead) {
     for (let attempt = 1;; attempt++) {
         throwIfCancelled(context.signal);
         const begun = context.clock.monotonic();
         const socket = await openSocket();
-        const origin = { roundTripMs: context.clock.monotonic() - begun, again };
-        const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin);
+        const isHere = socket instanceof external_node_net_.Socket && socket.remoteAddress === socket.localAddress;
+        const origin = { roundTripMs: isHere ? 0 : context.clock.monotonic() - begun, again };
+        const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin, ahead);
         if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
             return outcome;
         context.log.debug(`${formatTarget(target)}: ${outcome.failure.details.seen}; trying again`);
         await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
     }
 }
-async function handshake(socket, target, key, algorithms, credentials, context, origin) {
+async function handshake(socket, target, key, algorithms, credentials, context, origin, ahead) {
     const { host, port, user } = target;
     const { hostKeys, connectTimeoutMs } = credentials;
     const ssh = new NodeSSH();
@@ -71219,7 +73738,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
     const abort = () => socket.destroy();
     context.signal.addEventListener('abort', abort, { once: true });
     try {
-        await ssh.connect({
+        const ready = ssh.connect({
             sock: socket,
             host,
             port,
@@ -71236,23 +73755,39 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
             },
             // One method, tried once: each refused attempt counts towards the server's MaxAuthTries and fail2ban.
             authHandler: (_left, _partial, next) => {
+                if (ssh.connection !== null)
+                    signAtOnce(ssh.connection);
                 const offer = keys.shift();
                 next(offer === undefined ? false : { type: 'publickey', username: user, key: offer });
             },
         });
         const client = ssh.connection;
         if (client === null)
-            throw new failure_Failure('the connection was closed right after the login', { host });
-        return new Connection(target, client, origin);
+            throw new src_failure/* Failure */.HR('the connection was closed before the login', { host });
+        const connection = new Connection(target, client, origin);
+        const prepare = () => {
+            for (const command of ahead)
+                connection.prepare(command);
+        };
+        let isPrepared = false;
+        logInAtOnce(client, key, (isOpenSsh) => {
+            isPrepared = isOpenSsh;
+            if (isOpenSsh)
+                prepare();
+        });
+        await ready;
+        if (!isPrepared)
+            prepare();
+        return connection;
     }
     catch (error) {
         socket.destroy();
         if (context.signal.aborted)
-            throw context_cancelled(context.signal);
+            throw cancelled(context.signal);
         if (untrusted !== undefined)
             return { failure: untrusted, why: 'untrusted' };
         const failure = loginFailure(error, target, credentials, algorithms);
-        const seen = failure_describeError(error);
+        const seen = (0,src_failure/* describeError */.Uc)(error);
         if (/no matching host key/i.test(seen))
             return { failure, why: 'no common key' };
         const dropped = !offeredKey && /ECONNRESET|EPIPE|before handshake|No response/i.test(seen);
@@ -71263,33 +73798,33 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
     }
 }
 function loginFailure(error, target, credentials, algorithms) {
-    const seen = failure_describeError(error);
+    const seen = (0,src_failure/* describeError */.Uc)(error);
     const details = { host: formatTarget(target), seen, state: 'nothing was changed there.', cause: error };
     if (/authentication methods failed/i.test(seen)) {
-        return new failure_Failure('the server refused the login', {
+        return new src_failure/* Failure */.HR('the server refused the login', {
             ...details,
             hint: `put the key's public half into ~${target.user}/.ssh/authorized_keys on the server (ssh-keygen -y -f <key file> prints it), and check the user name`,
         });
     }
     if (/no matching host key/i.test(seen)) {
-        return new failure_Failure('the server has no host key of a type that is known for it', {
+        return new src_failure/* Failure */.HR('the server has no host key of a type that is known for it', {
             ...details,
             hint: `known are: ${algorithms.join(', ')}. Print the server's keys on its own console: cat /etc/ssh/ssh_host_*_key.pub`,
         });
     }
     if (/no matching (key exchange|cipher|C->S|S->C)/i.test(seen)) {
-        return new failure_Failure('the server and this client have no algorithm in common', {
+        return new src_failure/* Failure */.HR('the server and this client have no algorithm in common', {
             ...details,
             hint: 'allow curve25519-sha256 and aes128-gcm@openssh.com in the sshd_config of the server',
         });
     }
     if (/timed out|ETIMEDOUT|No response/i.test(seen)) {
-        return new failure_Failure(`no SSH handshake within ${credentials.connectTimeoutMs} ms`, {
+        return new src_failure/* Failure */.HR(`no SSH handshake within ${credentials.connectTimeoutMs} ms`, {
             ...details,
             hint: "check that an SSH server listens there, a firewall between, or raise the input 'connect-timeout'",
         });
     }
-    return new failure_Failure('the SSH connection could not be made', {
+    return new src_failure/* Failure */.HR('the SSH connection could not be made', {
         ...details,
         hint: 'try it by hand: ssh -v -p PORT USER@HOST true',
     });
@@ -71301,16 +73836,16 @@ async function dialTcp(target, credentials, context) {
         }
         catch (error) {
             throwIfCancelled(context.signal);
-            const permanent = /ENOTFOUND|EINVAL/.test(failure_describeError(error));
+            const permanent = /ENOTFOUND|EINVAL/.test((0,src_failure/* describeError */.Uc)(error));
             if (attempt === DIAL_ATTEMPTS || permanent)
                 throw dialFailure(error, target, attempt);
-            context.log.debug(`${formatTarget(target)}: ${failure_describeError(error)}; trying again`);
+            context.log.debug(`${formatTarget(target)}: ${(0,src_failure/* describeError */.Uc)(error)}; trying again`);
             await context.clock.sleep(RETRY_DELAY_MS * attempt, context.signal);
         }
     }
 }
 function dialFailure(error, target, attempts) {
-    const seen = failure_describeError(error);
+    const seen = (0,src_failure/* describeError */.Uc)(error);
     const hints = {
         ENOTFOUND: 'the name does not resolve here: check it, or give the IP address',
         ECONNREFUSED: `nothing listens on port ${target.port}: check the port and that sshd runs`,
@@ -71318,7 +73853,7 @@ function dialFailure(error, target, attempts) {
         ENETUNREACH: 'the runner has no route to it (IPv6 is missing on GitHub-hosted runners)',
     };
     const code = Object.keys(hints).find((name) => seen.includes(name));
-    return new failure_Failure(`cannot connect (${attempts} ${attempts === 1 ? 'attempt' : 'attempts'})`, {
+    return new src_failure/* Failure */.HR(`cannot connect (${attempts} ${attempts === 1 ? 'attempt' : 'attempts'})`, {
         host: formatTarget(target),
         seen,
         state: 'nothing was changed there.',
@@ -71330,7 +73865,7 @@ function dialOnce({ host, port }, timeoutMs, signal) {
     return new Promise((resolve, reject) => {
         // The signal is for dialling only: after a cancel the connection is what things are put right through.
         const socket = (0,external_node_net_.connect)({ host, port, noDelay: true });
-        const abort = () => socket.destroy(context_cancelled(signal));
+        const abort = () => socket.destroy(cancelled(signal));
         signal.addEventListener('abort', abort, { once: true });
         const timer = setTimeout(() => socket.destroy(new Error(`ETIMEDOUT: no answer from ${formatAddress(host, port)} in ${timeoutMs} ms`)), timeoutMs);
         socket.once('connect', () => {
@@ -71353,11 +73888,37 @@ function dialOnce({ host, port }, timeoutMs, signal) {
 
 
 
+
+/** Inputs of the health check that need a shell on the server of the site. */
+function healthNeeds({ check, from }) {
+    return check?.kind === 'command' && from === 'node' ? ['health-command'] : [];
+}
+/** Throws where a login that has only SFTP may not ask from its server either: that shows before, not afterwards. */
+async function checkVantage(hosts, { check, from }) {
+    if (check === undefined || check.kind === 'command' || from !== 'node')
+        return;
+    await onEach(hosts, async ({ connection, hasShell, name }) => {
+        if (hasShell)
+            return;
+        const url = check.kind === 'http' ? new URL((0,health_check/* expandUrl */.Uu)(check.url, { name: connection.target.host })) : undefined;
+        const port = check.kind === 'tcp' ? check.port : Number(url?.port || (url?.protocol === 'https:' ? 443 : 80));
+        if (!(await connection.refusesTcp(url?.hostname ?? '127.0.0.1', port)))
+            return;
+        throw new src_failure/* Failure */.HR('the server forwards no connections for this user, so its health cannot be asked there', {
+            host: name,
+            seen: 'administratively prohibited (AllowTcpForwarding or PermitOpen in the sshd_config)',
+            state: 'nothing was activated.',
+            hint: 'set `health-from: runner`, or allow it there',
+        });
+    });
+}
 /** The health check of a site after its activation; undefined where none is asked for. */
 function siteHealthCheck({ check, policy, from }, credentials, { target, release }) {
     if (check === undefined)
         return undefined;
     return async (host, context) => {
+        // Loaded only where it is needed: the HTTP client in it takes as long to load as all the rest.
+        const { makeProbe } = await Promise.resolve(/* import() eager */).then(__nccwpck_require__.bind(__nccwpck_require__, 3991));
         const here = { ...context, log: prefixedLog(context.log, host.name) };
         const other = typeof from === 'string' ? undefined : await connect(from, credentials, context);
         try {
@@ -71371,7 +73932,7 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
             const { healthy, last, attempts } = await pollHealth(probe, policy, here);
             if (healthy)
                 return;
-            throw new failure_Failure(`release ${release} is not healthy after ${attempts} probes`, {
+            throw new src_failure/* Failure */.HR(`release ${release} is not healthy after ${attempts} probes`, {
                 host: host.name,
                 seen: describeAnswer(last),
                 hint: 'look at what was served meanwhile: the log of the web server, and the files of that release',
@@ -71383,778 +73944,8 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
     };
 }
 
-;// CONCATENATED MODULE: ./src/release/in-place-code.ts
-// Files straight in the served folder. On the server:
-//
-// <root>/                      the site, and whatever else lies there
-// <root>/.evenkeel/            ours, closed to others, on the same file system as the site:
-//   lock, holder, beat         who works here
-//   staging/<id>+<mark>/tree   files that are not in their place yet
-//   next/                      an upload that arrived whole: tree, keep.sh, put.sh, gone.sh, restore.sh, manifest.gz, content
-//   back/                      what `next` replaces, by hard links, until it is confirmed
-//   site/                      what our last confirmed upload put there: release, content, manifest.gz
-//   pending, undoing           `next` is being put in place and not confirmed; it is being taken back
-/** Functions on top of `COMMON_CODE`. The scripts in `next` call those in the middle. */
-const IN_PLACE_CODE = String.raw `
-next=$state/next
-back=$state/back
-
-describe() {
-  placed=$(first_line "$state/site/release")
-  say "current ${'$'}{placed:+releases/$placed}"
-  if [ -n "$placed" ]; then say "release $placed $(first_line "$state/site/content") good"; fi
-  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") ${'$'}{placed:+releases/$placed}"; fi
-  describe_server
-}
-
-claim() {
-  if [ "$(first_line "$state/site/release")" = "$release" ]; then return 0; fi
-  lists=
-  if [ -n "$dry" ]; then
-    if [ -n "$full" ]; then lists=$(mktemp -d); fi
-  else
-    stage=$state/staging/$release+$mark
-    lists=$stage
-    mkdir "$stage"
-    for folder in "$state/staging/$release+"*; do
-      if [ "$folder" = "$stage" ]; then continue; fi
-      rm -rf "$folder"
-    done
-    mkdir "$stage/tree"
-    # What a dead run left half in place would be taken for the site.
-    go_back
-  fi
-  if [ -f "$state/site/manifest.gz" ]; then send manifest "$state/site/manifest.gz"; fi
-  if [ -n "$full" ] && [ -d "$root" ]; then
-    inventory "$root" "$lists"
-    (cd "$root" && find . -path ./.evenkeel -prune -o -type l -print0) >"$lists/links"
-    send_inventory "$lists"
-    send links "$lists/links"
-  fi
-  if [ -n "$dry" ] && [ -n "$full" ]; then rm -rf "$lists"; fi
-  say 'base place'
-}
-
-verify() {
-  cd "$state/staging/$release+$mark/tree"
-  verify_sent
-}
-
-publish() {
-  cd "$root"
-  stage=$state/staging/$release+$mark
-  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
-  printf '%s\n' "$release" >"$stage/release"
-  printf '%s\n' "$content" >"$stage/content"
-  printf '%s\n' "$owner" >"$stage/owner"
-  rm -rf "$next" "$back"
-  mv "$stage" "$next"
-}
-
-# Enters a folder of the site, but never one that a link has put elsewhere.
-enter() {
-  cd -P -- "$real_root/$1" || fail "'$1' cannot be entered"
-  case $PWD/ in
-    "$real_root"/*) ;;
-    *) fail "'$1' leads out of the folder of the site" ;;
-  esac
-}
-
-keep() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  into=$back/$1
-  shift
-  for name do
-    shift
-    if [ -f "$name" ] || [ -L "$name" ]; then set -- "$@" "./$name"; fi
-  done
-  if [ $# -eq 0 ]; then return 0; fi
-  mkdir -p -- "$into"
-  if cp -al -- "$@" "$into/" 2>/dev/null; then return 0; fi
-  (cd "$into" && rm -f -- "$@") && cp -a -- "$@" "$into/"
-}
-
-# Mode, the folder that it lies in, its name.
-folder() {
-  enter "$2"
-  if [ -L "$3" ]; then fail "'$2/$3' is a symbolic link there, where the site has a folder"; fi
-  if ! [ -d "$3" ]; then
-    mkdir -- "./$3"
-    if [ -n "$owner" ]; then chown -- "$owner" "./$3"; fi
-  fi
-  chmod "$1" "./$3"
-}
-
-put() {
-  enter "$1"
-  from=$next/tree/$1
-  shift
-  for name do
-    shift
-    if [ -d "$name" ] && ! [ -L "$name" ]; then fail "'$name' is a folder there, where the site has a file"; fi
-    set -- "$@" "$from/$name"
-  done
-  mv -f -- "$@" .
-}
-
-drop() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  shift
-  for name do
-    shift
-    set -- "$@" "./$name"
-  done
-  rm -f -- "$@"
-}
-
-# A folder goes when nothing is left in it.
-no_folder() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  if [ -L "./$2" ] || ! [ -d "./$2" ]; then return 0; fi
-  rmdir -- "./$2" 2>/dev/null || :
-}
-
-gone() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  from=$back/$1
-  shift
-  for name do
-    shift
-    if [ -f "$from/$name" ] || [ -L "$from/$name" ] || [ -d "$name" ] && ! [ -L "$name" ]; then continue; fi
-    set -- "$@" "./$name"
-  done
-  if [ $# -gt 0 ]; then rm -f -- "$@"; fi
-}
-
-restore() {
-  if ! [ -d "$back/$1" ]; then return 0; fi
-  enter "$1"
-  from=$back/$1
-  shift
-  for name do
-    shift
-    if [ -f "$from/$name" ] || [ -L "$from/$name" ]; then set -- "$@" "$from/$name"; fi
-  done
-  if [ $# -gt 0 ]; then mv -f -- "$@" .; fi
-}
-
-run_script() {
-  real_root=$(cd -P -- "$root" && pwd -P)
-  owner=$(first_line "$next/owner")
-  . "$next/$1"
-}
-
-activate() {
-  if ! [ -d "$next" ]; then fail "release $release is not there"; fi
-  mkdir -p "$back"
-  run_script keep.sh
-  printf '%s\n' "$release" >"$state/pending.new"
-  mv -f "$state/pending.new" "$state/pending"
-  run_script put.sh
-  say "current releases/$release"
-}
-
-go_back() {
-  if [ -f "$state/pending" ]; then
-    if ! [ -f "$state/undoing" ]; then
-      run_script gone.sh
-      : >"$state/undoing"
-    fi
-    run_script restore.sh
-    if [ -n "$(find "$back" ! -type d | sed -n 1p)" ]; then fail 'not everything could be put back in its place'; fi
-    rm -f "$state/pending" "$state/undoing"
-    rm -rf "$next" "$back"
-  fi
-  placed=$(first_line "$state/site/release")
-  say "current ${'$'}{placed:+releases/$placed}"
-}
-
-confirm() {
-  if ! [ -d "$next" ]; then return 0; fi
-  mkdir -p "$state/trash/$mark"
-  if [ -d "$state/site" ]; then mv "$state/site" "$state/trash/$mark/"; fi
-  mkdir "$state/site.new"
-  for part in manifest.gz content release; do mv "$next/$part" "$state/site.new/$part"; done
-  mv "$state/site.new" "$state/site"
-  rm -f "$state/pending"
-}
-
-prune() {
-  mkdir -p "$state/trash/$mark"
-  for left in "$next" "$back" "$state/staging"/*+* "$state/trash"/*; do
-    if [ "$left" = "$state/trash/$mark" ]; then continue; fi
-    if [ -e "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
-  done
-}
-`;
-
-;// CONCATENATED MODULE: ./src/release/releases-code.ts
-// Releases beside each other, the served one named by a link. On the server:
-//
-// <root>/current                  -> releases/<id>, swapped by one rename
-// <root>/releases/<id>            complete and verified releases
-// <root>/releases/.evenkeel/      ours, closed to others, on the same file system as the releases:
-//   lock, holder, beat            who works here; the kernel frees the lock with its process
-//   staging/<id>+<mark>/tree      a release that is not complete yet
-//   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed
-//   pending                       an activation that is not confirmed yet: its release, and where to go back to
-/** Functions on top of `COMMON_CODE`. */
-const RELEASES_CODE = String.raw `
-releases() {
-  (cd "$state/meta" 2>/dev/null && ls -1t -- */content 2>/dev/null) | while IFS=/ read -r id _; do
-    [ -d "$root/releases/$id" ] && printf '%s\n' "$id"
-  done
-}
-
-describe() {
-  if [ -e "$root/current" ] && ! [ -L "$root/current" ]; then
-    fail "'current' in $root is not a symbolic link"
-  fi
-  say "current $(link_now)"
-  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") $(sed -n 2p "$state/pending")"; fi
-  releases | while read -r id; do
-    mark_of=new
-    if [ -f "$state/meta/$id/failed" ]; then mark_of=failed; fi
-    if [ -f "$state/meta/$id/good" ]; then mark_of=good; fi
-    say "release $id $(first_line "$state/meta/$id/content") $mark_of $(first_line "$state/meta/$id/before")"
-  done
-  describe_server
-}
-
-
-fill() {
-  mkdir "$stage/tree"
-  [ -n "$1" ] || return 0
-  if cp -al "$1/." "$stage/tree/" 2>"$stage/problem"; then return 0; fi
-  say "copied $(tail -n 1 "$stage/problem")"
-  rm -rf "$stage/tree"
-  mkdir "$stage/tree"
-  if cp -a "$1/." "$stage/tree/"; then return 0; fi
-  rm -rf "$stage"
-  fail 'the release before could not be copied'
-}
-
-send_base() {
-  base=
-  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
-    send_inventory "$old"
-    base=$old/tree
-    say 'base staging'
-    return 0
-  fi
-  base_id=$(id_of "$(link_now)")
-  [ -n "$base_id" ] || base_id=$(releases | sed -n 1p)
-  if [ -n "$base_id" ] && [ -f "$state/meta/$base_id/manifest.gz" ] && [ -d "$root/releases/$base_id" ]; then
-    base=$root/releases/$base_id
-    if [ -n "$full" ]; then
-      lists=$stage
-      [ -n "$lists" ] || lists=$(mktemp -d)
-      inventory "$base" "$lists" && send_inventory "$lists"
-      [ -n "$stage" ] || rm -rf "$lists"
-      say "base hashed $base_id"
-    else
-      send manifest "$state/meta/$base_id/manifest.gz"
-      say "base release $base_id"
-    fi
-  else
-    say 'base none'
-  fi
-}
-
-claim() {
-  if [ -d "$root/releases/$release" ] && [ -f "$state/meta/$release/content" ]; then return 0; fi
-  if [ -e "$root/releases/$release" ]; then fail "releases/$release is there, but not from an upload of this action"; fi
-  old=
-  stage=
-  for folder in "$state/staging/$release+"*; do
-    if [ -d "$folder/tree" ]; then old=$folder; fi
-  done
-  if [ -n "$dry" ]; then
-    old=
-    send_base
-    return 0
-  fi
-  stage=$state/staging/$release+$mark
-  mkdir "$stage"
-  send_base
-  fill "$base"
-  if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
-  for folder in "$state/staging/$release+"*; do
-    if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
-  done
-}
-
-verify() {
-  stage=$state/staging/$release+$mark
-  cd "$stage/tree"
-  if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
-  if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
-  verify_sent
-  totals='0 0'
-  if [ "$want_totals" != "$totals" ]; then
-    totals=$(find . -type f -print0 | xargs -0 stat -c %s -- | awk '{n++; s += $1} END {printf "%d %.0f", n, s}')
-  fi
-  [ "$totals" = "$want_totals" ] || fail "the release has (files, bytes) $totals instead of $want_totals"
-}
-
-publish() {
-  stage=$state/staging/$release+$mark
-  cd "$root"
-  chmod "$root_mode" "$stage/tree"
-  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
-  meta=$state/meta/$release
-  rm -rf "$meta"
-  mkdir "$meta"
-  mv -f "$stage/manifest.gz" "$meta/manifest.gz"
-  printf '%s\n' "$content" >"$meta/content"
-  mv "$stage/tree" "$root/releases/$release"
-  rm -rf "$stage"
-}
-
-point() {
-  fresh=$root/.evenkeel-current.$mark
-  rm -f "$fresh"
-  ln -s "$1" "$fresh"
-  mv -f -T "$fresh" "$root/current" 2>/dev/null ||
-    perl -e 'rename($ARGV[0], $ARGV[1]) or die "$!\n"' "$fresh" "$root/current" ||
-    { rm -f "$fresh"; fail "the link could not be swapped (mv -T and perl both failed)"; }
-}
-
-activate() {
-  [ -d "$root/releases/$release" ] || fail "releases/$release is not there"
-  was=$(link_now)
-  if [ -f "$state/pending" ]; then was=$(sed -n 2p "$state/pending"); fi
-  printf '%s\n%s\n' "$release" "$was" >"$state/pending.new"
-  mv -f "$state/pending.new" "$state/pending"
-  before=$(id_of "$was")
-  if [ -n "$note_before" ] && [ -n "$before" ] && [ "$before" != "$release" ]; then
-    printf '%s\n' "$before" >"$state/meta/$release/before"
-  fi
-  if [ "$(link_now)" != "releases/$release" ]; then point "releases/$release"; fi
-  say "current $(link_now)"
-}
-
-go_back() {
-  if [ -f "$state/pending" ]; then
-    failed_id=$(first_line "$state/pending")
-    was=$(sed -n 2p "$state/pending")
-    if [ "$(link_now)" = "releases/$failed_id" ] && [ "$was" != "releases/$failed_id" ]; then
-      if [ -n "$was" ]; then point "$was"; else rm -f "$root/current"; fi
-    fi
-    if [ -d "$state/meta/$failed_id" ] && ! [ -f "$state/meta/$failed_id/good" ]; then
-      : >"$state/meta/$failed_id/failed"
-    fi
-    rm -f "$state/pending"
-  fi
-  say "current $(link_now)"
-}
-
-confirm() {
-  : >"$state/meta/$release/good"
-  rm -f "$state/meta/$release/failed" "$state/pending"
-}
-
-drop() {
-  mv "$root/releases/$1" "$state/trash/$mark/" && rm -rf "$state/meta/$1"
-}
-
-prune() {
-  now=$(id_of "$(link_now)")
-  before=$(first_line "$state/meta/$now/before")
-  count=0
-  mkdir -p "$state/trash/$mark"
-  releases | while read -r id; do
-    kept=
-    if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
-    if [ -f "$state/meta/$id/failed" ]; then
-      [ -n "$kept" ] || drop "$id" || exit 1
-      continue
-    fi
-    count=$((count + 1))
-    if [ -z "$kept" ] && [ "$count" -gt "$keep" ]; then drop "$id" || exit 1; fi
-  done && {
-    for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
-      if [ "$left" = "$state/trash/$mark" ]; then continue; fi
-      # One of these may just be on its way out by the hand of the run before.
-      if [ -e "$left" ] || [ -L "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
-    done
-  }
-}
-`;
-
-;// CONCATENATED MODULE: ./src/release/remote-code.ts
-// What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
-// Common to both ways of serving: releases-code.ts and in-place-code.ts add the functions of the same names
-// (describe, claim, verify, publish, activate, go_back, confirm, prune).
-/** Functions and names for all blocks below. Needs `root`, `state_path`, `hold_text`, `token` and `own` as variables. */
-const COMMON_CODE = String.raw `
-umask 022
-state=$root/$state_path
-hash_line='s/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'
-hasher=sha256sum
-command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
-
-fail() { say "fail $*"; exit 1; }
-
-# When the client has gone: what was put away is removed after the answer, and after the lock was given back.
-at_exit() { rm -rf "$state/trash/$mark"; }
-trap at_exit EXIT
-link_now() { readlink "$root/current" 2>/dev/null || :; }
-id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
-first_line() { sed -n 1p "$1" 2>/dev/null || :; }
-
-prepare() (
-  mkdir -p -- "$(dirname "$state")" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
-)
-
-try_lock() {
-  if command -v flock >/dev/null 2>&1; then
-    (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
-    return
-  fi
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT && return
-  holder_pid=$(readlink "$state/lock.pid") || return
-  if kill -0 "$holder_pid" 2>/dev/null || [ -d "/proc/$holder_pid" ]; then return 1; fi
-  mv -f "$state/lock.pid" "$state/lock.$mark" && rm -f "$state/lock.$mark"
-  ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT
-}
-
-# A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
-may_break() {
-  [ -n "$own" ] && [ "$(sed -n 3p "$state/holder" 2>/dev/null)" = "$own" ] && return
-  [ -n "$(find "$state/beat" -mmin +2 2>/dev/null)" ]
-}
-
-take_lock() {
-  [ -z "$locked" ] || return 0
-  tries=0
-  until try_lock; do
-    if [ "$tries" -ge 5 ] || ! may_break; then
-      say "busy $(sed -n 2p "$state/holder" 2>/dev/null)"
-      return 0
-    fi
-    holder_pid=$(first_line "$state/holder")
-    case $holder_pid in
-      '' | *[!0-9]* | 0 | 1) ;;
-      *) kill -s KILL -- "-$holder_pid" 2>/dev/null || kill -s KILL "$holder_pid" 2>/dev/null ;;
-    esac
-    tries=$((tries + 1))
-    sleep 1
-  done
-  rm -f "$state/beat"
-  printf '%s\n' "$$" "$hold_text" "$token" >"$state/holder"
-  locked=yes
-}
-
-describe_server() {
-  near=$root
-  while ! [ -d "$near" ]; do near=$(dirname "$near"); done
-  say "free $(df -Pk "$near" | awk 'NR == 2 {print $4}')"
-  for tool in zstd gzip; do
-    if command -v $tool >/dev/null 2>&1; then say "tool $tool"; fi
-  done
-}
-
-# What lies in a tree, by content, written into a folder of lists.
-inventory() (
-  lists=$2
-  cd "$1" &&
-    find . -path ./.evenkeel -prune -o -type d -print0 >"$lists/folders" &&
-    find . -path ./.evenkeel -prune -o -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
-    if [ -s "$lists/names" ]; then
-      xargs -0 $hasher -- <"$lists/names" | sed -n "$hash_line" >"$lists/hashes" &&
-        xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
-    fi
-)
-
-send_inventory() {
-  for list in folders names hashes modes; do send "$list" "$1/$list"; done
-}
-
-# What an inventory does not tell of.
-drop_specials() { find "$1" ! -type d ! -type f -exec rm -f -- {} +; }
-
-# A block that was sent in one piece must not swap for a client that has gone meanwhile.
-client_is_there() {
-  kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ] || fail 'the connection broke before the activation'
-}
-
-# What arrived of a release that cannot come to its end.
-discard() { rm -rf "$state/staging/$release+$mark"; }
-
-# The last block of a run: from here on another one may begin.
-unlock() {
-  if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
-}
-
-verify_sent() {
-  digest=-
-  if [ -s ../sent ]; then
-    digest=$(xargs -0 $hasher -- <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
-  fi
-  [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
-}
-`;
-
-;// CONCATENATED MODULE: ./src/release/site-host.ts
-
-
-
-
-
-
-
-
-/** Sign of life for the lock; a lock without one for two minutes may be taken. */
-const BEAT_MS = 20_000;
-const CLOSE_MS = 1_000;
-/** Pause between two looks at a lock that another holds. */
-const LOCK_RETRY_MS = 500;
-/** A site on one server, through one connection and one shell that holds the site's lock. */
-class SiteHost {
-    connection;
-    #shell;
-    #settings;
-    #log;
-    #beat;
-    #lane;
-    #released = false;
-    #current = '';
-    constructor(connection, shell, settings, context) {
-        this.connection = connection;
-        this.#shell = shell;
-        this.#settings = settings;
-        this.#log = prefixedLog(context.log, connection.name);
-    }
-    static async open(connection, settings, context) {
-        return new SiteHost(connection, await RemoteShell.open(connection), settings, context);
-    }
-    /** The way for what is sent, opened while the server still reads how it stands. */
-    get lane() {
-        this.#lane ??= openLane(this.connection);
-        return this.#lane;
-    }
-    get name() {
-        return this.connection.name;
-    }
-    /** Text of the link `current` as last seen. */
-    get current() {
-        return this.#current;
-    }
-    get mode() {
-        return this.#settings.mode;
-    }
-    get #statePath() {
-        return this.mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel';
-    }
-    /** Folder of the release that is being put together here. */
-    stagePath(release) {
-        return toByteString(`${this.#settings.target}/${this.#statePath}/staging/${release}+${this.#shell.mark}`);
-    }
-    /**
-     * Takes the lock, waiting up to `lockWaitMs` for it, reads how the site stands, and where `release` is given and
-     * not there, starts it: `onBase` is called while the server still links the files of the base.
-     * `own` is the token of a run whose remains may be swept away.
-     */
-    async begin(options, context) {
-        const { target, holder, token, dryRun } = this.#settings;
-        const give = context.clock.monotonic() + options.lockWaitMs;
-        const variables = {
-            root: toByteString(target),
-            state_path: this.#statePath,
-            hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
-            token,
-            own: options.own ?? '',
-            locked: dryRun ? 'not needed' : '',
-            release: options.release ?? '',
-            dry: dryRun ? 'yes' : '',
-            full: options.full ? 'yes' : '',
-        };
-        let prelude = `${assignments(variables)}\n${COMMON_CODE}${this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE}`;
-        const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim'];
-        // Its failure is taken up where it is used.
-        if (options.release !== undefined && !dryRun)
-            this.lane.catch(() => { });
-        for (let shown = false;;) {
-            const reader = new StateReader();
-            if (!dryRun)
-                prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi';
-            const guard = dryRun ? '' : '[ -n "$prepared" ] || fail "the folder cannot be used"';
-            await this.#run({
-                code: [guard, ...steps].join('\n'),
-                prelude,
-                signal: context.signal,
-                onRecord: (name, value) => reader.record(name, value),
-                onData: (name, bytes) => reader.data.set(name, bytes),
-            });
-            if (reader.busy === undefined) {
-                if (!dryRun)
-                    this.#startBeat();
-                const opened = reader.finish();
-                this.#current = opened.state.current;
-                if (reader.copied !== undefined) {
-                    this.#log.info(`hard links are not possible there (${reader.copied}): unchanged files were copied`);
-                }
-                return opened;
-            }
-            if (context.clock.monotonic() >= give)
-                throw this.#locked(reader.busy, options.lockWaitMs);
-            if (!shown)
-                this.#log.info(`waiting for the lock, held by ${reader.busy || 'another run'}`);
-            shown = true;
-            prelude = '';
-            await context.clock.sleep(LOCK_RETRY_MS, context.signal);
-        }
-    }
-    /** Removes from the release in the making what another kind of thing takes the place of. */
-    async clear(release, paths, context) {
-        const folder = `${this.stagePath(release)}/tree`;
-        const names = paths.map((path) => quote(`./${path}`)).join(' ');
-        await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal });
-    }
-    /** Checks what has arrived against what was sent, and makes it a release. */
-    async publish(values, ending, context) {
-        const shared = values.linked.map((path) => {
-            const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/');
-            return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`;
-        });
-        const activation = ending.activate ? ['client_is_there', 'activate'] : [];
-        const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : [];
-        await this.#change({
-            code: ['verify', ...shared, 'publish', ...activation, ...end].join('\n'),
-            values: {
-                note_before: 'yes',
-                keep: String(ending.keep ?? 0),
-                release: values.release,
-                want_digest: values.digest,
-                want_totals: `${values.files} ${values.bytes}`,
-                root_mode: values.rootMode.toString(8),
-                content: values.content,
-                owner: values.owner,
-            },
-            signal: context.signal,
-        });
-        this.#released = ending.finish;
-    }
-    /** Removes what has arrived of a release that cannot come to its end. */
-    async discard(release) {
-        await this.#run({ code: 'discard', values: { release } });
-    }
-    /** Points `current` at a release, noting where to go back to until `confirm`. */
-    async activate(release, noteBefore) {
-        await this.#change({ code: 'activate', values: { release, note_before: noteBefore ? 'yes' : '' } });
-    }
-    /** Both in one round trip, where nothing has to be looked at between them. */
-    async activateAndConfirm(release, noteBefore, keep) {
-        const values = { release, note_before: noteBefore ? 'yes' : '', keep: String(keep ?? 0) };
-        await this.#change({ code: `activate\n${confirmCode(keep)}\nunlock`, values });
-        this.#released = true;
-    }
-    /** Undoes an activation that is not confirmed; does nothing where there is none. */
-    async goBack() {
-        await this.#change({ code: 'go_back' });
-    }
-    /** From here on the release stands. */
-    async confirm(release) {
-        await this.#change({ code: 'confirm', values: { release } });
-    }
-    /** Confirms, and ends the work here: older releases beyond `keep` go, where it is given, and so does the lock. */
-    async finish(release, keep) {
-        const values = { release, keep: String(keep ?? 0) };
-        await this.#change({ code: `${confirmCode(keep)}\nunlock`, values });
-        this.#released = true;
-    }
-    /** Gives the lock back and ends the connection; what a cancel broke off is not waited for long. */
-    async close() {
-        clearInterval(this.#beat);
-        if (this.#released)
-            return this.connection.close();
-        const patience = AbortSignal.timeout(CLOSE_MS);
-        const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
-        await Promise.race([this.#shell.close().catch(() => { }), late]);
-        this.connection.close();
-    }
-    async #change(script) {
-        await this.#run({
-            ...script,
-            onRecord: (name, value) => {
-                if (name === 'current')
-                    this.#current = value;
-                if (name === 'unpruned')
-                    this.#log.warn(`${this.name}: not all old releases could be removed`);
-            },
-        });
-    }
-    async #run(script) {
-        let reason;
-        const { code, noise } = await this.#shell.run(`${assignments(script.values ?? {})}\n${script.code}`, {
-            prelude: script.prelude ?? '',
-            ...(script.signal === undefined ? {} : { signal: script.signal }),
-            onRecord: (name, value) => {
-                if (name === 'fail')
-                    reason = value;
-                else
-                    script.onRecord?.(name, value);
-            },
-            ...(script.onData === undefined ? {} : { onData: script.onData }),
-        });
-        if (code === 0)
-            return;
-        const seen = fromByteString(noise).trim().split('\n').slice(-5).join('; ');
-        throw new failure_Failure(fromByteString(reason ?? 'a step on the server failed'), {
-            host: this.name,
-            seen: seen || `exit code ${code}`,
-            hint: hintFor(`${reason ?? ''} ${seen}`, this.#settings.target),
-        });
-    }
-    #startBeat() {
-        if (this.#beat !== undefined)
-            return;
-        const file = quote(`${this.#settings.target}/${this.#statePath}/beat`);
-        const beat = () => void this.connection.script(`: >${file}`).catch(() => { });
-        beat();
-        this.#beat = setInterval(beat, BEAT_MS);
-    }
-    #locked(holder, waitedMs) {
-        return new failure_Failure('another deploy of this site is at work', {
-            host: this.name,
-            seen: `the lock is held by ${holder || 'a run that left no name'}`,
-            state: 'this step changed nothing.',
-            hint: waitedMs === 0
-                ? 'wait for it and run again, or set `lock-wait`'
-                : 'look at that run; the lock goes with its process',
-        });
-    }
-}
-/** What cannot be removed is no reason to fail a deploy that stands. */
-function confirmCode(keep) {
-    return keep === undefined ? 'confirm' : 'confirm\nprune || say unpruned';
-}
-function hintFor(text, target) {
-    if (/no space left|disk quota/i.test(text))
-        return 'free some space there, or keep fewer releases (`keep-releases`)';
-    if (/permission denied|not permitted|read-only/i.test(text)) {
-        return `let the deploy user write there: on the server, chown it to that user, for example: sudo install -d -o USER ${quote(target)}`;
-    }
-    if (/not a symbolic link/.test(text))
-        return 'move it away: the action makes it a link to the release that is served';
-    if (/not from an upload/.test(text))
-        return 'choose another `release`, or move that folder away';
-    if (/content that arrived|instead of/.test(text))
-        return 'run the job again; nothing was activated';
-    return 'look at the folder on the server, then run the job again';
-}
-function assignments(values) {
-    return Object.entries(values)
-        .map(([name, value]) => `${name}=${quote(value)}`)
-        .join('\n');
-}
-
 ;// CONCATENATED MODULE: ./src/actions/site-settle.ts
+
 
 
 
@@ -72163,9 +73954,10 @@ function assignments(values) {
 
 /** How long to wait for what the killed step left running on a server. */
 const LOCK_WAIT_MS = 10_000;
-/** Connects to all hosts at once. On a failure those that were reached are closed again. */
-async function openHosts(hosts, credentials, settings, context) {
-    const results = await Promise.allSettled(hosts.map(async (host) => SiteHost.open(await connect(host, credentials, context), settings, context)));
+/** Connects to all hosts at once, with `lanes` ways for what is sent opened right away. On a failure those that were reached are closed again. */
+async function openHosts(hosts, credentials, settings, context, lanes = 0) {
+    const ahead = Array(lanes + 1).fill(SHELL_COMMAND);
+    const results = await Promise.allSettled(hosts.map(async (host) => openSite(await connect(host, credentials, context, ahead), settings, context)));
     const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed === undefined)
@@ -72174,9 +73966,9 @@ async function openHosts(hosts, credentials, settings, context) {
     throw failed.reason;
 }
 /** The settings of a step on a site, with a new token. */
-function siteSettings(run, { target, dryRun, mode }) {
+function siteSettings(run, { target, dryRun, mode, needsShell }) {
     const holder = run.github.runUrl || `a run by ${run.github.actor || 'hand'}`;
-    return { target, mode, holder, token: (0,external_node_crypto_.randomBytes)(12).toString('hex'), dryRun };
+    return { target, mode, holder, token: (0,external_node_crypto_.randomBytes)(12).toString('hex'), dryRun, needsShell };
 }
 /** After a cancel or a kill: sweeps the lock of that step away, repairs a half-made activation, says what stands. */
 async function settleSite(run, state, inputs) {
@@ -72184,10 +73976,10 @@ async function settleSite(run, state, inputs) {
         return;
     const { context } = run;
     const { token } = state;
-    const settings = siteSettings(run, inputs);
+    const settings = siteSettings(run, { ...inputs, needsShell: [] });
     const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context);
     try {
-        const opened = await Promise.all(hosts.map((host) => host.begin({ lockWaitMs: LOCK_WAIT_MS, own: token }, context)));
+        const opened = await beginOn(hosts, { lockWaitMs: LOCK_WAIT_MS, own: token }, context);
         await repair(hosts, opened.map((one) => one.state), context);
         reportMix(hosts, context);
         for (const host of hosts)
@@ -72255,7 +74047,7 @@ function readPrivateKey(text, passphrase) {
     const repaired = private_key_repair(text);
     if (!/^-----BEGIN [A-Z0-9 ]+-----\n/.test(repaired)) {
         const what = /^(ssh-|ecdsa-)/.test(repaired) ? 'a public key' : 'not a private key';
-        throw new failure_Failure(`the private key is ${what}`, { hint: KEEP });
+        throw new src_failure/* Failure */.HR(`the private key is ${what}`, { hint: KEEP });
     }
     if (repaired.startsWith('-----BEGIN ENCRYPTED PRIVATE KEY') && passphrase === '')
         throw needsPassphrase();
@@ -72264,22 +74056,22 @@ function readPrivateKey(text, passphrase) {
         const key = Array.isArray(parsed) ? parsed[0] : parsed;
         if (key?.isPrivateKey())
             return key;
-        throw new failure_Failure('the private key is a public key', { hint: KEEP });
+        throw new src_failure/* Failure */.HR('the private key is a public key', { hint: KEEP });
     }
     if (/no passphrase given/i.test(parsed.message))
         throw needsPassphrase();
     if (/bad passphrase|bad decrypt|integrity/i.test(parsed.message)) {
-        throw new failure_Failure("the input 'passphrase' does not fit the private key", {
+        throw new src_failure/* Failure */.HR("the input 'passphrase' does not fit the private key", {
             hint: 'check it with: ssh-keygen -y -f <key file>',
         });
     }
-    throw new failure_Failure('the private key cannot be read', {
+    throw new src_failure/* Failure */.HR('the private key cannot be read', {
         seen: parsed.message,
         hint: `${KEEP}. Its format must be OpenSSH or PEM; a key encrypted with chacha20 must be converted: ssh-keygen -p -Z aes256-ctr -f <key file>`,
     });
 }
 function needsPassphrase() {
-    return new failure_Failure('the private key needs a passphrase', {
+    return new src_failure/* Failure */.HR('the private key needs a passphrase', {
         hint: "give it as the input 'passphrase' (from a secret), or use a deploy key without one",
     });
 }
@@ -72299,7 +74091,7 @@ function fromPkcs8(pem, passphrase) {
         return key.export({ format: 'pem', type });
     }
     catch (error) {
-        throw new failure_Failure('the private key is PKCS#8 and cannot be converted', {
+        throw new src_failure/* Failure */.HR('the private key is PKCS#8 and cannot be converted', {
             seen: error instanceof Error ? error.message : String(error),
             hint: 'check the passphrase, or make an OpenSSH key: ssh-keygen -t ed25519',
             cause: error,
@@ -72378,7 +74170,7 @@ function readKey(read, name, passphrase, required) {
         return readPrivateKey(text, passphrase);
     }
     catch (error) {
-        if (!(error instanceof failure_Failure))
+        if (!(error instanceof src_failure/* Failure */.HR))
             throw error;
         const { seen, hint } = error.details;
         read.problem(name, `${error.message}${seen ? ` (${seen})` : ''}: ${hint}`);
@@ -72433,13 +74225,13 @@ function readCheck(read, placeholders) {
     const url = read.text('health-url');
     const command = read.text('health-command');
     const tcp = read.text('health-tcp');
-    const expectStatus = parseStatusRanges(read.text('expect-status'));
+    const expectStatus = (0,health_check/* parseStatusRanges */.C2)(read.text('expect-status'));
     if (expectStatus === undefined) {
         read.problem('expect-status', `is '${read.text('expect-status')}': write 200, 200-399 or 200,301`);
     }
     const expectBody = read.optional('expect-body');
     if (url !== '') {
-        const problem = urlProblem(url, placeholders);
+        const problem = (0,health_check/* urlProblem */.rn)(url, placeholders);
         if (problem)
             read.problem('health-url', problem);
         return { kind: 'http', url, expectStatus: expectStatus ?? [], expectBody };
@@ -72626,17 +74418,24 @@ function readRollbackInputs(read) {
 
 
 
+
 const staticRollback = {
     async main(run) {
         const { context } = run;
         const started = context.clock.monotonic();
         const inputs = run.inputs(readRollbackInputs);
         const { target, dryRun } = inputs;
-        const settings = siteSettings(run, { target, dryRun, mode: 'atomic' });
+        const settings = siteSettings(run, {
+            target,
+            dryRun,
+            mode: 'atomic',
+            needsShell: healthNeeds(inputs.health),
+        });
         run.saveState({ token: settings.token });
         const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context);
         try {
-            const opened = await onEach(hosts, (host) => host.begin({ lockWaitMs: 0 }, context));
+            const opened = await beginOn(hosts, { lockWaitMs: 0 }, context);
+            await checkVantage(hosts, inputs.health);
             const states = opened.map(({ state }) => state);
             const links = dryRun ? states.map(({ current }) => current) : await repair(hosts, states, context);
             reportMix(hosts, context);

@@ -1,9 +1,38 @@
 import { type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
+import { expandUrl } from '../health/check.ts'
 import { describeAnswer, pollHealth } from '../health/poll.ts'
+import { onEach } from '../release/deployment.ts'
 import type { SiteHost } from '../release/site-host.ts'
 import { type Credentials, connect } from '../ssh/connect.ts'
 import type { HealthInputs } from './health-inputs.ts'
+
+/** Inputs of the health check that need a shell on the server of the site. */
+export function healthNeeds({ check, from }: HealthInputs): string[] {
+  return check?.kind === 'command' && from === 'node' ? ['health-command'] : []
+}
+
+/** Throws where a login that has only SFTP may not ask from its server either: that shows before, not afterwards. */
+export async function checkVantage(hosts: readonly SiteHost[], { check, from }: HealthInputs): Promise<void> {
+  if (check === undefined || check.kind === 'command' || from !== 'node') return
+  await onEach(hosts, async ({ connection, hasShell, name }) => {
+    if (hasShell) return
+    const url =
+      check.kind === 'http' ? new URL(expandUrl(check.url, { name: connection.target.host })) : undefined
+    const port =
+      check.kind === 'tcp' ? check.port : Number(url?.port || (url?.protocol === 'https:' ? 443 : 80))
+    if (!(await connection.refusesTcp(url?.hostname ?? '127.0.0.1', port))) return
+    throw new Failure(
+      'the server forwards no connections for this user, so its health cannot be asked there',
+      {
+        host: name,
+        seen: 'administratively prohibited (AllowTcpForwarding or PermitOpen in the sshd_config)',
+        state: 'nothing was activated.',
+        hint: 'set `health-from: runner`, or allow it there',
+      },
+    )
+  })
+}
 
 /** The health check of a site after its activation; undefined where none is asked for. */
 export function siteHealthCheck(

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { type Context, systemClock } from '../context.ts'
 import { served } from '../release/deployment.ts'
+import { beginOn, openSite } from '../release/open-site.ts'
 import { repair, reportMix } from '../release/recovery.ts'
-import { SiteHost, type SiteSettings } from '../release/site-host.ts'
+import type { SiteHost, SiteSettings } from '../release/site-host.ts'
 import type { Run } from '../runner/action.ts'
 import { type Credentials, connect } from '../ssh/connect.ts'
 import { SHELL_COMMAND } from '../ssh/remote-shell.ts'
@@ -31,10 +32,7 @@ export async function openHosts(
 ): Promise<SiteHost[]> {
   const ahead = Array<string>(lanes + 1).fill(SHELL_COMMAND)
   const results = await Promise.allSettled(
-    hosts.map(async (host) => {
-      const connection = await connect(host, credentials, context, ahead)
-      return SiteHost.open(connection, settings, context)
-    }),
+    hosts.map(async (host) => openSite(await connect(host, credentials, context, ahead), settings, context)),
   )
   const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   const failed = results.find((result) => result.status === 'rejected')
@@ -46,10 +44,10 @@ export async function openHosts(
 /** The settings of a step on a site, with a new token. */
 export function siteSettings(
   run: Run,
-  { target, dryRun, mode }: Pick<SiteSettings, 'target' | 'dryRun' | 'mode'>,
+  { target, dryRun, mode, needsShell }: Pick<SiteSettings, 'target' | 'dryRun' | 'mode' | 'needsShell'>,
 ): SiteSettings {
   const holder = run.github.runUrl || `a run by ${run.github.actor || 'hand'}`
-  return { target, mode, holder, token: randomBytes(12).toString('hex'), dryRun }
+  return { target, mode, holder, token: randomBytes(12).toString('hex'), dryRun, needsShell }
 }
 
 /** After a cancel or a kill: sweeps the lock of that step away, repairs a half-made activation, says what stands. */
@@ -57,12 +55,10 @@ export async function settleSite(run: Run, state: unknown, inputs: SiteStepInput
   if (inputs.dryRun) return
   const { context } = run
   const { token } = state as SiteStepState
-  const settings = siteSettings(run, inputs)
+  const settings = siteSettings(run, { ...inputs, needsShell: [] })
   const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context)
   try {
-    const opened = await Promise.all(
-      hosts.map((host) => host.begin({ lockWaitMs: LOCK_WAIT_MS, own: token }, context)),
-    )
+    const opened = await beginOn(hosts, { lockWaitMs: LOCK_WAIT_MS, own: token }, context)
     await repair(
       hosts,
       opened.map((one) => one.state),

@@ -8,13 +8,14 @@ export function lookupThrough(resolvers: readonly Endpoint[]): LookupFunction {
   if (resolvers.length === 0) return lookup
   const resolver = resolverOf(resolvers)
   return (host, options, callback) => {
-    Promise.any([resolver.resolve4(host), resolver.resolve6(host)]).then(
-      ([address = '']) => {
-        const family = address.includes(':') ? 6 : 4
-        if (options.all) callback(null, [{ address, family }])
-        else callback(null, address, family)
-      },
-      (error: AggregateError) => callback(error.errors[0] as NodeJS.ErrnoException, ''),
-    )
+    void Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]).then(([four, six]) => {
+      // IPv4 first: many runners have no route for the other.
+      const found = [four, six].flatMap((one) => (one.status === 'fulfilled' ? one.value : []))
+      const addresses = found.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
+      const [first] = addresses
+      if (first === undefined) callback((four as PromiseRejectedResult).reason as NodeJS.ErrnoException, '')
+      else if (options.all) callback(null, addresses)
+      else callback(null, first.address, first.family)
+    })
   }
 }

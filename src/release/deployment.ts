@@ -40,6 +40,7 @@ export async function onEach<H extends { readonly name: string }, T>(
   throw new Failure(`it failed on ${failed.length} of ${hosts.length} hosts`, {
     seen: failed.map(({ error }) => `\n${describeError(error)}`).join(''),
     cause: first?.error,
+    unsettled: failed.some(({ error }) => error instanceof Failure && error.details.unsettled === true),
   })
 }
 

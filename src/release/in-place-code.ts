@@ -164,9 +164,15 @@ run_script() {
 }
 
 activate() {
-  if ! [ -d "$next" ]; then fail "release $release is not there"; fi
+  if ! [ -d "$next" ]; then
+    # Confirmed here by an earlier run, while another host had yet to follow.
+    [ "$(first_line "$state/site/release")" = "$release" ] || fail "release $release is not there"
+    say "current releases/$release"
+    return 0
+  fi
   mkdir -p "$back"
   run_script keep.sh
+  rm -f "$state/undoing"
   printf '%s\n' "$release" >"$state/pending.new"
   mv -f "$state/pending.new" "$state/pending"
   run_script put.sh

@@ -49,8 +49,29 @@ export function compareInPlace(
   }
 }
 
-/** The shell scripts that put an upload in its place and take it back, made of the functions on the server. Pure. */
-export function placeScripts(comparison: Comparison, there: Manifest): Record<string, ByteString> {
+/** One thing to do in a folder of the site: what in-place-code.ts has a function of the same name for. */
+export type PlaceStep =
+  | {
+      readonly op: 'keep' | 'put' | 'drop' | 'gone' | 'restore'
+      readonly folder: ByteString
+      readonly names: readonly ByteString[]
+    }
+  | { readonly op: 'folder'; readonly mode: number; readonly folder: ByteString; readonly name: ByteString }
+  | { readonly op: 'no_folder'; readonly folder: ByteString; readonly name: ByteString }
+
+/** How an upload gets into its place, and how it is taken back. */
+export interface PlacePlan {
+  /** Saves what will be replaced. */
+  readonly keep: readonly PlaceStep[]
+  /** In order: what one part does is done before the next begins. */
+  readonly put: readonly (readonly PlaceStep[])[]
+  /** Takes away what was not there before. */
+  readonly gone: readonly PlaceStep[]
+  readonly restore: readonly PlaceStep[]
+}
+
+/** New assets first, pages after, deletions last: no page is there before what it names. Pure. */
+export function planPlace(comparison: Comparison, there: Manifest): PlacePlan {
   const { send, replace, removeFiles, removeFolders } = comparison
   const all = [...send.values()]
   const files = all.filter(({ type }) => type !== 'folder')
@@ -68,34 +89,48 @@ export function placeScripts(comparison: Comparison, there: Manifest): Record<st
   const isPage = ({ path }: Entry) => /\.x?html?$/i.test(path)
   const assets = files.filter((entry) => !isPage(entry))
   const pages = files.filter(isPage)
-  const inOrder = [
-    ...perFolder('put', paths(assets.filter(isNew))),
-    ...perFolder('put', paths(assets.filter((entry) => !isNew(entry)))),
-    ...perFolder('put', paths(pages)).reverse(),
-  ]
   return {
-    'keep.sh': script(perFolder('keep', touched)),
-    'put.sh': script([
-      ...perFolder('drop', cleared),
-      ...clearedFolders.reverse().map((path) => inParent('no_folder', path)),
-      ...folders.map(makeFolder),
-      ...inOrder,
-      ...perFolder('drop', removeFiles),
-      ...removeFolders.map((path) => inParent('no_folder', path)),
-    ]),
-    'gone.sh': script([
+    keep: perFolder('keep', touched),
+    put: [
+      perFolder('drop', cleared),
+      clearedFolders.reverse().map(noFolder),
+      folders.map(makeFolder),
+      perFolder('put', paths(assets.filter(isNew))),
+      perFolder('put', paths(assets.filter((entry) => !isNew(entry)))),
+      perFolder('put', paths(pages)).reverse(),
+      perFolder('drop', removeFiles),
+      removeFolders.map(noFolder),
+    ],
+    gone: [
       ...perFolder('gone', sent),
       ...folders
         .filter((entry) => there.get(entry.path)?.type !== 'folder')
         .reverse()
-        .map(({ path }) => inParent('no_folder', path)),
-    ]),
-    'restore.sh': script([...oldFolders.map(makeFolder), ...perFolder('restore', touched)]),
+        .map(({ path }) => noFolder(path)),
+    ],
+    restore: [...oldFolders.map(makeFolder), ...perFolder('restore', touched)],
   }
 }
 
+/** The same as shell scripts, made of the functions on the server. Pure. */
+export function placeScripts({ keep, put, gone, restore }: PlacePlan): Record<string, ByteString> {
+  const script = (steps: readonly PlaceStep[]) => steps.map((step) => `${line(step)}\n`).join('')
+  return {
+    'keep.sh': script(keep),
+    'put.sh': script(put.flat()),
+    'gone.sh': script(gone),
+    'restore.sh': script(restore),
+  }
+}
+
+function line(step: PlaceStep): ByteString {
+  const folder = quote(step.folder)
+  if (step.op === 'folder') return `folder ${step.mode.toString(8)} ${folder} ${quote(step.name)}`
+  if (step.op === 'no_folder') return `no_folder ${folder} ${quote(step.name)}`
+  return `${step.op} ${folder} ${step.names.map(quote).join(' ')}`
+}
+
 const paths = (entries: readonly Entry[]) => entries.map(({ path }) => path)
-const script = (lines: readonly ByteString[]) => lines.map((line) => `${line}\n`).join('')
 
 /** `a/b/c` -> `a/b`, `c` */
 function split(path: ByteString): [folder: ByteString, name: ByteString] {
@@ -103,30 +138,34 @@ function split(path: ByteString): [folder: ByteString, name: ByteString] {
   return [path.slice(0, Math.max(at, 0)), path.slice(at + 1)]
 }
 
-function inParent(command: string, path: ByteString): ByteString {
+function noFolder(path: ByteString): PlaceStep {
   const [folder, name] = split(path)
-  return `${command} ${quote(folder)} ${quote(name)}`
+  return { op: 'no_folder', folder, name }
 }
 
-function makeFolder({ path, mode }: FolderEntry): ByteString {
+function makeFolder({ path, mode }: FolderEntry): PlaceStep {
   const [folder, name] = split(path)
-  return `folder ${mode < 0 ? '755' : mode.toString(8)} ${quote(folder)} ${quote(name)}`
+  return { op: 'folder', mode: mode < 0 ? 0o755 : mode, folder, name }
 }
 
-/** One call for the names in each folder, in the order in which the folders come. */
-function perFolder(command: string, all: readonly ByteString[]): ByteString[] {
+/** One step for the names in each folder, in the order in which the folders come. */
+function perFolder(
+  op: 'keep' | 'put' | 'drop' | 'gone' | 'restore',
+  all: readonly ByteString[],
+): PlaceStep[] {
   const groups = new Map<ByteString, ByteString[]>()
   for (const path of all) {
     const [folder, name] = split(path)
     const names = groups.get(folder) ?? []
-    names.push(quote(name))
+    names.push(name)
     groups.set(folder, names)
   }
   return [...groups].flatMap(([folder, names]) =>
-    Array.from({ length: Math.ceil(names.length / NAMES_AT_ONCE) }, (_, at) => {
-      const some = names.slice(at * NAMES_AT_ONCE, (at + 1) * NAMES_AT_ONCE)
-      return `${command} ${quote(folder)} ${some.join(' ')}`
-    }),
+    Array.from({ length: Math.ceil(names.length / NAMES_AT_ONCE) }, (_, at) => ({
+      op,
+      folder,
+      names: names.slice(at * NAMES_AT_ONCE, (at + 1) * NAMES_AT_ONCE),
+    })),
   )
 }
 

@@ -16,6 +16,7 @@ fail() { say "fail $*"; exit 1; }
 bell=
 at_exit() {
   [ -z "$bell" ] || rm -f "$bell"
+  if [ "$(first_line "$state/holder")" = "$$" ]; then rm -f "$state/beat"; fi
   rm -rf "$state/trash/$mark"
 }
 trap at_exit EXIT
@@ -61,8 +62,15 @@ take_lock() {
     tries=$((tries + 1))
     sleep 1
   done
+  # Before the look at the other: of two that come at once, one at least sees the other.
   : >"$state/beat"
   printf '%s\n' "$$" "$hold_text" "$token" >"$state/holder"
+  # A run through SFTP alone, see sftp-lease.ts.
+  if [ -n "$(find "$state"/lease/*/beat -mmin -1 2>/dev/null)" ]; then
+    unlock
+    say "busy $(sed -n 3p "$state/lease/holder" 2>/dev/null)"
+    return 0
+  fi
   locked=yes
   hang_bell
 }
@@ -124,6 +132,7 @@ discard() { rm -rf "$state/staging/$release+$mark"; }
 
 # The last block of a run: from here on another one may begin.
 unlock() {
+  rm -f "$state/beat"
   if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
 }
 

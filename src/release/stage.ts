@@ -3,13 +3,12 @@ import { formatDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, toByteString } from '../ssh/remote-shell.ts'
 import { type Comparison, compare } from './comparison.ts'
-import { compareInPlace, type Deletion, placeScripts } from './in-place.ts'
+import { compareInPlace, type Deletion } from './in-place.ts'
 import { type Entry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
 import { formatBytes } from './progress.ts'
 import type { Ending, SiteHost } from './site-host.ts'
 import type { Opened } from './site-state.ts'
 import type { SourceTree } from './source-tree.ts'
-import { chooseWay, type Extra, extraOf, lists, sentDigest, transfer } from './transfer.ts'
 
 export interface StageOptions {
   readonly release: string
@@ -41,6 +40,8 @@ export interface StageReport {
   readonly bytesOnWire: number
   readonly siteBytes: number
   readonly codec: string
+  /** What was checked of what arrived. */
+  readonly verified: SiteHost['verifies']
   /** Whether the release was there already, with the same content. */
   readonly complete: boolean
   readonly comparedMs: number
@@ -117,18 +118,10 @@ export function checkSameContent(host: string, { state }: Opened, release: strin
   })
 }
 
-interface StagePlan {
-  readonly comparison: Comparison
-  readonly extra: readonly Extra[]
-}
-
-function planStage(host: SiteHost, { base }: Opened, options: StageOptions): StagePlan {
+function planStage(host: SiteHost, { base }: Opened, options: StageOptions): Comparison {
   const { site, keepAssets, mtime, deletion, isExcluded } = options
   const there = base?.manifest ?? makeManifest()
-  if (host.mode === 'atomic') {
-    const comparison = compare(there, site, keepAssets, mtime)
-    return { comparison, extra: lists(comparison) }
-  }
+  if (host.mode === 'atomic') return compare(there, site, keepAssets, mtime)
   if (site.has('.evenkeel')) {
     throw new Failure("the source folder has '.evenkeel', which in place is where the action keeps its own", {
       state: 'the site is as it was.',
@@ -136,11 +129,7 @@ function planStage(host: SiteHost, { base }: Opened, options: StageOptions): Sta
     })
   }
   const known = { there, ours: base?.ours ?? makeManifest() }
-  const comparison = compareInPlace(known, site, deletion, keepAssets, isExcluded, mtime)
-  const scripts = Object.entries(placeScripts(comparison, there)).map(([name, text]) =>
-    extraOf(name, Buffer.from(text, 'latin1')),
-  )
-  return { comparison, extra: [...lists(comparison), ...scripts] }
+  return compareInPlace(known, site, deletion, keepAssets, isExcluded, mtime)
 }
 
 /** Brings a release to one host, complete and verified, without touching what is served. */
@@ -158,6 +147,7 @@ export async function stageOn(
   const still = {
     host: host.name,
     siteBytes: whole.bytes,
+    verified: host.verifies,
     codec: 'none',
     filesSent: 0,
     bytesOnWire: 0,
@@ -169,7 +159,7 @@ export async function stageOn(
     return { ...still, added: 0, changed: 0, removed: 0, unchanged, complete: true, comparedMs: 0 }
   }
 
-  const { comparison, extra } = planStage(host, opened, options)
+  const comparison = planStage(host, opened, options)
   const { added, changed, removed, unchanged } = comparison
   const sent = comparison.send.total
   const counts = { added, changed, removed, unchanged, complete: false }
@@ -190,64 +180,20 @@ export async function stageOn(
   }
   if (dryRun) return { ...still, ...counts, comparedMs, filesSent: sent.files }
 
-  if (host.mode === 'atomic' && comparison.replace.length > 0)
-    await host.clear(release, comparison.replace, context)
-  const sendStart = clock.monotonic()
-  const { bell, state } = opened
-  const plan = {
-    send: comparison.send,
-    extra,
-    tree,
-    stage: host.stagePath(release),
-    bell,
-    tools: state.tools,
-    lane: host.lane,
-    mtime: options.mtime,
-  }
-  const way = await chooseWay(host.connection, plan)
-  const all = comparison.result.total
-  const publish = () =>
-    host.publish(
-      {
-        release,
-        lanes: bell === undefined ? 0 : way.lanes,
-        digest: sentDigest(comparison.send),
-        sentBytes: sent.bytes,
-        ...all,
-        rootMode: tree.rootMode,
-        content,
-        owner: options.owner,
-        linked: options.linked,
-      },
-      options.ending,
-      context,
-    )
-  // Where the server's shell can wait for what arrives, it is told all it has to do right away.
-  const publishing = bell === undefined ? undefined : publish()
-  publishing?.catch(() => {})
-  const result = await transfer(host.connection, plan, way, context).catch(async (error: unknown) => {
-    await host.giveUp(publishing, bell, context)
+  const { mtime, owner, linked } = options
+  const plan = { release, comparison, opened, tree, mtime, content, owner, linked }
+  const result = await host.bring(plan, options.ending, context).catch(async (error: unknown) => {
     // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
     if (error instanceof Failure && /no space left/.test(error.message)) await host.discard(release)
     throw error
   })
-  const verifyStart = clock.monotonic()
-  await (publishing ?? publish())
-  const verifiedMs = clock.monotonic() - verifyStart
-  const sentMs = verifyStart - sendStart
+  const { codec, bytesOnWire, lanes, sentMs, verifiedMs } = result
+  const checked = host.verifies === 'sizes' ? ' (by sizes)' : ''
   log.info(
-    `${host.name}: release ${release} is complete and verified: ${formatBytes(result.bytesOnWire)} on the wire (${result.codec}, ${result.lanes} ${result.lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`,
+    `${host.name}: release ${release} is complete and verified${checked}: ${formatBytes(bytesOnWire)} on the wire (${codec}, ${lanes} ${lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`,
   )
-  return {
-    ...still,
-    ...counts,
-    comparedMs,
-    sentMs,
-    verifiedMs,
-    codec: result.codec,
-    filesSent: sent.files,
-    bytesOnWire: result.bytesOnWire,
-  }
+  const filesSent = result.filesSent ?? sent.files
+  return { ...still, ...counts, comparedMs, sentMs, verifiedMs, codec, filesSent, bytesOnWire }
 }
 
 /** What files take on a disk. */

@@ -38,6 +38,8 @@ export interface ExecOptions {
 }
 
 const KEEP_BYTES = 1024 * 1024
+/** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
+const PROHIBITED = 1
 /** Further connections for a server that allows few sessions on one. */
 const MAX_FURTHER = 3
 
@@ -197,6 +199,28 @@ export class Connection {
     return this.#open(
       (done) => this.#client.forwardOut('127.0.0.1', 0, host, port, done),
       `the server opens no connection to ${formatAddress(host, port)}`,
+    )
+  }
+
+  /** Whether the server refuses to open connections to an address for this user (AllowTcpForwarding, PermitOpen). */
+  async refusesTcp(host: string, port: number): Promise<boolean> {
+    try {
+      const channel = await this.openTcp(host, port)
+      channel.on('error', () => {})
+      channel.destroy()
+      return false
+    } catch (error) {
+      // RFC 4254, 5.1: a connection that fails has another reason.
+      const { reason } = ((error as Failure).details?.cause ?? {}) as { reason?: unknown }
+      return reason === PROHIBITED || reason === 'ADMINISTRATIVELY_PROHIBITED'
+    }
+  }
+
+  /** A channel to a subsystem, such as `sftp`. A login without a shell may still have it. */
+  openSubsystem(name: string): Promise<ClientChannel> {
+    return this.#open(
+      (done) => this.#client.subsys(name, done),
+      `the server does not offer ${name} to this user`,
     )
   }
 

@@ -14,6 +14,7 @@ import type { Connection, RemoteProcess } from './connection.ts'
 export const SHELL_COMMAND = String.raw`exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`
 
 const KEEP_NOISE = 64 * 1024
+const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)'
 
 /** Text for a remote shell: each character is one byte, so that file names of any encoding go through. */
 export type ByteString = string
@@ -22,6 +23,9 @@ export const toByteString = (text: string): ByteString => Buffer.from(text, 'utf
 
 /** How a byte string reads for people. */
 export const fromByteString = (bytes: ByteString): string => Buffer.from(bytes, 'latin1').toString('utf8')
+
+/** The login runs no commands: it may still have SFTP. Nothing was done on the server. */
+export class NoShell extends Failure {}
 
 export interface BlockResult {
   readonly code: number
@@ -54,6 +58,9 @@ export class RemoteShell {
   #queue: Promise<unknown> = Promise.resolve()
   #stderr = ''
   #closed = false
+  /** Whether the shell has ever answered, and the exit code of its command. */
+  #hasAnswered = false
+  #exitCode: number | undefined
 
   private constructor(connection: Connection, { channel, ended }: RemoteProcess) {
     this.mark = randomBytes(12).toString('hex')
@@ -66,7 +73,9 @@ export class RemoteShell {
     // A broken connection also ends the channel: `close` is where that is told.
     channel.on('error', () => {})
     this.#ended = ended.then(
-      () => {},
+      ({ code }) => {
+        this.#exitCode = code
+      },
       () => {},
     )
     void this.#ended.then(() => {
@@ -81,7 +90,12 @@ export class RemoteShell {
   }
 
   static async open(connection: Connection): Promise<RemoteShell> {
-    return new RemoteShell(connection, await connection.start(SHELL_COMMAND))
+    try {
+      return new RemoteShell(connection, await connection.start(SHELL_COMMAND))
+    } catch (error) {
+      if (!(error instanceof Failure) || !connection.isOpen) throw error
+      throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT })
+    }
   }
 
   /**
@@ -107,6 +121,7 @@ export class RemoteShell {
       if (this.#closed) return reject(this.#gone())
       this.#parser = new RecordParser(this.mark, {
         onRecord: (name, value) => {
+          this.#hasAnswered = true
           if (name !== 'end') {
             onRecord?.(name, value)
             return
@@ -129,13 +144,18 @@ export class RemoteShell {
   }
 
   #gone(): Failure {
-    const seen = fromByteString(this.#stderr || this.#parser?.noise || '').trim()
+    const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim()
+    if (!this.#hasAnswered && this.#exitCode !== undefined) {
+      return new NoShell('the server runs no commands for this user', {
+        host: this.#connection.name,
+        seen: said || `exit code ${this.#exitCode}`,
+        hint: NO_SHELL_HINT,
+      })
+    }
     return new Failure('the connection or the remote shell ended in the middle of its work', {
       host: this.#connection.name,
-      seen: seen || 'no answer',
-      hint: /sftp/i.test(seen)
-        ? 'this login may only use SFTP: give the deploy user a shell'
-        : 'run the job again: it looks at the state of the server first',
+      seen: said || 'no answer',
+      hint: 'run the job again: it looks at the state of the server first',
     })
   }
 }

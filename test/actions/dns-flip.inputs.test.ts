@@ -34,14 +34,13 @@ const updates = {
 
 describeInputs('dns-flip', {
   provider: async () => {
-    expectFailure(
-      await scene.flip({ provider: 'cloudflare' }),
-      /`provider` is 'cloudflare'.*write 'powerdns' or 'rfc2136'/,
-    )
+    expectFailure(await scene.flip({ provider: 'cloudflare' }), /empty for Cloudflare itself/)
+    expectFailure(await scene.flip({ provider: 'digitalocean' }), /empty for DigitalOcean itself/)
     expectFailure(
       await scene.flip({ provider: 'bind' }),
-      /`provider` is 'bind': write one of powerdns, rfc2136/,
+      /`provider` is 'bind': write one of cloudflare, digitalocean, powerdns, rfc2136/,
     )
+    expectFailure(await scene.flip({ provider: 'rfc2136' }), /`token` belongs to other providers/)
   },
   zone: async () => {
     expectFailure(await scene.flip({ zone: 'test.test' }), /zone not found: test\.test/)
@@ -87,6 +86,13 @@ describeInputs('dns-flip', {
   },
   'api-url': async () => {
     expectFailure(await scene.flip({ 'api-url': 'ftp://x' }), /`api-url` is not an http/)
+    expectFailure(await scene.flip({ 'api-url': '' }), /`api-url` is required/)
+    for (const provider of ['cloudflare', 'digitalocean']) {
+      // Without a token, it is not asked.
+      const result = await scene.flip({ provider, 'api-url': '', token: '' })
+      expectFailure(result, /`token` is required/)
+      expect(errorsOf(result)).not.toContain('api-url')
+    }
     expectFailure(await scene.flip({ 'api-url': 'http://127.0.0.1:1' }), /ECONNREFUSED/)
     expectFailure(await scene.flip(updates), /ECONNREFUSED 127\.0\.0\.1:1/)
     for (const wrong of ['https://ns1.example.test', '127.0.0.1', 'dns://127.0.0.1/x', 'dns://1.2.3:53']) {

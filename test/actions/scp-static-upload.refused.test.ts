@@ -78,14 +78,6 @@ describe('refused', () => {
   })
 })
 
-test('a login that may only use SFTP is told so', async () => {
-  const sftpOnly = await startSshd({ config: ['ForceCommand internal-sftp'] })
-  onTestFinished(() => sftpOnly.stop())
-  const site = new StaticSite(sftpOnly)
-  onTestFinished(() => site.remove())
-  expectFailure(await site.upload('r1'), /SFTP|shell/)
-})
-
 test('everything that is wrong with the inputs is reported together', async () => {
   const result = await runAction({
     action: 'scp-static-upload',

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { askNameServers, PROOF, proveAtNameServers, zoneNameServers } from '../../src/dns/name-servers.ts'
 import { powerDns } from '../../src/dns/providers/powerdns.ts'
 import { askServer, DnsQueryError, parseEndpoint } from '../../src/dns/query.ts'
+import { lookupThrough } from '../../src/dns/resolver.ts'
 import { type PowerDns, startPowerDns } from '../bed/powerdns.ts'
 import { recordingContext } from '../ssh/recording-context.ts'
 import { startScriptedServer } from './scripted-server.ts'
@@ -206,4 +207,27 @@ test.each([
   ['[192.0.2.1', undefined],
 ])('%s as a server', (text, wanted) => {
   expect(parseEndpoint(text)).toEqual(wanted)
+})
+
+describe('a connection that finds its host through resolvers', () => {
+  const find = async (host: string, all: boolean) =>
+    await new Promise((resolve, reject) => {
+      lookupThrough([endpoint(first)])(host, { all }, (error, address, family) => {
+        if (error) reject(error)
+        else resolve(all ? address : [address, family])
+      })
+    })
+
+  test('is given the addresses that they say', async () => {
+    expect(await find('six.example.test', false)).toEqual(['2001:db8::1:0:0:1', 6])
+    await first.replace('example.test', { name: 'six', type: 'A', values: ['192.0.2.6'] })
+    expect(await find('six.example.test', true)).toEqual([
+      { address: '192.0.2.6', family: 4 },
+      { address: '2001:db8::1:0:0:1', family: 6 },
+    ])
+  })
+
+  test('fails where there are none', async () => {
+    await expect(find('nowhere.example.test', true)).rejects.toMatchObject({ code: 'ENOTFOUND' })
+  })
 })

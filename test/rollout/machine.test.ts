@@ -28,10 +28,15 @@ class Play {
   /** Truth: whether a node is in the pool and serves, as the world would have it. */
   readonly inPool = new Map<string, boolean>()
   readonly begun = new Set<string>()
-  stoppedAt: number | undefined
+  /** Nodes that the rollout does not touch and that serve: truth, too. What is lost of them is not its doing. */
+  #outside: number
+  #outsideLost = 0
+  /** Events after which nothing may begin. */
+  #ended: 'cancel' | 'hands-off' | undefined
 
   constructor(state: RolloutState) {
     this.state = state
+    this.#outside = state.liveOutside
     for (const [name, { beginning }] of state.nodes) this.inPool.set(name, beginning === 'in')
     this.tell({ type: 'begin' })
   }
@@ -39,6 +44,11 @@ class Play {
   tell(event: RolloutEvent): void {
     const wasStopped = this.state.stopped !== undefined
     const wasHandsOff = this.state.handsOff !== undefined
+    if (event.type === 'cancel' || event.type === 'hands-off') this.#ended ??= event.type
+    if (event.type === 'outside') {
+      this.#outsideLost += Math.max(0, this.#outside - event.live)
+      this.#outside = event.live
+    }
     const { state, commands } = advance(this.state, event)
     this.log.push(JSON.stringify(event), ...commands.map((command) => `  -> ${JSON.stringify(command)}`))
     this.state = state
@@ -54,6 +64,8 @@ class Play {
     }
     if (handsOff || this.state.handsOff) throw new Error(`${type} ${node} after hands off`)
     if (this.underWay.has(node)) throw new Error(`${type} ${node} while it is at something else`)
+    if (this.#ended && ['drain', 'restart', 'revert'].includes(type))
+      throw new Error(`${type} ${node} after the ${this.#ended}`)
     const reverting = this.state.nodes.get(node)?.reverting === true
     const over = reverting ? this.state.backStopped !== undefined : stopped
     if (over && ['drain', 'restart', 'revert'].includes(type))
@@ -62,6 +74,8 @@ class Play {
     if (type === 'drain') {
       if (liveBesides(this.state, node) < this.state.minLive) throw new Error(`${node} breaks the floor`)
       this.inPool.set(node, false)
+      const others = [...this.inPool.values()].filter(Boolean).length + this.#outside
+      if (others < this.state.minLive) throw new Error(`${node} goes out while only ${others} others serve`)
     }
     if (type === 'restart') {
       if (!this.proven.has(node)) throw new Error(`${node} is restarted before its drain is proven`)
@@ -97,11 +111,10 @@ class Play {
   }
 
   checkFloor(): void {
-    const live = [...this.inPool.values()].filter(Boolean).length + this.state.liveOutside
+    const live = [...this.inPool.values()].filter(Boolean).length + this.#outside + this.#outsideLost
     const began = [...this.state.nodes.values()].filter(({ beginning }) => beginning === 'in').length
     // What was too few before the rollout began is not its doing.
-    if (live < Math.min(this.state.minLive, began + this.state.liveOutside))
-      throw new Error(`only ${live} live`)
+    if (live < Math.min(this.state.minLive, began + this.#outside)) throw new Error(`only ${live} live`)
   }
 
   answer(pick: number, how: 'done' | 'failed'): void {
@@ -132,6 +145,7 @@ const moves = fc.array(
     { weight: 4, arbitrary: fc.record({ move: fc.constant('failed' as const), pick: fc.nat(9) }) },
     { weight: 1, arbitrary: fc.constant({ move: 'cancel' as const, pick: 0 }) },
     { weight: 1, arbitrary: fc.constant({ move: 'hands-off' as const, pick: 0 }) },
+    { weight: 3, arbitrary: fc.record({ move: fc.constant('outside' as const), pick: fc.nat(4) }) },
   ),
   { maxLength: 120 },
 )
@@ -178,6 +192,7 @@ test('through all interleavings the floor holds, and nothing is restarted twice,
       for (const { move, pick } of list) {
         if (move === 'cancel') play.tell({ type: 'cancel' })
         else if (move === 'hands-off') play.tell({ type: 'hands-off', reason: 'the lease was lost' })
+        else if (move === 'outside') play.tell({ type: 'outside', live: pick })
         else play.answer(pick, move)
       }
       finish(play)
@@ -189,6 +204,8 @@ test('through all interleavings the floor holds, and nothing is restarted twice,
         expect(play.reverts.get(name) ?? 0, play.log.join('\n')).toBeLessThanOrEqual(1)
         if (options.onFailure === 'stop') expect(node.reverting).toBe(false)
         // Whoever was taken out is back, or is reported with the reason.
+        // Nodes that wait were not begun with, and the rollout says why.
+        if (node.phase === 'waiting') expect(play.state.stopped, play.log.join('\n')).toBeDefined()
         if (node.phase === 'ended' && !play.inPool.get(name)) {
           expect(node.failure, play.log.join('\n')).toBeDefined()
           expect(node.out, play.log.join('\n')).toBe(true)
@@ -334,4 +351,19 @@ test('a load balancer that does not follow is no reason to take nodes back, nor 
   fail(cancelled, 'n0')
   expect(cancelled.reverts.size).toBe(0)
   expect(isOver(cancelled.state)).toBe(true)
+})
+
+test('nodes that are lost elsewhere hold the rollout up, and it goes on when they are back', () => {
+  const play = start({ beginnings: ['in', 'in'], minLive: 2, batch: 1, liveOutside: 1 })
+  bring(play, 'n0', 'confirm')
+  play.tell({ type: 'outside', live: 0 })
+  play.answer(0, 'done')
+  expect(play.state.stopped).toBe('n1 cannot go out: 1 others serve, the floor is 2')
+  const other = start({ beginnings: ['in', 'in', 'in'], minLive: 2, batch: 2, liveOutside: 1 })
+  expect([...other.underWay.keys()]).toEqual(['n0', 'n1'].slice(0, other.underWay.size))
+  other.tell({ type: 'outside', live: 0 })
+  bring(other, 'n0', 'check')
+  expect(other.underWay.has('n2')).toBe(false)
+  other.tell({ type: 'outside', live: 2 })
+  expect(other.underWay.size).toBe(2)
 })

@@ -10,8 +10,34 @@ import { freePorts } from '../bed/ports.ts'
 import { startSshd } from '../bed/sshd.ts'
 import { runAction } from '../harness/action-run.ts'
 
-/** Deploys `count` commits in a row while requests come in; prints the figures and gives the number of failures. */
-export async function soakGit(count: number): Promise<number> {
+/** A `make up` that ends the old version before it starts the new one: what most have. */
+const STOP_START = String.raw`
+set -e
+read -r port _ <<END
+$(printf %s "$PORTS" | tr , ' ')
+END
+if [ -f "$RUN_FOLDER/pid" ]; then kill "$(cat "$RUN_FOLDER/pid")"; while kill -0 "$(cat "$RUN_FOLDER/pid")" 2>/dev/null; do sleep 0.01; done; fi
+setsid node server.mjs "$port" "$(cat build/version)" </dev/null >/dev/null 2>&1 &
+echo $! >"$RUN_FOLDER/pid"
+printf 'server 127.0.0.1:%s;\n' "$port" >"$RUN_FOLDER/upstream.conf"
+kill -s HUP "$NGINX_PID"
+`
+
+/**
+ * Deploys \`count\` commits in a row while requests come in, and a quarter as many with an \`up\` that stops and starts;
+ * prints the figures. Whether the first lost no request, and the others some.
+ */
+export async function soakGit(count: number): Promise<boolean> {
+  const failed = await measure('up starts the new one beside the old one', count, 'make up')
+  const control = await measure(
+    'control: up stops, then starts',
+    Math.max(1, Math.round(count / 4)),
+    STOP_START,
+  )
+  return failed === 0 && control > 0
+}
+
+async function measure(what: string, count: number, up: string): Promise<number> {
   const scene = mkdtempSync(join(tmpdir(), 'evenkeel-soak-git-'))
   const run = join(scene, 'run')
   mkdirSync(run)
@@ -39,6 +65,7 @@ export async function soakGit(count: number): Promise<number> {
           path: join(scene, 'app'),
           repository: origin,
           ref: commit(origin, version),
+          up,
           env: Object.entries(env)
             .map((pair) => pair.join('='))
             .join('\n'),
@@ -59,6 +86,7 @@ export async function soakGit(count: number): Promise<number> {
     for (let index = 1; index <= count; index++) await deploy(`v${index}`)
     const report = await load.stop()
     const sorted = times.slice(1).sort((a, b) => a - b)
+    console.log(what)
     console.table({
       deploys: count,
       'median deploy (ms)': Math.round(sorted[Math.floor(sorted.length / 2)] ?? 0),

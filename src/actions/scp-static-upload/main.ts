@@ -2,6 +2,7 @@ import type { Context } from '../../context.ts'
 import { activateOnAll, endingOf, nothingDone, onEach, served } from '../../release/deployment.ts'
 import { pathMatcher } from '../../release/glob.ts'
 import { contentId } from '../../release/manifest.ts'
+import { beginOn } from '../../release/open-site.ts'
 import { repair, reportMix } from '../../release/recovery.ts'
 import type { Ending, SiteHost } from '../../release/site-host.ts'
 import { type Opened, releaseOf } from '../../release/site-state.ts'
@@ -9,7 +10,7 @@ import { listSource } from '../../release/source-tree.ts'
 import { checkLinked, type StageReport, stageOn, withLinked } from '../../release/stage.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
-import { siteHealthCheck } from '../site-health.ts'
+import { checkVantage, healthNeeds, siteHealthCheck } from '../site-health.ts'
 import { openHosts, settleSite, siteSettings, unixTime } from '../site-settle.ts'
 import { readUploadInputs, type UploadInputs } from './inputs.ts'
 import { reportUpload } from './report.ts'
@@ -18,7 +19,7 @@ export const scpStaticUpload: Action = {
   async main(run) {
     const started = run.context.clock.monotonic()
     const inputs = readInputs(run)
-    const settings = siteSettings(run, inputs)
+    const settings = siteSettings(run, { ...inputs, needsShell: shellNeeds(inputs) })
     run.saveState({ token: settings.token })
     const exclude = pathMatcher(inputs.exclude)
     const { context } = run
@@ -38,6 +39,7 @@ export const scpStaticUpload: Action = {
       // Its failure is taken up below; until then it must not count as unhandled.
       hashing.catch(() => {})
       const opened = await begin(hosts, inputs, context)
+      await checkVantage(hosts, inputs.health)
       const tree = await hashing
       const site = withLinked(tree.manifest, inputs.linked)
       const previous = releaseOf(hosts[0]?.current ?? '') ?? ''
@@ -91,15 +93,25 @@ async function closingOnFailure<T>(opening: Promise<SiteHost[]>, work: () => Pro
 }
 
 /** Locks every host, reads how it stands, and puts right what a dead run left. */
-async function begin(hosts: readonly SiteHost[], inputs: UploadInputs, context: Context): Promise<Opened[]> {
+async function begin(hosts: SiteHost[], inputs: UploadInputs, context: Context): Promise<Opened[]> {
   const { release, lockWaitMs, dryRun } = inputs
   // Only a look at the folder tells what else lies there.
-  const full = inputs.full || inputs.deletion === 'all'
-  const opened = await onEach(hosts, (host) => host.begin({ release, lockWaitMs, full }, context))
+  const look = inputs.full ? 'hashed' : inputs.deletion === 'all' ? 'listed' : 'stored'
+  const opened = await beginOn(hosts, { release, lockWaitMs, look }, context)
   const states = opened.map(({ state }) => state)
   if (!dryRun) await repair(hosts, states, context)
   reportMix(hosts, context)
   return opened
+}
+
+/** Inputs that are given and need a shell on the server. */
+function shellNeeds({ beforeActivate, afterActivate, owner, health }: UploadInputs): string[] {
+  return [
+    ...(beforeActivate === '' ? [] : ['before-activate']),
+    ...(afterActivate === '' ? [] : ['after-activate']),
+    ...(owner === '' ? [] : ['chown']),
+    ...healthNeeds(health),
+  ]
 }
 
 /** Activates unless it is active everywhere already; tells whether anything changed. */

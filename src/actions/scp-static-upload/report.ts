@@ -44,8 +44,18 @@ export async function reportUpload(run: Run, report: UploadReport): Promise<void
   const plan = inputs.dryRun ? ' (dry run: nothing was changed)' : ''
   run.context.log.info(`done in ${formatDuration(durationMs)}${plan}`)
   await writeSummary(
-    `### Static upload: release ${plainMarkdown(inputs.release)}${plan}\n\n${table(report)}\n\nTook ${formatDuration(durationMs)}, of which ${formatDuration(connectedMs)} to connect; before it: ${plainMarkdown(previous) || 'none'}.\n`,
+    `### Static upload: release ${plainMarkdown(inputs.release)}${plan}\n\n${table(report)}\n\nTook ${formatDuration(durationMs)}, of which ${formatDuration(connectedMs)} to connect; before it: ${plainMarkdown(previous) || 'none'}.\n${sftpNote(staged)}`,
   )
+}
+
+/** What differs where a login has SFTP and no shell. */
+function sftpNote(staged: readonly StageReport[]): string {
+  const hosts = staged.filter(({ codec }) => codec === 'sftp').map(({ host }) => host)
+  if (hosts.length === 0) return ''
+  const checked = staged.some(({ codec, verified }) => codec === 'sftp' && verified === 'sizes')
+    ? 'sizes and number of files were checked, contents were not read back'
+    : 'contents were read back and compared'
+  return `\nThrough SFTP, without a shell: ${hosts.map(plainMarkdown).join(', ')} (${checked}).\n`
 }
 
 function table({ staged, serves }: UploadReport): string {

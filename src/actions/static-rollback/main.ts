@@ -1,11 +1,12 @@
 import { formatDuration } from '../../duration.ts'
-import { activateOnAll, nothingDone, onEach } from '../../release/deployment.ts'
+import { activateOnAll, nothingDone } from '../../release/deployment.ts'
+import { beginOn } from '../../release/open-site.ts'
 import { repair, reportMix } from '../../release/recovery.ts'
 import { chooseRelease } from '../../release/rollback.ts'
 import { releaseOf } from '../../release/site-state.ts'
 import type { Action } from '../../runner/action.ts'
 import { plainMarkdown, writeSummary } from '../../runner/summary.ts'
-import { siteHealthCheck } from '../site-health.ts'
+import { checkVantage, healthNeeds, siteHealthCheck } from '../site-health.ts'
 import { openHosts, settleSite, siteSettings } from '../site-settle.ts'
 import { readRollbackInputs } from './inputs.ts'
 
@@ -15,11 +16,17 @@ export const staticRollback: Action = {
     const started = context.clock.monotonic()
     const inputs = run.inputs(readRollbackInputs)
     const { target, dryRun } = inputs
-    const settings = siteSettings(run, { target, dryRun, mode: 'atomic' })
+    const settings = siteSettings(run, {
+      target,
+      dryRun,
+      mode: 'atomic',
+      needsShell: healthNeeds(inputs.health),
+    })
     run.saveState({ token: settings.token })
     const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context)
     try {
-      const opened = await onEach(hosts, (host) => host.begin({ lockWaitMs: 0 }, context))
+      const opened = await beginOn(hosts, { lockWaitMs: 0 }, context)
+      await checkVantage(hosts, inputs.health)
       const states = opened.map(({ state }) => state)
       const links = dryRun ? states.map(({ current }) => current) : await repair(hosts, states, context)
       reportMix(hosts, context)

@@ -183,6 +183,7 @@ function hintFor(status: number, errors: readonly ApiError[], { zone, first }: P
       ? TOKEN_HINT
       : `the token needs the permission DNS:Edit for ${zone} (besides Zone:Read), and this runner's address must not be kept out by its IP filter`
   }
+  if (status === 404 && first) return 'leave `api-url` empty for Cloudflare itself'
   if (status === 404)
     return `the record or the zone is not there any more: look at ${zone}, then run the job again`
   if (status === 429) {

@@ -26,6 +26,12 @@ export function cloudflare(options: CloudflareOptions): Provider {
 }
 
 const API = 'https://api.cloudflare.com/client/v4'
+/** What stands before `/zones`, as people write it. */
+export function cloudflareBase(apiUrl: string): string {
+  const base = (apiUrl || API).replace(/\/+$/, '')
+  return new URL(base).pathname === '/' ? `${base}/client/v4` : base
+}
+
 /** A TTL that means "Auto", and the seconds it is served with (developers.cloudflare.com/dns/manage-dns-records/reference/ttl). */
 const AUTO = 1
 const AUTO_SECONDS = 300
@@ -42,7 +48,7 @@ class Cloudflare implements Provider {
   readonly #api: CloudflareApi
 
   constructor({ apiUrl, token }: CloudflareOptions) {
-    this.#api = new CloudflareApi((apiUrl || API).replace(/\/+$/, ''), token)
+    this.#api = new CloudflareApi(cloudflareBase(apiUrl), token)
   }
 
   async findZone(name: string, context: Context): Promise<Zone> {

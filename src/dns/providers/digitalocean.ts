@@ -30,6 +30,11 @@ export function digitalOcean(options: DigitalOceanOptions): Provider {
 const API = 'https://api.digitalocean.com'
 const PAGE_SIZE = 200
 
+/** What stands before `/domains`, as people write it. */
+export function digitalOceanBase(apiUrl: string): string {
+  return `${(apiUrl || API).replace(/\/+$/, '').replace(/\/v2$/, '')}/v2`
+}
+
 type HeldSet = HeldRecords<IdRecord>
 
 class DigitalOcean implements Provider {
@@ -39,7 +44,7 @@ class DigitalOcean implements Provider {
   readonly #host: string
 
   constructor({ apiUrl, token }: DigitalOceanOptions) {
-    this.#baseUrl = `${(apiUrl || API).replace(/\/+$/, '').replace(/\/v2$/, '')}/v2`
+    this.#baseUrl = digitalOceanBase(apiUrl)
     this.#host = new URL(this.#baseUrl).origin
     this.#api = new ProviderApi({
       baseUrl: this.#baseUrl,
@@ -201,7 +206,7 @@ class DigitalOcean implements Provider {
         : new Failure(`could not ${what}`, {
             host: this.#host,
             seen: `status ${status}: ${this.#api.shown(messageOf(text) ?? text)}`,
-            hint: hintFor(status, zone),
+            hint: status === 404 && messageOf(text) === undefined ? ELSEWHERE : hintFor(status, zone),
           })
     const isRefusal = status >= 300 && status < 500
     throw isWrite && !isRefusal ? new NoAnswer(failure.message, failure.details) : failure
@@ -232,6 +237,8 @@ function messageOf(text: string): string | undefined {
   return `${message} (${id}${typeof request_id === 'string' ? `, request ${request_id}` : ''})`
 }
 
+const ELSEWHERE = 'leave `api-url` empty for DigitalOcean itself'
+
 function hintFor(status: number, zone: string): string {
   switch (status) {
     case 401:
@@ -247,8 +254,6 @@ function hintFor(status: number, zone: string): string {
     case 429:
       return 'DigitalOcean takes 250 requests a minute and 5,000 an hour: run the job again later'
     default:
-      return status >= 500
-        ? 'see status.digitalocean.com, then run the job again'
-        : 'leave `api-url` empty for DigitalOcean itself'
+      return status >= 500 ? 'see status.digitalocean.com, then run the job again' : ELSEWHERE
   }
 }

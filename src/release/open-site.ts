@@ -1,0 +1,39 @@
+import type { Context } from '../context.ts'
+import type { Connection } from '../ssh/connection.ts'
+import { NoShell } from '../ssh/remote-shell.ts'
+import { onEach } from './deployment.ts'
+import { SftpSite } from './sftp-site.ts'
+import { ShellSite } from './shell-site.ts'
+import type { BeginOptions, SiteHost, SiteSettings } from './site-host.ts'
+import type { Opened } from './site-state.ts'
+
+/** A site on a server, through a shell there; or through SFTP, where the server runs no commands for this user. */
+export async function openSite(
+  connection: Connection,
+  settings: SiteSettings,
+  context: Context,
+): Promise<SiteHost> {
+  try {
+    return await ShellSite.open(connection, settings, context)
+  } catch (error) {
+    if (!(error instanceof NoShell)) throw error
+    return SftpSite.open(connection, settings, context)
+  }
+}
+
+/**
+ * Begins on all hosts at once. Some servers start a command only to end it with a word about SFTP: such a host is
+ * replaced in the list by one that works through SFTP.
+ */
+export async function beginOn(hosts: SiteHost[], options: BeginOptions, context: Context): Promise<Opened[]> {
+  return onEach(hosts, async (host, index) => {
+    try {
+      return await host.begin(options, context)
+    } catch (error) {
+      if (!(error instanceof NoShell)) throw error
+    }
+    const other = await SftpSite.open(host.connection, host.settings, context)
+    hosts[index] = other
+    return other.begin(options, context)
+  })
+}

@@ -1,0 +1,323 @@
+import { type Context, prefixedLog } from '../context.ts'
+import { Failure } from '../failure.ts'
+import type { Connection, RemoteProcess } from '../ssh/connection.ts'
+import { quote } from '../ssh/quote.ts'
+import { type ByteString, fromByteString, openLane, RemoteShell, toByteString } from '../ssh/remote-shell.ts'
+import { placeScripts, planPlace } from './in-place.ts'
+import { IN_PLACE_CODE } from './in-place-code.ts'
+import { makeManifest } from './manifest.ts'
+import { RELEASES_CODE } from './releases-code.ts'
+import { COMMON_CODE } from './remote-code.ts'
+import {
+  type BeginOptions,
+  type Ending,
+  hintFor,
+  lockedFailure,
+  type SendPlan,
+  type SendResult,
+  type SiteHost,
+  type SiteMode,
+  type SiteSettings,
+} from './site-host.ts'
+import { type Opened, StateReader } from './site-state.ts'
+import { chooseWay, type Extra, extraOf, lists, sentDigest, transfer } from './transfer.ts'
+
+interface Script {
+  readonly code: string
+  /** Shell variables, quoted. */
+  readonly values?: Readonly<Record<string, ByteString>>
+  readonly prelude?: string
+  readonly signal?: AbortSignal
+  readonly onRecord?: (name: string, value: ByteString) => void
+  readonly onData?: (name: string, bytes: Buffer) => void
+}
+
+/** Sign of life for the lock; a lock without one for two minutes may be taken. */
+const BEAT_MS = 20_000
+const CLOSE_MS = 1_000
+/** Pause between two looks at a lock that another holds. */
+const LOCK_RETRY_MS = 500
+
+/** A site through one connection and one shell, which holds the site's lock. */
+export class ShellSite implements SiteHost {
+  readonly connection: Connection
+  readonly #shell: RemoteShell
+  readonly settings: SiteSettings
+  readonly hasShell = true
+  readonly verifies = 'contents'
+  readonly #log: Context['log']
+  #beat: NodeJS.Timeout | undefined
+  #lane: Promise<RemoteProcess> | undefined
+  #released = false
+  #current: ByteString = ''
+
+  private constructor(connection: Connection, shell: RemoteShell, settings: SiteSettings, context: Context) {
+    this.connection = connection
+    this.#shell = shell
+    this.settings = settings
+    this.#log = prefixedLog(context.log, connection.name)
+  }
+
+  static async open(connection: Connection, settings: SiteSettings, context: Context): Promise<ShellSite> {
+    return new ShellSite(connection, await RemoteShell.open(connection), settings, context)
+  }
+
+  /** The way for what is sent, opened while the server still reads how it stands. */
+  #laneNow(): Promise<RemoteProcess> {
+    this.#lane ??= openLane(this.connection)
+    return this.#lane
+  }
+
+  get name(): string {
+    return this.connection.name
+  }
+
+  get current(): ByteString {
+    return this.#current
+  }
+
+  get mode(): SiteMode {
+    return this.settings.mode
+  }
+
+  get #statePath(): string {
+    return this.mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel'
+  }
+
+  /** Folder of the release that is being put together here. */
+  #stagePath(release: string): ByteString {
+    return toByteString(`${this.settings.target}/${this.#statePath}/staging/${release}+${this.#shell.mark}`)
+  }
+
+  /**
+   * Takes the lock, waiting up to `lockWaitMs` for it, reads how the site stands, and where `release` is given and
+   * not there, starts it: `onBase` is called while the server still links the files of the base.
+   * `own` is the token of a run whose remains may be swept away.
+   */
+  async begin(options: BeginOptions, context: Context): Promise<Opened> {
+    const { target, holder, token, dryRun } = this.settings
+    const give = context.clock.monotonic() + options.lockWaitMs
+    const variables = {
+      root: toByteString(target),
+      state_path: this.#statePath,
+      hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
+      token,
+      own: options.own ?? '',
+      locked: dryRun ? 'not needed' : '',
+      release: options.release ?? '',
+      dry: dryRun ? 'yes' : '',
+      full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
+    }
+    let prelude = `${assignments(variables)}\n${COMMON_CODE}${this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE}`
+    const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim']
+    // Its failure is taken up where it is used.
+    if (options.release !== undefined && !dryRun) this.#laneNow().catch(() => {})
+    for (let shown = false; ; ) {
+      const reader = new StateReader()
+      if (!dryRun) prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi'
+      const guard = dryRun ? '' : '[ -n "$prepared" ] || fail "the folder cannot be used"'
+      await this.#run({
+        code: [guard, ...steps].join('\n'),
+        prelude,
+        signal: context.signal,
+        onRecord: (name, value) => reader.record(name, value),
+        onData: (name, bytes) => reader.data.set(name, bytes),
+      })
+      if (reader.busy === undefined) {
+        if (!dryRun) this.#startBeat()
+        const opened = reader.finish()
+        this.#current = opened.state.current
+        if (reader.copied !== undefined) {
+          this.#log.info(`hard links are not possible there (${reader.copied}): unchanged files were copied`)
+        }
+        return opened
+      }
+      if (context.clock.monotonic() >= give) {
+        throw lockedFailure(this.name, reader.busy, options.lockWaitMs)
+      }
+      if (!shown) this.#log.info(`waiting for the lock, held by ${reader.busy || 'another run'}`)
+      shown = true
+      prelude = ''
+      await context.clock.sleep(LOCK_RETRY_MS, context.signal)
+    }
+  }
+
+  async bring(plan: SendPlan, ending: Ending, context: Context): Promise<SendResult> {
+    const { release, comparison, tree, opened, mtime } = plan
+    const { clock } = context
+    if (this.mode === 'atomic') await this.#clear(release, comparison.replace, context)
+    const sendStart = clock.monotonic()
+    const { bell, state } = opened
+    const sending = {
+      send: comparison.send,
+      extra: this.#extra(plan),
+      tree,
+      stage: this.#stagePath(release),
+      bell,
+      tools: state.tools,
+      lane: this.#laneNow(),
+      mtime,
+    }
+    const way = await chooseWay(this.connection, sending)
+    const lanes = bell === undefined ? 0 : way.lanes
+    // Where the server's shell can wait for what arrives, it is told all it has to do right away.
+    const publishing = bell === undefined ? undefined : this.#publish(plan, lanes, ending, context)
+    publishing?.catch(() => {})
+    const result = await transfer(this.connection, sending, way, context).catch(async (error: unknown) => {
+      await this.#giveUp(publishing, bell, context)
+      throw error
+    })
+    const verifyStart = clock.monotonic()
+    await (publishing ?? this.#publish(plan, 0, ending, context))
+    return { ...result, sentMs: verifyStart - sendStart, verifiedMs: clock.monotonic() - verifyStart }
+  }
+
+  #extra({ comparison, opened }: SendPlan): Extra[] {
+    const extra = lists(comparison)
+    if (this.mode === 'atomic') return extra
+    const scripts = placeScripts(planPlace(comparison, opened.base?.manifest ?? makeManifest()))
+    return [
+      ...extra,
+      ...Object.entries(scripts).map(([name, text]) => extraOf(name, Buffer.from(text, 'latin1'))),
+    ]
+  }
+
+  /** Ends a `#publish` that still waits for what will not come. */
+  async #giveUp(
+    publishing: Promise<void> | undefined,
+    bell: ByteString | undefined,
+    { signal }: Context,
+  ): Promise<void> {
+    if (publishing === undefined || bell === undefined) return
+    // What was killed has not rung.
+    await this.connection.script(`echo broken 1<>${quote(fromByteString(bell))}`, { signal }).catch(() => {})
+    await publishing.catch(() => {})
+  }
+
+  /** Removes from the release in the making what another kind of thing takes the place of. */
+  async #clear(release: string, paths: readonly ByteString[], context: Context): Promise<void> {
+    if (paths.length === 0) return
+    const folder = `${this.#stagePath(release)}/tree`
+    const names = paths.map((path) => quote(`./${path}`)).join(' ')
+    await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal })
+  }
+
+  /** Checks what arrives by so many lanes (0: what has arrived) against what was sent, and makes it a release. */
+  async #publish(
+    { release, comparison, tree, content, owner, linked }: SendPlan,
+    lanes: number,
+    ending: Ending,
+    context: Context,
+  ): Promise<void> {
+    const shared = linked.map((path) => {
+      const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/')
+      return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`
+    })
+    const activation = ending.activate ? ['client_is_there', 'activate'] : []
+    const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : []
+    const all = comparison.result.total
+    await this.#change({
+      code: ['await_lanes', 'verify', ...shared, 'publish', ...activation, ...end].join('\n'),
+      values: {
+        note_before: 'yes',
+        keep: String(ending.keep ?? 0),
+        release,
+        lanes: String(lanes),
+        want_digest: sentDigest(comparison.send),
+        want_bytes: String(comparison.send.total.bytes),
+        want_totals: `${all.files} ${all.bytes}`,
+        root_mode: tree.rootMode.toString(8),
+        content,
+        owner,
+      },
+      signal: context.signal,
+    })
+    this.#released = ending.finish
+  }
+
+  async discard(release: string): Promise<void> {
+    await this.#run({ code: 'discard', values: { release } })
+  }
+
+  async activate(release: string, noteBefore: boolean): Promise<void> {
+    await this.#change({ code: 'activate', values: { release, note_before: noteBefore ? 'yes' : '' } })
+  }
+
+  async activateAndConfirm(release: string, noteBefore: boolean, keep?: number): Promise<void> {
+    const values = { release, note_before: noteBefore ? 'yes' : '', keep: String(keep ?? 0) }
+    await this.#change({ code: `activate\n${confirmCode(keep)}\nunlock`, values })
+    this.#released = true
+  }
+
+  async goBack(): Promise<void> {
+    await this.#change({ code: 'go_back' })
+  }
+
+  async confirm(release: string): Promise<void> {
+    await this.#change({ code: 'confirm', values: { release } })
+  }
+
+  async finish(release: string, keep?: number): Promise<void> {
+    const values = { release, keep: String(keep ?? 0) }
+    await this.#change({ code: `${confirmCode(keep)}\nunlock`, values })
+    this.#released = true
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#beat)
+    if (this.#released) return this.connection.close()
+    const patience = AbortSignal.timeout(CLOSE_MS)
+    const late = new Promise<void>((resolve) => patience.addEventListener('abort', () => resolve()))
+    await Promise.race([this.#shell.close().catch(() => {}), late])
+    this.connection.close()
+  }
+
+  async #change(script: Script): Promise<void> {
+    await this.#run({
+      ...script,
+      onRecord: (name, value) => {
+        if (name === 'current') this.#current = value
+        if (name === 'unpruned') this.#log.warn(`${this.name}: not all old releases could be removed`)
+      },
+    })
+  }
+
+  async #run(script: Script): Promise<void> {
+    let reason: ByteString | undefined
+    const { code, noise } = await this.#shell.run(`${assignments(script.values ?? {})}\n${script.code}`, {
+      prelude: script.prelude ?? '',
+      ...(script.signal === undefined ? {} : { signal: script.signal }),
+      onRecord: (name, value) => {
+        if (name === 'fail') reason = value
+        else script.onRecord?.(name, value)
+      },
+      ...(script.onData === undefined ? {} : { onData: script.onData }),
+    })
+    if (code === 0) return
+    const seen = fromByteString(noise).trim().split('\n').slice(-5).join('; ')
+    throw new Failure(fromByteString(reason ?? 'a step on the server failed'), {
+      host: this.name,
+      seen: seen || `exit code ${code}`,
+      hint: hintFor(`${reason ?? ''} ${seen}`, this.settings.target),
+    })
+  }
+
+  #startBeat(): void {
+    if (this.#beat !== undefined) return
+    const file = quote(`${this.settings.target}/${this.#statePath}/beat`)
+    // Not made anew: it goes with the lock.
+    const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => {})
+    this.#beat = setInterval(beat, BEAT_MS)
+  }
+}
+
+/** What cannot be removed is no reason to fail a deploy that stands. */
+function confirmCode(keep: number | undefined): string {
+  return keep === undefined ? 'confirm' : 'confirm\nprune || say unpruned'
+}
+
+function assignments(values: Readonly<Record<string, ByteString>>): ByteString {
+  return Object.entries(values)
+    .map(([name, value]) => `${name}=${quote(value)}`)
+    .join('\n')
+}
