@@ -94,38 +94,46 @@ test('the servers that Consul, the load balancer and the health are seen from ar
 test.each([
   ['while a drain is proven', /drained in Consul/, [0, 0]],
   ['while a node is restarted', /\| begun/, [1, 0]],
-])('the quorum is lost %s: nothing more is started, and the run after it ends well', {
-  timeout: 240_000,
-}, async (_, line, restarted) => {
-  const cluster = await startConsulCluster()
-  onTestFinished(() => cluster.stop())
-  const [stays, ...others] = cluster.servers as [(typeof cluster.servers)[0]]
-  const { apps, inputs, stored, upsync } = await bedForTest({ nodes: 2, consul: stays })
-  const load = await startLoad({ url: upsync.url, rate: 500, durationMs: 230_000 })
-  const steady = {
-    ...inputs,
-    'lease-ttl': '10s',
-    'consul-url': cluster.servers.map(({ url }) => url).join('\n'),
-  }
-  // Long enough for the lease to be lost meanwhile.
-  const restart = `echo begun\nsleep 12\n${inputs['restart']}`
-  const run = startAction({ action, inputs: { ...steady, restart }, deadline: 150_000 })
-  await run.waitForLog(line)
-  for (const { pid } of others) process.kill(pid, 'SIGSTOP')
-  // The settle step cannot do its work either.
-  const broken = await run.result
-  expectFailure(broken, /lease of this upstream was lost/)
-  for (const { pid } of others) process.kill(pid, 'SIGCONT')
-  expect(apps.map(restartsOf), broken.log).toEqual(restarted)
-  expect(await stored(apps[1]!)).toBe(VALUE)
-  await until('the cluster writes again', async () => {
-    await stays.put('test', 'again')
-    return true
-  }, 60_000)
-  const again = await runAction({ action, inputs: { ...steady, 'lock-wait': '1m' }, deadline: 150_000 })
-  const { failed, byReason } = await load.stop()
-  expectSuccess(again)
-  expect(failed, JSON.stringify(byReason)).toBe(0)
-  expect(apps.map(restartsOf), again.log).toEqual([1, 1])
-  for (const app of apps) expect(await stored(app)).toBe(VALUE)
-})
+])(
+  'the quorum is lost %s: nothing more is started, and the run after it ends well',
+  {
+    timeout: 240_000,
+  },
+  async (_, line, restarted) => {
+    const cluster = await startConsulCluster()
+    onTestFinished(() => cluster.stop())
+    const [stays, ...others] = cluster.servers as [(typeof cluster.servers)[0]]
+    const { apps, inputs, stored, upsync } = await bedForTest({ nodes: 2, consul: stays })
+    const load = await startLoad({ url: upsync.url, rate: 500, durationMs: 230_000 })
+    const steady = {
+      ...inputs,
+      'lease-ttl': '10s',
+      'consul-url': cluster.servers.map(({ url }) => url).join('\n'),
+    }
+    // Long enough for the lease to be lost meanwhile.
+    const restart = `echo begun\nsleep 12\n${inputs['restart']}`
+    const run = startAction({ action, inputs: { ...steady, restart }, deadline: 150_000 })
+    await run.waitForLog(line)
+    for (const { pid } of others) process.kill(pid, 'SIGSTOP')
+    // The settle step cannot do its work either.
+    const broken = await run.result
+    expectFailure(broken, /lease of this upstream was lost/)
+    for (const { pid } of others) process.kill(pid, 'SIGCONT')
+    expect(apps.map(restartsOf), broken.log).toEqual(restarted)
+    expect(await stored(apps[1]!)).toBe(VALUE)
+    await until(
+      'the cluster writes again',
+      async () => {
+        await stays.put('test', 'again')
+        return true
+      },
+      60_000,
+    )
+    const again = await runAction({ action, inputs: { ...steady, 'lock-wait': '1m' }, deadline: 150_000 })
+    const { failed, byReason } = await load.stop()
+    expectSuccess(again)
+    expect(failed, JSON.stringify(byReason)).toBe(0)
+    expect(apps.map(restartsOf), again.log).toEqual([1, 1])
+    for (const app of apps) expect(await stored(app)).toBe(VALUE)
+  },
+)

@@ -114,8 +114,7 @@ class Play {
     const live = [...this.inPool.values()].filter(Boolean).length + this.#outside + this.#outsideLost
     const began = [...this.state.nodes.values()].filter(({ beginning }) => beginning === 'in').length
     // What was too few before the rollout began is not its doing.
-    if (live < Math.min(this.state.minLive, began + this.#outside))
-      throw new Error(`only ${live} live`)
+    if (live < Math.min(this.state.minLive, began + this.#outside)) throw new Error(`only ${live} live`)
   }
 
   answer(pick: number, how: 'done' | 'failed'): void {
