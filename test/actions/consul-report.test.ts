@@ -7,17 +7,17 @@ import { bedForTest } from './consul-bed.ts'
 const action = 'consul-restart'
 
 test('nodes can be told apart where their addresses are secrets, and several releases are listed', {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async () => {
   const { apps, quietInputs: inputs } = await bedForTest({ nodes: 2 })
   const [first, second] = apps as [(typeof apps)[0], (typeof apps)[0]]
-  expectSuccess(await runAction({ action, inputs: { ...inputs, release: 'v1' }, deadline: 80_000 }))
+  expectSuccess(await runAction({ action, inputs: { ...inputs, release: 'v1' }, deadline: 100_000 }))
   second.setBroken(true)
   const result = await runAction({
     action,
     inputs: { ...inputs, 'health-timeout': '2s', 'health-interval': '100ms' },
     secrets: { FIRST: first.address, SECOND: second.address },
-    deadline: 80_000,
+    deadline: 100_000,
   })
   expectFailure(result, /2\/2 \*\*\*: not healthy after/, /out: 2\/2 \*\*\* \(/)
   expect(errorsOf(result) + result.log + result.summary).not.toContain(first.address)
@@ -32,7 +32,7 @@ test('nodes can be told apart where their addresses are secrets, and several rel
     action,
     inputs,
     secrets: { FIRST: first.address, SECOND: second.address },
-    deadline: 80_000,
+    deadline: 100_000,
   })
   expectSuccess(again)
   expect(again.log).toMatch(/^left out 1\/1 \*\*\* \| taken over: /m)
