@@ -15,9 +15,9 @@ const PAUSE_MS = 200
 const TABLE = `PATH="$PATH:/usr/sbin:/sbin"
 table() { ss -Htin state established "sport = :$EVENKEEL_PORT"; }`
 const LOOK_ONCE = 'table'
-/** A short request on a connection of its own is there for a millisecond: many looks, one after the other. */
-const LOOK_OFTEN = `looks=0
-while [ $looks -lt 150 ]; do
+/** A short request on a connection of its own is there for a millisecond: looks one after the other for 1 to 2 s. */
+const LOOK_OFTEN = `looks=0 end=$(($(date +%s) + 2))
+while [ $looks -lt 150 ] && [ "$(date +%s)" -lt $end ]; do
   seen=$(table)
   case $seen in *bytes_received:*) break ;; esac
   looks=$((looks + 1))

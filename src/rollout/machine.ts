@@ -60,7 +60,7 @@ function onWork(state: RolloutState, event: WorkEvent, node: NodeState): Step {
     event.type === 'failed' ? event.reason : (state.handsOff ?? state.stopped ?? 'it was cancelled')
   const blameless = event.type === 'aborted' && BREAKABLE.includes(work)
   const failed = blameless && !state.handsOff ? node : withFailure(node, reason)
-  const stopped = noteFailure(state, blameless ? reason : `${name}: ${reason}`, {
+  const stopped = noteFailure(state, blameless ? reason : `${node.label}: ${reason}`, {
     reverting: node.reverting,
     telling: event.type === 'failed' && TELLING.includes(work),
   })
@@ -239,5 +239,5 @@ function beginBack(state: RolloutState, commands: Command[]): Step {
 }
 
 function belowFloor(state: RolloutState, name: string): string {
-  return `${name} cannot go out: ${liveBesides(state, name)} others serve, the floor is ${state.minLive}`
+  return `${state.nodes.get(name)?.label} cannot go out: ${liveBesides(state, name)} others serve, the floor is ${state.minLive}`
 }

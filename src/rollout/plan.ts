@@ -10,7 +10,7 @@ export interface Skipped {
 
 /** Which nodes are to be restarted, in order, from where, and which are not. */
 export interface Plan {
-  readonly nodes: readonly { readonly name: string; readonly beginning: Beginning }[]
+  readonly nodes: readonly { readonly name: string; readonly beginning: Beginning; readonly label: string }[]
   readonly skipped: readonly Skipped[]
   /** Nodes that serve and that the rollout does not touch. */
   readonly liveOutside: number
@@ -46,7 +46,12 @@ export function planRollout(world: {
   }
   const planned = new Set([...out, ...within].map(({ name }) => name))
   const liveOutside = [...nodes.values()].filter(({ address, down }) => !down && !planned.has(address)).length
-  return { nodes: [...out, ...within], skipped, liveOutside }
+  const ordered = [...out, ...within]
+  const labelled = ordered.map((node, index) => ({
+    ...node,
+    label: `${index + 1}/${ordered.length} ${node.name}`,
+  }))
+  return { nodes: labelled, skipped, liveOutside }
 }
 
 function drainReason(entry: JournalEntry | undefined): string {

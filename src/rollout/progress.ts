@@ -25,7 +25,7 @@ export function progressLine({ nodes, stopped }: RolloutState): string {
   const ended = all.filter(([, { phase }]) => phase === 'ended').length
   const busy = all.filter(([, { phase }]) => phase !== 'ended' && phase !== 'waiting')
   const doing =
-    busy.length <= NAMED ? busy.map(([name, { phase }]) => `${name}: ${DOING[phase]}`) : counted(busy)
+    busy.length <= NAMED ? busy.map(([, { label, phase }]) => `${label}: ${DOING[phase]}`) : counted(busy)
   const rest = stopped === undefined ? doing : [...doing, `stopped: ${stopped}`]
   return [`${ended} of ${all.length} nodes done`, ...rest].join('; ')
 }

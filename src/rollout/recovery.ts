@@ -32,8 +32,9 @@ export async function recoverDrains(
   context: Context,
 ): Promise<Recovered[]> {
   const recovered: Recovered[] = []
-  for (const entry of entries) {
-    const nodeContext = { ...context, log: prefixedLog(context.log, entry.address) }
+  for (const [index, entry] of entries.entries()) {
+    const name = `left out ${index + 1}/${entries.length} ${entry.address}`
+    const nodeContext = { ...context, log: prefixedLog(context.log, name) }
     nodeContext.log.warn(`an earlier run (${entry.holder}) has left this node out, ${describeStep(entry)}`)
     const one = await recoverDrain(fleet, entry, planned.has(entry.address), nodeContext)
     nodeContext.log.info(`${one.outcome}: ${one.reason}`)

@@ -8,6 +8,8 @@ import type { NodeState, RolloutState, Work } from './state.ts'
 export type NodeOutcome = 'updated' | 'reverted' | 'failed' | 'untouched' | 'put back' | 'skipped'
 
 export interface NodeReport {
+  /** Its number and address; the number tells nodes apart where addresses are masked. */
+  readonly label: string
   readonly address: string
   readonly outcome: NodeOutcome
   /** Whether the node was out of the pool at the end. */
@@ -75,7 +77,7 @@ export function makeReport(about: {
   const { state, records, skipped, recovered } = about
   const nodes: NodeReport[] = [...state.nodes].map(([address, node]) => nodeReport(node, records(address)))
   for (const { address, reason } of skipped) {
-    nodes.push({ address, outcome: 'skipped', out: false, reason, timeline: {} })
+    nodes.push({ label: address, address, outcome: 'skipped', out: false, reason, timeline: {} })
   }
   const having = (outcome: NodeOutcome) =>
     nodes.filter((node) => node.outcome === outcome).map(({ address }) => address)
@@ -113,6 +115,7 @@ function nodeReport(node: NodeState, record: NodeRecord): NodeReport {
   )
   const { quiet, drainVerified, lastAnswer, address } = record
   return {
+    label: node.label,
     address,
     outcome: outcomeOf(node),
     out: node.out,

@@ -33,6 +33,8 @@ export interface Trial {
 export type Phase = 'waiting' | Work | 'ended'
 
 export interface NodeState {
+  /** For people; also says which node it is where addresses are masked as secrets. */
+  readonly label: string
   readonly beginning: Beginning
   readonly phase: Phase
   /** Whether it counts as live for the others: in the pool, as far as is known. */
@@ -98,13 +100,15 @@ export function newRollout(options: {
   minLive: number
   batch: number
   liveOutside: number
-  nodes: readonly { readonly name: string; readonly beginning: Beginning }[]
+  /** In order; by default a node's name is its label. */
+  nodes: readonly { readonly name: string; readonly beginning: Beginning; readonly label?: string }[]
   trial?: Trial
   onFailure?: 'stop' | 'revert'
 }): RolloutState {
-  const nodes = options.nodes.map(({ name, beginning }): [string, NodeState] => [
+  const nodes = options.nodes.map(({ name, beginning, label = name }): [string, NodeState] => [
     name,
     {
+      label,
       beginning,
       phase: 'waiting',
       live: beginning === 'in',

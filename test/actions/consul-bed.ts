@@ -75,9 +75,12 @@ export async function startConsulBed(
   }
 }
 
-/** A bed for one test. */
-export async function bedForTest(options: Parameters<typeof startConsulBed>[0] = {}): Promise<ConsulBed> {
+/** A bed for one test; one that runs beside others hands in its own `onTestFinished`. */
+export async function bedForTest(
+  options: Parameters<typeof startConsulBed>[0] = {},
+  onFinished: (stop: () => Promise<void>) => void = onTestFinished,
+): Promise<ConsulBed> {
   const bed = await startConsulBed(options)
-  onTestFinished(() => bed.stop())
+  onFinished(() => bed.stop())
   return bed
 }

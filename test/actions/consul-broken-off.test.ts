@@ -1,4 +1,5 @@
-// Runs that do not come to their own end: cancelled, killed, lost, or in each other's way.
+// Runs that do not come to their own end: cancelled, killed, lost, or in each other's way. What becomes of a run that
+// is broken off at each of its steps is in consul-kills.test.ts.
 import { describe, expect, test } from 'vitest'
 import type { App } from '../bed/app.ts'
 import { startLoad } from '../bed/load.ts'
@@ -11,12 +12,15 @@ const action = 'consul-restart'
 /** How often the node has been told to stop: a restart that is done twice shows. */
 const restartsOf = (app: App) => app.log().match(/: stopping$/gm)?.length ?? 0
 
-describe('a run that is broken off', { timeout: 150_000 }, () => {
-  test('cancelled while the drain is being proven: the node is put back, nothing is restarted', async () => {
-    const { apps, quietInputs: inputs, stored, consul } = await bedForTest()
+// At the same time: most of it is waiting for leases to end.
+describe.concurrent('a run that is broken off', { timeout: 240_000 }, () => {
+  test('cancelled while the drain is being proven: the node is put back, nothing is restarted', async ({
+    onTestFinished,
+  }) => {
+    const { apps, quietInputs: inputs, stored, consul } = await bedForTest({}, onTestFinished)
     const pids = apps.map((app) => app.pid())
-    const run = startAction({ action, inputs })
-    await run.waitForLog(/drained in Consul/)
+    const run = startAction({ action, inputs, deadline: 200_000 })
+    await run.waitForLog(/drained in Consul/, 60_000)
     const result = await run.cancel()
     expect(result.conclusion, result.log).toBe('cancelled')
     expect(result.steps[0]?.sent, result.log).toEqual(['SIGINT'])
@@ -25,29 +29,13 @@ describe('a run that is broken off', { timeout: 150_000 }, () => {
     expect([...(await consul.list('evenkeel/')).keys()]).toEqual([])
   })
 
-  test('cancelled during a restart: it is brought to its end and the node is put back', async () => {
-    const { apps, quietInputs: inputs, stored, consul, upsync } = await bedForTest()
-    const [first, second] = apps
-    const pids = apps.map((app) => app.pid())
-    first!.setStartDelay(1000)
-    const load = await startLoad({ url: upsync.url, rate: 200 })
-    const run = startAction({ action, inputs })
-    await run.waitForLog(/1\/3 .* \| restarting/)
-    const result = await run.cancel()
-    expect(result.conclusion, result.log).toBe('cancelled')
-    expect((await load.stop()).failed).toBe(0)
-    expect(first!.pid(), result.log).not.toBe(pids[0])
-    expect(second!.pid()).toBe(pids[1])
-    for (const app of apps) expect(await stored(app)).toBe(VALUE)
-    expect([...(await consul.list('evenkeel/upstreams/app/journal/')).keys()]).toEqual([])
-    expect(await consul.get('evenkeel/upstreams/app/lock')).toBeUndefined()
-  })
-
-  test('cancelled while a node takes long to come up: the settle step puts it back', async () => {
-    const { apps, quietInputs: inputs, stored, consul } = await bedForTest()
+  test('cancelled while a node takes long to come up: the settle step puts it back', async ({
+    onTestFinished,
+  }) => {
+    const { apps, quietInputs: inputs, stored, consul } = await bedForTest({}, onTestFinished)
     apps[0]!.setStartDelay(12_000)
-    const run = startAction({ action, inputs, deadline: 100_000 })
-    await run.waitForLog(/1\/3 .* \| health:/)
+    const run = startAction({ action, inputs, deadline: 200_000 })
+    await run.waitForLog(/1\/3 .* \| health:/, 60_000)
     const result = await run.cancel()
     expect(result.conclusion, result.log).toBe('cancelled')
     expect(result.log).toMatch(/restored: good, status 200/)
@@ -55,31 +43,18 @@ describe('a run that is broken off', { timeout: 150_000 }, () => {
     expect(await consul.get('evenkeel/upstreams/app/lock')).toBeUndefined()
   })
 
-  test('kill -9 of the step: the settle step puts the node back', async () => {
-    const { apps, quietInputs: inputs, stored, consul } = await bedForTest()
-    const run = startAction({ action, inputs, deadline: 100_000 })
-    await run.waitForLog(/drained in Consul/)
-    run.kill9()
-    const result = await run.result
-    expect(result.conclusion, result.log).toBe('failure')
-    for (const app of apps) expect(await stored(app)).toBe(VALUE)
-    expect([...(await consul.list('evenkeel/')).keys()]).toEqual([])
-  })
-
-  test.each([
-    ['drained', /drained in Consul/],
-    ['being restarted', /\d \| restarting/],
-    ['restarted', /1\/3 .* \| health:/],
-  ])('a lost runner while a node is %s: the next run goes on, each node is restarted once', async (_, line) => {
-    const { apps, quietInputs: inputs, stored, consul } = await bedForTest()
-    const run = startAction({ action, inputs: { ...inputs, 'lease-ttl': '10s' }, deadline: 100_000 })
-    await run.waitForLog(line)
+  test('a lost runner while the first of three nodes is restarted: the next run goes on, each node is restarted once', async ({
+    onTestFinished,
+  }) => {
+    const { apps, quietInputs: inputs, stored, consul } = await bedForTest({}, onTestFinished)
+    const run = startAction({ action, inputs: { ...inputs, 'lease-ttl': '10s' }, deadline: 200_000 })
+    await run.waitForLog(/\d \| restarting/, 60_000)
     await run.lostRunner()
     expect((await stored(apps[0]!)).includes('"down":1')).toBe(true)
-    const refused = await runAction({ action, inputs })
+    const refused = await runAction({ action, inputs, deadline: 200_000 })
     expectFailure(refused, /another run holds the lease/, /octo-org\/site/)
 
-    const again = await runAction({ action, inputs: { ...inputs, 'lock-wait': '1m' }, deadline: 100_000 })
+    const again = await runAction({ action, inputs: { ...inputs, 'lock-wait': '1m' }, deadline: 200_000 })
     expectSuccess(again)
     expect(again.outputs['updated']?.split(',').sort()).toEqual(apps.map((app) => app.address).sort())
     expect(again.log).toContain('an earlier run (octo-org/site: ')
@@ -90,12 +65,14 @@ describe('a run that is broken off', { timeout: 150_000 }, () => {
     expect([...(await consul.list('evenkeel/upstreams/app/journal/')).keys()]).toEqual([])
   })
 
-  test('kill -9 while a silent restart is under way: settle waits for its end, and the next run repeats nothing', async () => {
-    const { apps, inputs, stored, consul, upsync } = await bedForTest()
+  test('kill -9 while a silent restart is under way: settle waits for its end, and the next run repeats nothing', async ({
+    onTestFinished,
+  }) => {
+    const { apps, inputs, stored, consul, upsync } = await bedForTest({}, onTestFinished)
     const load = await startLoad({ url: upsync.url, rate: 300 })
     const slowly = { ...inputs, restart: `echo begun\nsleep 4\n${inputs['restart']}` }
-    const run = startAction({ action, inputs: slowly, deadline: 100_000 })
-    await run.waitForLog(/\| begun/)
+    const run = startAction({ action, inputs: slowly, deadline: 200_000 })
+    await run.waitForLog(/\| begun/, 60_000)
     run.kill9()
     const result = await run.result
     expect(result.log).toContain('waiting for the restart that is under way there')
@@ -103,7 +80,7 @@ describe('a run that is broken off', { timeout: 150_000 }, () => {
     expect([...(await consul.list('evenkeel/')).keys()]).toEqual([
       `evenkeel/upstreams/app/releases/${apps[0]!.address}`,
     ])
-    const again = await runAction({ action, inputs, deadline: 100_000 })
+    const again = await runAction({ action, inputs, deadline: 200_000 })
     expectSuccess(again)
     expect(again.outputs['skipped']).toBe(apps[0]!.address)
     expect(apps.map(restartsOf)).toEqual([1, 1, 1])
@@ -112,17 +89,20 @@ describe('a run that is broken off', { timeout: 150_000 }, () => {
     expect(failed, JSON.stringify(byReason)).toBe(0)
   })
 
-  test.each([
+  test.for([
     ['proving a drain', /drained in Consul/],
     ['restarting a node', /\d \| restarting/],
-  ])('stopped while it was %s, and gone on after another run took over: it writes and restarts nothing more', async (_, line) => {
-    const { apps, quietInputs: inputs, everything, stored } = await bedForTest()
+  ] as const)('stopped while it was %s, and gone on after another run took over: it writes and restarts nothing more', async ([
+    ,
+    line,
+  ], { onTestFinished }) => {
+    const { apps, quietInputs: inputs, everything, stored } = await bedForTest({}, onTestFinished)
     const slowly = { ...inputs, restart: `sleep 1\n${inputs['restart']}`, 'lease-ttl': '10s' }
-    const run = startAction({ action, inputs: slowly, deadline: 140_000 })
-    await run.waitForLog(line)
+    const run = startAction({ action, inputs: slowly, deadline: 230_000 })
+    await run.waitForLog(line, 60_000)
     const { pid } = run
     process.kill(pid, 'SIGSTOP')
-    const second = await runAction({ action, inputs: { ...slowly, 'lock-wait': '1m' }, deadline: 120_000 })
+    const second = await runAction({ action, inputs: { ...slowly, 'lock-wait': '1m' }, deadline: 200_000 })
     expectSuccess(second)
     expect(apps.map(restartsOf), second.log).toEqual([1, 1, 1])
     const before = await everything()
@@ -135,13 +115,15 @@ describe('a run that is broken off', { timeout: 150_000 }, () => {
     for (const app of apps) expect(await stored(app)).toBe(VALUE)
   })
 
-  test('two runs at once: one is refused with the name of the other, and one that waits goes after it', async () => {
-    const { quietInputs: inputs, apps, stored } = await bedForTest({ nodes: 2 })
-    const first = startAction({ action, inputs, github: { run_id: '4711' } })
-    await first.waitForLog(/drained in Consul/)
+  test('two runs at once: one is refused with the name of the other, and one that waits goes after it', async ({
+    onTestFinished,
+  }) => {
+    const { quietInputs: inputs, apps, stored } = await bedForTest({ nodes: 2 }, onTestFinished)
+    const first = startAction({ action, inputs, deadline: 200_000, github: { run_id: '4711' } })
+    await first.waitForLog(/drained in Consul/, 60_000)
     const [refused, waited] = await Promise.all([
-      runAction({ action, inputs }),
-      runAction({ action, inputs: { ...inputs, 'lock-wait': '1m', release: 'v3' } }),
+      runAction({ action, inputs, deadline: 200_000 }),
+      runAction({ action, inputs: { ...inputs, 'lock-wait': '2m', release: 'v3' }, deadline: 230_000 }),
     ])
     expectFailure(refused, /another run holds the lease/, /runs\/4711/)
     expectSuccess(await first.result)

@@ -95,10 +95,14 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
     final ??= ask('stop', 'final').finally(() => child.disconnect())
     return final
   }
-  await until('the load generator has its first answers', async () => {
-    const { ok, failed } = await report()
-    return ok + failed > 0
-  })
+  await until(
+    'the load generator has its first answers',
+    async () => {
+      const { ok, failed } = await report()
+      return ok + failed > 0
+    },
+    30_000,
+  )
   return {
     report,
     more: async (requests) => {

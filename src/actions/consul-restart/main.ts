@@ -93,9 +93,7 @@ async function rollOut(job: Job, lease: Lease): Promise<RolloutReport> {
     },
     context,
   )
-  const names = new Map(
-    plan.nodes.map(({ name }, index) => [name, `${index + 1}/${plan.nodes.length} ${name}`]),
-  )
+  const labels = new Map(plan.nodes.map(({ name, label }) => [name, label]))
   const trial = {
     size: canary,
     verifyDrained: inputs.verifyDrained !== '',
@@ -112,11 +110,11 @@ async function rollOut(job: Job, lease: Lease): Promise<RolloutReport> {
   const state = await runRollout(
     start,
     {
-      worker: (piece, node, signal) => work.perform(piece, node, signal, names.get(node)),
+      worker: (piece, node, signal) => work.perform(piece, node, signal, labels.get(node)),
       handsOff: lease.lost,
       onChange,
       onFailure: (node, _, error) =>
-        context.log.warn(`${names.get(node)} | ${describeError(error).replaceAll('\n', ' ')}`),
+        context.log.warn(`${labels.get(node)} | ${describeError(error).replaceAll('\n', ' ')}`),
     },
     context,
   )

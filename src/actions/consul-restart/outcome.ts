@@ -16,7 +16,7 @@ export async function conclude(run: Run, report: RolloutReport): Promise<void> {
   const state =
     out.length === 0
       ? 'no node of this run is out.'
-      : `out: ${out.map(({ address, reason }) => `${address} (${reason ?? 'not put back'})`).join(', ')}; the others serve.`
+      : `out: ${out.map(({ label, reason }) => `${label} (${reason ?? 'not put back'})`).join(', ')}; the others serve.`
   if (run.context.signal.aborted) throw new Cancelled('cancelled', { state })
   if (stopped === undefined) return
   const untouched = nodes.filter(({ outcome }) => outcome === 'untouched').length
