@@ -1,5 +1,5 @@
 import { quote } from '../ssh/quote.ts'
-import { CLEAR_LOCKS } from './left-locks.ts'
+import { CLEAR_CHECKOUT_LOCKS } from './left-locks.ts'
 import { PLACE_MODULES } from './submodules.ts'
 
 /**
@@ -32,6 +32,9 @@ if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
       exit 1
     fi
     sha=$(git -C "$apart" rev-parse HEAD)
+    # What each of the two stands on, for the deploy after a way back.
+    git update-ref "refs/evenkeel/bases/$head" "$base"
+    git update-ref "refs/evenkeel/bases/$sha" "$wanted"
     rm -rf "$apart"
     git worktree prune
     printf 'evenkeel: %s local commits were put on top of %s\n' "$count" "$wanted"
@@ -54,7 +57,7 @@ export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=submodule.recurse GIT_CONFIG_VALUE_0=
 export GIT_AUTHOR_NAME=Evenkeel GIT_AUTHOR_EMAIL=evenkeel@localhost
 export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
 saved= top=$(pwd -P)
-${CLEAR_LOCKS}
+${CLEAR_CHECKOUT_LOCKS}
 ${how === 'rebase' ? REBASE : ''}
 if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
   # Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
@@ -103,7 +106,8 @@ if [ -e .gitmodules ] && [ -d .git ]; then
     as_it_was
   fi
 fi
-printf 'update %s %s\n' refs/evenkeel/current "$sha" ${how === 'back' ? '' : 'refs/evenkeel/base "$wanted"'} | git update-ref --stdin
+${how === 'back' ? 'base=$(git rev-parse -q --verify "refs/evenkeel/bases/$sha") || base=' : 'base=$wanted'}
+printf 'update %s %s\n' refs/evenkeel/current "$sha" ${'$'}{base:+refs/evenkeel/base "$base"} | git update-ref --stdin
 printf 'evenkeel: checked out %s\n' "$(git log -1 --format='%h %s' "$sha")"
 `
 }

@@ -2,7 +2,7 @@ import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { Connection, ExecResult } from '../ssh/connection.ts'
 import { quote, quoteAll } from '../ssh/quote.ts'
-import { CLEAR_LOCKS } from './left-locks.ts'
+import { CLEAR_FETCH_LOCKS } from './left-locks.ts'
 import { COMPLETE, resolveOnRunner, type Workspace } from './push.ts'
 import { candidates, chooseCommit, parseLsRemote, type Ref } from './ref.ts'
 import { FETCH_MODULES } from './submodules.ts'
@@ -133,7 +133,7 @@ export function fetchScript(path: string, sha: string, source: Source): string {
   return `${remoteGit(source)}
 ${FETCH}
 CDPATH= cd -- ${quote(path)}
-${CLEAR_LOCKS}
+${CLEAR_FETCH_LOCKS}
 if complete ${sha}; then git update-ref refs/evenkeel/target ${sha}
 else ${source.workspace === undefined ? `fetch_from origin ${sha} || exit` : `exit ${ABSENT}`}; fi
 parts=$(git ls-tree -r ${sha} | grep -E '^160000|[^a-zA-Z0-9.]\\.gitattributes$' | cut -c 1-6 | sort -u)

@@ -1,7 +1,16 @@
 // Ended in each phase, by kill -9 of the bundle or by a cancel, and run again: phases that a build cannot tell of.
 
 import { execFileSync, spawn } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,7 +60,8 @@ beforeEach(async () => {
   expectSuccess(await deploy())
 })
 afterEach(() => {
-  rmSync(join(gates, 'open'), { force: true })
+  openGates()
+  for (const file of readdirSync(gates)) if (file !== 'bin') rmSync(join(gates, file))
   project.remove()
 })
 
@@ -63,6 +73,10 @@ const deploy = (more: Record<string, string> = {}) => runAction(options(more))
 const closeGate = (name: string) => writeFileSync(join(gates, name), '')
 const reached = (name: string) =>
   until(`${name} is reached`, () => existsSync(join(gates, `${name} reached`)), 30_000)
+const inUnit = (file: string) => {
+  const { unit } = JSON.parse(project.read('.git/evenkeel/current.json')) as { unit: string }
+  return join(project.path, '.git/evenkeel/units', unit, file)
+}
 const openGates = () => writeFileSync(join(gates, 'open'), '')
 
 const endings: [string, (run: ActionRun) => unknown][] = [
@@ -98,6 +112,8 @@ describe.each(endings)('%s', (_what, end) => {
     const run = startAction(options())
     await reached(gate)
     await end(run)
+    // What has begun is asked to end before its next part, by the step itself or by the settle step.
+    if (gate === 'git checkout') await until('it is asked to end', () => existsSync(inUnit('cancel')))
     openGates()
     const result = await run.result
     expect(result.conclusion).not.toBe('success')
@@ -144,8 +160,7 @@ describe('kill -9 of the supervisor on the server', () => {
       ...options(),
       during: async (run) => {
         await run.waitForLog(/\| under way/)
-        const { unit } = JSON.parse(project.read('.git/evenkeel/current.json')) as { unit: string }
-        process.kill(Number(project.read(`.git/evenkeel/units/${unit}/pid`)), 'SIGKILL')
+        process.kill(Number(readFileSync(inUnit('pid'), 'utf8')), 'SIGKILL')
       },
     })
     expectFailure(result, `\`${phase}\` ended without a result`, `back at ${good.slice(0, 7)}`)
@@ -158,10 +173,8 @@ describe('kill -9 of the supervisor on the server', () => {
     closeGate('git checkout')
     const run = startAction(options())
     await reached('git checkout')
-    const { unit } = JSON.parse(project.read('.git/evenkeel/current.json')) as { unit: string }
-    const folder = `.git/evenkeel/units/${unit}`
-    const supervisor = Number(project.read(`${folder}/pid`))
-    const group = Number(project.read(`${folder}/group`).split(' ')[0])
+    const supervisor = Number(readFileSync(inUnit('pid'), 'utf8'))
+    const group = Number.parseInt(readFileSync(inUnit('group'), 'utf8'), 10)
     process.kill(supervisor, 'SIGKILL')
     process.kill(-group, 'SIGKILL')
     writeFileSync(join(project.path, '.git/index.lock'), 'half an index')

@@ -64,6 +64,19 @@ describe('sync: rebase', () => {
     expect(project.read('running')).toBe('3\n')
   })
 
+  test('after a way back, too, what a forced push has dropped does not come back', async () => {
+    commitLocally('local.txt', 'mine\n')
+    project.commit('2')
+    expectSuccess(await deploy())
+    project.git('reset', '-q', '--hard', 'HEAD~1')
+    project.commit('3', { build: ['exit 1'] })
+    expectFailure(await deploy(), /back at/)
+    expect(subjects()).toEqual(['Ada local local.txt', 'Ada version 2', 'Ada version 1'])
+    project.commit('4')
+    expectSuccess(await deploy())
+    expect(subjects()).toEqual(['Ada local local.txt', 'Ada version 4', 'Ada version 3', 'Ada version 1'])
+  })
+
   test('a conflict stops it with everything as it was', async () => {
     const local = commitLocally('config.ini', 'a=local\n')
     writeFileSync(join(project.path, 'version'), 'edited\n')

@@ -3,8 +3,8 @@ import { type AddressInfo, createServer, connect as dial, type Socket } from 'no
 
 export interface DelayingProxy {
   readonly port: number
-  /** How often the client has sent something after the server had: round trips that somebody waited for, at most. */
-  turns: number
+  /** When the client has sent something after the server had: round trips that somebody waited for, at most. */
+  turns: number[]
   stop(): void
 }
 
@@ -20,7 +20,7 @@ export async function startDelayingProxy(
     const pass = (from: Socket, to: Socket, who: 'near' | 'far') => {
       sockets.add(from)
       from.on('data', (chunk: Buffer) => {
-        if (who === 'near' && last === 'far') proxy.turns++
+        if (who === 'near' && last === 'far') proxy.turns.push(Date.now())
         last = who
         setTimeout(() => to.writable && to.write(chunk), oneWayMs)
       })
@@ -34,7 +34,7 @@ export async function startDelayingProxy(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const proxy: DelayingProxy = {
     port: (server.address() as AddressInfo).port,
-    turns: 0,
+    turns: [],
     stop() {
       server.close()
       for (const socket of sockets) socket.destroy()

@@ -10,55 +10,67 @@ import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { runAction } from '../harness/action-run.ts'
 import { type DelayingProxy, startDelayingProxy } from './delaying-proxy.ts'
 
-const RUNS = 7
+const ROUNDS = 11
 const parts = { build: ['cp version built'], up: ['date +%s%N >started', 'cp built running'] }
 
 interface Sample {
+  /** From the start until `up` begins. */
   ms: number
+  /** Until then, and all in all. */
+  turnsUntilUp: number
   turns: number
 }
 
-async function measure(
-  project: GitProject,
+interface Contender {
+  readonly name: string
+  readonly project: GitProject
+  run(): Promise<unknown>
+  readonly samples: Sample[]
+}
+
+/** All in turn, round by round, so that whatever else the machine does meets each of them. */
+async function measure(contenders: readonly Contender[], proxy: DelayingProxy): Promise<void> {
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const { project, run, samples } of contenders) {
+      project.commit(`${Date.now()}`, parts)
+      proxy.turns = []
+      const begun = Date.now()
+      await run()
+      const up = Number(project.read('started')) / 1e6
+      const turnsUntilUp = proxy.turns.filter((at) => at < up).length
+      // The first one has made the checkout.
+      if (round > 0) samples.push({ ms: up - begun, turnsUntilUp, turns: proxy.turns.length })
+    }
+  }
+}
+
+function action(
+  name: string,
+  sshd: Sshd,
   proxy: DelayingProxy,
-  run: () => Promise<unknown>,
-): Promise<Sample> {
-  const samples: Sample[] = []
-  for (let index = 0; index <= RUNS; index++) {
-    project.commit(`${Date.now()}`, parts)
-    proxy.turns = 0
-    const begun = Date.now()
-    await run()
-    samples.push({ ms: Number(project.read('started')) / 1e6 - begun, turns: proxy.turns })
-  }
-  // The first one has made the checkout.
-  const sorted = samples.slice(1).sort((a, b) => a.ms - b.ms)
-  return sorted[Math.floor(RUNS / 2)] ?? { ms: Number.NaN, turns: Number.NaN }
-}
-
-async function action(sshd: Sshd, proxy: DelayingProxy, ref: 'sha' | 'branch'): Promise<Sample> {
+  ref: 'sha' | 'main',
+  node: '20' | '24',
+): Contender {
   const project = makeGitProject()
-  try {
-    return await measure(project, proxy, async () => {
-      const result = await runAction({
-        action: 'git-pull-build-up',
-        inputs: {
-          host: `${sshd.user}@${sshd.host}:${proxy.port}`,
-          'private-key': sshd.clientKey.privateKey,
-          'known-hosts': sshd.knownHostsLines.replaceAll(`:${sshd.port} `, `:${proxy.port} `),
-          path: project.path,
-          repository: project.origin,
-          ref: ref === 'sha' ? project.git('rev-parse', 'HEAD') : 'main',
-        },
-      })
-      if (result.conclusion !== 'success') throw new Error(result.log)
+  const run = async () => {
+    const result = await runAction({
+      action: 'git-pull-build-up',
+      inputs: {
+        host: `${sshd.user}@${sshd.host}:${proxy.port}`,
+        'private-key': sshd.clientKey.privateKey,
+        'known-hosts': sshd.knownHostsLines.replaceAll(`:${sshd.port} `, `:${proxy.port} `),
+        path: project.path,
+        repository: project.origin,
+        ref: ref === 'sha' ? project.git('rev-parse', 'HEAD') : ref,
+      },
+      node,
     })
-  } finally {
-    project.remove()
+    if (result.conclusion !== 'success') throw new Error(result.log)
   }
+  return { name, project, run, samples: [] }
 }
 
-async function oneLiner(sshd: Sshd, proxy: DelayingProxy): Promise<Sample> {
+function oneLiner(name: string, sshd: Sshd, proxy: DelayingProxy): Contender {
   const project = makeGitProject()
   project.commit('0', parts)
   project.clone()
@@ -67,35 +79,43 @@ async function oneLiner(sshd: Sshd, proxy: DelayingProxy): Promise<Sample> {
   const options = ['-F', 'none', '-i', sshd.clientKey.path, '-o', `UserKnownHostsFile=${known}`]
   const to = ['-p', String(proxy.port), `${sshd.user}@${sshd.host}`]
   const command = `cd ${project.path} && git fetch -q && git rebase -q && make build && make up`
-  try {
-    return await measure(project, proxy, () =>
-      promisify(execFile)(findProgram('ssh').path, [...options, ...to, command]),
-    )
-  } finally {
-    project.remove()
-  }
+  const run = () => promisify(execFile)(findProgram('ssh').path, [...options, ...to, command])
+  return { name, project, run, samples: [] }
 }
+
+const middle = (numbers: readonly number[]) =>
+  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
 
 const sshd = await startSshd()
 const rows = []
 try {
   for (const rtt of [0, 40]) {
     const proxy = await startDelayingProxy(sshd, rtt / 2)
-    const plain = await oneLiner(sshd, proxy)
-    for (const [what, sample] of [
-      ['ssh one-liner', plain],
-      ['action, ref is a commit', await action(sshd, proxy, 'sha')],
-      ['action, ref is a branch', await action(sshd, proxy, 'branch')],
-    ] as const) {
+    const plain = oneLiner('ssh one-liner', sshd, proxy)
+    const contenders = [
+      plain,
+      action('action, ref is a commit, Node 24', sshd, proxy, 'sha', '24'),
+      action('action, ref is a branch, Node 24', sshd, proxy, 'main', '24'),
+      action('action, ref is a commit, Node 20', sshd, proxy, 'sha', '20'),
+    ]
+    try {
+      await measure(contenders, proxy)
+    } finally {
+      for (const { project } of contenders) project.remove()
+      proxy.stop()
+    }
+    for (const { name, samples } of contenders) {
       rows.push({
         'round trip (ms)': rtt,
-        what,
-        'until up (ms)': Math.round(sample.ms),
-        ratio: Number((sample.ms / plain.ms).toFixed(2)),
-        'turns, whole run': sample.turns,
+        what: name,
+        'until up (ms)': Math.round(middle(samples.map(({ ms }) => ms))),
+        'ratio, round by round': Number(
+          middle(samples.map(({ ms }, round) => ms / (plain.samples[round]?.ms ?? Number.NaN))).toFixed(2),
+        ),
+        'turns until up': middle(samples.map(({ turnsUntilUp }) => turnsUntilUp)),
+        'turns, whole run': middle(samples.map(({ turns }) => turns)),
       })
     }
-    proxy.stop()
   }
 } finally {
   await sshd.stop()
