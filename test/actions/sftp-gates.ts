@@ -20,6 +20,8 @@ const GATES = {
   prune: { type: 200, text: /^posix-rename.*\/releases\/oldest/s },
   'before the first file takes its place': { type: 200, text: /^posix-rename.*next\/tree/s },
   'between assets and pages': { type: 200, text: /^posix-rename.*next\/tree\/.*html/s },
+  'before it is next': { type: 200, text: /^posix-rename.*staging.*\/next$/s },
+  'before the list is replaced': { type: 200, text: /^posix-rename.*\/site$/s },
   deletions: { type: 13, text: /gone\.js$/ },
 } as const satisfies Record<string, { type: number; text: RegExp; count?: number; answered?: boolean }>
 
