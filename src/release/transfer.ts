@@ -107,9 +107,15 @@ export async function transfer(
   return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes }
 }
 
+/** Nothing where the bell has gone with the shell that listened: a file would take its place. */
+export function ringBell(bell: ByteString, word: string): ByteString {
+  return `if [ -p ${quote(bell)} ]; then echo ${word} 1<>${quote(bell)}; fi`
+}
+
 /** Tells the shell that waits for all lanes how this one ended. Opened both ways, the bell never blocks. */
 function thenRing(unpack: ByteString, bell: ByteString): ByteString {
-  return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; echo $word 1<>${quote(bell)}; exit $code`
+  const ring = ringBell(bell, '$word')
+  return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; ${ring}; exit $code`
 }
 
 /**

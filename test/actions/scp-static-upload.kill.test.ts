@@ -41,10 +41,11 @@ describe.each(PHASES)('broken off at: %s', (gate, most) => {
 })
 
 describe.each([
-  ['the login', 100, FILES + 1],
-  ['the middle of the files', 1_200_000, FILES - 10],
-])('the line halts in %s', (_where, bytes, most) => {
-  test.each(WAYS)('%s', async (way) => {
+  // A login that is cut off is tried again: nothing has been done yet.
+  ['the login', 100, FILES + 1, ['kill -9', 'cancel']],
+  ['the middle of the files', 1_200_000, FILES - 10, WAYS],
+] as const)('the line halts in %s', (_where, bytes, most, ways) => {
+  test.each(ways)('%s', async (way) => {
     const { filesSent } = await breakOff(template, way, (line) => ({
       close: () => line.haltAfter(bytes),
       reached: () => line.halted(),

@@ -11,7 +11,7 @@ import { type Sshd, startSshd } from '../bed/sshd.ts'
 const GATES = {
   claim: { type: 14, text: /staging\/[^/]+$/ },
   links: { type: 200, text: /^hardlink/ },
-  'first file': { type: 3, text: /\/tree\/.*page-/ },
+  'first file': { type: 3, text: /\/tree\/./ },
   'middle of the files': { type: 4, text: /^/, count: 25 },
   'before it is a release': { type: 200, text: /^posix-rename.*\/releases\/new$/s },
   'before the swap': { type: 200, text: /^posix-rename.*\/current$/s },

@@ -37,9 +37,9 @@ function mounted(mount: (folder: string) => string): { folder: string; by: strin
   return { folder, by: [...APART, 'sh', '-c', `${mount(folder)} && exec "$@"`, 'sh'] }
 }
 
-/** Sessions of another user, to whom nothing belongs; an ordinary user takes the right from the folder instead. */
+/** Sessions of `nobody` (sftp-server wants a user that there is); an ordinary user takes the right from the folder instead. */
 function asStranger(isSftp: boolean): string[] {
-  const other = isRoot ? 'setpriv --reuid=54321 --regid=54321 --clear-groups --' : ''
+  const other = isRoot ? 'setpriv --reuid=65534 --regid=65534 --clear-groups --' : ''
   const server = findProgram('sftp-server').path
   const command = isSftp
     ? `test "$SSH_ORIGINAL_COMMAND" = ${server} && exec ${other} ${server} || exit 1`
