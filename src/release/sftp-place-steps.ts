@@ -98,7 +98,10 @@ export class PlaceRunner {
       case 'put':
         return this.#put(`${state}/next/tree/${path}`, place)
       case 'restore':
-        return this.#desk.rename(back, place)
+        await this.#desk.rename(back, place)
+        // Of two names of one file, rename(2) leaves both: what was to replace it had not come yet.
+        await ifThere(sftp.remove(back))
+        return
       case 'gone':
         if (isSaved || (await ifThere(sftp.lstat(place)))?.kind === 'folder') return
         break

@@ -43,7 +43,7 @@ describe.each(PHASES)('broken off at: %s', (gate, most) => {
 describe.each([
   // A login that is cut off is tried again: nothing has been done yet.
   ['the login', 100, FILES + 1, ['kill -9', 'cancel']],
-  ['the middle of the files', 1_200_000, FILES - 10, WAYS],
+  ['the middle of the files', 1_200_000, FILES - 1, WAYS],
 ] as const)('the line halts in %s', (_where, bytes, most, ways) => {
   test.each(ways)('%s', async (way) => {
     const { filesSent } = await breakOff(template, way, (line) => ({
