@@ -1,6 +1,7 @@
 // Targets that cannot be written to, with a shell and without.
 import {
   chmodSync,
+  chownSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -37,9 +38,9 @@ function mounted(mount: (folder: string) => string): { folder: string; by: strin
   return { folder, by: [...APART, 'sh', '-c', `${mount(folder)} && exec "$@"`, 'sh'] }
 }
 
-/** Sessions of `nobody` (sftp-server wants a user that there is); an ordinary user takes the right from the folder instead. */
+/** Sessions to which no file of others is open, as root's own would be; an ordinary user takes the right from the folder instead. */
 function asStranger(isSftp: boolean): string[] {
-  const other = isRoot ? 'setpriv --reuid=65534 --regid=65534 --clear-groups --' : ''
+  const other = isRoot ? 'setpriv --bounding-set=-all --' : ''
   const server = findProgram('sftp-server').path
   const command = isSftp
     ? `test "$SSH_ORIGINAL_COMMAND" = ${server} && exec ${other} ${server} || exit 1`
@@ -61,6 +62,7 @@ describe.each([
 
   test('a target of another owner', async () => {
     const site = await siteOn({ config: asStranger(isSftp) })
+    if (isRoot) chownSync(site.target, 65534, 65534)
     chmodSync(site.target, 0o555)
     onTestFinished(() => chmodSync(site.target, 0o755))
     const result = await site.upload('r1')
