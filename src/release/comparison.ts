@@ -1,5 +1,5 @@
 import type { ByteString } from '../ssh/remote-shell.ts'
-import { type Entry, filesOf, type Manifest, makeManifest } from './manifest.ts'
+import { type Entry, type Manifest, makeManifest } from './manifest.ts'
 import { ManifestBuilder } from './packed-manifest.ts'
 
 /** How a release comes about from what is on the server already. */
@@ -56,7 +56,7 @@ export function compare(
     replace.size > 0 && ancestors(path).some((above) => replace.has(above))
   const gone = missing.finish()
   const keptPaths = new Set<ByteString>()
-  for (const entry of filesOf(gone)) {
+  for (const entry of gone.ofType('file')) {
     const { path, kept = now } = entry
     if (now - kept > KEEP_SECONDS || !keep(path) || isBelowReplaced(path)) continue
     for (const one of [path, ...ancestors(path)]) keptPaths.add(one)

@@ -52,6 +52,7 @@ claim() {
 
 verify() {
   cd "$state/staging/$release+$mark/tree"
+  join_parts
   verify_sent
 }
 

@@ -35,10 +35,18 @@ export type Entry = FileEntry | FolderEntry | LinkEntry
 /** What a release consists of, by path, in the order of the paths' bytes. */
 export interface Manifest {
   readonly size: number
+  readonly total: Total
   get(path: ByteString): Entry | undefined
   has(path: ByteString): boolean
   keys(): Iterable<ByteString>
   values(): Iterable<Entry>
+  ofType<T extends Entry['type']>(type: T): Iterable<Extract<Entry, { type: T }>>
+}
+
+/** Number of files, and of their bytes. */
+export interface Total {
+  readonly files: number
+  readonly bytes: number
 }
 
 const RECORDS_AT_ONCE = 1000
@@ -50,21 +58,6 @@ export function makeManifest(entries: Iterable<Entry> = []): Manifest {
   const builder = new ManifestBuilder()
   for (const entry of entries) builder.add(entry)
   return builder.finish()
-}
-
-export function* filesOf(manifest: Manifest): Generator<FileEntry> {
-  for (const entry of manifest.values()) if (entry.type === 'file') yield entry
-}
-
-/** Number of files, and of their bytes. */
-export function totalOf(manifest: Manifest): { readonly files: number; readonly bytes: number } {
-  let files = 0
-  let bytes = 0
-  for (const { size } of filesOf(manifest)) {
-    files++
-    bytes += size
-  }
-  return { files, bytes }
 }
 
 /** The manifest as it lies on the server: NUL-ended records, gzipped. */

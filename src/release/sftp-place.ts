@@ -2,7 +2,7 @@ import type { Context } from '../context.ts'
 import type { ByteString } from '../ssh/remote-shell.ts'
 import { ifThere, linkOrCopy, listTree, makeFolder, writeFile } from '../ssh/sftp-files.ts'
 import { type PlaceStep, placeScripts, planPlace } from './in-place.ts'
-import { encodeManifest, filesOf, type Manifest, makeManifest } from './manifest.ts'
+import { encodeManifest, type Manifest, makeManifest } from './manifest.ts'
 import { type SftpDesk, siteFailure, toEntry } from './sftp-desk.ts'
 import { PlaceRunner } from './sftp-place-steps.ts'
 import type { SftpWork } from './sftp-site.ts'
@@ -99,7 +99,7 @@ export class SftpPlace implements SftpWork {
     const stage = this.#stage
     if (this.#sent === undefined || this.#steps === undefined) throw new TypeError('nothing was sent')
     await checkTree(desk, `${stage}/tree`, this.#sent)
-    if (this.#look === 'hashed') await checkContents(desk, `${stage}/tree`, filesOf(this.#sent))
+    if (this.#look === 'hashed') await checkContents(desk, `${stage}/tree`, this.#sent.ofType('file'))
     const { gone, restore } = this.#steps
     const undo: UndoSteps = { gone, restore }
     const files: Record<string, Buffer> = {

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts'
 import type { ByteString } from '../ssh/remote-shell.ts'
 import { ifThere, listTree, writeFile } from '../ssh/sftp-files.ts'
-import { encodeManifest, filesOf, type Manifest, makeManifest } from './manifest.ts'
+import { encodeManifest, type Manifest, makeManifest } from './manifest.ts'
 import { type SftpDesk, siteFailure } from './sftp-desk.ts'
 import type { SftpWork } from './sftp-site.ts'
 import { buildTree, checkContents, checkTree, makeLink, readArrived, type TreeResult } from './sftp-tree.ts'
@@ -121,7 +121,7 @@ export class SftpReleases implements SftpWork {
     const stage = this.#stage
     const { result, send } = comparison
     await checkTree(desk, `${stage}/tree`, result)
-    if (this.#look === 'hashed') await checkContents(desk, `${stage}/tree`, filesOf(send))
+    if (this.#look === 'hashed') await checkContents(desk, `${stage}/tree`, send.ofType('file'))
     await desk.makeShared(linked)
     desk.guard()
     await sftp.setstat(`${stage}/tree`, { mode: tree.rootMode })

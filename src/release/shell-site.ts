@@ -5,7 +5,7 @@ import { quote } from '../ssh/quote.ts'
 import { type ByteString, fromByteString, openLane, RemoteShell, toByteString } from '../ssh/remote-shell.ts'
 import { placeScripts, planPlace } from './in-place.ts'
 import { IN_PLACE_CODE } from './in-place-code.ts'
-import { makeManifest, totalOf } from './manifest.ts'
+import { makeManifest } from './manifest.ts'
 import { RELEASES_CODE } from './releases-code.ts'
 import { COMMON_CODE } from './remote-code.ts'
 import {
@@ -215,7 +215,7 @@ export class ShellSite implements SiteHost {
     })
     const activation = ending.activate ? ['client_is_there', 'activate'] : []
     const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : []
-    const all = totalOf(comparison.result)
+    const all = comparison.result.total
     await this.#change({
       code: ['await_lanes', 'verify', ...shared, 'publish', ...activation, ...end].join('\n'),
       values: {
@@ -224,7 +224,7 @@ export class ShellSite implements SiteHost {
         release,
         lanes: String(lanes),
         want_digest: sentDigest(comparison.send),
-        want_bytes: String(totalOf(comparison.send).bytes),
+        want_bytes: String(comparison.send.total.bytes),
         want_totals: `${all.files} ${all.bytes}`,
         root_mode: tree.rootMode.toString(8),
         content,

@@ -4,7 +4,7 @@ import { Failure } from '../failure.ts'
 import { type ByteString, toByteString } from '../ssh/remote-shell.ts'
 import { type Comparison, compare } from './comparison.ts'
 import { compareInPlace, type Deletion } from './in-place.ts'
-import { type Entry, filesOf, type LinkEntry, type Manifest, makeManifest, totalOf } from './manifest.ts'
+import { type Entry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
 import { formatBytes } from './progress.ts'
 import type { Ending, SiteHost } from './site-host.ts'
 import type { Opened } from './site-state.ts'
@@ -143,7 +143,7 @@ export async function stageOn(
   const { clock, log } = context
   const { release, site, content, dryRun } = options
   const started = clock.monotonic()
-  const whole = totalOf(site)
+  const whole = site.total
   const still = {
     host: host.name,
     siteBytes: whole.bytes,
@@ -161,7 +161,7 @@ export async function stageOn(
 
   const comparison = planStage(host, opened, options)
   const { added, changed, removed, unchanged } = comparison
-  const sent = totalOf(comparison.send)
+  const sent = comparison.send.total
   const counts = { added, changed, removed, unchanged, complete: false }
   const comparedMs = clock.monotonic() - started
   if (opened.base?.kind === 'staging') log.info(`${host.name}: taking up an unfinished upload of ${release}`)
@@ -199,6 +199,6 @@ export async function stageOn(
 /** What files take on a disk. */
 function spaceFor(send: Manifest): number {
   let bytes = SPARE_BYTES
-  for (const { size } of filesOf(send)) bytes += Math.ceil(size / BLOCK) * BLOCK
+  for (const { size } of send.ofType('file')) bytes += Math.ceil(size / BLOCK) * BLOCK
   return bytes
 }

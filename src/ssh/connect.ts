@@ -1,4 +1,4 @@
-import { connect as dial, type Socket } from 'node:net'
+import { connect as dial, Socket } from 'node:net'
 import { NodeSSH } from 'node-ssh'
 import type { ClientChannel, ParsedKey, ServerHostKeyAlgorithm } from 'ssh2'
 import { type Context, cancelled, throwIfCancelled } from '../context.ts'
@@ -33,10 +33,8 @@ export async function connect(
   ahead: readonly string[] = [],
 ): Promise<Connection> {
   const { jump } = credentials
-  const again = () => {
-    context.log.info(
-      `${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`,
-    )
+  const again = (why: string) => {
+    context.log.info(`${formatTarget(target)} ${why}: another connection is made`)
     return connect(target, credentials, context)
   }
   if (jump === undefined) {
@@ -84,7 +82,7 @@ async function login(
   credentials: Credentials,
   context: Context,
   openSocket: () => Promise<Dialled>,
-  again: () => Promise<Connection>,
+  again: ConnectionOrigin['again'],
   ahead: readonly string[] = [],
 ): Promise<Connection> {
   const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port)
@@ -121,14 +119,15 @@ async function handshakeOrAgain(
   credentials: Credentials,
   context: Context,
   openSocket: () => Promise<Dialled>,
-  again: () => Promise<Connection>,
+  again: ConnectionOrigin['again'],
   ahead: readonly string[],
 ): Promise<Connection | Refused> {
   for (let attempt = 1; ; attempt++) {
     throwIfCancelled(context.signal)
     const begun = context.clock.monotonic()
     const socket = await openSocket()
-    const origin = { roundTripMs: context.clock.monotonic() - begun, again }
+    const isHere = socket instanceof Socket && socket.remoteAddress === socket.localAddress
+    const origin = { roundTripMs: isHere ? 0 : context.clock.monotonic() - begun, again }
     const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin, ahead)
     if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
       return outcome

@@ -91,12 +91,12 @@ export function contenders(sshd: Sshd, address: string): Contender[] {
 }
 
 function evenkeel(node: NodeRelease, sshd: Sshd, address: string): Contender {
-  const bundle = join(repositoryRoot, 'dist/scp-static-upload/index.js')
+  const launch = join(repositoryRoot, 'actions/launch')
   const declared = readActionFile(actionFolder('scp-static-upload')).inputs ?? {}
   const defaults = Object.entries(declared).map(([name, input]) => [name, String(input?.default ?? '')])
   return {
     name: `scp-static-upload, Node ${node}`,
-    script: `exec ${nodeFolder(node)}/node ${bundle} main`,
+    script: `PATH=${nodeFolder(node)}:$PATH exec sh ${launch} scp-static-upload main`,
     env: (target, source, run) => ({
       INPUTS: JSON.stringify({
         ...Object.fromEntries(defaults),

@@ -1,11 +1,10 @@
 // A hundred thousand files, then a gigabyte: how long, and how much memory the action takes at its peak.
-import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import process from 'node:process'
 import { startSshd } from '../bed/sshd.ts'
-import { type Contender, contenders } from '../bench/contenders.ts'
+import { contenders } from '../bench/contenders.ts'
+import { measurePeak } from '../bench/peak-memory.ts'
 import { growSite, type SiteShape, touchAll } from '../bench/sites.ts'
 
 const LIMIT_MB = 200
@@ -18,19 +17,19 @@ const shapes: Readonly<Record<string, SiteShape>> = {
 export async function soakUpload(): Promise<boolean> {
   const work = mkdtempSync(join(tmpdir(), 'evenkeel-soak-'))
   const sshd = await startSshd()
-  const rows: Record<string, unknown>[] = []
+  const rows: { site: string; action: string; run: string; seconds: number; megabytes: number }[] = []
   try {
     const ours = contenders(sshd, sshd.host).filter(({ name }) => name.startsWith('scp-static-upload'))
-    for (const [title, shape] of Object.entries(shapes)) {
-      const source = join(work, 'source')
+    const source = join(work, 'source')
+    const target = join(work, 'target')
+    for (const [site, shape] of Object.entries(shapes)) {
       growSite(source, shape)
-      for (const [at, one] of ours.entries()) {
-        const target = join(work, 'target')
+      for (const one of ours) {
         mkdirSync(target)
-        const row = { site: title, action: one.name }
-        rows.push({ ...row, run: 'cold', ...(await measure(one, work, source, at * 2)) })
+        const row = { site, action: one.name }
+        rows.push({ ...row, run: 'cold', ...(await measurePeak(one, target, source, 0)) })
         touchAll(source, shape)
-        rows.push({ ...row, run: '1%', ...(await measure(one, work, source, at * 2 + 1)) })
+        rows.push({ ...row, run: '1%', ...(await measurePeak(one, target, source, 1)) })
         rmSync(target, { recursive: true })
       }
     }
@@ -39,31 +38,5 @@ export async function soakUpload(): Promise<boolean> {
     rmSync(work, { recursive: true, force: true })
   }
   console.table(rows)
-  return rows.every((row) => Number(row['peak MB']) <= LIMIT_MB)
-}
-
-async function measure(one: Contender, work: string, source: string, run: number) {
-  const target = join(work, 'target')
-  const begun = performance.now()
-  const child = spawn('bash', ['-c', one.script, 'soak', target, source, String(run)], {
-    env: { PATH: process.env['PATH'], HOME: work, ...one.env?.(target, source, run) },
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
-  let peak = 0
-  const timer = setInterval(() => {
-    peak = Math.max(peak, peakOf(child.pid ?? 0))
-  }, 20)
-  const code = await new Promise((resolve) => child.once('exit', resolve))
-  clearInterval(timer)
-  if (code !== 0) throw new Error(`${one.name} ended with ${code}`)
-  return { seconds: Math.round((performance.now() - begun) / 100) / 10, 'peak MB': Math.round(peak) }
-}
-
-/** The most memory that a process has held, in MB; 0 when it has gone. */
-function peakOf(pid: number): number {
-  try {
-    return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
-  } catch {
-    return 0
-  }
+  return rows.every(({ megabytes }) => megabytes <= LIMIT_MB)
 }
