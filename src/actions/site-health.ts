@@ -1,7 +1,7 @@
 import { type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { expandUrl } from '../health/check.ts'
-import { describeAnswer, pollHealth } from '../health/poll.ts'
+import { describeAnswer, type Probe, pollHealth } from '../health/poll.ts'
 import { onEach } from '../release/deployment.ts'
 import type { SiteHost } from '../release/site-host.ts'
 import { type Credentials, connect } from '../ssh/connect.ts'
@@ -42,8 +42,8 @@ export function siteHealthCheck(
 ): ((host: SiteHost, context: Context) => Promise<void>) | undefined {
   if (check === undefined) return undefined
   return async (host, context) => {
-    // Loaded only where it is needed: the HTTP client in it takes as long to load as all the rest.
-    const { makeProbe } = await import(/* webpackMode: "eager" */ '../health/probe.ts')
+    // A file of its own beside the bundle: the HTTP client in it takes as long to load as all the rest.
+    const { makeProbe } = await import('../health/probe.ts')
     const here = { ...context, log: prefixedLog(context.log, host.name) }
     const other = typeof from === 'string' ? undefined : await connect(from, credentials, context)
     try {
@@ -54,7 +54,14 @@ export function siteHealthCheck(
         env: { EVENKEEL_RELEASE: release },
         cwd: target,
       })
-      const { healthy, last, attempts } = await pollHealth(probe, policy, here)
+      const asked: Probe = (signal) => {
+        if (vantage === 'runner' || vantage.isOpen) return probe(signal)
+        throw new Failure('the connection broke while the health was asked', {
+          host: vantage.name,
+          hint: 'run the job again: it looks at the state of the server first',
+        })
+      }
+      const { healthy, last, attempts } = await pollHealth(asked, policy, here)
       if (healthy) return
       throw new Failure(`release ${release} is not healthy after ${attempts} probes`, {
         host: host.name,

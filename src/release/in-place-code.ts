@@ -52,6 +52,7 @@ claim() {
 
 verify() {
   cd "$state/staging/$release+$mark/tree"
+  join_parts
   verify_sent
 }
 
@@ -145,6 +146,15 @@ gone() {
   if [ $# -gt 0 ]; then rm -f -- "$@"; fi
 }
 
+# Two names of one file, which mv will not move onto each other: what was to replace it has not come yet.
+is_same() {
+  if [ -L "$1" ]; then
+    [ -L "$2" ] && [ "$(readlink "$1")" = "$(readlink "$2")" ]
+  else
+    [ -f "$1" ] && ! [ -L "$2" ] && [ "$1" -ef "$2" ]
+  fi
+}
+
 restore() {
   if ! [ -d "$back/$1" ]; then return 0; fi
   enter "$1"
@@ -152,7 +162,11 @@ restore() {
   shift
   for name do
     shift
-    if [ -f "$from/$name" ] || [ -L "$from/$name" ]; then set -- "$@" "$from/$name"; fi
+    if is_same "$from/$name" "./$name"; then
+      rm -f -- "$from/$name"
+    elif [ -f "$from/$name" ] || [ -L "$from/$name" ]; then
+      set -- "$@" "$from/$name"
+    fi
   done
   if [ $# -gt 0 ]; then mv -f -- "$@" .; fi
 }

@@ -107,6 +107,7 @@ verify() {
   cd "$stage/tree"
   if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
   if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
+  join_parts
   file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals &
   verify_sent
   wait $!

@@ -136,6 +136,15 @@ unlock() {
   if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
 }
 
+# Large files may have come in parts.
+join_parts() {
+  if ! [ -s ../join.sh ]; then return 0; fi
+  (
+    cd ..
+    . ./join.sh
+  )
+}
+
 verify_sent() {
   digest=-
   hash_files="$hasher --"

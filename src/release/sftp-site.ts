@@ -137,16 +137,16 @@ export class SftpSite implements SiteHost {
 
   /** A run that has a shell on the same site holds a lock of another kind, with signs of life in `beat`. */
   async #waitForShell(lockWaitMs: number, { clock, signal }: Context): Promise<void> {
-    const { sftp, state, lease } = this.#desk
+    const { sftp, state, lease, log } = this.#desk
     const giveUp = clock.monotonic() + lockWaitMs
-    for (;;) {
+    for (let isShown = false; ; ) {
       const beat = await ifThere(sftp.lstat(`${state}/beat`))
       const now = (await sftp.lstat(`${lease?.folder}/beat`)).mtime
       if (beat === undefined || now - beat.mtime > SHELL_EXPIRY_S) return
-      if (clock.monotonic() >= giveUp) {
-        const [, name = ''] = await this.#desk.lines(`${state}/holder`)
-        throw lockedFailure(this.name, fromByteString(name), lockWaitMs)
-      }
+      const name = fromByteString((await this.#desk.lines(`${state}/holder`))[1] ?? '')
+      if (clock.monotonic() >= giveUp) throw lockedFailure(this.name, name, lockWaitMs)
+      if (!isShown) log.info(`waiting for the lock, held by ${name || 'another run'}`)
+      isShown = true
       await clock.sleep(RETRY_MS, signal)
     }
   }

@@ -20,7 +20,7 @@ import {
   type SiteSettings,
 } from './site-host.ts'
 import { type Opened, StateReader } from './site-state.ts'
-import { chooseWay, type Extra, extraOf, lists, sentDigest, transfer } from './transfer.ts'
+import { chooseWay, type Extra, extraOf, lists, ringBell, sentDigest, transfer } from './transfer.ts'
 
 interface Script {
   readonly code: string
@@ -190,7 +190,7 @@ export class ShellSite implements SiteHost {
   ): Promise<void> {
     if (publishing === undefined || bell === undefined) return
     // What was killed has not rung.
-    await this.connection.script(`echo broken 1<>${quote(fromByteString(bell))}`, { signal }).catch(() => {})
+    await this.connection.script(ringBell(fromByteString(bell), 'broken'), { signal }).catch(() => {})
     await publishing.catch(() => {})
   }
 

@@ -34,6 +34,8 @@ export interface SourceTree {
   readonly bytes: number
   /** A file's content as it was hashed; throws when it is not the same any more. */
   read(entry: FileEntry): AsyncIterable<Buffer>
+  /** Its bytes from one place up to before another. */
+  readPart(entry: FileEntry, from: number, to: number): AsyncIterable<Buffer>
   /** The same for a small file, at once; undefined for a large one. */
   readSmall(entry: FileEntry): Buffer | undefined
 }
@@ -122,9 +124,10 @@ async function hashFiles(
     files,
     bytes,
     readSmall,
+    readPart: (entry, from, to) => readPieces(root, entry, from, to),
     async *read(entry) {
       const small = readSmall(entry)
-      if (small === undefined) yield* readPieces(root, entry)
+      if (small === undefined) yield* readPieces(root, entry, 0, entry.size)
       else yield small
     },
   }
@@ -274,9 +277,12 @@ function readWhole(root: Buffer, entry: FileEntry): Buffer {
   return content
 }
 
-async function* readPieces(root: Buffer, entry: FileEntry): AsyncGenerator<Buffer> {
-  let left = entry.size
-  for await (const piece of createReadStream(locate(root, entry.path), { highWaterMark: PIECE })) {
+async function* readPieces(root: Buffer, entry: FileEntry, from: number, to: number): AsyncGenerator<Buffer> {
+  let left = to - from
+  // To the end where that is the file's, which must not have grown.
+  const end = to === entry.size ? Number.POSITIVE_INFINITY : to - 1
+  const range = { highWaterMark: PIECE, start: from, end }
+  for await (const piece of createReadStream(locate(root, entry.path), range)) {
     left -= (piece as Buffer).length
     if (left < 0) break
     yield piece as Buffer

@@ -1,13 +1,19 @@
 import { createHash } from 'node:crypto'
 import { Readable, Transform } from 'node:stream'
 import type { Context } from '../context.ts'
-import { Failure } from '../failure.ts'
+import { describeError, Failure } from '../failure.ts'
 import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
-import { type ByteString, fromByteString, openLane, pipeToScript } from '../ssh/remote-shell.ts'
+import {
+  type ByteString,
+  fromByteString,
+  openLane,
+  openLaneApart,
+  pipeToScript,
+} from '../ssh/remote-shell.ts'
 import type { Comparison } from './comparison.ts'
 import { type Codec, chooseCodec, uncompressed } from './compression.ts'
-import { type Entry, encodeManifest, type Manifest } from './manifest.ts'
+import { encodeManifest, type FileEntry, type LinkEntry, type Manifest } from './manifest.ts'
 import { type Progress, trackProgress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
 import { tarEnd, tarHeader, tarPadding } from './tar-writer.ts'
@@ -41,7 +47,16 @@ export interface TransferResult {
 }
 
 const BYTES_FOR_LANES = 16 * 1024 * 1024
+/** More gain nothing on a short path: the server unpacks several at once. */
+const LANES = 3
+const NARROW = { lanes: 1, apart: 0, partBytes: Number.POSITIVE_INFINITY }
+const BYTES_FOR_LONG_PATH = 64 * 1024 * 1024
 const LONG_PATH_MS = 60
+/**
+ * A channel carries at most its window (2 MB) in a round trip, and a connection what its socket may hold (some 2.5 MB
+ * on Linux as it comes): it takes several of both to fill a long fat path.
+ */
+const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 }
 const NEAR_MS = 1
 const CHUNK = 256 * 1024
 const SAMPLE = 256 * 1024
@@ -61,6 +76,10 @@ export function sentDigest(send: Manifest): string {
 export interface Way {
   readonly codec: Codec
   readonly lanes: number
+  /** How many of the lanes have a connection of their own. */
+  readonly apart: number
+  /** Larger files travel in parts of this many bytes, by several lanes. */
+  readonly partBytes: number
 }
 
 export async function chooseWay(
@@ -69,28 +88,44 @@ export async function chooseWay(
 ): Promise<Way> {
   const { files, bytes } = send.total
   const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(send, files, tree))
-  return { codec, lanes: connection.isNarrow ? 1 : laneCount(connection, bytes) }
+  const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH
+  if (connection.isNarrow) return { codec, ...NARROW }
+  if (isLong) return { codec, ...LONG }
+  return { codec, ...NARROW, lanes: bytes < BYTES_FOR_LANES ? 1 : LANES }
 }
 
 /** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
 export async function transfer(
   connection: Connection,
   plan: TransferPlan,
-  { codec, lanes }: Way,
+  { codec, lanes, apart, partBytes }: Way,
   context: Context,
 ): Promise<TransferResult> {
-  const { send, extra, stage, bell } = plan
-  const queue = send.values()[Symbol.iterator]()
+  const { send, stage, bell } = plan
+  const queue = pieces(send, partBytes)
+  const extra = [...plan.extra, ...joining(send, partBytes)]
   const progress = trackProgress(send.total, context)
   const unpack = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`
   const code = bell === undefined ? unpack : thenRing(unpack, bell)
+  const openThe = async (index: number): Promise<RemoteProcess | undefined> => {
+    if (index === 0) return plan.lane
+    if (index < lanes - apart) return openLane(connection)
+    try {
+      return await openLaneApart(connection)
+    } catch (error) {
+      context.log.warn(`${connection.name}: it goes on over fewer connections: ${describeError(error)}`)
+      if (bell !== undefined) await connection.script(ringBell(fromByteString(bell), 'arrived'))
+      return undefined
+    }
+  }
   const failed = new AbortController()
   const signal = AbortSignal.any([context.signal, failed.signal])
   try {
     await Promise.all(
       Array.from({ length: lanes }, async (_, index) => {
         try {
-          const lane = await (index === 0 ? plan.lane : openLane(connection))
+          const lane = await openThe(index)
+          if (lane === undefined) return
           const tar = archive(queue, index === 0 ? extra : [], plan, progress)
           const input = compressed(tar, codec, progress)
           const result = await pipeToScript(connection.name, lane, code, input, signal)
@@ -107,18 +142,15 @@ export async function transfer(
   return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes }
 }
 
-/** Tells the shell that waits for all lanes how this one ended. Opened both ways, the bell never blocks. */
-function thenRing(unpack: ByteString, bell: ByteString): ByteString {
-  return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; echo $word 1<>${quote(bell)}; exit $code`
+/** Nothing where the bell has gone with the shell that listened: a file would take its place. */
+export function ringBell(bell: ByteString, word: string): ByteString {
+  return `if [ -p ${quote(bell)} ]; then echo ${word} 1<>${quote(bell)}; fi`
 }
 
-/**
- * One channel fills at most its own window (2 MB in a round trip): several fill a long fat path. On a short one more
- * than three gain nothing.
- */
-function laneCount({ roundTripMs }: Connection, bytes: number): number {
-  if (bytes < BYTES_FOR_LANES) return 1
-  return roundTripMs >= LONG_PATH_MS && bytes >= 4 * BYTES_FOR_LANES ? 6 : 3
+/** Tells the shell that waits for all lanes how this one ended. Opened both ways, the bell never blocks. */
+function thenRing(unpack: ByteString, bell: ByteString): ByteString {
+  const ring = ringBell(bell, '$word')
+  return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; ${ring}; exit $code`
 }
 
 /** On this machine or beside it: bytes travel faster there than they are compressed. */
@@ -173,12 +205,52 @@ async function takeSample(send: Manifest, count: number, tree: SourceTree): Prom
   return Buffer.concat(chunks)
 }
 
+/** A link, or what of a file one lane brings. */
+type Piece =
+  | { readonly entry: LinkEntry; readonly name: ByteString; readonly from: 0; readonly to: 0 }
+  | { readonly entry: FileEntry; readonly name: ByteString; readonly from: number; readonly to: number }
+
+function* pieces(send: Manifest, partBytes: number): Generator<Piece, undefined> {
+  let large = 0
+  for (const entry of send.values()) {
+    const name = `tree/${entry.path}`
+    if (entry.type === 'link') yield { entry, name, from: 0, to: 0 }
+    if (entry.type !== 'file') continue
+    if (entry.size <= partBytes) {
+      yield { entry, name, from: 0, to: entry.size }
+      continue
+    }
+    large++
+    for (let from = 0; from < entry.size; from += partBytes) {
+      const part = `parts-${large}-${from / partBytes}`
+      yield { entry, name: from === 0 ? name : part, from, to: Math.min(entry.size, from + partBytes) }
+    }
+  }
+}
+
+/** The script by which the server puts the parts together; its own time is the one that files get. */
+function joining(send: Manifest, partBytes: number): Extra[] {
+  const lines: ByteString[] = []
+  let large = 0
+  for (const { path, size, mode } of send.ofType('file')) {
+    if (size <= partBytes) continue
+    large++
+    const whole = quote(`tree/${path}`)
+    for (let part = 1; part * partBytes < size; part++) {
+      const name = `parts-${large}-${part}`
+      lines.push(`cat ${name} >>${whole}`, `rm ${name}`)
+    }
+    lines.push(`chmod ${mode.toString(8)} ${whole}`, `touch -r join.sh ${whole}`)
+  }
+  return lines.length === 0 ? [] : [extraOf('join.sh', Buffer.from(`${lines.join('\n')}\n`, 'latin1'))]
+}
+
 /**
  * What one lane brings: files as the lane gets round to them. Every lane brings all folders first: two tars that both
  * miss one get into each other's way when they make it for their files.
  */
 async function* archive(
-  queue: Iterator<Entry>,
+  queue: Iterator<Piece>,
   extra: readonly Extra[],
   { send, tree, mtime }: TransferPlan,
   progress: Progress,
@@ -188,24 +260,24 @@ async function* archive(
     yield* chunks.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }))
   }
   for (let next = queue.next(); next.done !== true; next = queue.next()) {
-    const entry = next.value
-    const name = `tree/${entry.path}`
-    if (entry.type === 'folder') continue
+    const { entry, from, to, name } = next.value
     if (entry.type === 'link') {
       yield* chunks.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }))
       continue
     }
-    yield* chunks.add(tarHeader({ name, type: 'file', mode: entry.mode, mtime, size: entry.size }))
-    const small = tree.readSmall(entry)
+    const isPart = to - from < entry.size
+    const mode = isPart ? 0o600 : entry.mode
+    yield* chunks.add(tarHeader({ name, type: 'file', mode, mtime, size: to - from }))
+    const small = isPart ? undefined : tree.readSmall(entry)
     if (small !== undefined) yield* chunks.add(small)
     else
-      for await (const piece of tree.read(entry)) {
+      for await (const piece of tree.readPart(entry, from, to)) {
         progress.sent(piece.length)
         yield* chunks.add(piece)
       }
     if (small !== undefined) progress.sent(small.length)
-    yield* chunks.add(tarPadding(entry.size))
-    progress.fileSent()
+    yield* chunks.add(tarPadding(to - from))
+    if (to === entry.size) progress.fileSent()
   }
   for (const { name, size, pieces } of extra) {
     yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }))

@@ -34,10 +34,8 @@ export async function connect(
   ahead: readonly string[] = [],
 ): Promise<Connection> {
   const { jump } = credentials
-  const again = () => {
-    context.log.info(
-      `${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`,
-    )
+  const again = (why: string) => {
+    context.log.info(`${formatTarget(target)} ${why}: another connection is made`)
     return connect(target, credentials, context)
   }
   if (jump === undefined) {
@@ -85,7 +83,7 @@ async function login(
   credentials: Credentials,
   context: Context,
   openSocket: () => Promise<Dialled>,
-  again: () => Promise<Connection>,
+  again: ConnectionOrigin['again'],
   ahead: readonly string[] = [],
 ): Promise<Connection> {
   const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port)
@@ -122,7 +120,7 @@ async function handshakeOrAgain(
   credentials: Credentials,
   context: Context,
   openSocket: () => Promise<Dialled>,
-  again: () => Promise<Connection>,
+  again: ConnectionOrigin['again'],
   ahead: readonly string[],
 ): Promise<Connection | Refused> {
   for (let attempt = 1; ; attempt++) {

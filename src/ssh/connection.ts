@@ -46,8 +46,8 @@ const MAX_FURTHER = 3
 export interface ConnectionOrigin {
   /** Time that the dialling took, in ms: about one round trip. */
   readonly roundTripMs: number
-  /** Logs in once more, to the same server. */
-  readonly again: () => Promise<Connection>
+  /** Logs in once more, to the same server; logs why. */
+  readonly again: (why: string) => Promise<Connection>
 }
 
 /** A logged-in connection to one server, its host key verified. */
@@ -57,6 +57,7 @@ export class Connection {
   readonly #prepared = new Map<string, Promise<RemoteProcess>[]>()
   readonly #origin: ConnectionOrigin
   readonly #further: Promise<Connection>[] = []
+  readonly #apart: Promise<Connection>[] = []
   #lost: Error | undefined
   #closed = false
 
@@ -98,7 +99,7 @@ export class Connection {
 
   close(): void {
     this.#client.end()
-    for (const one of this.#further) {
+    for (const one of [...this.#further, ...this.#apart]) {
       one.then(
         (connection) => connection.close(),
         () => {},
@@ -151,6 +152,13 @@ export class Connection {
     return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command))
   }
 
+  /** Starts a command line on a connection of its own, which is closed with this one. */
+  async startApart(command: string, why: string): Promise<RemoteProcess> {
+    const next = this.#origin.again(why)
+    this.#apart.push(next)
+    return (await next).#startHere(command)
+  }
+
   async #startNow(command: string): Promise<RemoteProcess> {
     try {
       return await this.#startHere(command)
@@ -164,7 +172,7 @@ export class Connection {
         if (!isSessionRefused(error) || this.#further.length === MAX_FURTHER) throw error
       }
     }
-    const next = this.#origin.again()
+    const next = this.#origin.again('allows too few sessions on one connection (MaxSessions)')
     this.#further.push(next)
     return (await next).#startHere(command)
   }

@@ -163,6 +163,10 @@ export class RemoteShell {
 /** A remote process that waits for a script and what the script reads. */
 export const openLane = (connection: Connection): Promise<RemoteProcess> => connection.start(SHELL_COMMAND)
 
+/** The same over a connection of its own: one alone fills no long fat path. */
+export const openLaneApart = (connection: Connection): Promise<RemoteProcess> =>
+  connection.startApart(SHELL_COMMAND, 'is far away, and much is to be sent')
+
 /** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
 export async function pipeToScript(
   host: string,

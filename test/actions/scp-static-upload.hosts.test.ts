@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { type Files, StaticSite, treeOf } from './static-site.ts'
@@ -79,4 +80,30 @@ test('a rollback to what only one of them has is refused on both', async () => {
   const result = await site.rollback({ ...both(site, second), to: 'r1' })
   expectFailure(result, /127\.0\.0\.2:\d+: there is no release 'r1'/, /newest first: r2 \(served now\)/)
   expect([page(site.target), page(folder)]).toEqual(['two', 'two'])
+})
+
+test('in place: a mix is reported and brought together; a dead run is taken back on all', async () => {
+  const site = newSite()
+  const { sshd: second, folder } = await secondHost(site)
+  const hosts = { ...both(site, second), mode: 'in-place' }
+  const pages = () => [site.target, folder].map((root) => readFileSync(join(root, 'index.html'), 'utf8'))
+  expectSuccess(await site.upload('r1', hosts))
+  site.write({ 'index.html': 'two' })
+  expectSuccess(await site.upload('r2', { mode: 'in-place' }))
+  expect(pages()).toEqual(['two', 'one'])
+  const mended = await site.upload('r2', hosts)
+  expectSuccess(mended)
+  expect(mended.log).toContain('the hosts do not serve the same release')
+  expect(pages()).toEqual(['two', 'two'])
+
+  site.write({ 'index.html': 'three' })
+  const dead = site.startUpload('r3', { ...hosts, 'after-activate': ': >hook-runs; sleep 600' })
+  await until('the hook runs', () =>
+    [site.target, folder].every((root) => existsSync(join(root, 'hook-runs'))),
+  )
+  expect(pages()).toEqual(['three', 'three'])
+  await dead.lostRunner()
+  const next = await site.upload('r4', { ...hosts, 'before-activate': 'exit 3', 'lock-wait': '10s' })
+  expectFailure(next, /exit code 3/)
+  expect(pages()).toEqual(['two', 'two'])
 })

@@ -11,7 +11,7 @@ import { type Sshd, startSshd } from '../bed/sshd.ts'
 const GATES = {
   claim: { type: 14, text: /staging\/[^/]+$/ },
   links: { type: 200, text: /^hardlink/ },
-  'first file': { type: 3, text: /\/tree\/.*page-/ },
+  'first file': { type: 3, text: /\/tree\/./ },
   'middle of the files': { type: 4, text: /^/, count: 25 },
   'before it is a release': { type: 200, text: /^posix-rename.*\/releases\/new$/s },
   'before the swap': { type: 200, text: /^posix-rename.*\/current$/s },
@@ -20,6 +20,8 @@ const GATES = {
   prune: { type: 200, text: /^posix-rename.*\/releases\/oldest/s },
   'before the first file takes its place': { type: 200, text: /^posix-rename.*next\/tree/s },
   'between assets and pages': { type: 200, text: /^posix-rename.*next\/tree\/.*html/s },
+  'before it is next': { type: 200, text: /^posix-rename.*staging.*\/next$/s },
+  'before the list is replaced': { type: 200, text: /^posix-rename.*\/site$/s },
   deletions: { type: 13, text: /gone\.js$/ },
 } as const satisfies Record<string, { type: number; text: RegExp; count?: number; answered?: boolean }>
 

@@ -1,15 +1,30 @@
-// An sshd whose sessions stop at a gate in the middle of a chosen command, so that a test can kill them there.
+// An sshd whose sessions stop at a gate before or after a chosen command, so that a test can break off there.
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 
-export type Gate = 'cp' | 'tar' | 'sha256sum' | 'mv'
+/** Commands and what their arguments look like, as a pattern of `case` over ` $* `; `after` they have done their work. */
+const GATES = {
+  claim: { command: 'mkdir', args: '*"/staging/new+"*' },
+  cp: { command: 'cp', args: '*' },
+  tar: { command: 'tar', args: '*' },
+  unpacked: { command: 'tar', args: '*', after: true },
+  sha256sum: { command: 'sha256sum', args: '*' },
+  /** The swap of the link, or the first files on their way into their place. */
+  mv: { command: 'mv', args: '*" -T "*|*" . "' },
+  swapped: { command: 'mv', args: '*" -T "*', after: true },
+  pages: { command: 'mv', args: '*".html ."*' },
+  deletions: { command: 'rm', args: '*"gone.js"*' },
+  prune: { command: 'mv', args: '*"/releases/oldest "*' },
+} as const satisfies Record<string, { command: string; args: string; after?: boolean }>
+
+export type Gate = keyof typeof GATES
 
 export interface GatedSshd {
   readonly sshd: Sshd
-  /** From now on this command waits before it does its work. */
+  /** From now on the next such command waits; one alone does. */
   close(gate: Gate): void
   /** Resolves once somebody waits there. */
   reached(gate: Gate): Promise<void>
@@ -21,21 +36,25 @@ export async function startGatedSshd(): Promise<GatedSshd> {
   const folder = mkdtempSync(join(tmpdir(), 'evenkeel-gates-'))
   const bin = join(folder, 'bin')
   mkdirSync(bin)
-  for (const command of ['cp', 'tar', 'sha256sum', 'mv'] satisfies Gate[]) {
+  const gates = Object.entries(GATES)
+  for (const command of new Set(gates.map(([, gate]) => gate.command))) {
+    const mine = gates.filter(([, gate]) => gate.command === command)
+    const calls = (after: boolean) =>
+      mine
+        .filter(([, gate]) => 'after' in gate === after)
+        .map(([name, { args }]) => `case " $* " in ${args}) wait_at ${name} ;; esac`)
+        .join('\n')
     const wrapper = join(bin, command)
-    // mv is used for more than the swap of the link, or for files into their place: only these wait.
-    const when = command === 'mv' ? 'case " $* " in *" -T "* | *" . ") wait_here ;; esac' : 'wait_here'
     writeFileSync(
       wrapper,
       `#!/bin/sh
-gate=${folder}/${command}
-wait_here() {
-  [ -f "$gate" ] && : >"$gate.reached"
-  while [ -f "$gate" ]; do sleep 0.05; done
-}
-${when}
 PATH=\${PATH#*:}
-exec ${command} "$@"
+wait_at() {
+  [ -f ${folder}/$1 ] && mkdir ${folder}/$1.reached 2>/dev/null || return 0
+  while [ -f ${folder}/$1 ]; do sleep 0.05; done
+}
+${calls(false)}
+${calls(true) === '' ? `exec ${command} "$@"` : `${command} "$@" || exit\n${calls(true)}`}
 `,
     )
     chmodSync(wrapper, 0o755)
@@ -48,7 +67,7 @@ exec ${command} "$@"
     reached: (gate) => until(`${gate} is reached`, () => existsSync(`${file(gate)}.reached`), 20_000),
     open: (gate) => {
       rmSync(file(gate), { force: true })
-      rmSync(`${file(gate)}.reached`, { force: true })
+      rmSync(`${file(gate)}.reached`, { recursive: true, force: true })
     },
     stop: async () => {
       await sshd.stop()

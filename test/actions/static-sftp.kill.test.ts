@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type SftpGate, startGatedSftp } from './sftp-gates.ts'
-import { breakOff, FILES, makeTemplate, WAYS } from './static-kill.ts'
+import { breakOff, breakOffInPlace, FILES, makeTemplate, WAYS } from './static-kill.ts'
 import type { StaticSite } from './static-site.ts'
 
 let gated: Awaited<ReturnType<typeof startGatedSftp>>
@@ -39,4 +39,16 @@ describe.each(PHASES)('broken off at: %s', (gate, most) => {
     const { filesSent } = await breakOff(template, way, stopAt(gate), { 'keep-releases': '2' })
     expect(filesSent).toBeLessThanOrEqual(most)
   })
+})
+
+const PLACES: SftpGate[] = [
+  'before it is next',
+  'before the first file takes its place',
+  'between assets and pages',
+  'deletions',
+  'before the list is replaced',
+]
+
+describe.each(PLACES)('in place, broken off at: %s', (gate) => {
+  test.each(WAYS)('%s', (way) => breakOffInPlace(gated.sshd, way, stopAt(gate)))
 })
