@@ -22,8 +22,7 @@ for (const name of names) {
   rmSync(output, { recursive: true, force: true })
   const bundled = ncc(join(root, 'src', 'actions', name, 'index.ts'), {
     cache: false,
-    // One list for each file: under one name, the last would replace the others.
-    license: 'licenses.[name].txt',
+    license: 'licenses.txt',
     quiet: true,
     transpileOnly: true,
     externals: unused,
@@ -35,15 +34,7 @@ for (const name of names) {
   })
   await mkdir(output, { recursive: true })
   await writeFile(join(output, 'index.js'), code)
-  const licenses = Object.keys(assets).filter((file) => file.startsWith('licenses.'))
-  const inOrder = licenses.sort(
-    (a, b) => Number(b.includes('main')) - Number(a.includes('main')) || (a < b ? -1 : 1),
-  )
-  await writeFile(join(output, 'licenses.txt'), inOrder.map((file) => String(assets[file].source)).join('\n'))
-  // What is loaded only when it is needed.
-  for (const part of Object.keys(assets).filter((file) => /^\d+\.index\.js$/.test(file))) {
-    await writeFile(join(output, part), assets[part].source)
-  }
+  await writeFile(join(output, 'licenses.txt'), assets['licenses.txt'].source)
   // Anything else that ncc emits is a native or Windows helper of ssh2 (pagent.exe) that no Linux runner can use.
   console.log(`dist/${name}/index.js ${(code.length / 1e6).toFixed(2)} MB`)
 }

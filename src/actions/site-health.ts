@@ -42,8 +42,8 @@ export function siteHealthCheck(
 ): ((host: SiteHost, context: Context) => Promise<void>) | undefined {
   if (check === undefined) return undefined
   return async (host, context) => {
-    // A file of its own beside the bundle: the HTTP client in it takes as long to load as all the rest.
-    const { makeProbe } = await import('../health/probe.ts')
+    // Loaded only where it is needed: the HTTP client in it takes as long to load as all the rest.
+    const { makeProbe } = await import(/* webpackMode: "eager" */ '../health/probe.ts')
     const here = { ...context, log: prefixedLog(context.log, host.name) }
     const other = typeof from === 'string' ? undefined : await connect(from, credentials, context)
     try {
