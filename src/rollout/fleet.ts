@@ -166,8 +166,10 @@ async function askOnce(fleet: Fleet, address: string, { clock, signal }: Context
 }
 
 async function ask(fleet: Fleet, address: string): Promise<Answer> {
+  // What the inputs lack for it is no answer of the node's.
+  const probe = probeOf(fleet, address)
   try {
-    return (await probeOf(fleet, address)?.(new AbortController().signal)) ?? { ok: true }
+    return (await probe?.(new AbortController().signal)) ?? { ok: true }
   } catch (error) {
     return { ok: false, error: error instanceof Error ? error.message : String(error) }
   }

@@ -155,6 +155,17 @@ describe('what is not as it should be', { timeout: 90_000 }, () => {
     expect(apps[0]!.pid()).toBe(pid)
   })
 
+  test('other nodes that nobody can log in to are not taken for dead ones', async () => {
+    const { apps, quietInputs: inputs, stored } = await bedForTest({ nodes: 2 })
+    const result = await runAction({
+      action,
+      inputs: { ...inputs, nodes: inputs['nodes']!.split('\n')[0]! },
+    })
+    expectFailure(result, `the health of ${apps[1]!.address} cannot be asked from the node`)
+    expect(result.log).toMatch(/or set `health-from`/)
+    expect(await stored(apps[0]!)).toBe(VALUE)
+  })
+
   test('a restart command that fails leaves the node out and says why', async () => {
     const { apps, quietInputs: inputs, stored } = await bedForTest({ nodes: 2 })
     const result = await runAction({
