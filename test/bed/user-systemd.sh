@@ -11,9 +11,11 @@ mkdir -p /var/lib/systemd/linger
 mount --bind "$folder/linger" /var/lib/systemd/linger
 for hierarchy in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
   [ -e "$hierarchy/cgroup.procs" ] || continue
-  mkdir -p "$hierarchy/evenkeel-$$" && echo $$ >"$hierarchy/evenkeel-$$/cgroup.procs" || :
+  group=$hierarchy/$(basename "$folder")
+  mkdir -p "$group" && echo $$ >"$group/cgroup.procs" || :
 done
-for systemd in /usr/lib/systemd/systemd /lib/systemd/systemd; do [ -x "$systemd" ] && break; done
+for systemd in /usr/lib/systemd/systemd /lib/systemd/systemd; do [ ! -x "$systemd" ] || break; done
+[ -x "$systemd" ] && command -v systemd-run || { echo 'systemd is missing: apt-get install systemd'; exit 1; }
 XDG_RUNTIME_DIR=/run/user/0 "$systemd" --user --log-target=console </dev/null >"$folder/systemd.log" 2>&1 &
 n=0
 until [ -S /run/user/0/systemd/private ]; do

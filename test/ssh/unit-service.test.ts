@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { parseKnownHosts } from '../../src/ssh/known-hosts.ts'
 import { readPrivateKey } from '../../src/ssh/private-key.ts'
@@ -39,6 +39,9 @@ beforeAll(async () => {
 afterAll(async () => {
   server?.close()
   await sshd?.stop()
+  // The groups that systemd has made, the inner ones first.
+  const remove = 'find /sys/fs/cgroup -depth -type d -path "*/$1*" -exec rmdir {} \\; 2>/dev/null || :'
+  execFileSync('sh', ['-c', remove, 'sh', basename(scene)])
   rmSync(scene, { recursive: true, force: true })
 })
 beforeEach(() => {
