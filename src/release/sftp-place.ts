@@ -193,7 +193,7 @@ export class SftpPlace implements SftpWork {
       await desk.retire(`${state}/site`)
       await desk.rename(`${state}/site.new`, `${state}/site`)
     }
-    await desk.retire(`${state}/confirmed`)
+    for (const name of ['next', 'back', 'confirmed']) await desk.retire(`${state}/${name}`)
   }
 
   async prune(): Promise<void> {
