@@ -68751,9 +68751,9 @@ const in_flight_PAUSE_MS = 200;
 const TABLE = `PATH="$PATH:/usr/sbin:/sbin"
 table() { ss -Htin state established "sport = :$EVENKEEL_PORT"; }`;
 const LOOK_ONCE = 'table';
-/** A short request on a connection of its own is there for a millisecond: many looks, one after the other. */
-const LOOK_OFTEN = `looks=0
-while [ $looks -lt 150 ]; do
+/** A short request on a connection of its own is there for a millisecond: looks one after the other for 1 to 2 s. */
+const LOOK_OFTEN = `looks=0 end=$(($(date +%s) + 2))
+while [ $looks -lt 150 ] && [ "$(date +%s)" -lt $end ]; do
   seen=$(table)
   case $seen in *bytes_received:*) break ;; esac
   looks=$((looks + 1))
@@ -70382,8 +70382,9 @@ const GLANCE_MS = 3_000;
  */
 async function recoverDrains(fleet, entries, planned, context) {
     const recovered = [];
-    for (const entry of entries) {
-        const nodeContext = { ...context, log: prefixedLog(context.log, entry.address) };
+    for (const [index, entry] of entries.entries()) {
+        const name = `left out ${index + 1}/${entries.length} ${entry.address}`;
+        const nodeContext = { ...context, log: prefixedLog(context.log, name) };
         nodeContext.log.warn(`an earlier run (${entry.holder}) has left this node out, ${describeStep(entry)}`);
         const one = await recoverDrain(fleet, entry, planned.has(entry.address), nodeContext);
         nodeContext.log.info(`${one.outcome}: ${one.reason}`);
@@ -71362,6 +71363,7 @@ class Connection {
     #prepared = new Map();
     #origin;
     #further = [];
+    #apart = [];
     #lost;
     #closed = false;
     constructor(target, client, origin) {
@@ -71396,7 +71398,7 @@ class Connection {
     }
     close() {
         this.#client.end();
-        for (const one of this.#further) {
+        for (const one of [...this.#further, ...this.#apart]) {
             one.then((connection) => connection.close(), () => { });
         }
     }
@@ -71440,6 +71442,12 @@ class Connection {
         const ready = this.#prepared.get(command)?.shift();
         return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
     }
+    /** Starts a command line on a connection of its own, which is closed with this one. */
+    async startApart(command, why) {
+        const next = this.#origin.again(why);
+        this.#apart.push(next);
+        return (await next).#startHere(command);
+    }
     async #startNow(command) {
         try {
             return await this.#startHere(command);
@@ -71457,7 +71465,7 @@ class Connection {
                     throw error;
             }
         }
-        const next = this.#origin.again();
+        const next = this.#origin.again('allows too few sessions on one connection (MaxSessions)');
         this.#further.push(next);
         return (await next).#startHere(command);
     }
@@ -71863,8 +71871,8 @@ const RETRY_DELAY_MS = 500;
  */
 async function connect(target, credentials, context, ahead = []) {
     const { jump } = credentials;
-    const again = () => {
-        context.log.info(`${target_formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
+    const again = (why) => {
+        context.log.info(`${target_formatTarget(target)} ${why}: another connection is made`);
         return connect(target, credentials, context);
     };
     if (jump === undefined) {

@@ -68753,9 +68753,9 @@ const in_flight_PAUSE_MS = 200;
 const TABLE = `PATH="$PATH:/usr/sbin:/sbin"
 table() { ss -Htin state established "sport = :$EVENKEEL_PORT"; }`;
 const LOOK_ONCE = 'table';
-/** A short request on a connection of its own is there for a millisecond: many looks, one after the other. */
-const LOOK_OFTEN = `looks=0
-while [ $looks -lt 150 ]; do
+/** A short request on a connection of its own is there for a millisecond: looks one after the other for 1 to 2 s. */
+const LOOK_OFTEN = `looks=0 end=$(($(date +%s) + 2))
+while [ $looks -lt 150 ] && [ "$(date +%s)" -lt $end ]; do
   seen=$(table)
   case $seen in *bytes_received:*) break ;; esac
   looks=$((looks + 1))
@@ -70079,7 +70079,12 @@ function planRollout(world) {
     }
     const planned = new Set([...out, ...within].map(({ name }) => name));
     const liveOutside = [...nodes.values()].filter(({ address, down }) => !down && !planned.has(address)).length;
-    return { nodes: [...out, ...within], skipped, liveOutside };
+    const ordered = [...out, ...within];
+    const labelled = ordered.map((node, index) => ({
+        ...node,
+        label: `${index + 1}/${ordered.length} ${node.name}`,
+    }));
+    return { nodes: labelled, skipped, liveOutside };
 }
 function drainReason(entry) {
     if (entry === undefined)
@@ -70122,7 +70127,7 @@ function progressLine({ nodes, stopped }) {
     const all = [...nodes];
     const ended = all.filter(([, { phase }]) => phase === 'ended').length;
     const busy = all.filter(([, { phase }]) => phase !== 'ended' && phase !== 'waiting');
-    const doing = busy.length <= NAMED ? busy.map(([name, { phase }]) => `${name}: ${DOING[phase]}`) : counted(busy);
+    const doing = busy.length <= NAMED ? busy.map(([, { label, phase }]) => `${label}: ${DOING[phase]}`) : counted(busy);
     const rest = stopped === undefined ? doing : [...doing, `stopped: ${stopped}`];
     return [`${ended} of ${all.length} nodes done`, ...rest].join('; ');
 }
@@ -70150,8 +70155,9 @@ const GLANCE_MS = 3_000;
  */
 async function recoverDrains(fleet, entries, planned, context) {
     const recovered = [];
-    for (const entry of entries) {
-        const nodeContext = { ...context, log: prefixedLog(context.log, entry.address) };
+    for (const [index, entry] of entries.entries()) {
+        const name = `left out ${index + 1}/${entries.length} ${entry.address}`;
+        const nodeContext = { ...context, log: prefixedLog(context.log, name) };
         nodeContext.log.warn(`an earlier run (${entry.holder}) has left this node out, ${describeStep(entry)}`);
         const one = await recoverDrain(fleet, entry, planned.has(entry.address), nodeContext);
         nodeContext.log.info(`${one.outcome}: ${one.reason}`);
@@ -70249,7 +70255,7 @@ function makeReport(about) {
     const { state, records, skipped, recovered } = about;
     const nodes = [...state.nodes].map(([address, node]) => nodeReport(node, records(address)));
     for (const { address, reason } of skipped) {
-        nodes.push({ address, outcome: 'skipped', out: false, reason, timeline: {} });
+        nodes.push({ label: address, address, outcome: 'skipped', out: false, reason, timeline: {} });
     }
     const having = (outcome) => nodes.filter((node) => node.outcome === outcome).map(({ address }) => address);
     const releases = {};
@@ -70282,6 +70288,7 @@ function nodeReport(node, record) {
     ]));
     const { quiet, drainVerified, lastAnswer, address } = record;
     return {
+        label: node.label,
         address,
         outcome: outcomeOf(node),
         out: node.out,
@@ -70337,9 +70344,10 @@ function remarks({ reason, drainVerified, inFlightLeft, lastAnswer, outcome }) {
 ;// CONCATENATED MODULE: ./src/rollout/state.ts
 /** What the decision maker of a rolling restart knows, is told and commands. */
 function newRollout(options) {
-    const nodes = options.nodes.map(({ name, beginning }) => [
+    const nodes = options.nodes.map(({ name, beginning, label = name }) => [
         name,
         {
+            label,
             beginning,
             phase: 'waiting',
             live: beginning === 'in',
@@ -70418,7 +70426,7 @@ function onWork(state, event, node) {
     const reason = event.type === 'failed' ? event.reason : (state.handsOff ?? state.stopped ?? 'it was cancelled');
     const blameless = event.type === 'aborted' && BREAKABLE.includes(work);
     const failed = blameless && !state.handsOff ? node : withFailure(node, reason);
-    const stopped = noteFailure(state, blameless ? reason : `${name}: ${reason}`, {
+    const stopped = noteFailure(state, blameless ? reason : `${node.label}: ${reason}`, {
         reverting: node.reverting,
         telling: event.type === 'failed' && TELLING.includes(work),
     });
@@ -70589,7 +70597,7 @@ function beginBack(state, commands) {
     return { state: current, commands };
 }
 function belowFloor(state, name) {
-    return `${name} cannot go out: ${liveBesides(state, name)} others serve, the floor is ${state.minLive}`;
+    return `${state.nodes.get(name)?.label} cannot go out: ${liveBesides(state, name)} others serve, the floor is ${state.minLive}`;
 }
 
 ;// CONCATENATED MODULE: ./src/rollout/run.ts
@@ -71967,6 +71975,7 @@ class Connection {
     #prepared = new Map();
     #origin;
     #further = [];
+    #apart = [];
     #lost;
     #closed = false;
     constructor(target, client, origin) {
@@ -72001,7 +72010,7 @@ class Connection {
     }
     close() {
         this.#client.end();
-        for (const one of this.#further) {
+        for (const one of [...this.#further, ...this.#apart]) {
             one.then((connection) => connection.close(), () => { });
         }
     }
@@ -72045,6 +72054,12 @@ class Connection {
         const ready = this.#prepared.get(command)?.shift();
         return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
     }
+    /** Starts a command line on a connection of its own, which is closed with this one. */
+    async startApart(command, why) {
+        const next = this.#origin.again(why);
+        this.#apart.push(next);
+        return (await next).#startHere(command);
+    }
     async #startNow(command) {
         try {
             return await this.#startHere(command);
@@ -72062,7 +72077,7 @@ class Connection {
                     throw error;
             }
         }
-        const next = this.#origin.again();
+        const next = this.#origin.again('allows too few sessions on one connection (MaxSessions)');
         this.#further.push(next);
         return (await next).#startHere(command);
     }
@@ -72468,8 +72483,8 @@ const RETRY_DELAY_MS = 500;
  */
 async function connect(target, credentials, context, ahead = []) {
     const { jump } = credentials;
-    const again = () => {
-        context.log.info(`${target_formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
+    const again = (why) => {
+        context.log.info(`${target_formatTarget(target)} ${why}: another connection is made`);
         return connect(target, credentials, context);
     };
     if (jump === undefined) {
@@ -73470,7 +73485,7 @@ async function conclude(run, report) {
     const out = nodes.filter((node) => node.out);
     const state = out.length === 0
         ? 'no node of this run is out.'
-        : `out: ${out.map(({ address, reason }) => `${address} (${reason ?? 'not put back'})`).join(', ')}; the others serve.`;
+        : `out: ${out.map(({ label, reason }) => `${label} (${reason ?? 'not put back'})`).join(', ')}; the others serve.`;
     if (run.context.signal.aborted)
         throw new Cancelled('cancelled', { state });
     if (stopped === undefined)
@@ -73588,7 +73603,7 @@ async function rollOut(job, lease) {
         bakeMs: inputs.canaryBakeMs,
         tryOut: (which, node, trying) => tryOut(job, which, node, trying),
     }, context);
-    const names = new Map(plan.nodes.map(({ name }, index) => [name, `${index + 1}/${plan.nodes.length} ${name}`]));
+    const labels = new Map(plan.nodes.map(({ name, label }) => [name, label]));
     const trial = {
         size: canary,
         verifyDrained: inputs.verifyDrained !== '',
@@ -73604,10 +73619,10 @@ async function rollOut(job, lease) {
         shown = line;
     };
     const state = await runRollout(start, {
-        worker: (piece, node, signal) => work.perform(piece, node, signal, names.get(node)),
+        worker: (piece, node, signal) => work.perform(piece, node, signal, labels.get(node)),
         handsOff: lease.lost,
         onChange,
-        onFailure: (node, _, error) => context.log.warn(`${names.get(node)} | ${describeError(error).replaceAll('\n', ' ')}`),
+        onFailure: (node, _, error) => context.log.warn(`${labels.get(node)} | ${describeError(error).replaceAll('\n', ' ')}`),
     }, context);
     return makeReport({
         ...{ upstream, release, state, recovered },

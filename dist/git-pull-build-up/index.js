@@ -69094,6 +69094,7 @@ class Connection {
     #prepared = new Map();
     #origin;
     #further = [];
+    #apart = [];
     #lost;
     #closed = false;
     constructor(target, client, origin) {
@@ -69128,7 +69129,7 @@ class Connection {
     }
     close() {
         this.#client.end();
-        for (const one of this.#further) {
+        for (const one of [...this.#further, ...this.#apart]) {
             one.then((connection) => connection.close(), () => { });
         }
     }
@@ -69172,6 +69173,12 @@ class Connection {
         const ready = this.#prepared.get(command)?.shift();
         return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
     }
+    /** Starts a command line on a connection of its own, which is closed with this one. */
+    async startApart(command, why) {
+        const next = this.#origin.again(why);
+        this.#apart.push(next);
+        return (await next).#startHere(command);
+    }
     async #startNow(command) {
         try {
             return await this.#startHere(command);
@@ -69189,7 +69196,7 @@ class Connection {
                     throw error;
             }
         }
-        const next = this.#origin.again();
+        const next = this.#origin.again('allows too few sessions on one connection (MaxSessions)');
         this.#further.push(next);
         return (await next).#startHere(command);
     }
@@ -69595,8 +69602,8 @@ const RETRY_DELAY_MS = 500;
  */
 async function connect(target, credentials, context, ahead = []) {
     const { jump } = credentials;
-    const again = () => {
-        context.log.info(`${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
+    const again = (why) => {
+        context.log.info(`${formatTarget(target)} ${why}: another connection is made`);
         return connect(target, credentials, context);
     };
     if (jump === undefined) {
@@ -70456,7 +70463,7 @@ async function unlessAborted(work, signal) {
  * any more. For use under the deploy's own lock. While any git process is at work there, or one of another user whose
  * directory cannot be seen, they stay, and the next command says who holds them.
  */
-const CLEAR_LOCKS = String.raw `
+const clearLocks = (files) => String.raw `
 git_is_at_work() {
   for process in /proc/[0-9]*; do
     read -r command 2>/dev/null <"$process/comm" || continue
@@ -70465,12 +70472,17 @@ git_is_at_work() {
   done
   return 1
 }
-for lock in .git/*.lock .git/refs/evenkeel/*.lock .git/refs/evenkeel/*/*.lock .git/modules/*/index.lock .git/modules/*/HEAD.lock; do
+for lock in ${files}; do
   [ -f "$lock" ] && ! git_is_at_work || continue
   rm -f -- "$lock"
   printf 'evenkeel: removed %s, left by a git that was killed\n' "$lock"
 done
 `;
+const REFS = '.git/packed-refs.lock .git/shallow.lock .git/refs/evenkeel/*.lock .git/refs/evenkeel/*/*.lock';
+/** Those that are in the way of a fetch. */
+const CLEAR_FETCH_LOCKS = clearLocks(REFS);
+/** Those that are in the way of a checkout. */
+const CLEAR_CHECKOUT_LOCKS = clearLocks(`.git/index.lock .git/HEAD.lock .git/config.lock ${REFS} .git/modules/*/index.lock .git/modules/*/HEAD.lock`);
 
 ;// CONCATENATED MODULE: ./src/git/submodules.ts
 /**
@@ -70652,6 +70664,9 @@ if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
       exit 1
     fi
     sha=$(git -C "$apart" rev-parse HEAD)
+    # What each of the two stands on, for the deploy after a way back.
+    git update-ref "refs/evenkeel/bases/$head" "$base"
+    git update-ref "refs/evenkeel/bases/$sha" "$wanted"
     rm -rf "$apart"
     git worktree prune
     printf 'evenkeel: %s local commits were put on top of %s\n' "$count" "$wanted"
@@ -70673,7 +70688,7 @@ export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=submodule.recurse GIT_CONFIG_VALUE_0=
 export GIT_AUTHOR_NAME=Evenkeel GIT_AUTHOR_EMAIL=evenkeel@localhost
 export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
 saved= top=$(pwd -P)
-${CLEAR_LOCKS}
+${CLEAR_CHECKOUT_LOCKS}
 ${how === 'rebase' ? REBASE : ''}
 if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
   # Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
@@ -70722,7 +70737,8 @@ if [ -e .gitmodules ] && [ -d .git ]; then
     as_it_was
   fi
 fi
-printf 'update %s %s\n' refs/evenkeel/current "$sha" ${how === 'back' ? '' : 'refs/evenkeel/base "$wanted"'} | git update-ref --stdin
+${how === 'back' ? 'base=$(git rev-parse -q --verify "refs/evenkeel/bases/$sha") || base=' : 'base=$wanted'}
+printf 'update %s %s\n' refs/evenkeel/current "$sha" ${'$'}{base:+refs/evenkeel/base "$base"} | git update-ref --stdin
 printf 'evenkeel: checked out %s\n' "$(git log -1 --format='%h %s' "$sha")"
 `;
 }
@@ -70912,6 +70928,8 @@ class RemoteShell {
 }
 /** A remote process that waits for a script and what the script reads. */
 const openLane = (connection) => connection.start(SHELL_COMMAND);
+/** The same over a connection of its own: one alone fills no long fat path. */
+const openLaneApart = (connection) => connection.startApart(SHELL_COMMAND, 'is far away, and much is to be sent');
 /** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
 async function pipeToScript(host, { channel, ended }, code, input, signal) {
     let noise = '';
@@ -71269,7 +71287,7 @@ function fetchScript(path, sha, source) {
     return `${remoteGit(source)}
 ${FETCH}
 CDPATH= cd -- ${quote(path)}
-${CLEAR_LOCKS}
+${CLEAR_FETCH_LOCKS}
 if complete ${sha}; then git update-ref refs/evenkeel/target ${sha}
 else ${source.workspace === undefined ? `fetch_from origin ${sha} || exit` : `exit ${ABSENT}`}; fi
 parts=$(git ls-tree -r ${sha} | grep -E '^160000|[^a-zA-Z0-9.]\\.gitattributes$' | cut -c 1-6 | sort -u)

@@ -70531,6 +70531,8 @@ class RemoteShell {
 }
 /** A remote process that waits for a script and what the script reads. */
 const openLane = (connection) => connection.start(SHELL_COMMAND);
+/** The same over a connection of its own: one alone fills no long fat path. */
+const openLaneApart = (connection) => connection.startApart(SHELL_COMMAND, 'is far away, and much is to be sent');
 /** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
 async function pipeToScript(host, { channel, ended }, code, input, signal) {
     let noise = '';
@@ -72626,6 +72628,164 @@ async function checkContents(desk, root, files) {
     });
 }
 
+;// CONCATENATED MODULE: ./src/release/sftp-place-steps.ts
+
+
+
+
+/** Does through SFTP what the functions of in-place-code.ts do in a shell; never through a link that leaves the site. */
+class PlaceRunner {
+    #desk;
+    /** Folders of the site that were seen to lie in it. */
+    #inside = new Map();
+    #realRoot;
+    /** Folders in `back`. */
+    #made = new Map();
+    constructor(desk) {
+        this.#desk = desk;
+    }
+    /** What lies in `back`. */
+    async saved() {
+        const back = `${this.#desk.state}/back`;
+        if ((await ifThere(this.#desk.sftp.lstat(back))) === undefined)
+            return new Map();
+        return listTree(this.#desk.sftp, back);
+    }
+    /** Steps of one kind that follow each other are sent together, folders level by level. */
+    async run(steps) {
+        for (let at = 0; at < steps.length;) {
+            const { op } = steps[at];
+            const end = steps.findIndex((step, index) => index > at && step.op !== op);
+            const some = steps.slice(at, end < 0 ? undefined : end);
+            at += some.length;
+            const saved = op === 'gone' || op === 'restore' ? await this.saved() : new Map();
+            if (op === 'folder' || op === 'no_folder') {
+                const byPath = new Map(some.map((step) => [pathOf(step.folder, nameOf(step)), step]));
+                const order = op === 'folder' ? 'top first' : 'deepest first';
+                await inLevels([...byPath.keys()], (path) => this.#folder(byPath.get(path)), order);
+                continue;
+            }
+            await inParallel(sftp_place_steps_names(some), (one) => this.#file(op, one, saved), 256);
+        }
+    }
+    async #folder(step) {
+        const { sftp, root } = this.#desk;
+        const name = nameOf(step);
+        const path = `${root}/${pathOf(step.folder, name)}`;
+        const isKnown = await this.#enter(step.folder);
+        if (step.op === 'no_folder') {
+            if (!isKnown || (await ifThere(sftp.lstat(path)))?.kind !== 'folder')
+                return;
+            this.#desk.guard();
+            // It stays as long as something is left in it.
+            await sftp.rmdir(path).catch((error) => {
+                if (!(error instanceof SftpError))
+                    throw error;
+            });
+            return;
+        }
+        if (step.op !== 'folder')
+            return;
+        if ((await ifThere(sftp.lstat(path)))?.kind === 'link') {
+            const what = `'${pathOf(step.folder, name)}' is a symbolic link there, where the site has a folder`;
+            throw siteFailure(this.#desk, what, 'move it away, or take that folder out of the upload');
+        }
+        this.#desk.guard();
+        await makeFolder(sftp, path, step.mode);
+        await sftp.setstat(path, { mode: step.mode });
+    }
+    async #file(op, [folder, name], saved) {
+        const { sftp, root, state } = this.#desk;
+        const path = pathOf(folder, name);
+        const place = `${root}/${path}`;
+        const back = `${state}/back/${path}`;
+        const kind = saved.get(path)?.kind;
+        const isSaved = kind === 'file' || kind === 'link';
+        if (op === 'restore' && !isSaved)
+            return;
+        if (!(await this.#enter(folder))) {
+            if (op === 'put')
+                throw siteFailure(this.#desk, `'${folder}' cannot be entered`, 'look at it there');
+            return;
+        }
+        switch (op) {
+            case 'keep':
+                return this.#keep(place, back);
+            case 'put':
+                return this.#put(`${state}/next/tree/${path}`, place);
+            case 'restore':
+                await this.#desk.rename(back, place);
+                // Of two names of one file, rename(2) leaves both: what was to replace it had not come yet.
+                await ifThere(sftp.remove(back));
+                return;
+            case 'gone':
+                if (isSaved || (await ifThere(sftp.lstat(place)))?.kind === 'folder')
+                    return;
+                break;
+            default:
+        }
+        this.#desk.guard();
+        await ifThere(sftp.remove(place));
+    }
+    async #keep(place, back) {
+        const { sftp } = this.#desk;
+        const there = await ifThere(sftp.lstat(place));
+        if (there?.kind !== 'file' && there?.kind !== 'link')
+            return;
+        const folder = back.slice(0, back.lastIndexOf('/'));
+        const made = this.#made.get(folder) ?? makeFolders(sftp, folder, 0o700);
+        this.#made.set(folder, made);
+        await made;
+        await ifThere(sftp.remove(back));
+        this.#desk.guard();
+        if (there.kind === 'link')
+            await makeLink(this.#desk, back, await sftp.readlink(place));
+        else
+            await linkOrCopy(sftp, place, back, there);
+    }
+    async #put(from, place) {
+        try {
+            await this.#desk.rename(from, place);
+        }
+        catch (error) {
+            if (!(error instanceof SftpError) || isMissing(error))
+                throw error;
+            if ((await ifThere(this.#desk.sftp.lstat(place)))?.kind !== 'folder')
+                throw error;
+            const what = `'${place}' is a folder there, where the site has a file`;
+            throw siteFailure(this.#desk, what, 'move it away, or take that file out of the upload');
+        }
+    }
+    /** False where there is no such folder; throws where a link has put it outside of the site. */
+    async #enter(folder) {
+        if (folder === '')
+            return true;
+        const seen = this.#inside.get(folder) ?? this.#isInside(folder);
+        this.#inside.set(folder, seen);
+        const isThere = await seen;
+        if (!isThere)
+            this.#inside.delete(folder);
+        return isThere;
+    }
+    async #isInside(folder) {
+        const { sftp, root } = this.#desk;
+        this.#realRoot ??= sftp.realpath(root);
+        // Servers resolve the last part of a path even where nothing is there.
+        if ((await ifThere(sftp.stat(`${root}/${folder}`)))?.kind !== 'folder')
+            return false;
+        const [real, top] = await Promise.all([sftp.realpath(`${root}/${folder}`), this.#realRoot]);
+        if (real.startsWith(top === '/' ? '/' : `${top}/`))
+            return true;
+        const what = `'${folder}' leads out of the folder of the site`;
+        throw siteFailure(this.#desk, what, 'look at that symbolic link on the server', real);
+    }
+}
+const pathOf = (folder, name) => (folder === '' ? name : `${folder}/${name}`);
+const nameOf = (step) => ('name' in step ? step.name : '');
+function sftp_place_steps_names(steps) {
+    return steps.flatMap((step) => 'names' in step ? step.names.map((name) => [step.folder, name]) : []);
+}
+
 ;// CONCATENATED MODULE: ./src/release/sftp-place.ts
 
 
@@ -72641,18 +72801,15 @@ async function checkContents(desk, root, files) {
 class SftpPlace {
     current = '';
     #desk;
+    #runner;
     #look = 'stored';
     #stage = '';
     #arrived = makeManifest();
     #steps;
     #sent;
-    /** Folders of the site that were seen to lie in it. */
-    #inside = new Map();
-    #realRoot;
-    /** Folders in `back`. */
-    #made = new Map();
     constructor(desk) {
         this.#desk = desk;
+        this.#runner = new PlaceRunner(desk);
     }
     async describe() {
         const { state, lease } = this.#desk;
@@ -72751,11 +72908,11 @@ class SftpPlace {
         }
         desk.guard();
         await makeFolder(sftp, `${state}/back`, 0o700);
-        await this.#run(this.#steps.keep);
+        await this.#runner.run(this.#steps.keep);
         await desk.retire(`${state}/undoing`);
         await desk.commit(`${state}/pending`, `${release}\n`);
         for (const part of this.#steps.put)
-            await this.#run(part);
+            await this.#runner.run(part);
         this.current = `releases/${release}`;
     }
     async goBack() {
@@ -72768,11 +72925,11 @@ class SftpPlace {
             }
             const undo = JSON.parse(json);
             if ((await ifThere(sftp.lstat(`${state}/undoing`))) === undefined) {
-                await this.#run(undo.gone);
+                await this.#runner.run(undo.gone);
                 await desk.commit(`${state}/undoing`, '');
             }
-            await this.#run(undo.restore);
-            const left = [...(await this.#saved())].find(([, { kind }]) => kind !== 'folder');
+            await this.#runner.run(undo.restore);
+            const left = [...(await this.#runner.saved())].find(([, { kind }]) => kind !== 'folder');
             if (left !== undefined) {
                 throw siteFailure(desk, 'not everything could be put back in its place', 'run the job again', left[0]);
             }
@@ -72815,142 +72972,6 @@ class SftpPlace {
             await this.#desk.retire(`${this.#desk.state}/${name}`);
         await this.#desk.sweep();
     }
-    async #saved() {
-        const back = `${this.#desk.state}/back`;
-        if ((await ifThere(this.#desk.sftp.lstat(back))) === undefined)
-            return new Map();
-        return listTree(this.#desk.sftp, back);
-    }
-    /** Steps of one kind that follow each other are sent together, folders level by level. */
-    async #run(steps) {
-        for (let at = 0; at < steps.length;) {
-            const { op } = steps[at];
-            const end = steps.findIndex((step, index) => index > at && step.op !== op);
-            const some = steps.slice(at, end < 0 ? undefined : end);
-            at += some.length;
-            const saved = op === 'gone' || op === 'restore' ? await this.#saved() : new Map();
-            if (op === 'folder' || op === 'no_folder') {
-                const byPath = new Map(some.map((step) => [pathOf(step.folder, nameOf(step)), step]));
-                const order = op === 'folder' ? 'top first' : 'deepest first';
-                await inLevels([...byPath.keys()], (path) => this.#folder(byPath.get(path)), order);
-                continue;
-            }
-            await inParallel(sftp_place_names(some), (one) => this.#file(op, one, saved), 256);
-        }
-    }
-    async #folder(step) {
-        const { sftp, root } = this.#desk;
-        const name = nameOf(step);
-        const path = `${root}/${pathOf(step.folder, name)}`;
-        const isKnown = await this.#enter(step.folder);
-        if (step.op === 'no_folder') {
-            if (!isKnown || (await ifThere(sftp.lstat(path)))?.kind !== 'folder')
-                return;
-            this.#desk.guard();
-            // It stays as long as something is left in it.
-            await sftp.rmdir(path).catch((error) => {
-                if (!(error instanceof SftpError))
-                    throw error;
-            });
-            return;
-        }
-        if (step.op !== 'folder')
-            return;
-        if ((await ifThere(sftp.lstat(path)))?.kind === 'link') {
-            const what = `'${pathOf(step.folder, name)}' is a symbolic link there, where the site has a folder`;
-            throw siteFailure(this.#desk, what, 'move it away, or take that folder out of the upload');
-        }
-        this.#desk.guard();
-        await makeFolder(sftp, path, step.mode);
-        await sftp.setstat(path, { mode: step.mode });
-    }
-    async #file(op, [folder, name], saved) {
-        const { sftp, root, state } = this.#desk;
-        const path = pathOf(folder, name);
-        const place = `${root}/${path}`;
-        const back = `${state}/back/${path}`;
-        const kind = saved.get(path)?.kind;
-        const isSaved = kind === 'file' || kind === 'link';
-        if (op === 'restore' && !isSaved)
-            return;
-        if (!(await this.#enter(folder))) {
-            if (op === 'put')
-                throw siteFailure(this.#desk, `'${folder}' cannot be entered`, 'look at it there');
-            return;
-        }
-        switch (op) {
-            case 'keep':
-                return this.#keep(place, back);
-            case 'put':
-                return this.#put(`${state}/next/tree/${path}`, place);
-            case 'restore':
-                return this.#desk.rename(back, place);
-            case 'gone':
-                if (isSaved || (await ifThere(sftp.lstat(place)))?.kind === 'folder')
-                    return;
-                break;
-            default:
-        }
-        this.#desk.guard();
-        await ifThere(sftp.remove(place));
-    }
-    async #keep(place, back) {
-        const { sftp } = this.#desk;
-        const there = await ifThere(sftp.lstat(place));
-        if (there?.kind !== 'file' && there?.kind !== 'link')
-            return;
-        const folder = back.slice(0, back.lastIndexOf('/'));
-        const made = this.#made.get(folder) ?? makeFolders(sftp, folder, 0o700);
-        this.#made.set(folder, made);
-        await made;
-        await ifThere(sftp.remove(back));
-        this.#desk.guard();
-        if (there.kind === 'link')
-            await makeLink(this.#desk, back, await sftp.readlink(place));
-        else
-            await linkOrCopy(sftp, place, back, there);
-    }
-    async #put(from, place) {
-        try {
-            await this.#desk.rename(from, place);
-        }
-        catch (error) {
-            if (!(error instanceof SftpError) || isMissing(error))
-                throw error;
-            if ((await ifThere(this.#desk.sftp.lstat(place)))?.kind !== 'folder')
-                throw error;
-            const what = `'${place}' is a folder there, where the site has a file`;
-            throw siteFailure(this.#desk, what, 'move it away, or take that file out of the upload');
-        }
-    }
-    /** False where there is no such folder; throws where a link has put it outside of the site. */
-    async #enter(folder) {
-        if (folder === '')
-            return true;
-        const seen = this.#inside.get(folder) ?? this.#isInside(folder);
-        this.#inside.set(folder, seen);
-        const isThere = await seen;
-        if (!isThere)
-            this.#inside.delete(folder);
-        return isThere;
-    }
-    async #isInside(folder) {
-        const { sftp, root } = this.#desk;
-        this.#realRoot ??= sftp.realpath(root);
-        // Servers resolve the last part of a path even where nothing is there.
-        if ((await ifThere(sftp.stat(`${root}/${folder}`)))?.kind !== 'folder')
-            return false;
-        const [real, top] = await Promise.all([sftp.realpath(`${root}/${folder}`), this.#realRoot]);
-        if (real.startsWith(top === '/' ? '/' : `${top}/`))
-            return true;
-        const what = `'${folder}' leads out of the folder of the site`;
-        throw siteFailure(this.#desk, what, 'look at that symbolic link on the server', real);
-    }
-}
-const pathOf = (folder, name) => (folder === '' ? name : `${folder}/${name}`);
-const nameOf = (step) => ('name' in step ? step.name : '');
-function sftp_place_names(steps) {
-    return steps.flatMap((step) => 'names' in step ? step.names.map((name) => [step.folder, name]) : []);
 }
 
 ;// CONCATENATED MODULE: ./src/release/sftp-releases.ts
@@ -73252,17 +73273,19 @@ class SftpSite {
     }
     /** A run that has a shell on the same site holds a lock of another kind, with signs of life in `beat`. */
     async #waitForShell(lockWaitMs, { clock, signal }) {
-        const { sftp, state, lease } = this.#desk;
+        const { sftp, state, lease, log } = this.#desk;
         const giveUp = clock.monotonic() + lockWaitMs;
-        for (;;) {
+        for (let isShown = false;;) {
             const beat = await ifThere(sftp.lstat(`${state}/beat`));
             const now = (await sftp.lstat(`${lease?.folder}/beat`)).mtime;
             if (beat === undefined || now - beat.mtime > SHELL_EXPIRY_S)
                 return;
-            if (clock.monotonic() >= giveUp) {
-                const [, name = ''] = await this.#desk.lines(`${state}/holder`);
-                throw lockedFailure(this.name, fromByteString(name), lockWaitMs);
-            }
+            const name = fromByteString((await this.#desk.lines(`${state}/holder`))[1] ?? '');
+            if (clock.monotonic() >= giveUp)
+                throw lockedFailure(this.name, name, lockWaitMs);
+            if (!isShown)
+                log.info(`waiting for the lock, held by ${name || 'another run'}`);
+            isShown = true;
             await clock.sleep(sftp_site_RETRY_MS, signal);
         }
     }
@@ -73401,6 +73424,7 @@ claim() {
 
 verify() {
   cd "$state/staging/$release+$mark/tree"
+  join_parts
   verify_sent
 }
 
@@ -73494,6 +73518,15 @@ gone() {
   if [ $# -gt 0 ]; then rm -f -- "$@"; fi
 }
 
+# Two names of one file, which mv will not move onto each other: what was to replace it has not come yet.
+is_same() {
+  if [ -L "$1" ]; then
+    [ -L "$2" ] && [ "$(readlink "$1")" = "$(readlink "$2")" ]
+  else
+    [ -f "$1" ] && ! [ -L "$2" ] && [ "$1" -ef "$2" ]
+  fi
+}
+
 restore() {
   if ! [ -d "$back/$1" ]; then return 0; fi
   enter "$1"
@@ -73501,7 +73534,11 @@ restore() {
   shift
   for name do
     shift
-    if [ -f "$from/$name" ] || [ -L "$from/$name" ]; then set -- "$@" "$from/$name"; fi
+    if is_same "$from/$name" "./$name"; then
+      rm -f -- "$from/$name"
+    elif [ -f "$from/$name" ] || [ -L "$from/$name" ]; then
+      set -- "$@" "$from/$name"
+    fi
   done
   if [ $# -gt 0 ]; then mv -f -- "$@" .; fi
 }
@@ -73671,6 +73708,7 @@ verify() {
   cd "$stage/tree"
   if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
   if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
+  join_parts
   file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals &
   verify_sent
   wait $!
@@ -73901,6 +73939,15 @@ unlock() {
   if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
 }
 
+# Large files may have come in parts.
+join_parts() {
+  if ! [ -s ../join.sh ]; then return 0; fi
+  (
+    cd ..
+    . ./join.sh
+  )
+}
+
 verify_sent() {
   digest=-
   hash_files="$hasher --"
@@ -74011,7 +74058,16 @@ function octal(value, digits) {
 
 
 const BYTES_FOR_LANES = 16 * 1024 * 1024;
+/** More gain nothing on a short path: the server unpacks several at once. */
+const LANES = 3;
+const NARROW = { lanes: 1, apart: 0, partBytes: Number.POSITIVE_INFINITY };
+const BYTES_FOR_LONG_PATH = 64 * 1024 * 1024;
 const LONG_PATH_MS = 60;
+/**
+ * A channel carries at most its window (2 MB) in a round trip, and a connection what its socket may hold (some 2.5 MB
+ * on Linux as it comes): it takes several of both to fill a long fat path.
+ */
+const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 };
 const NEAR_MS = 1;
 const CHUNK = 256 * 1024;
 const SAMPLE = 256 * 1024;
@@ -74028,21 +74084,44 @@ function sentDigest(send) {
 async function chooseWay(connection, { send, tree, tools }) {
     const { files, bytes } = send.total;
     const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(send, files, tree));
-    return { codec, lanes: connection.isNarrow ? 1 : laneCount(connection, bytes) };
+    const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH;
+    if (connection.isNarrow)
+        return { codec, ...NARROW };
+    if (isLong)
+        return { codec, ...LONG };
+    return { codec, ...NARROW, lanes: bytes < BYTES_FOR_LANES ? 1 : LANES };
 }
 /** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
-async function transfer(connection, plan, { codec, lanes }, context) {
-    const { send, extra, stage, bell } = plan;
-    const queue = send.values()[Symbol.iterator]();
+async function transfer(connection, plan, { codec, lanes, apart, partBytes }, context) {
+    const { send, stage, bell } = plan;
+    const queue = pieces(send, partBytes);
+    const extra = [...plan.extra, ...joining(send, partBytes)];
     const progress = trackProgress(send.total, context);
     const unpack = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`;
     const code = bell === undefined ? unpack : thenRing(unpack, bell);
+    const openThe = async (index) => {
+        if (index === 0)
+            return plan.lane;
+        if (index < lanes - apart)
+            return openLane(connection);
+        try {
+            return await openLaneApart(connection);
+        }
+        catch (error) {
+            context.log.warn(`${connection.name}: it goes on over fewer connections: ${(0,src_failure/* describeError */.Uc)(error)}`);
+            if (bell !== undefined)
+                await connection.script(ringBell(fromByteString(bell), 'arrived'));
+            return undefined;
+        }
+    };
     const failed = new AbortController();
     const signal = AbortSignal.any([context.signal, failed.signal]);
     try {
         await Promise.all(Array.from({ length: lanes }, async (_, index) => {
             try {
-                const lane = await (index === 0 ? plan.lane : openLane(connection));
+                const lane = await openThe(index);
+                if (lane === undefined)
+                    return;
                 const tar = archive(queue, index === 0 ? extra : [], plan, progress);
                 const input = compressed(tar, codec, progress);
                 const result = await pipeToScript(connection.name, lane, code, input, signal);
@@ -74060,18 +74139,14 @@ async function transfer(connection, plan, { codec, lanes }, context) {
     }
     return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes };
 }
+/** Nothing where the bell has gone with the shell that listened: a file would take its place. */
+function ringBell(bell, word) {
+    return `if [ -p ${quote(bell)} ]; then echo ${word} 1<>${quote(bell)}; fi`;
+}
 /** Tells the shell that waits for all lanes how this one ended. Opened both ways, the bell never blocks. */
 function thenRing(unpack, bell) {
-    return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; echo $word 1<>${quote(bell)}; exit $code`;
-}
-/**
- * One channel fills at most its own window (2 MB in a round trip): several fill a long fat path. On a short one more
- * than three gain nothing.
- */
-function laneCount({ roundTripMs }, bytes) {
-    if (bytes < BYTES_FOR_LANES)
-        return 1;
-    return roundTripMs >= LONG_PATH_MS && bytes >= 4 * BYTES_FOR_LANES ? 6 : 3;
+    const ring = ringBell(bell, '$word');
+    return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; ${ring}; exit $code`;
 }
 /** On this machine or beside it: bytes travel faster there than they are compressed. */
 const isNear = ({ roundTripMs }) => roundTripMs < NEAR_MS;
@@ -74124,6 +74199,42 @@ async function takeSample(send, count, tree) {
     }
     return Buffer.concat(chunks);
 }
+function* pieces(send, partBytes) {
+    let large = 0;
+    for (const entry of send.values()) {
+        const name = `tree/${entry.path}`;
+        if (entry.type === 'link')
+            yield { entry, name, from: 0, to: 0 };
+        if (entry.type !== 'file')
+            continue;
+        if (entry.size <= partBytes) {
+            yield { entry, name, from: 0, to: entry.size };
+            continue;
+        }
+        large++;
+        for (let from = 0; from < entry.size; from += partBytes) {
+            const part = `parts-${large}-${from / partBytes}`;
+            yield { entry, name: from === 0 ? name : part, from, to: Math.min(entry.size, from + partBytes) };
+        }
+    }
+}
+/** The script by which the server puts the parts together; its own time is the one that files get. */
+function joining(send, partBytes) {
+    const lines = [];
+    let large = 0;
+    for (const { path, size, mode } of send.ofType('file')) {
+        if (size <= partBytes)
+            continue;
+        large++;
+        const whole = quote(`tree/${path}`);
+        for (let part = 1; part * partBytes < size; part++) {
+            const name = `parts-${large}-${part}`;
+            lines.push(`cat ${name} >>${whole}`, `rm ${name}`);
+        }
+        lines.push(`chmod ${mode.toString(8)} ${whole}`, `touch -r join.sh ${whole}`);
+    }
+    return lines.length === 0 ? [] : [extraOf('join.sh', Buffer.from(`${lines.join('\n')}\n`, 'latin1'))];
+}
 /**
  * What one lane brings: files as the lane gets round to them. Every lane brings all folders first: two tars that both
  * miss one get into each other's way when they make it for their files.
@@ -74134,27 +74245,27 @@ async function* archive(queue, extra, { send, tree, mtime }, progress) {
         yield* chunks.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
     }
     for (let next = queue.next(); next.done !== true; next = queue.next()) {
-        const entry = next.value;
-        const name = `tree/${entry.path}`;
-        if (entry.type === 'folder')
-            continue;
+        const { entry, from, to, name } = next.value;
         if (entry.type === 'link') {
             yield* chunks.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }));
             continue;
         }
-        yield* chunks.add(tarHeader({ name, type: 'file', mode: entry.mode, mtime, size: entry.size }));
-        const small = tree.readSmall(entry);
+        const isPart = to - from < entry.size;
+        const mode = isPart ? 0o600 : entry.mode;
+        yield* chunks.add(tarHeader({ name, type: 'file', mode, mtime, size: to - from }));
+        const small = isPart ? undefined : tree.readSmall(entry);
         if (small !== undefined)
             yield* chunks.add(small);
         else
-            for await (const piece of tree.read(entry)) {
+            for await (const piece of tree.readPart(entry, from, to)) {
                 progress.sent(piece.length);
                 yield* chunks.add(piece);
             }
         if (small !== undefined)
             progress.sent(small.length);
-        yield* chunks.add(tarPadding(entry.size));
-        progress.fileSent();
+        yield* chunks.add(tarPadding(to - from));
+        if (to === entry.size)
+            progress.fileSent();
     }
     for (const { name, size, pieces } of extra) {
         yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }));
@@ -74378,7 +74489,7 @@ class ShellSite {
         if (publishing === undefined || bell === undefined)
             return;
         // What was killed has not rung.
-        await this.connection.script(`echo broken 1<>${quote(fromByteString(bell))}`, { signal }).catch(() => { });
+        await this.connection.script(ringBell(fromByteString(bell), 'broken'), { signal }).catch(() => { });
         await publishing.catch(() => { });
     }
     /** Removes from the release in the making what another kind of thing takes the place of. */
@@ -74701,10 +74812,11 @@ async function hashFiles(root, manifest, files, rootMode, signal) {
         files,
         bytes,
         readSmall,
+        readPart: (entry, from, to) => source_tree_readPieces(root, entry, from, to),
         async *read(entry) {
             const small = readSmall(entry);
             if (small === undefined)
-                yield* source_tree_readPieces(root, entry);
+                yield* source_tree_readPieces(root, entry, 0, entry.size);
             else
                 yield small;
         },
@@ -74855,9 +74967,12 @@ function readWhole(root, entry) {
         throw changed(entry);
     return content;
 }
-async function* source_tree_readPieces(root, entry) {
-    let left = entry.size;
-    for await (const piece of (0,external_node_fs_namespaceObject.createReadStream)(locate(root, entry.path), { highWaterMark: PIECE })) {
+async function* source_tree_readPieces(root, entry, from, to) {
+    let left = to - from;
+    // To the end where that is the file's, which must not have grown.
+    const end = to === entry.size ? Number.POSITIVE_INFINITY : to - 1;
+    const range = { highWaterMark: PIECE, start: from, end };
+    for await (const piece of (0,external_node_fs_namespaceObject.createReadStream)(locate(root, entry.path), range)) {
         left -= piece.length;
         if (left < 0)
             break;
@@ -76105,6 +76220,7 @@ class Connection {
     #prepared = new Map();
     #origin;
     #further = [];
+    #apart = [];
     #lost;
     #closed = false;
     constructor(target, client, origin) {
@@ -76139,7 +76255,7 @@ class Connection {
     }
     close() {
         this.#client.end();
-        for (const one of this.#further) {
+        for (const one of [...this.#further, ...this.#apart]) {
             one.then((connection) => connection.close(), () => { });
         }
     }
@@ -76183,6 +76299,12 @@ class Connection {
         const ready = this.#prepared.get(command)?.shift();
         return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
     }
+    /** Starts a command line on a connection of its own, which is closed with this one. */
+    async startApart(command, why) {
+        const next = this.#origin.again(why);
+        this.#apart.push(next);
+        return (await next).#startHere(command);
+    }
     async #startNow(command) {
         try {
             return await this.#startHere(command);
@@ -76200,7 +76322,7 @@ class Connection {
                     throw error;
             }
         }
-        const next = this.#origin.again();
+        const next = this.#origin.again('allows too few sessions on one connection (MaxSessions)');
         this.#further.push(next);
         return (await next).#startHere(command);
     }
@@ -76606,8 +76728,8 @@ const RETRY_DELAY_MS = 500;
  */
 async function connect(target, credentials, context, ahead = []) {
     const { jump } = credentials;
-    const again = () => {
-        context.log.info(`${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
+    const again = (why) => {
+        context.log.info(`${formatTarget(target)} ${why}: another connection is made`);
         return connect(target, credentials, context);
     };
     if (jump === undefined) {
@@ -76855,7 +76977,15 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
                 env: { EVENKEEL_RELEASE: release },
                 cwd: target,
             });
-            const { healthy, last, attempts } = await pollHealth(probe, policy, here);
+            const asked = (signal) => {
+                if (vantage === 'runner' || vantage.isOpen)
+                    return probe(signal);
+                throw new src_failure/* Failure */.HR('the connection broke while the health was asked', {
+                    host: vantage.name,
+                    hint: 'run the job again: it looks at the state of the server first',
+                });
+            };
+            const { healthy, last, attempts } = await pollHealth(asked, policy, here);
             if (healthy)
                 return;
             throw new src_failure/* Failure */.HR(`release ${release} is not healthy after ${attempts} probes`, {

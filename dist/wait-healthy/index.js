@@ -68945,6 +68945,7 @@ class Connection {
     #prepared = new Map();
     #origin;
     #further = [];
+    #apart = [];
     #lost;
     #closed = false;
     constructor(target, client, origin) {
@@ -68979,7 +68980,7 @@ class Connection {
     }
     close() {
         this.#client.end();
-        for (const one of this.#further) {
+        for (const one of [...this.#further, ...this.#apart]) {
             one.then((connection) => connection.close(), () => { });
         }
     }
@@ -69023,6 +69024,12 @@ class Connection {
         const ready = this.#prepared.get(command)?.shift();
         return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
     }
+    /** Starts a command line on a connection of its own, which is closed with this one. */
+    async startApart(command, why) {
+        const next = this.#origin.again(why);
+        this.#apart.push(next);
+        return (await next).#startHere(command);
+    }
     async #startNow(command) {
         try {
             return await this.#startHere(command);
@@ -69040,7 +69047,7 @@ class Connection {
                     throw error;
             }
         }
-        const next = this.#origin.again();
+        const next = this.#origin.again('allows too few sessions on one connection (MaxSessions)');
         this.#further.push(next);
         return (await next).#startHere(command);
     }
@@ -69446,8 +69453,8 @@ const RETRY_DELAY_MS = 500;
  */
 async function connect(target, credentials, context, ahead = []) {
     const { jump } = credentials;
-    const again = () => {
-        context.log.info(`${formatTarget(target)} allows too few sessions on one connection (MaxSessions): another one is made`);
+    const again = (why) => {
+        context.log.info(`${formatTarget(target)} ${why}: another connection is made`);
         return connect(target, credentials, context);
     };
     if (jump === undefined) {

@@ -40,7 +40,7 @@ test('an upload of what changed takes few round trips', async () => {
   const host = { host: far }
   expectSuccess(await site.upload('r1', host))
   site.write({ 'index.html': 'two' })
-  proxy.turns.length = 0
+  proxy.turns = []
   expectSuccess(await site.upload('r2', host))
   // Both ends' names, keys, the login with two channels, their commands, what is there, what is sent, the goodbye.
   expect(proxy.turns.length).toBeLessThanOrEqual(9)
