@@ -6,7 +6,6 @@ import { describeError, Failure } from '../failure.ts'
 import { Connection, type ConnectionOrigin } from './connection.ts'
 import { logInAtOnce } from './early-login.ts'
 import { type HostKeys, hostKeyAttempts, hostKeyFailure, judgeHostKey } from './host-keys.ts'
-import { signAtOnce } from './sign-at-once.ts'
 import { formatAddress, formatTarget, type Target } from './target.ts'
 
 /** How to log in, the same for every server of a step. */
@@ -172,7 +171,6 @@ async function handshake(
       },
       // One method, tried once: each refused attempt counts towards the server's MaxAuthTries and fail2ban.
       authHandler: (_left, _partial, next) => {
-        if (ssh.connection !== null) signAtOnce(ssh.connection)
         const offer = keys.shift()
         next(offer === undefined ? (false as never) : { type: 'publickey', username: user, key: offer })
       },
