@@ -68944,8 +68944,10 @@ async function askOnce(fleet, address, { clock, signal }) {
     return answer;
 }
 async function ask(fleet, address) {
+    // What the inputs lack for it is no answer of the node's.
+    const probe = probeOf(fleet, address);
     try {
-        return (await probeOf(fleet, address)?.(new AbortController().signal)) ?? { ok: true };
+        return (await probe?.(new AbortController().signal)) ?? { ok: true };
     }
     catch (error) {
         return { ok: false, error: error instanceof Error ? error.message : String(error) };
@@ -70724,35 +70726,7 @@ function fingerprintsFor(known, host, port) {
         .map((line) => line.fingerprint);
 }
 
-;// CONCATENATED MODULE: ./src/ssh/sign-at-once.ts
-const sign_at_once_HASHES = {
-    'ssh-rsa': 'sha1',
-    'rsa-sha2-256': 'sha256',
-    'rsa-sha2-512': 'sha512',
-};
-/**
- * Lets a login by key begin with the signature (RFC 4252, section 7). ssh2 asks first whether the key would do, which
- * costs a round trip and is of use only where signing is dear or several keys are tried.
- */
-function signAtOnce(client) {
-    const protocol = client._protocol;
-    if (typeof protocol?.authPK !== 'function')
-        return;
-    const authPK = protocol.authPK.bind(protocol);
-    protocol.authPK = (user, key, algorithm, sign) => {
-        const signature = (data) => {
-            const hash = algorithm === undefined ? undefined : sign_at_once_HASHES[algorithm];
-            const signed = key.sign(data, hash);
-            if (signed instanceof Error)
-                throw signed;
-            return signed;
-        };
-        authPK(user, key, algorithm, sign ?? ((data, done) => done(signature(data))));
-    };
-}
-
 ;// CONCATENATED MODULE: ./src/ssh/connect.ts
-
 
 
 
@@ -70847,8 +70821,6 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
             },
             // One method, tried once: each refused attempt counts towards the server's MaxAuthTries and fail2ban.
             authHandler: (_left, _partial, next) => {
-                if (ssh.connection !== null)
-                    signAtOnce(ssh.connection);
                 const offer = keys.shift();
                 next(offer === undefined ? false : { type: 'publickey', username: user, key: offer });
             },
