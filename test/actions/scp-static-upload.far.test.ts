@@ -35,6 +35,20 @@ test('large files travel in parts, over several connections, and are whole again
   expect(new Set(times).size).toBe(1)
 })
 
+test.each([
+  ['20', 'gzip'],
+  ['24', 'zstd'],
+] as const)('what shrinks is compressed, on Node %s by %s', async (node, codec) => {
+  const { site, far } = await farSite(5)
+  site.write({ 'index.html': 'one', 'words.txt': 'the same words again and again. '.repeat(1_000_000) })
+  const result = await site.upload('r1', { jump: far }, { node })
+  expectSuccess(result)
+  // A server without zstd gets what it has.
+  expect(result.log).toMatch(new RegExp(`\\((${codec}|gzip), 3 lanes\\)`))
+  expect(Number(result.outputs['bytes-sent'])).toBeLessThan(2_000_000)
+  expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
+})
+
 test('an upload of what changed takes few round trips', async () => {
   const { site, proxy, far } = await farSite(50)
   const host = { host: far }

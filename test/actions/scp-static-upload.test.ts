@@ -122,7 +122,7 @@ describe('what arrives', () => {
     expect(treeOf(join(site.target, 'releases/r1'))).toEqual(before)
   })
 
-  test('large files, in several lanes, compressed or not', async () => {
+  test('large files, in several lanes', async () => {
     const site = newSite({ 'index.html': 'small' })
     execFileSync('dd', ['if=/dev/urandom', `of=${site.source}/a.bin`, 'bs=1M', 'count=20'], {
       stdio: 'ignore',
@@ -130,14 +130,9 @@ describe('what arrives', () => {
     execFileSync('dd', ['if=/dev/urandom', `of=${site.source}/b.bin`, 'bs=1M', 'count=20'], {
       stdio: 'ignore',
     })
-    const first = await site.upload('r1')
-    expectSuccess(first)
-    expect(first.log).toContain('none, 3 lanes')
-    expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
-    site.write({ 'c.txt': 'the same words again and again. '.repeat(1_000_000) })
-    const second = await site.upload('r2')
-    expectSuccess(second)
-    expect(Number(second.outputs['bytes-sent'])).toBeLessThan(2_000_000)
+    const result = await site.upload('r1')
+    expectSuccess(result)
+    expect(result.log).toContain('none, 3 lanes')
     expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
   })
 
