@@ -42,7 +42,7 @@ export function consulInputCases(
         const token = await guarded.tokenFor(`${rules}\nsession_prefix "" { policy = "write" }`)
         expectFailure(
           await run({ 'consul-url': guarded.url, ...DRY }),
-          /Consul has no nodes below|denies access/,
+          /Consul denies reading the keys below|denies access/,
         )
         const result = await run({ 'consul-url': guarded.url, 'consul-token': token, ...DRY })
         expectSuccess(result)

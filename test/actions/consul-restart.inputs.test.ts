@@ -121,7 +121,7 @@ describeInputs(action, {
   batch: async () => {
     const result = await run({ nodes: bed.inputs['nodes']!, batch: '67%' })
     expectSuccess(result)
-    expect(result.log).toMatch(/0 of 3 nodes done; \S+: waiting for .*; \S+: waiting for/)
+    expect(result.log).toMatch(/0 of 3 nodes done; \S+ \S+: waiting for .*; \S+ \S+: waiting for/)
     expect(result.log).not.toMatch(/: waiting for .*: waiting for .*: waiting for/)
   },
   'min-live': async () => {
