@@ -70784,7 +70784,7 @@ async function createSession(client, { name, ttlMs }, context) {
         // Without the node's own check, whose failure would end the session although we live.
         Checks: [],
     };
-    const answer = await create(client, JSON.stringify(body), context);
+    const { answer, renewedAt } = await create(client, JSON.stringify(body), context);
     if (answer.status !== 200)
         throw unexpected('Consul creates no session', answer);
     const id = JSON.parse(answer.text).ID;
@@ -70800,13 +70800,14 @@ async function createSession(client, { name, ttlMs }, context) {
             hint: 'something between here and Consul changes requests: give an address without a proxy as `consul-url`',
         });
     }
-    return id;
+    return { id, renewedAt };
 }
 /** Again after no answer: a session that nobody knows of holds nothing and dies by itself. */
 async function create(client, body, context) {
     for (let attempt = 1;; attempt++) {
+        const renewedAt = context.clock.monotonic();
         try {
-            return await client.write('PUT', '/v1/session/create', body, context);
+            return { answer: await client.write('PUT', '/v1/session/create', body, context), renewedAt };
         }
         catch (error) {
             if (!(error instanceof AmbiguousAnswer) || attempt === session_ATTEMPTS)
@@ -70844,10 +70845,9 @@ const POLL_MS = 500;
 const RETRY_RENEWAL_MS = 500;
 /** Takes the lease; only one run holds it at a time. Throws a `Failure` that names the holder. */
 async function takeLease(client, options, context) {
-    const startedAt = context.clock.monotonic();
-    const session = await newSession(client, options, context);
+    const { id: session, renewedAt } = await newSession(client, options, context);
     const value = JSON.stringify({ holder: options.holder, since: new Date(context.clock.now()).toISOString() });
-    const lease = new Lease(client, options, { session, value, renewedAt: startedAt }, context);
+    const lease = new Lease(client, options, { session, value, renewedAt }, context);
     try {
         const entry = await lockWith(client, options, session, value, context);
         if (entry === undefined)
@@ -71040,16 +71040,15 @@ class Lease {
         }
     }
     async #retake() {
-        const { clock, log } = this.#context;
+        const { log } = this.#context;
         const before = await readEntry(this.#client, this.lockKey, this.#context);
         if (before?.session === this.session)
             return;
         if (before === undefined || before.session !== undefined || !this.#isOurs(before, 0)) {
             return this.#lose('its session has ended, and another run has held the lock since');
         }
-        const startedAt = clock.monotonic();
         const options = { ...this.#options, waitMs: 0 };
-        const session = await newSession(this.#client, options, this.#context);
+        const { id: session, renewedAt } = await newSession(this.#client, options, this.#context);
         const entry = await lockWith(this.#client, options, session, this.#value, this.#context).catch((error) => {
             if (error instanceof AmbiguousAnswer || !(error instanceof Failure))
                 throw error;
@@ -71060,7 +71059,7 @@ class Lease {
             return this.#lose('its session has ended, and another run was quicker to take the lock');
         }
         this.holdBy(entry);
-        this.#renewedAt = startedAt;
+        this.#renewedAt = renewedAt;
         log.warn(`Consul has ended the session of the lease (a server was lost?): taken anew (number ${this.fence})`);
     }
     /** Whether the lock is the one we had, locked this many times since. */

@@ -26,10 +26,9 @@ export async function takeLease(
   options: LeaseOptions,
   context: Context,
 ): Promise<Lease> {
-  const startedAt = context.clock.monotonic()
-  const session = await newSession(client, options, context)
+  const { id: session, renewedAt } = await newSession(client, options, context)
   const value = JSON.stringify({ holder: options.holder, since: new Date(context.clock.now()).toISOString() })
-  const lease = new Lease(client, options, { session, value, renewedAt: startedAt }, context)
+  const lease = new Lease(client, options, { session, value, renewedAt }, context)
   try {
     const entry = await lockWith(client, options, session, value, context)
     if (entry === undefined) throw new Failure('the lease was lost as soon as it was taken')
@@ -244,15 +243,14 @@ export class Lease {
   }
 
   async #retake(): Promise<void> {
-    const { clock, log } = this.#context
+    const { log } = this.#context
     const before = await readEntry(this.#client, this.lockKey, this.#context)
     if (before?.session === this.session) return
     if (before === undefined || before.session !== undefined || !this.#isOurs(before, 0)) {
       return this.#lose('its session has ended, and another run has held the lock since')
     }
-    const startedAt = clock.monotonic()
     const options = { ...this.#options, waitMs: 0 }
-    const session = await newSession(this.#client, options, this.#context)
+    const { id: session, renewedAt } = await newSession(this.#client, options, this.#context)
     const entry = await lockWith(this.#client, options, session, this.#value, this.#context).catch(
       (error) => {
         if (error instanceof AmbiguousAnswer || !(error instanceof Failure)) throw error
@@ -264,7 +262,7 @@ export class Lease {
       return this.#lose('its session has ended, and another run was quicker to take the lock')
     }
     this.holdBy(entry)
-    this.#renewedAt = startedAt
+    this.#renewedAt = renewedAt
     log.warn(
       `Consul has ended the session of the lease (a server was lost?): taken anew (number ${this.fence})`,
     )

@@ -12,6 +12,12 @@ export const LONGEST_TTL_MS = 86_400_000
 const ATTEMPTS = 3
 const RETRY_PAUSE_MS = 500
 
+export interface NewSession {
+  readonly id: string
+  /** Monotonic time, in ms, from which its TTL counts at the earliest. */
+  readonly renewedAt: number
+}
+
 /**
  * Creates a session that dies by itself unless it is renewed (Consul takes up to twice the TTL for that), and
  * verifies that Consul has understood it: a session whose body was ignored would hold its lock for ever.
@@ -20,7 +26,7 @@ export async function createSession(
   client: ConsulClient,
   { name, ttlMs }: { name: string; ttlMs: number },
   context: Context,
-): Promise<string> {
+): Promise<NewSession> {
   const body = {
     Name: name,
     TTL: `${ttlMs}ms`,
@@ -30,7 +36,7 @@ export async function createSession(
     // Without the node's own check, whose failure would end the session although we live.
     Checks: [],
   }
-  const answer = await create(client, JSON.stringify(body), context)
+  const { answer, renewedAt } = await create(client, JSON.stringify(body), context)
   if (answer.status !== 200) throw unexpected('Consul creates no session', answer)
   const id = (JSON.parse(answer.text) as { ID?: unknown }).ID
   if (typeof id !== 'string' || !isSessionId(id)) throw unexpected('Consul gives no session', answer)
@@ -44,14 +50,19 @@ export async function createSession(
       hint: 'something between here and Consul changes requests: give an address without a proxy as `consul-url`',
     })
   }
-  return id
+  return { id, renewedAt }
 }
 
 /** Again after no answer: a session that nobody knows of holds nothing and dies by itself. */
-async function create(client: ConsulClient, body: string, context: Context): Promise<ConsulAnswer> {
+async function create(
+  client: ConsulClient,
+  body: string,
+  context: Context,
+): Promise<{ answer: ConsulAnswer; renewedAt: number }> {
   for (let attempt = 1; ; attempt++) {
+    const renewedAt = context.clock.monotonic()
     try {
-      return await client.write('PUT', '/v1/session/create', body, context)
+      return { answer: await client.write('PUT', '/v1/session/create', body, context), renewedAt }
     } catch (error) {
       if (!(error instanceof AmbiguousAnswer) || attempt === ATTEMPTS) throw error
     }
