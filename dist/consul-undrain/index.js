@@ -69071,7 +69071,12 @@ async function adoptLease(client, options, session, context) {
     lease.holdBy(entry);
     return lease;
 }
-const newSession = (client, { lockKey, ttlMs }, context) => createSession(client, { name: `evenkeel ${lockKey}`, ttlMs }, context);
+async function newSession(client, options, context) {
+    const { lockKey, ttlMs, onSession } = options;
+    const session = await createSession(client, { name: `evenkeel ${lockKey}`, ttlMs }, context);
+    onSession?.(session.id);
+    return session;
+}
 /** The lock as it is once this session holds it; undefined when it does not. */
 async function lockWith(client, options, session, value, context) {
     await waitForLock(client, options, session, value, context);
@@ -69188,7 +69193,6 @@ class Lease {
         this.session = session ?? this.session;
         this.fence = modifyIndex;
         this.#lock = { createIndex, lockIndex };
-        this.#options.onSession?.(this.session);
     }
     /** Takes the lock anew after the end of its session; throws, the lease being lost, when somebody else has had it. */
     async retake() {

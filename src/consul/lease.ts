@@ -13,7 +13,7 @@ export interface LeaseOptions {
   readonly ttlMs: number
   /** How long to wait for another holder. */
   readonly waitMs: number
-  /** Told of each session that the lease is held by, for a later process of the same job. */
+  /** Told of each session before it takes the lock, for a later process of the same job. */
   readonly onSession?: (session: string) => void
 }
 
@@ -60,8 +60,12 @@ export async function adoptLease(
   return lease
 }
 
-const newSession = (client: ConsulClient, { lockKey, ttlMs }: LeaseOptions, context: Context) =>
-  createSession(client, { name: `evenkeel ${lockKey}`, ttlMs }, context)
+async function newSession(client: ConsulClient, options: LeaseOptions, context: Context) {
+  const { lockKey, ttlMs, onSession } = options
+  const session = await createSession(client, { name: `evenkeel ${lockKey}`, ttlMs }, context)
+  onSession?.(session.id)
+  return session
+}
 
 /** The lock as it is once this session holds it; undefined when it does not. */
 async function lockWith(
@@ -198,7 +202,6 @@ export class Lease {
     this.session = session ?? this.session
     this.fence = modifyIndex
     this.#lock = { createIndex, lockIndex }
-    this.#options.onSession?.(this.session)
   }
 
   /** Takes the lock anew after the end of its session; throws, the lease being lost, when somebody else has had it. */
