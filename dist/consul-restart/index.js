@@ -70843,6 +70843,8 @@ async function destroySession(client, id, context) {
 
 const POLL_MS = 500;
 const RETRY_RENEWAL_MS = 500;
+/** Tries to remove the lock: left behind, it would hinder nobody, but tell of a run that has ended. */
+const REMOVALS = 3;
 /** Takes the lease; only one run holds it at a time. Throws a `Failure` that names the holder. */
 async function takeLease(client, options, context) {
     const { id: session, renewedAt } = await newSession(client, options, context);
@@ -71014,7 +71016,12 @@ class Lease {
         this.#stop.abort();
         await this.#renewing;
         // Deleted first: a session that dies with its lock starts the lock delay.
-        await transact(this.#client, [this.check, { verb: 'delete', key: this.lockKey }], context).catch(() => { });
+        const removal = [this.check, { verb: 'delete', key: this.lockKey }];
+        for (let attempt = 1; attempt <= REMOVALS; attempt++) {
+            const error = await transact(this.#client, removal, context).catch((thrown) => thrown);
+            if (!(error instanceof AmbiguousAnswer))
+                break;
+        }
         await destroySession(this.#client, this.session, context);
     }
     async #keepAlive() {
