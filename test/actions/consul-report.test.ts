@@ -1,4 +1,5 @@
 // What is told about a rollout.
+import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 import { runAction } from '../harness/action-run.ts'
 import { errorsOf, expectFailure, expectSuccess } from '../harness/input-cases.ts'
@@ -28,6 +29,7 @@ test('nodes can be told apart where their addresses are secrets, and several rel
   expect(result.summary).toMatch(/Several releases are on the nodes: v\d on \*\*\*; v\d on \*\*\*/)
 
   second.setBroken(false)
+  execFileSync('sh', ['-c', second.commands.start], { stdio: 'ignore' })
   const again = await runAction({
     action,
     inputs,
