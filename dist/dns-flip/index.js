@@ -46462,6 +46462,16 @@ function waitOf(text, now) {
 class NoAnswer extends Failure {
     name = 'NoAnswer';
 }
+/** A JSON object (or list) of an answer; undefined for anything else, a page of a proxy above all. */
+function parseObject(text) {
+    try {
+        const body = JSON.parse(text);
+        return typeof body === 'object' && body !== null ? body : undefined;
+    }
+    catch {
+        return undefined;
+    }
+}
 
 ;// CONCATENATED MODULE: ./src/dns/providers/cloudflare-api.ts
 
@@ -46516,7 +46526,7 @@ class CloudflareApi {
     }
     /** The body of a good answer; throws for any other. */
     async #good({ status, text }, purpose, context) {
-        const body = parsed(text);
+        const body = parseObject(text);
         if (status >= 200 && status < 300 && body?.success === true)
             return body;
         if (body === undefined && status < 400)
@@ -46535,7 +46545,7 @@ class CloudflareApi {
     async #aboutToken(context) {
         const own = 'a token that an account owns cannot be asked about here';
         const { status, text } = await this.#api.get('/user/tokens/verify', context);
-        const body = parsed(text);
+        const body = parseObject(text);
         const state = body?.result?.status;
         if (status === 200 && state === 'active')
             return 'the token itself is active: it lacks a permission for this';
@@ -46550,15 +46560,6 @@ class CloudflareApi {
             seen: this.#api.shown(text ?? ''),
             hint: 'leave `api-url` empty for Cloudflare itself; a proxy on the way may have answered in its place',
         });
-    }
-}
-function parsed(text) {
-    try {
-        const body = JSON.parse(text);
-        return typeof body === 'object' && body !== null ? body : undefined;
-    }
-    catch {
-        return undefined;
     }
 }
 /** The errors of an envelope, each with those that led to it. */
@@ -47073,7 +47074,7 @@ class DigitalOcean {
     }
     /** The body of a good answer; throws for any other: `NoAnswer` where a write may have been carried out. */
     #json({ status, text }, what, zone, isWrite = false) {
-        const body = digitalocean_parsed(text);
+        const body = parseObject(text);
         if (status >= 200 && status < 300 && body !== undefined)
             return body;
         const failure = status < 300
@@ -47094,18 +47095,9 @@ class DigitalOcean {
         });
     }
 }
-function digitalocean_parsed(text) {
-    try {
-        const body = JSON.parse(text);
-        return typeof body === 'object' && body !== null ? body : undefined;
-    }
-    catch {
-        return undefined;
-    }
-}
 /** The text of an error, `{ id, message, request_id }`; undefined where the answer is none of the API's. */
 function messageOf(text) {
-    const { id, message, request_id } = digitalocean_parsed(text) ?? {};
+    const { id, message, request_id } = parseObject(text) ?? {};
     if (typeof id !== 'string' || typeof message !== 'string')
         return undefined;
     return `${message} (${id}${typeof request_id === 'string' ? `, request ${request_id}` : ''})`;

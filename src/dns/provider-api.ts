@@ -157,3 +157,13 @@ function waitOf(text: string | undefined, now: number): number | undefined {
 export class NoAnswer extends Failure {
   override readonly name = 'NoAnswer'
 }
+
+/** A JSON object (or list) of an answer; undefined for anything else, a page of a proxy above all. */
+export function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const body: unknown = JSON.parse(text)
+    return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}

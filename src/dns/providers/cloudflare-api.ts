@@ -1,6 +1,6 @@
 import type { Context } from '../../context.ts'
 import { Failure } from '../../failure.ts'
-import { type ApiAnswer, NoAnswer, ProviderApi } from '../provider-api.ts'
+import { type ApiAnswer, NoAnswer, ProviderApi, parseObject } from '../provider-api.ts'
 
 /** Some fields of a zone. */
 export interface ApiZone {
@@ -113,7 +113,7 @@ export class CloudflareApi {
 
   /** The body of a good answer; throws for any other. */
   async #good({ status, text }: ApiAnswer, purpose: Purpose, context: Context): Promise<object> {
-    const body = parsed(text)
+    const body = parseObject(text)
     if (status >= 200 && status < 300 && body?.success === true) return body
     if (body === undefined && status < 400) throw this.#notCloudflare(text)
     const errors = body === undefined ? [] : errorsOf(body)
@@ -131,7 +131,7 @@ export class CloudflareApi {
   async #aboutToken(context: Context): Promise<string> {
     const own = 'a token that an account owns cannot be asked about here'
     const { status, text } = await this.#api.get('/user/tokens/verify', context)
-    const body = parsed(text)
+    const body = parseObject(text)
     const state = (body?.result as { status?: unknown } | null | undefined)?.status
     if (status === 200 && state === 'active')
       return 'the token itself is active: it lacks a permission for this'
@@ -152,15 +152,6 @@ export class CloudflareApi {
 interface ApiError {
   readonly code: number | undefined
   readonly message: string
-}
-
-function parsed(text: string): Record<string, unknown> | undefined {
-  try {
-    const body: unknown = JSON.parse(text)
-    return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : undefined
-  } catch {
-    return undefined
-  }
 }
 
 /** The errors of an envelope, each with those that led to it. */

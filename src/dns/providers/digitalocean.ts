@@ -4,7 +4,7 @@
 import type { Context } from '../../context.ts'
 import { Failure } from '../../failure.ts'
 import type { Provider, Zone } from '../provider.ts'
-import { type ApiAnswer, NoAnswer, ProviderApi } from '../provider-api.ts'
+import { type ApiAnswer, NoAnswer, ProviderApi, parseObject } from '../provider-api.ts'
 import { isRecordType, isSameSet, parseValue, type RecordSet } from '../record.ts'
 import { describeSet, writeInPlace } from './in-place.ts'
 import {
@@ -198,7 +198,7 @@ class DigitalOcean implements Provider {
 
   /** The body of a good answer; throws for any other: `NoAnswer` where a write may have been carried out. */
   #json({ status, text }: ApiAnswer, what: string, zone: string, isWrite = false): Record<string, unknown> {
-    const body = parsed(text)
+    const body = parseObject(text)
     if (status >= 200 && status < 300 && body !== undefined) return body
     const failure =
       status < 300
@@ -221,18 +221,9 @@ class DigitalOcean implements Provider {
   }
 }
 
-function parsed(text: string): Record<string, unknown> | undefined {
-  try {
-    const body: unknown = JSON.parse(text)
-    return typeof body === 'object' && body !== null ? (body as Record<string, unknown>) : undefined
-  } catch {
-    return undefined
-  }
-}
-
 /** The text of an error, `{ id, message, request_id }`; undefined where the answer is none of the API's. */
 function messageOf(text: string): string | undefined {
-  const { id, message, request_id } = parsed(text) ?? {}
+  const { id, message, request_id } = parseObject(text) ?? {}
   if (typeof id !== 'string' || typeof message !== 'string') return undefined
   return `${message} (${id}${typeof request_id === 'string' ? `, request ${request_id}` : ''})`
 }
