@@ -12,7 +12,7 @@ import {
   startDigitalOceanScene,
   ZONE,
 } from './cloud-scene.ts'
-import { gate } from './dns-scene.ts'
+import { gate } from './command-gate.ts'
 
 const clouds = {
   cloudflare: {

@@ -8,8 +8,8 @@ import { childrenOf, until } from '../bed/process.ts'
 import { startSshd } from '../bed/sshd.ts'
 import { runAction, startAction } from '../harness/action-run.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { gate } from './command-gate.ts'
 import { bedForTest, VALUE } from './consul-bed.ts'
-import { gate } from './dns-scene.ts'
 
 const action = 'consul-restart'
 const restartsOf = (app: App) => app.log().match(/: stopping$/gm)?.length ?? 0

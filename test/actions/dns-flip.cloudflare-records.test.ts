@@ -4,7 +4,7 @@ import { EDGE } from '../bed/cloudflare-api.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { sceneForAll } from './cloud-cases.ts'
 import { NEW, OLD, ZONE } from './cloud-scene.ts'
-import { gate } from './dns-scene.ts'
+import { gate } from './command-gate.ts'
 
 const scene = sceneForAll('cloudflare')
 const www = `www.${ZONE}`

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { startPowerDns } from '../bed/powerdns.ts'
 import { describeInputs, errorsOf, expectFailure, expectSuccess } from '../harness/input-cases.ts'
-import { type DnsScene, gate, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
+import { gate } from './command-gate.ts'
+import { type DnsScene, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
 
 let scene: DnsScene
 beforeAll(async () => {

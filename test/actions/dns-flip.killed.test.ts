@@ -3,9 +3,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type PowerDns, startPowerDns } from '../bed/powerdns.ts'
 import { until } from '../bed/process.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { gate } from './command-gate.ts'
 import { type ApiGate, startApiGate, writes } from './dns-api-gate.ts'
 import { POINTS, type Point } from './dns-interruptions.ts'
-import { type DnsScene, gate, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
+import { type DnsScene, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
 
 let scene: DnsScene
 let api: ApiGate

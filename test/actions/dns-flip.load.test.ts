@@ -2,8 +2,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Load, LoadReport } from '../bed/load.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { gate } from './command-gate.ts'
 import { type LiveScene, startLiveScene } from './dns-live-scene.ts'
-import { gate, NEW, OLD, ZONE } from './dns-scene.ts'
+import { NEW, OLD, ZONE } from './dns-scene.ts'
 
 const API = `api.${ZONE}`
 const WWW = `www.${ZONE}`

@@ -4,7 +4,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { startLoad } from '../bed/load.ts'
 import { freePort } from '../bed/ports.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
-import { type DnsScene, gate, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
+import { gate } from './command-gate.ts'
+import { type DnsScene, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
 
 let scene: DnsScene
 let wait: ReturnType<typeof gate>

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
-import { type DnsScene, gate, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
+import { gate } from './command-gate.ts'
+import { type DnsScene, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
 
 const names = ['www', 'api', 'a', 'b', 'c']
 const records = names.map((name) => `${name} A ${OLD} -> ${NEW}`).join('\n')

@@ -1,7 +1,8 @@
 // The points of a flip of www (canary) and api at which it is broken off, and how it is brought to each of them.
 import type { ActionRun } from '../harness/action-run.ts'
+import { gate } from './command-gate.ts'
 import { type ApiGate, readsAfter, writes } from './dns-api-gate.ts'
-import { gate, NEW, OLD, ZONE } from './dns-scene.ts'
+import { NEW, OLD, ZONE } from './dns-scene.ts'
 
 const WWW = `www.${ZONE}`
 const API = `api.${ZONE}`

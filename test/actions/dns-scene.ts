@@ -1,7 +1,4 @@
 // Two web servers, the old and the new machine, and the names that lead to them.
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { type Nginx, startNginx } from '../bed/nginx.ts'
 import { freePort } from '../bed/ports.ts'
 import { type PowerDns, type RecordSet, startPowerDns } from '../bed/powerdns.ts'
@@ -107,16 +104,3 @@ const machine = (host: string, port: number, name: string, status: number): stri
     add_header x-node "${name}";
     return ${status} "served by the ${name}\\n";
   }`
-
-/** A runner command that waits, and the switch that lets it go on. */
-export function gate(): { command: string; open(): void; remove(): void } {
-  const folder = mkdtempSync(join(tmpdir(), 'evenkeel-gate-'))
-  const file = join(folder, 'open')
-  return {
-    command: `echo "at the gate: $EVENKEEL_NAMES"\nuntil [ -e ${file} ]; do sleep 0.05; done`,
-    open: () => writeFileSync(file, ''),
-    remove: () => {
-      if (existsSync(folder)) rmSync(folder, { recursive: true })
-    },
-  }
-}

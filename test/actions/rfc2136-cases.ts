@@ -5,9 +5,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { until } from '../bed/process.ts'
 import { makeTsigKey } from '../bed/zone.ts'
 import { errorsOf, expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { gate } from './command-gate.ts'
 import { startBetween } from './dns-between.ts'
 import { startReader } from './dns-reader.ts'
-import { gate, NEW, OLD, ZONE } from './dns-scene.ts'
+import { NEW, OLD, ZONE } from './dns-scene.ts'
 import { type ServerName, startUpdateScene, type UpdateScene } from './rfc2136-scene.ts'
 
 /** Flips by dynamic updates, the same on every server. */
