@@ -69002,6 +69002,9 @@ function probe_firstLine(text) {
 
 
 
+/** Too few nodes serve for another one to go out. */
+class BelowFloor extends Failure {
+}
 /** A transaction holds 64 operations, some of which are not checks of counted nodes. */
 const MOST_COUNTED = 60;
 /** The probe for one node; undefined where nothing is checked. Never takes another way than the one asked for. */
@@ -69061,7 +69064,7 @@ function floorGuard(fleet, context) {
     const { signal } = context;
     return async (others) => {
         const { minLive, pages } = fleet;
-        const tooFew = (live, witness, seen) => new Failure(`only ${live} other nodes serve (${witness}), the floor \`min-live\` is ${minLive}`, {
+        const tooFew = (live, witness, seen) => new BelowFloor(`only ${live} other nodes serve (${witness}), the floor \`min-live\` is ${minLive}`, {
             seen,
             state: 'no further node was taken out.',
             hint: 'bring the nodes that are down back first',
@@ -69836,6 +69839,8 @@ class NodeWork {
     #records = new Map();
     #watches = new Map();
     #drainIds = new Map();
+    /** Nodes that the load balancers are being asked for. */
+    #returning = new Set();
     /** `upgrade` is left out where nodes are only taken out and put back. */
     constructor(fleet, upgrade, context) {
         this.#fleet = fleet;
@@ -69895,8 +69900,26 @@ class NodeWork {
         const id = newDrainId();
         this.#drainIds.set(address, id);
         await watch.firstLook(context);
-        record.entry = await drainNode(this.#fleet.drains, { address, id, release: this.#fleet.release }, floorGuard(this.#fleet, context), context);
+        record.entry = await drainNode(this.#fleet.drains, { address, id, release: this.#fleet.release }, this.#patientGuard(context), context);
         context.log.info('drained in Consul');
+    }
+    /** Asks again when the nodes that are on their way back are there, if it is they who are missing. */
+    #patientGuard(context) {
+        const guard = floorGuard(this.#fleet, context);
+        return async (others) => {
+            const returning = [...this.#returning];
+            try {
+                return await guard(others);
+            }
+            catch (error) {
+                if (!(error instanceof BelowFloor) || returning.length === 0)
+                    throw error;
+                context.log.info(`${error.message}: waiting for those that are on their way back`);
+                await Promise.allSettled(returning);
+                context.signal.throwIfAborted();
+                return guard(others);
+            }
+        };
     }
     async #prove(record, context) {
         const { address } = record;
@@ -70025,7 +70048,14 @@ class NodeWork {
         context.log.info(updated ? 'back in Consul' : 'put back in Consul as it was');
     }
     async #confirm({ address }, context) {
-        await confirmIn(this.#fleet, address, context);
+        const shown = confirmIn(this.#fleet, address, context);
+        this.#returning.add(shown);
+        try {
+            await shown;
+        }
+        finally {
+            this.#returning.delete(shown);
+        }
         if (this.#fleet.pages)
             context.log.info('in: the load balancers agree');
     }

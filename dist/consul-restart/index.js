@@ -69004,6 +69004,9 @@ function probe_firstLine(text) {
 
 
 
+/** Too few nodes serve for another one to go out. */
+class BelowFloor extends Failure {
+}
 /** A transaction holds 64 operations, some of which are not checks of counted nodes. */
 const MOST_COUNTED = 60;
 /** The probe for one node; undefined where nothing is checked. Never takes another way than the one asked for. */
@@ -69063,7 +69066,7 @@ function floorGuard(fleet, context) {
     const { signal } = context;
     return async (others) => {
         const { minLive, pages } = fleet;
-        const tooFew = (live, witness, seen) => new Failure(`only ${live} other nodes serve (${witness}), the floor \`min-live\` is ${minLive}`, {
+        const tooFew = (live, witness, seen) => new BelowFloor(`only ${live} other nodes serve (${witness}), the floor \`min-live\` is ${minLive}`, {
             seen,
             state: 'no further node was taken out.',
             hint: 'bring the nodes that are down back first',
@@ -69838,6 +69841,8 @@ class NodeWork {
     #records = new Map();
     #watches = new Map();
     #drainIds = new Map();
+    /** Nodes that the load balancers are being asked for. */
+    #returning = new Set();
     /** `upgrade` is left out where nodes are only taken out and put back. */
     constructor(fleet, upgrade, context) {
         this.#fleet = fleet;
@@ -69897,8 +69902,26 @@ class NodeWork {
         const id = newDrainId();
         this.#drainIds.set(address, id);
         await watch.firstLook(context);
-        record.entry = await drainNode(this.#fleet.drains, { address, id, release: this.#fleet.release }, floorGuard(this.#fleet, context), context);
+        record.entry = await drainNode(this.#fleet.drains, { address, id, release: this.#fleet.release }, this.#patientGuard(context), context);
         context.log.info('drained in Consul');
+    }
+    /** Asks again when the nodes that are on their way back are there, if it is they who are missing. */
+    #patientGuard(context) {
+        const guard = floorGuard(this.#fleet, context);
+        return async (others) => {
+            const returning = [...this.#returning];
+            try {
+                return await guard(others);
+            }
+            catch (error) {
+                if (!(error instanceof BelowFloor) || returning.length === 0)
+                    throw error;
+                context.log.info(`${error.message}: waiting for those that are on their way back`);
+                await Promise.allSettled(returning);
+                context.signal.throwIfAborted();
+                return guard(others);
+            }
+        };
     }
     async #prove(record, context) {
         const { address } = record;
@@ -70027,7 +70050,14 @@ class NodeWork {
         context.log.info(updated ? 'back in Consul' : 'put back in Consul as it was');
     }
     async #confirm({ address }, context) {
-        await confirmIn(this.#fleet, address, context);
+        const shown = confirmIn(this.#fleet, address, context);
+        this.#returning.add(shown);
+        try {
+            await shown;
+        }
+        finally {
+            this.#returning.delete(shown);
+        }
         if (this.#fleet.pages)
             context.log.info('in: the load balancers agree');
     }
@@ -70112,6 +70142,7 @@ const DOING = {
     drain: 'taking it out',
     prove: 'waiting for the load balancers to follow',
     quiet: 'waiting for requests in flight',
+    held: 'out, waiting for the one before it to be back',
     restart: 'restarting',
     revert: 'taking it back',
     check: 'waiting for it to be healthy',
@@ -70352,6 +70383,7 @@ function newRollout(options) {
             label,
             beginning,
             phase: 'waiting',
+            after: [],
             live: beginning === 'in',
             out: beginning !== 'in',
             restarted: beginning === 'restarted',
@@ -70395,7 +70427,8 @@ const TELLING = ['restart', 'check', 'verify-drained', 'bake', 'verify'];
 /** The next state and what is to be done. */
 function advance(state, event) {
     const step = react(state, event);
-    const begun = begin(step.state, [...step.commands]);
+    const freed = letGo(step.state, [...step.commands]);
+    const begun = begin(freed.state, [...freed.commands]);
     return beginBack(begun.state, [...begun.commands]);
 }
 function react(state, event) {
@@ -70470,9 +70503,9 @@ function onDone(state, name, work, node) {
         case 'quiet':
             if (!on)
                 return giveBack(state, name, node);
-            return node.reverting
-                ? enter(state, name, node, 'revert')
-                : enter(state, name, { ...node, restarted: true }, 'restart');
+            if (node.reverting)
+                return enter(state, name, node, 'revert');
+            return { state: withNode(state, name, { ...node, phase: 'held' }), commands: [] };
         case 'restart':
         case 'revert':
             return enter(state, name, node, 'check');
@@ -70545,7 +70578,28 @@ function abort(state, works) {
 function nodesUnderWay({ nodes }) {
     return [...nodes.values()].filter(({ phase }) => phase !== 'waiting' && phase !== 'ended');
 }
-/** Starts as many waiting nodes as the batch and the floor allow; canaries first. */
+/** Restarts those who were held once nobody is awaited any more, or gives them back after a stop. */
+function letGo(state, commands) {
+    let current = state;
+    for (const [name, node] of state.nodes) {
+        if (node.phase !== 'held')
+            continue;
+        const awaited = node.after.some((other) => current.nodes.get(other)?.phase === 'confirm');
+        if (awaited && goesOn(current, node))
+            continue;
+        const step = goesOn(current, node)
+            ? enter(current, name, { ...node, restarted: true }, 'restart')
+            : giveBack(current, name, node);
+        current = step.state;
+        commands.push(...step.commands);
+    }
+    return { state: current, commands };
+}
+/**
+ * Starts as many waiting nodes as the batch and the floor allow; canaries first. A node whose way back only has yet to
+ * be shown takes no place in the batch, though it does not count as live either: all that load balancers learn comes
+ * in Consul's order, so none sees the next one out before it has this one in.
+ */
 function begin(state, commands) {
     let current = state;
     for (const [name, node] of state.nodes) {
@@ -70556,7 +70610,8 @@ function begin(state, commands) {
         if (node.phase !== 'waiting')
             continue;
         const underWay = nodesUnderWay(current);
-        if (underWay.length >= current.batch)
+        const after = [...current.nodes].filter(([, { phase }]) => phase === 'confirm').map(([other]) => other);
+        if (underWay.length - after.length >= current.batch || underWay.length >= 2 * current.batch)
             break;
         if (node.beginning === 'in' && liveBesides(current, name) < current.minLive) {
             // The nodes under way may come back; if there are none, it stays as it is.
@@ -70566,7 +70621,7 @@ function begin(state, commands) {
         }
         const first = { in: 'drain', out: 'prove', restarted: 'check' };
         // It no longer counts from the moment on at which its drain may take effect.
-        const step = enter(current, name, { ...node, live: false }, first[node.beginning]);
+        const step = enter(current, name, { ...node, live: false, after }, first[node.beginning]);
         current = step.state;
         commands.push(...step.commands);
     }

@@ -68826,6 +68826,9 @@ async function disagreement(url, pages, address, wanted, signal) {
 
 
 
+/** Too few nodes serve for another one to go out. */
+class BelowFloor extends (/* unused pure expression or super */ null && (Failure)) {
+}
 /** A transaction holds 64 operations, some of which are not checks of counted nodes. */
 const MOST_COUNTED = 60;
 /** The probe for one node; undefined where nothing is checked. Never takes another way than the one asked for. */
@@ -68885,7 +68888,7 @@ function floorGuard(fleet, context) {
     const { signal } = context;
     return async (others) => {
         const { minLive, pages } = fleet;
-        const tooFew = (live, witness, seen) => new Failure(`only ${live} other nodes serve (${witness}), the floor \`min-live\` is ${minLive}`, {
+        const tooFew = (live, witness, seen) => new BelowFloor(`only ${live} other nodes serve (${witness}), the floor \`min-live\` is ${minLive}`, {
             seen,
             state: 'no further node was taken out.',
             hint: 'bring the nodes that are down back first',

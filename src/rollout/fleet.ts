@@ -41,6 +41,9 @@ export interface Fleet {
   readonly minLive: number
 }
 
+/** Too few nodes serve for another one to go out. */
+export class BelowFloor extends Failure {}
+
 /** A transaction holds 64 operations, some of which are not checks of counted nodes. */
 export const MOST_COUNTED = 60
 
@@ -111,7 +114,7 @@ export function floorGuard(fleet: Fleet, context: Context): Guard {
   return async (others) => {
     const { minLive, pages } = fleet
     const tooFew = (live: number, witness: string, seen?: string) =>
-      new Failure(`only ${live} other nodes serve (${witness}), the floor \`min-live\` is ${minLive}`, {
+      new BelowFloor(`only ${live} other nodes serve (${witness}), the floor \`min-live\` is ${minLive}`, {
         seen,
         state: 'no further node was taken out.',
         hint: 'bring the nodes that are down back first',

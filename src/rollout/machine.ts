@@ -24,7 +24,8 @@ const TELLING: readonly Work[] = ['restart', 'check', 'verify-drained', 'bake', 
 /** The next state and what is to be done. */
 export function advance(state: RolloutState, event: RolloutEvent): Step {
   const step = react(state, event)
-  const begun = begin(step.state, [...step.commands])
+  const freed = letGo(step.state, [...step.commands])
+  const begun = begin(freed.state, [...freed.commands])
   return beginBack(begun.state, [...begun.commands])
 }
 
@@ -107,9 +108,8 @@ function onDone(state: RolloutState, name: string, work: Work, node: NodeState):
       return on ? enter(state, name, node, 'quiet') : giveBack(state, name, node)
     case 'quiet':
       if (!on) return giveBack(state, name, node)
-      return node.reverting
-        ? enter(state, name, node, 'revert')
-        : enter(state, name, { ...node, restarted: true }, 'restart')
+      if (node.reverting) return enter(state, name, node, 'revert')
+      return { state: withNode(state, name, { ...node, phase: 'held' }), commands: [] }
     case 'restart':
     case 'revert':
       return enter(state, name, node, 'check')
@@ -193,7 +193,27 @@ function nodesUnderWay({ nodes }: RolloutState): NodeState[] {
   return [...nodes.values()].filter(({ phase }) => phase !== 'waiting' && phase !== 'ended')
 }
 
-/** Starts as many waiting nodes as the batch and the floor allow; canaries first. */
+/** Restarts those who were held once nobody is awaited any more, or gives them back after a stop. */
+function letGo(state: RolloutState, commands: Command[]): Step {
+  let current = state
+  for (const [name, node] of state.nodes) {
+    if (node.phase !== 'held') continue
+    const awaited = node.after.some((other) => current.nodes.get(other)?.phase === 'confirm')
+    if (awaited && goesOn(current, node)) continue
+    const step = goesOn(current, node)
+      ? enter(current, name, { ...node, restarted: true }, 'restart')
+      : giveBack(current, name, node)
+    current = step.state
+    commands.push(...step.commands)
+  }
+  return { state: current, commands }
+}
+
+/**
+ * Starts as many waiting nodes as the batch and the floor allow; canaries first. A node whose way back only has yet to
+ * be shown takes no place in the batch, though it does not count as live either: all that load balancers learn comes
+ * in Consul's order, so none sees the next one out before it has this one in.
+ */
 function begin(state: RolloutState, commands: Command[]): Step {
   let current = state
   for (const [name, node] of state.nodes) {
@@ -201,7 +221,8 @@ function begin(state: RolloutState, commands: Command[]): Step {
     if (!current.tried && !isCanary(current, name)) break
     if (node.phase !== 'waiting') continue
     const underWay = nodesUnderWay(current)
-    if (underWay.length >= current.batch) break
+    const after = [...current.nodes].filter(([, { phase }]) => phase === 'confirm').map(([other]) => other)
+    if (underWay.length - after.length >= current.batch || underWay.length >= 2 * current.batch) break
     if (node.beginning === 'in' && liveBesides(current, name) < current.minLive) {
       // The nodes under way may come back; if there are none, it stays as it is.
       if (underWay.length === 0) current = stop(current, belowFloor(current, name))
@@ -209,7 +230,7 @@ function begin(state: RolloutState, commands: Command[]): Step {
     }
     const first = { in: 'drain', out: 'prove', restarted: 'check' } as const
     // It no longer counts from the moment on at which its drain may take effect.
-    const step = enter(current, name, { ...node, live: false }, first[node.beginning])
+    const step = enter(current, name, { ...node, live: false, after }, first[node.beginning])
     current = step.state
     commands.push(...step.commands)
   }

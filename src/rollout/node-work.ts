@@ -1,4 +1,4 @@
-import { drainNode, newDrainId, noteStep, undrainNode } from '../consul/drain.ts'
+import { drainNode, type Guard, newDrainId, noteStep, undrainNode } from '../consul/drain.ts'
 import { type JournalEntry, readJournal } from '../consul/journal.ts'
 import { parseAddress } from '../consul/node-address.ts'
 import { type Context, prefixedLog } from '../context.ts'
@@ -8,7 +8,7 @@ import { describeAnswer } from '../health/poll.ts'
 import { proveState, unverifiedWait } from '../lb/agreement.ts'
 import { type Quiet, SocketWatch } from '../lb/in-flight.ts'
 import { pageAddresses } from '../lb/status-page.ts'
-import { confirmIn, type Fleet, floorGuard, pollNode, probeOf } from './fleet.ts'
+import { BelowFloor, confirmIn, type Fleet, floorGuard, pollNode, probeOf } from './fleet.ts'
 import { claimNode, RestartFailed, runRestart, type UnitFolder, unitName } from './restart.ts'
 import type { Work } from './state.ts'
 
@@ -60,6 +60,8 @@ export class NodeWork {
   readonly #records = new Map<string, NodeRecord>()
   readonly #watches = new Map<string, SocketWatch>()
   readonly #drainIds = new Map<string, string>()
+  /** Nodes that the load balancers are being asked for. */
+  readonly #returning = new Set<Promise<void>>()
 
   /** `upgrade` is left out where nodes are only taken out and put back. */
   constructor(fleet: Fleet, upgrade: Upgrade | undefined, context: Context) {
@@ -124,10 +126,27 @@ export class NodeWork {
     record.entry = await drainNode(
       this.#fleet.drains,
       { address, id, release: this.#fleet.release },
-      floorGuard(this.#fleet, context),
+      this.#patientGuard(context),
       context,
     )
     context.log.info('drained in Consul')
+  }
+
+  /** Asks again when the nodes that are on their way back are there, if it is they who are missing. */
+  #patientGuard(context: Context): Guard {
+    const guard = floorGuard(this.#fleet, context)
+    return async (others) => {
+      const returning = [...this.#returning]
+      try {
+        return await guard(others)
+      } catch (error) {
+        if (!(error instanceof BelowFloor) || returning.length === 0) throw error
+        context.log.info(`${error.message}: waiting for those that are on their way back`)
+        await Promise.allSettled(returning)
+        context.signal.throwIfAborted()
+        return guard(others)
+      }
+    }
   }
 
   async #prove(record: NodeRecord, context: Context): Promise<void> {
@@ -261,7 +280,13 @@ export class NodeWork {
   }
 
   async #confirm({ address }: NodeRecord, context: Context): Promise<void> {
-    await confirmIn(this.#fleet, address, context)
+    const shown = confirmIn(this.#fleet, address, context)
+    this.#returning.add(shown)
+    try {
+      await shown
+    } finally {
+      this.#returning.delete(shown)
+    }
     if (this.#fleet.pages) context.log.info('in: the load balancers agree')
   }
 

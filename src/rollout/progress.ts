@@ -5,6 +5,7 @@ const DOING: Readonly<Record<Phase, string>> = {
   drain: 'taking it out',
   prove: 'waiting for the load balancers to follow',
   quiet: 'waiting for requests in flight',
+  held: 'out, waiting for the one before it to be back',
   restart: 'restarting',
   revert: 'taking it back',
   check: 'waiting for it to be healthy',

@@ -29,14 +29,19 @@ export interface Trial {
   readonly verify: boolean
 }
 
-/** What is being done with a node, or `waiting` for its turn, or `ended`. */
-export type Phase = 'waiting' | Work | 'ended'
+/**
+ * What is being done with a node, or `waiting` for its turn, or `held` (out, and to be restarted once those before it
+ * are shown to be back), or `ended`.
+ */
+export type Phase = 'waiting' | Work | 'held' | 'ended'
 
 export interface NodeState {
   /** For people; also says which node it is where addresses are masked as secrets. */
   readonly label: string
   readonly beginning: Beginning
   readonly phase: Phase
+  /** Who was on the way back into the pool when its turn came: it is not restarted before they are shown there. */
+  readonly after: readonly string[]
   /** Whether it counts as live for the others: in the pool, as far as is known. */
   readonly live: boolean
   /** Whether a drain of this run (or one that it took over) is in effect. */
@@ -111,6 +116,7 @@ export function newRollout(options: {
       label,
       beginning,
       phase: 'waiting',
+      after: [],
       live: beginning === 'in',
       out: beginning !== 'in',
       restarted: beginning === 'restarted',

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { startLoad } from '../bed/load.ts'
 import { freePort } from '../bed/ports.ts'
 import { until } from '../bed/process.ts'
-import { runAction } from '../harness/action-run.ts'
+import { runAction, startAction } from '../harness/action-run.ts'
 import { errorsOf, expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { bedForTest, VALUE } from './consul-bed.ts'
 
@@ -20,7 +20,14 @@ describe('under load', { timeout: 150_000 }, () => {
       const load = await startLoad({ url: upsync.url, rate: 550 })
       // Slower than the drain takes to be proven: the node waits for them.
       const slow = Array.from({ length: 12 }, () => fetch(`${upsync.url}/slow?ms=8000`))
+      let mostOut = 0
+      const look = setInterval(() => {
+        for (const { peers } of upsync.workers) {
+          mostOut = Math.max(mostOut, peers().filter(({ down }) => down).length)
+        }
+      }, 5)
       const result = await runAction({ action, node, inputs, deadline: 120_000 })
+      clearInterval(look)
       await load.more(200)
       const report = await load.stop()
       expectSuccess(result)
@@ -43,6 +50,12 @@ describe('under load', { timeout: 150_000 }, () => {
         )
       }
       expect(result.summary).toContain('3 of 3 nodes updated to v2')
+      // The next one is drained while this one is being seen to come back, and yet no worker has two of them out.
+      expect(result.log).toMatch(
+        /2\/3 \S+ \| drained in Consul[\s\S]*1\/3 \S+ \| in: the load balancers agree/,
+      )
+      expect(result.log).toMatch(/1\/3 \S+ \| in: the load balancers agree[\s\S]*2\/3 \S+ \| restarting/)
+      expect(mostOut).toBe(1)
       expect(result.log).toMatch(/1 of 3 nodes done; .*: waiting for the load balancers to follow/)
       // Neither lease nor journal is left.
       expect([...(await consul.list('evenkeel/')).keys()]).toEqual(
@@ -129,6 +142,21 @@ describe('what is not as it should be', { timeout: 90_000 }, () => {
     expect(result.log).toContain('somebody has drained it: that drain is left alone')
     expect(await stored(third!)).toBe(drained)
     expect(third!.pid()).toBe(pid)
+  })
+
+  test('a node on its way back is waited for when the other one has gone out by a person meanwhile', async () => {
+    const { apps, consul, upsync, quietInputs: inputs, key } = await bedForTest()
+    for (const app of apps) app.setStartDelay(1_500)
+    const run = startAction({ action, inputs, deadline: 80_000 })
+    await run.waitForLog(/1\/3 \S+: restarting/)
+    await consul.put(key(apps[2]!), '{"weight":1,"max_fails":2,"fail_timeout":10,"down":1}')
+    for (const worker of upsync.workers) worker.freeze()
+    await run.waitForLog(/only 0 other nodes serve .*: waiting for those that are on their way back/)
+    for (const worker of upsync.workers) worker.thaw()
+    const result = await run.result
+    expectFailure(result, `${apps[2]!.address} is not drained`, /already drained, by a person/)
+    expect(result.outputs['updated']).toBe(`${apps[0]!.address},${apps[1]!.address}`)
+    expect(result.log).toMatch(/1\/3 \S+ \| in: the load balancers agree[\s\S]*2\/3 \S+ \| drained in Consul/)
   })
 
   test.each([

@@ -27,6 +27,9 @@ class Play {
   verified = false
   /** Truth: whether a node is in the pool and serves, as the world would have it. */
   readonly inPool = new Map<string, boolean>()
+  /** Back in Consul, and not yet seen at the load balancers; and who was so when a node's turn came. */
+  readonly unseen = new Set<string>()
+  readonly unseenAtTurn = new Map<string, string[]>()
   readonly begun = new Set<string>()
   /** Nodes that the rollout does not touch and that serve: truth, too. What is lost of them is not its doing. */
   #outside: number
@@ -71,13 +74,18 @@ class Play {
     if (over && ['drain', 'restart', 'revert'].includes(type))
       throw new Error(`${type} ${node} after the stop`)
     this.checkTrial(type, node, reverting)
+    if (type === 'confirm') this.unseen.add(node)
     if (type === 'drain') {
       if (liveBesides(this.state, node) < this.state.minLive) throw new Error(`${node} breaks the floor`)
       this.inPool.set(node, false)
-      const others = [...this.inPool.values()].filter(Boolean).length + this.#outside
+      const others =
+        [...this.inPool].filter(([one, is]) => is && !this.unseen.has(one)).length + this.#outside
       if (others < this.state.minLive) throw new Error(`${node} goes out while only ${others} others serve`)
     }
+    if (!this.unseenAtTurn.has(node)) this.unseenAtTurn.set(node, [...this.unseen])
     if (type === 'restart') {
+      if (this.unseenAtTurn.get(node)?.some((one) => this.unseen.has(one)))
+        throw new Error(`${node} is restarted while one before it is not seen to be back`)
       if (!this.proven.has(node)) throw new Error(`${node} is restarted before its drain is proven`)
       this.restarts.set(node, (this.restarts.get(node) ?? 0) + 1)
     }
@@ -89,8 +97,12 @@ class Play {
     this.underWay.set(node, { work: type, aborted: false })
     this.log.push(`  live ${[...this.inPool.values()].filter(Boolean).length}`)
     this.checkFloor()
-    const busy = this.underWay.size
-    if (busy > this.state.batch) throw new Error(`${busy} nodes at a time`)
+    const busy = [...this.state.nodes.values()].filter(
+      ({ phase }) => phase !== 'waiting' && phase !== 'ended',
+    )
+    if (busy.length > 2 * this.state.batch) throw new Error(`${busy.length} nodes at a time`)
+    const out = busy.filter(({ phase }) => phase !== 'confirm')
+    if (out.length > this.state.batch) throw new Error(`${out.length} nodes out at a time`)
   }
 
   checkTrial(type: Work, node: string, reverting: boolean): void {
@@ -123,6 +135,7 @@ class Play {
     if (node === undefined) return
     const { work, aborted } = this.underWay.get(node) ?? { work: 'drain' as const, aborted: false }
     this.underWay.delete(node)
+    if (work === 'confirm') this.unseen.delete(node)
     const type = aborted ? (how === 'done' ? 'done' : 'aborted') : how
     if (type === 'done') {
       if (work === 'undrain') {
@@ -235,6 +248,41 @@ test('a rollout that the floor forbids stops and says why', () => {
   const play = start({ beginnings: ['in', 'in'], minLive: 2, batch: 1, liveOutside: 0 })
   expect(play.state.stopped).toBe('n0 cannot go out: 1 others serve, the floor is 2')
   expect(isOver(play.state)).toBe(true)
+})
+
+test('while a node is being seen to come back the next one goes out, and is restarted only once it is', () => {
+  const play = start({ ...three, batch: 1 })
+  bring(play, 'n0', 'confirm')
+  bring(play, 'n1', undefined)
+  expect(play.state.nodes.get('n1')).toMatchObject({ phase: 'held', out: true, restarted: false })
+  expect(play.underWay.has('n2')).toBe(false)
+  bring(play, 'n0', undefined)
+  expect([...play.underWay]).toEqual([['n1', { work: 'restart', aborted: false }]])
+  finish(play)
+  expect([...play.restarts.values()]).toEqual([1, 1, 1])
+})
+
+test.each(['failed', 'cancel', 'hands-off'] as const)('a node that was held goes back: %s', (how) => {
+  const play = start({ ...three, batch: 1 })
+  bring(play, 'n0', 'confirm')
+  bring(play, 'n1', undefined)
+  if (how === 'failed') fail(play, 'n0')
+  else play.tell(how === 'cancel' ? { type: how } : { type: how, reason: 'the lease was lost' })
+  finish(play)
+  expect(play.restarts.get('n1')).toBeUndefined()
+  expect(play.inPool.get('n1')).toBe(how !== 'hands-off')
+  expect(play.state.nodes.get('n1')).toMatchObject({
+    out: how === 'hands-off',
+    failure: how === 'hands-off' ? 'the lease was lost' : undefined,
+  })
+})
+
+test('where the floor does not hold without both, the next node waits until the one before is seen', () => {
+  const play = start({ ...three, minLive: 2, batch: 1 })
+  bring(play, 'n0', 'confirm')
+  expect([...play.underWay.keys()]).toEqual(['n0'])
+  bring(play, 'n0', undefined)
+  expect([...play.underWay.keys()]).toEqual(['n1'])
 })
 
 test('a node that does not become healthy stays out, and the next ones are not touched', () => {

@@ -51,6 +51,8 @@ export async function soak(
     let slowFailed = 0
     /** Failures of each load that have been shown. */
     const told: number[] = []
+    let logged = 0
+    let failedBefore = 0
     for (let round = 1; round <= rollouts; round++) {
       const slow = Array.from({ length: round % 5 === 1 ? SLOW : 0 }, (_, index) =>
         fetch(`${bed.upsync.url}/slow?ms=${SLOW_MS}`, { method: index % 2 === 0 ? 'GET' : 'POST' }).then(
@@ -92,6 +94,15 @@ export async function soak(
         }
         told[index] = failures.length
       }
+      if (failed > failedBefore) {
+        const errors = bed.upsync
+          .log()
+          .split('\n')
+          .filter((line) => /\[(error|crit|alert)\]/.test(line))
+        for (const line of errors.slice(logged)) say(`  nginx: ${line}`)
+        logged = errors.length
+      }
+      failedBefore = failed
       const seconds = ((performance.now() - before) / 1000).toFixed(1)
       say(`rollout ${round} of ${rollouts}: ${seconds} s, ${failed} requests failed so far`)
     }
