@@ -132,16 +132,19 @@ async function startWorker(
       await thawed
       if (end.signal.aborted) return
       if (found && statusText(options.app, found) !== statusText(options.app, peers)) {
-        await serve(nginx.folder, options.app, found)
-        peers = found
+        try {
+          await serve(nginx.folder, options.app, found)
+          peers = found
+        } catch (error) {
+          troubles.push(`[error] the worker was not told its peers: ${error}`)
+          index = 0
+        }
       }
       await wait(min + Math.random() * (max - min), undefined, { signal: end.signal }).catch(() => {})
     }
   }
-  let failure: unknown
-  const following = follow().catch((error: unknown) => {
-    failure = error
-  })
+  const troubles: string[] = []
+  const following = follow()
   return {
     freeze: () => {
       if (frozen) return
@@ -153,13 +156,12 @@ async function startWorker(
     thaw,
     peers: () => peers,
     complaints: () => complaints,
-    log: nginx.log,
+    log: () => [nginx.log(), ...troubles].join('\n'),
     stop: async () => {
       end.abort()
       thaw()
       await following
       await nginx.stop()
-      if (failure) throw failure
     },
   }
 }
