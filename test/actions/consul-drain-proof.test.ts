@@ -54,7 +54,11 @@ test.concurrent('without `lb-status` the drain is waited for, and log, summary a
 }, async ({ onTestFinished }) => {
   const { upsync, inputs } = await bedForTest({}, onTestFinished)
   const load = await startLoad({ url: upsync.url, rate: 100 })
-  const result = await runAction({ action, inputs: { ...inputs, 'lb-status': '' }, deadline: 80_000 })
+  const result = await runAction({
+    action,
+    inputs: { ...inputs, 'lb-status': '', 'drain-timeout': '2s' },
+    deadline: 80_000,
+  })
   const { failed } = await load.stop()
   expectSuccess(result)
   expect(failed).toBe(0)
