@@ -208,10 +208,7 @@ export class HostDeploy {
     if (workspace !== undefined) await pushObjects(server.connection, this.path, plan.sha, workspace, context)
     const { fence } = this.#held
     const unit = this.#started?.unit ?? this.#unitPlan('deploy', plan.sha, fence)
-    const work = this.#follow(unit, 'deploy', this.#preparation(fence))
-    // For the line of the history, which follows when all goes well.
-    server.connection.prepare(READ_AND_RUN)
-    const result = await work
+    const result = await this.#follow(unit, 'deploy', this.#preparation(fence))
     await this.noteHead(result)
     return result
   }
@@ -221,7 +218,8 @@ export class HostDeploy {
     const { path, folder, plan, server } = this
     const script = `${fetchScript(path, plan.sha, plan.source)}
 folder=${quote(folder)}
-[ "$(cat "$folder/fence")" = ${fence} ] && ! flock -s -n "$folder/deploy.lock" true || exit ${LOCK_LOST}`
+read -r fence <"$folder/fence"
+[ "$fence" = ${fence} ] && ! flock -s -n 7 7>>"$folder/deploy.lock" || exit ${LOCK_LOST}`
     const explain = (code: number, output: string) =>
       code === LOCK_LOST
         ? new Failure('the lock was lost while the commit was fetched', {
@@ -243,8 +241,15 @@ folder=${quote(folder)}
     this.#unit = unit.name
     const options = { ...(before && { before }), started: this.#started?.stream }
     this.#started = undefined
+    let isFirst = true
+    const onLine = (line: string) => {
+      // For the line of the history; not earlier, when every process on the server delays what is waited for.
+      if (isFirst) server.connection.prepare(READ_AND_RUN)
+      isFirst = false
+      context.log.info(line)
+    }
     try {
-      return await runUnit(server, unit, (line) => context.log.info(line), context, options)
+      return await runUnit(server, unit, onLine, context, options)
     } catch (error) {
       // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
       if (context.signal.aborted && purpose === 'deploy') await cancelUnit(server, unit, ['build'])

@@ -136,10 +136,10 @@ CDPATH= cd -- ${quote(path)}
 ${CLEAR_FETCH_LOCKS}
 if complete ${sha}; then git update-ref refs/evenkeel/target ${sha}
 else ${source.workspace === undefined ? `fetch_from origin ${sha} || exit` : `exit ${ABSENT}`}; fi
-parts=$(git ls-tree -r ${sha} | grep -E '^160000|[^a-zA-Z0-9.]\\.gitattributes$' | cut -c 1-6 | sort -u)
-case $parts in *100*) ! lacks_lfs ${sha} || exit ${NO_LFS} ;; esac
+parts=$(git ls-tree -r ${sha} | awk '/^160000/ { m = "modules" } /[^a-zA-Z0-9.]\\.gitattributes$/ { a = "attributes" } END { print m, a }')
+case $parts in *attributes) ! lacks_lfs ${sha} || exit ${NO_LFS} ;; esac
 case $parts in
-  *160000*)
+  modules*)
     ${FETCH_MODULES}
     if [ ! -d .git ]; then echo 'evenkeel: submodules in a work tree of another checkout'; exit ${BAD_SUBMODULE}; fi
     fetch_modules "$(git rev-parse --absolute-git-dir)" ${sha} "$(git config --get remote.origin.url || :)" ;;

@@ -41,7 +41,7 @@ say() { printf '%s %s\n' "$1" "$2"; }
 for program in git flock setsid timeout; do
   command -v "$program" >/dev/null || say missing "$program"
 done
-free() { df -Pk -- "$1" | awk 'NR > 1 { print "free", $(NF - 2) }'; }
+free() { df -Pk -- "$1" | while IFS= read -r line; do say df "$line"; done; }
 if [ ! -e "$path" ] && [ ! -L "$path" ]; then
   say checkout none
   above=$path
@@ -70,19 +70,20 @@ say folder "$folder"
 if [ -d "$folder" ]; then
   say known yes
   # First of all: what is read after it is right if nobody holds the lock and the fence is still the same later.
-  [ ! -f "$folder/fence" ] || say fence "$(cat "$folder/fence")"
-  [ ! -f "$folder/deploy.lock" ] || flock -s -n "$folder/deploy.lock" true || say held yes
-  [ ! -f "$folder/history.jsonl" ] || tail -n 500 "$folder/history.jsonl" | sed 's/^/history /'
+  if [ -s "$folder/fence" ]; then read -r fence <"$folder/fence"; say fence "$fence"; fi
+  [ ! -f "$folder/deploy.lock" ] || flock -s -n 7 7<"$folder/deploy.lock" || say held yes
+  # Its lines are JSON objects, which no other line is.
+  if [ -f "$folder/history.jsonl" ]; then tail -n 500 "$folder/history.jsonl"; printf '\n'; fi
   [ ! -f "$folder/current.json" ] || say journal "$(cat "$folder/current.json")"
-  if [ -f "$folder/work.lock" ] && ! flock -s -n "$folder/work.lock" true; then
+  if [ -f "$folder/work.lock" ] && ! flock -s -n 7 7<"$folder/work.lock"; then
     say busy yes
     unit=$(sed -n 's/.*"unit":"\([A-Za-z0-9.-]*\)".*/\1/p' "$folder/current.json")
     say phase "$(tail -n 1 "$folder/units/$unit/phase" 2>/dev/null)"
   fi
 fi
 say origin "$(git config --get remote.origin.url || :)"
-say head "$(git rev-parse --verify -q 'HEAD^{commit}' || :)"
-git status --porcelain --untracked-files=no 2>/dev/null | sed 's/^/changed /'
+git status --porcelain=v2 --branch --no-ahead-behind --untracked-files=no 2>/dev/null ||
+  say head "$(git rev-parse --verify -q 'HEAD^{commit}' || :)"
 `
 
 /** Looks at the checkout on a server; changes nothing. */
@@ -99,9 +100,23 @@ export async function survey(connection: Connection, path: string): Promise<Surv
   return parseSurvey(stdout)
 }
 
+/**
+ * A changed file as `git status --short` shows it, from a line of its second porcelain format; undefined for another line.
+ * Pure.
+ */
+function changedFile(kind: string, rest: string): string | undefined {
+  // How many fields stand before the path (git-status(1), "Porcelain Format Version 2").
+  const before = { '1': 7, '2': 8, u: 9 }[kind]
+  if (before === undefined) return undefined
+  const fields = rest.split(' ')
+  const [path, from] = fields.slice(before).join(' ').split('\t')
+  return `${fields[0]?.replaceAll('.', ' ')} ${from === undefined ? path : `${from} -> ${path}`}`
+}
+
 /** Parses what the script has said: a word and a value a line. Pure. */
 export function parseSurvey(text: string): Survey {
-  const said = text.split('\n').map((line) => {
+  const lines = text.split('\n')
+  const said = lines.map((line) => {
     const space = line.indexOf(' ')
     return { word: line.slice(0, Math.max(space, 0)), value: line.slice(space + 1) }
   })
@@ -116,12 +131,12 @@ export function parseSurvey(text: string): Survey {
     folder: one('folder'),
     known: one('known') === 'yes',
     origin: one('origin'),
-    head: one('head') || undefined,
-    changedFiles: all('changed'),
-    freeKiB: Number(one('free')) || 0,
+    head: /^branch\.oid ([0-9a-f]+)$/m.exec(all('#').join('\n'))?.[1] ?? (one('head') || undefined),
+    changedFiles: said.flatMap(({ word, value }) => changedFile(word, value) ?? []),
+    freeKiB: Number(/(\d+) +(?:\d+%|-) /.exec(all('df').at(-1) ?? '')?.[1]) || 0,
     fence: Number(one('fence')) || 0,
     held: one('held') === 'yes',
-    history: all('history').flatMap((line) => parseEntry<HistoryEntry>(line) ?? []),
+    history: lines.flatMap((line) => (line.startsWith('{') ? (parseEntry<HistoryEntry>(line) ?? []) : [])),
     journal: all('journal').flatMap((line) => parseEntry<Journal>(line) ?? [])[0],
     busy: one('busy') === 'yes',
     phase: one('phase'),
