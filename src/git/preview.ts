@@ -38,7 +38,10 @@ git --git-dir="$apart" cat-file -e ${sha}'^{commit}'
 [ -n "$head" ] || exit 0
 git --git-dir="$apart" log --no-decorate --format='commit %h %an: %s' -n 200 "$head..${sha}" --
 git --git-dir="$apart" log --no-decorate --format='no longer %h %an: %s' -n 200 "${sha}..$head" --
-git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha} -- | head -n 500 | sed 's/^/file /'`
+git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha} -- | head -n 500 | sed 's/^/file /'
+git --git-dir="$apart" -c core.quotePath=false diff --raw --abbrev=7 --no-renames --ignore-submodules=none "$head" ${sha} -- |
+  sed -n 's/^:\(160000 [0-7]*\|[0-7]* 160000\) \([0-9a-f.]*\) \([0-9a-f.]*\) [A-Z]\t\(.*\)/submodule \4: \2 -> \3/p' |
+  sed 's/: 0000000 ->/: nothing ->/; s/-> 0000000$/-> nothing/' | head -n 500`
   if (workspace !== undefined && known !== undefined) {
     return linesOf(await sendPack(connection, script, sha, known, workspace, context))
   }

@@ -118,6 +118,40 @@ test('their exact commits come along, nested ones too, also on the way back', as
   expect(project.read('built')).toBe('1\n')
 })
 
+test('a dry run says which change and leaves refs, objects and files as they were, in them too', async () => {
+  const inner = library('inner', 'inner 1\n')
+  const first = library('lib', 'lib 1\n')
+  commit('1', [lib(first)])
+  expectSuccess(await deploy())
+  const folder = 'vendor/my lib'
+  const snapshot = () =>
+    ['.', folder]
+      .flatMap((path) =>
+        [
+          ['for-each-ref'],
+          ['count-objects', '-v'],
+          ['rev-parse', 'HEAD'],
+          ['--no-optional-locks', 'status', '--porcelain'],
+        ].map((args) => project.remote('-C', path, ...args)),
+      )
+      .concat(
+        execFileSync('find', [join(project.path, '.git'), '-type', 'f', '-printf', '%P %s %T@\n'], {
+          encoding: 'utf8',
+        }),
+      )
+      .join('\n')
+  const before = snapshot()
+  const second = library('lib', 'lib 2\n')
+  commit('2', [lib(second), lib(inner, { name: 'inner', path: 'deps/inner', url: '../inner.git' })])
+  const result = await deploy({ 'dry-run': 'true' })
+  expectSuccess(result)
+  expect(result.log).toMatch(/commit \w{7} Ada: version 2/)
+  expect(result.log).toMatch(/file M\s+\.gitmodules/)
+  expect(result.log).toContain(`submodule vendor/my lib: ${first.slice(0, 7)} -> ${second.slice(0, 7)}`)
+  expect(result.log).toContain(`submodule deps/inner: nothing -> ${inner.slice(0, 7)}`)
+  expect(snapshot()).toBe(before)
+})
+
 test('what people changed in them is kept, and a file in the way stops the deploy with everything as it was', async () => {
   const first = library('lib', 'lib 1\n')
   commit('1', [lib(first)])
