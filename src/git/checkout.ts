@@ -46,7 +46,7 @@ fi
  * Sets `head` and `branch` ('' where there is none) and `changed` (whether tracked files are) by a single git: each process
  * counts in the time that a deploy takes.
  */
-const STATE = String.raw`
+const STATE = `
 state=$(git status --porcelain=v2 --branch --no-ahead-behind --untracked-files=no --ignore-submodules=dirty) ||
   state="# branch.oid $(git rev-parse -q --verify 'HEAD^{commit}')" || state=
 n='

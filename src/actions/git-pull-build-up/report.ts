@@ -1,5 +1,5 @@
-import type { HostOutcome } from '../../git/deploy.ts'
 import type { Candidate } from '../../git/fleet.ts'
+import type { HostOutcome } from '../../git/plan.ts'
 import { preview } from '../../git/preview.ts'
 import type { Source } from '../../git/repository.ts'
 import type { Run } from '../../runner/action.ts'
