@@ -2,11 +2,18 @@ import type { Context } from '../context.ts'
 import { type Lock, takeLock } from '../ssh/lock.ts'
 import type { Reconnecting } from '../ssh/reconnecting.ts'
 import { READ_AND_RUN } from '../ssh/remote-script.ts'
-import { cancelUnit, runUnit, type Started, startText, type UnitResult } from '../ssh/unit.ts'
+import {
+  cancelUnit,
+  type Preparation,
+  runUnit,
+  type Started,
+  startText,
+  type UnitResult,
+} from '../ssh/unit.ts'
 import type { UnitPlan } from '../ssh/unit-script.ts'
 import { commitUp, type HistoryEntry, type Journal, wayBack } from './history.ts'
 import { commandsDigest, type DeployPlan, type HostOutcome } from './plan.ts'
-import { pushObjects } from './push.ts'
+import { type Pack, startWithPack } from './push.ts'
 import { writeHistory } from './record.ts'
 import { prepareRepository } from './repository.ts'
 import { type Survey, survey } from './survey.ts'
@@ -25,6 +32,11 @@ export class HostDeploy {
   #unit = ''
   #head: string | undefined
   #started: { readonly unit: UnitPlan; readonly stream: Started } | undefined
+  /** Of the first look: what the repository had then it still has. */
+  readonly #stored: Survey['stored']
+  #pack: Promise<Pack> | undefined
+  /** Rejects when the commits could not be packed on the runner. */
+  #sent: Promise<void> | undefined
   readonly #began: number
 
   private constructor(server: Reconnecting, plan: DeployPlan, context: Context, found: Survey) {
@@ -34,6 +46,7 @@ export class HostDeploy {
     this.found = found
     this.path = found.path
     this.folder = found.folder
+    this.#stored = found.stored
     this.#began = context.clock.monotonic()
     server.onReconnect(() => this.#renewLock())
   }
@@ -53,6 +66,7 @@ export class HostDeploy {
     const isReady = seen.known && (seen.origin !== '' || repository === undefined)
     const where = isReady ? seen : await prepareRepository(server.connection, plan.path, repository)
     const host = new HostDeploy(server, plan, context, { ...seen, ...where })
+    if (atOnce) host.#packAhead()
     await host.#takeLock(isReady && atOnce)
     return host
   }
@@ -81,9 +95,18 @@ export class HostDeploy {
   /** Whether nothing has to be decided between the lock and the start of the work. */
   #isOrdinary(): boolean {
     const { held, busy, journal } = this.found
-    return (
-      !held && !busy && journal === undefined && !this.isUpAlready && this.plan.source.workspace === undefined
-    )
+    return !held && !busy && journal === undefined && !this.isUpAlready && !this.#isToBePushed
+  }
+
+  get #isToBePushed(): boolean {
+    return this.plan.source.workspace !== undefined && !this.#stored.hasCommit
+  }
+
+  /** Begins to make the pack while the lock is being taken. */
+  #packAhead(): void {
+    if (!this.#isToBePushed || this.isUpAlready) return
+    this.#pack = this.plan.source.workspace?.pack(this.plan.sha, this.#stored)
+    this.#pack?.catch(() => {})
   }
 
   /** Whether the commit seems to be up already, by the same commands. */
@@ -131,9 +154,6 @@ export class HostDeploy {
 
   /** Brings the plan's commit there and runs its checkout, build and up as one unit. Throws when it cannot be had. */
   async bring(): Promise<UnitResult> {
-    const { plan, server, context } = this
-    const { workspace } = plan.source
-    if (workspace !== undefined) await pushObjects(server.connection, this.path, plan.sha, workspace, context)
     const place = this.#place(this.#held.fence)
     const unit = this.#started?.unit ?? this.#unitPlan(this.#ownTask, place)
     const result = await this.#follow(unit, place)
@@ -163,10 +183,10 @@ export class HostDeploy {
   async #follow(unit: UnitPlan, fetchTo?: Place): Promise<UnitResult> {
     const { server, context, plan } = this
     this.#unit = unit.name
-    const options = {
-      ...(fetchTo && { before: preparation(plan, fetchTo) }),
-      started: this.#started?.stream,
-    }
+    const isPushed = fetchTo !== undefined && this.#started === undefined && this.#isToBePushed
+    const before = fetchTo && preparation(plan, fetchTo, isPushed)
+    const push = isPushed ? () => this.#startByPush(unit, before) : undefined
+    const started = this.#started?.stream ?? (await push?.())
     this.#started = undefined
     let isFirst = true
     const onLine = (line: string) => {
@@ -176,12 +196,26 @@ export class HostDeploy {
       context.log.info(line)
     }
     try {
-      return await runUnit(server, unit, onLine, context, options)
+      return await runUnit(server, unit, onLine, context, { before, started, again: push })
     } catch (error) {
+      if (isPushed && !context.signal.aborted) await this.#sent
       // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
       if (context.signal.aborted && fetchTo !== undefined) await cancelUnit(server, unit, ['build'])
       throw error
     }
+  }
+
+  /** Starts a unit by a script that first takes in what the repository lacks of the commit. */
+  async #startByPush(unit: UnitPlan, before: Preparation | undefined): Promise<Started> {
+    const { plan, server, context } = this
+    const { workspace } = plan.source
+    if (workspace === undefined) throw new TypeError('there is no checkout to push from')
+    const pack = await (this.#pack ?? workspace.pack(plan.sha, this.#stored))
+    this.#pack = undefined
+    const { token, script } = startText(unit, before)
+    const { output, sent } = await startWithPack(server.connection, script, pack, context)
+    this.#sent = sent
+    return { token, output }
   }
 
   /** The commit that is checked out for the deploy: not its own where local commits are on top of it. */
@@ -258,6 +292,11 @@ export class HostDeploy {
   }
 
   async release(): Promise<void> {
+    // A pack that was not wanted after all.
+    this.#pack?.then(
+      ({ stream }) => stream.destroy(),
+      () => {},
+    )
     await this.#lock?.release()
   }
 }

@@ -3,7 +3,7 @@ import { Failure } from '../failure.ts'
 import type { Connection, ExecResult } from '../ssh/connection.ts'
 import { quote, quoteAll } from '../ssh/quote.ts'
 import { CLEAR_FETCH_LOCKS } from './left-locks.ts'
-import { COMPLETE, resolveOnRunner, type Workspace } from './push.ts'
+import { COMPLETE, notStored, type Workspace } from './push.ts'
 import { candidates, chooseCommit, parseLsRemote, type Ref } from './ref.ts'
 import { FETCH_MODULES } from './submodules.ts'
 
@@ -44,7 +44,6 @@ export async function resolveRef(
   context: Context,
 ): Promise<string> {
   if (ref.kind === 'sha') return ref.sha
-  if (source.workspace !== undefined) return resolveOnRunner(ref, source.workspace)
   const patterns = candidates(ref.name).flatMap((name) => [name, `${name}^{}`])
   const script = `${remoteGit(source)}
 remote=${quote(source.repository ?? '')}
@@ -108,6 +107,7 @@ printf '\npath %s\nfolder %s\n' "$(pwd -P)" "$folder"`)
 const ABSENT = 64
 const BAD_SUBMODULE = 65
 const NO_LFS = 66
+const NOT_STORED = 67
 
 const FETCH = `${COMPLETE}
 fetch_from() {
@@ -146,7 +146,14 @@ case $parts in
 esac`
 }
 
-/** What the failure of `fetchScript` means. */
+/** To precede `fetchScript` where the commit comes as a pack over standard input. */
+export function storeScript(path: string): string {
+  return `CDPATH= cd -- ${quote(path)}
+git index-pack --stdin --fix-thin >/dev/null || exit ${NOT_STORED}
+exec </dev/null`
+}
+
+/** What the failure of `fetchScript` or `storeScript` means. */
 export function fetchFailure(
   host: string,
   sha: string,
@@ -174,6 +181,7 @@ export function fetchFailure(
           : 'commits of submodules are not pushed: the server fetches them itself and must be able to',
     })
   }
+  if (code === NOT_STORED) return notStored(host, output.trim())
   if (code === NO_LFS) {
     return new Failure(`the commit ${sha} has files in Git LFS, and git-lfs is not installed on the server`, {
       host,

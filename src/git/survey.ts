@@ -2,6 +2,7 @@ import { Failure } from '../failure.ts'
 import type { Connection } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
 import { type HistoryEntry, type Journal, parseEntry } from './history.ts'
+import { COMPLETE, type Known } from './push.ts'
 
 /** What is there, read without changing anything. */
 export interface Survey {
@@ -26,6 +27,8 @@ export interface Survey {
   readonly fence: number
   /** Whether somebody held the lock when the rest was read, or may have changed it while it was. */
   readonly held: boolean
+  /** What of the asked commit is there; nothing where none was asked about. */
+  readonly stored: Known & { readonly hasCommit: boolean }
   readonly history: readonly HistoryEntry[]
   readonly journal: Journal | undefined
   /** Whether a unit works there now, and in which phase it is. */
@@ -33,7 +36,7 @@ export interface Survey {
   readonly phase: string
 }
 
-const SURVEY = String.raw`
+const SURVEY = String.raw`${COMPLETE}
 # What a login shell prints of its own may lack its newline.
 printf '\n'
 export GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 LC_ALL=C
@@ -84,11 +87,18 @@ fi
 say origin "$(git config --get remote.origin.url || :)"
 git status --porcelain=v2 --branch --no-ahead-behind --untracked-files=no 2>/dev/null ||
   say head "$(git rev-parse --verify -q 'HEAD^{commit}' || :)"
+[ -n "$wanted" ] || exit 0
+if complete "$wanted"; then say complete yes; exit 0; fi
+git for-each-ref --count=2000 --format='have %(objectname) %(*objectname)'
+shallow=$(git rev-parse --git-path shallow)
+[ ! -f "$shallow" ] || sed 's/^/shallow /' "$shallow"
 `
 
-/** Looks at the checkout on a server; changes nothing. */
-export async function survey(connection: Connection, path: string): Promise<Survey> {
-  const { code, signal, stdout, stderr } = await connection.openScript(`path=${quote(path)}\n${SURVEY}`)
+/** Looks at the checkout on a server, and for what a commit could be built on there; changes nothing. */
+export async function survey(connection: Connection, path: string, wanted = ''): Promise<Survey> {
+  const { code, signal, stdout, stderr } = await connection.openScript(
+    `path=${quote(path)} wanted=${quote(wanted)}\n${SURVEY}`,
+  )
   if (code !== 0) {
     throw new Failure(`the checkout '${path}' could not be looked at`, {
       host: connection.name,
@@ -123,6 +133,10 @@ export function parseSurvey(text: string): Survey {
   const all = (word: string) => said.filter((one) => one.word === word).map((one) => one.value)
   const one = (word: string) => all(word)[0] ?? ''
   const checkout = one('checkout')
+  const ids = (word: string) => [
+    ...new Set(all(word).flatMap((value) => value.split(' ').filter((id) => /^[0-9a-f]{40,64}$/.test(id)))),
+  ]
+  const head = /^branch\.oid ([0-9a-f]+)$/m.exec(all('#').join('\n'))?.[1] ?? (one('head') || undefined)
   return {
     checkout: checkout === 'repository' || checkout === 'none' ? checkout : 'foreign',
     trouble: one('trouble'),
@@ -131,7 +145,12 @@ export function parseSurvey(text: string): Survey {
     folder: one('folder'),
     known: one('known') === 'yes',
     origin: one('origin'),
-    head: /^branch\.oid ([0-9a-f]+)$/m.exec(all('#').join('\n'))?.[1] ?? (one('head') || undefined),
+    head,
+    stored: {
+      hasCommit: one('complete') === 'yes',
+      haves: [...ids('have'), ...(head === undefined ? [] : [head])],
+      shallow: ids('shallow'),
+    },
     changedFiles: said.flatMap(({ word, value }) => changedFile(word, value) ?? []),
     freeKiB: Number(/(\d+) +(?:\d+%|-) /.exec(all('df').at(-1) ?? '')?.[1]) || 0,
     fence: Number(one('fence')) || 0,
