@@ -126,17 +126,22 @@ export async function startWithPack(
   channel.stderr.resume()
   const text = Buffer.from(script)
   channel.write(Buffer.concat([Buffer.from(`${text.length}\n`), text]))
-  const sent = feed(pack, channel).then((bytes) => log.info(`commits sent: ${bytes} bytes`))
+  const sent = feed(pack, channel).then((bytes) => {
+    if (bytes !== undefined) log.info(`commits sent: ${bytes} bytes`)
+  })
   sent.catch(() => {})
   return { output: channel, sent }
 }
 
-/** Resolves with the number of bytes; a channel that ends early is no error here: the script's own words tell more. */
-async function feed({ stream, ended }: Pack, channel: ClientChannel): Promise<number> {
+/**
+ * Resolves with the number of bytes; with undefined where the channel ended early, which is no error here: the script's own
+ * words tell more.
+ */
+async function feed({ stream, ended }: Pack, channel: ClientChannel): Promise<number | undefined> {
   let bytes = 0
   try {
     for await (const chunk of stream) {
-      if (!channel.writable) return bytes
+      if (!channel.writable) return undefined
       bytes += (chunk as Buffer).length
       if (!channel.write(chunk)) await drained(channel)
     }

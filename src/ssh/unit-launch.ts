@@ -1,7 +1,7 @@
 import { quote } from './quote.ts'
 
 /** Where systemd notes that a user lingers (`loginctl enable-linger`), and whether that user's own manager runs. */
-const LINGERS = String.raw`[ -e "/var/lib/systemd/linger/$LOGNAME" ] && runtime=${'$'}{XDG_RUNTIME_DIR:-/run/user/$(id -u)} &&
+const LINGERS = `[ -e "/var/lib/systemd/linger/$LOGNAME" ] && runtime=\${XDG_RUNTIME_DIR:-/run/user/$(id -u)} &&
   [ -S "$runtime/systemd/private" ] && command -v systemd-run >/dev/null`
 
 /**

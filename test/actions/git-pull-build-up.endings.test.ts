@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { until } from '../bed/process.ts'
 import { startAction } from '../harness/action-run.ts'
-import { expectSuccess } from '../harness/input-cases.ts'
+import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { gitScene } from './git-scene.ts'
 
 const scene = gitScene()
@@ -79,6 +79,24 @@ describe('kill -9 while health is asked', () => {
     expectSuccess(await scene.deploy({ ...health, ref: good }))
     expect(scene.project.read('running')).toBe('1\n')
   })
+})
+
+test('a runner that stood still while another deployed cannot act any more', async () => {
+  scene.project.commit('2')
+  const stopped = startAction(scene.options({ 'health-command': 'test -f go', 'health-timeout': '3s' }))
+  await stopped.waitForLog(/health: exit code 1/)
+  process.kill(stopped.pid, 'SIGSTOP')
+  // As the server does itself once it has heard nothing for long enough.
+  process.kill(Number(scene.project.read('.git/evenkeel/deploy.pid')))
+  const third = scene.project.commit('3')
+  const other = await scene.deploy({ 'lock-wait': '20s' })
+  process.kill(stopped.pid, 'SIGCONT')
+  const result = await stopped.result
+  expectSuccess(other)
+  expectFailure(result, /a later run has taken over/)
+  expect(scene.project.read('running')).toBe('3\n')
+  expect(scene.project.remote('rev-parse', 'HEAD')).toBe(third)
+  expect(scene.project.history().at(-1)).toMatchObject({ sha: third, result: 'ok', runs: third })
 })
 
 /** A deploy whose build failed and that is on its way back, which waits for `go`. */

@@ -1,5 +1,8 @@
 // Several hosts in one step.
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { freePort } from '../bed/ports.ts'
@@ -51,6 +54,62 @@ test('one host that cannot be reached keeps all of them as they are', async () =
   const result = await deploy({ host: `${hosts.map(name).join('\n')}\n${dead}` })
   expectFailure(result, `${dead}: cannot connect`)
   expect(running()).toEqual(['', '', ''])
+})
+
+const checkout = (sshd: Sshd | undefined) => join(sshd?.home ?? '', project.path.replaceAll('/', '_'))
+
+test.each([
+  [
+    'whose path is no checkout',
+    () => {
+      rmSync(join(checkout(hosts[1]), '.git'), { recursive: true })
+      return () => {}
+    },
+    /is not a git checkout/,
+  ],
+  [
+    'whose lock somebody holds',
+    async () => {
+      const lock = join(checkout(hosts[1]), '.git/evenkeel/deploy.lock')
+      const holder = spawn('flock', [lock, 'sh', '-c', 'echo held; exec sleep 600'], { detached: true })
+      await once(holder.stdout, 'data')
+      return () => void process.kill(-(holder.pid ?? Number.NaN))
+    },
+    /another deploy is at work there/,
+  ],
+] as const)('one host %s keeps all of them as they are', async (_what, spoil, message) => {
+  project.commit('1')
+  expectSuccess(await deploy())
+  project.commit('2')
+  const undo = await spoil()
+  try {
+    expectFailure(await deploy({ batch: '3' }), new RegExp(`127\\.0\\.0\\.2:\\d+[^]*${message.source}`))
+    expect(running()).toEqual(['1', '1', '1'])
+  } finally {
+    undo()
+  }
+})
+
+test('a host without git keeps all of them as they are', async () => {
+  project.commit('1')
+  const programs = mkdtempSync(join(tmpdir(), 'evenkeel-programs-'))
+  for (const program of ['sh', 'bash', 'df', 'head', 'cat']) {
+    const real = execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim()
+    symlinkSync(real, join(programs, program))
+  }
+  const bare = await startSshd({ host: '127.0.0.4', env: { PATH: programs } })
+  bare.addClientKey(hosts[0]?.clientKey.publicKey ?? '')
+  try {
+    const result = await deploy({
+      host: [...hosts, bare].map(name).join('\n'),
+      'known-hosts': [...hosts, bare].map((sshd) => sshd.knownHostsLines).join(''),
+    })
+    expectFailure(result, /127\.0\.0\.4:\d+: the server lacks git, flock, setsid, timeout/)
+    expect(running()).toEqual(['', '', ''])
+  } finally {
+    await bare.stop()
+    rmSync(programs, { recursive: true })
+  }
 })
 
 test("one host's failure stops the rest and brings the updated ones back", async () => {

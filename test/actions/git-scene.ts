@@ -2,12 +2,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import { type Sshd, type SshdOptions, startSshd } from '../bed/sshd.ts'
 import type { ActionResult } from '../harness/action-result.ts'
-import { type ActionOptions, runAction } from '../harness/action-run.ts'
+import { runAction } from '../harness/action-run.ts'
 import { type GitProject, makeGitProject } from './git-project.ts'
 import { sshInputs } from './ssh-input-cases.ts'
 
 type Inputs = Record<string, string>
-type More = Partial<Omit<ActionOptions, 'action' | 'inputs'>>
+type More = Partial<Omit<Parameters<typeof runAction>[0], 'action' | 'inputs'>>
 
 export interface GitScene {
   readonly sshd: Sshd
