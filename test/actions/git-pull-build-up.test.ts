@@ -114,7 +114,7 @@ test('broken health: the way back is taken, and health is asked again', async ()
     result,
     /not healthy after \d+ probes/,
     /exit code 1, '2'/,
-    /last lines of the log:\s+cp version built\s+cp built running/,
+    /last lines of the log:\s+evenkeel: checked out \w+ version 2\s+cp version built\s+cp built running/,
     `back at ${good.slice(0, 7)}`,
     /health: good, '1'/,
   )
