@@ -1,5 +1,7 @@
 import { Failure } from '../failure.ts'
-import type { HostDeploy, HostOutcome, Verdict } from './deploy.ts'
+import type { HostDeploy } from './deploy.ts'
+import type { HostOutcome } from './plan.ts'
+import type { Verdict } from './verdict.ts'
 
 /** Brings the commit to one host whose lock is held; never throws for a failed deploy, the outcome tells it. */
 export async function bringCommit(host: HostDeploy): Promise<HostOutcome> {

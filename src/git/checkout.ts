@@ -43,6 +43,24 @@ fi
 `
 
 /**
+ * Sets `head` and `branch` ('' where there is none) and `changed` (whether tracked files are) by a single git: each process
+ * counts in the time that a deploy takes.
+ */
+const STATE = `
+state=$(git status --porcelain=v2 --branch --no-ahead-behind --untracked-files=no --ignore-submodules=dirty) ||
+  state="# branch.oid $(git rev-parse -q --verify 'HEAD^{commit}')" || state=
+n='
+'
+head= branch= changed=
+case $state in '# branch.oid '[0-9a-f]*) head=${'$'}{state#'# branch.oid '} head=${'$'}{head%%"$n"*} ;; esac
+case $state in
+  *'# branch.head (detached)'*) ;;
+  *'# branch.head '*) branch=${'$'}{state#*'# branch.head '} branch=refs/heads/${'$'}{branch%%"$n"*} ;;
+esac
+case $n$state in *"$n"[12u]' '*) changed=yes ;; esac
+`
+
+/**
  * Script that brings the work tree to a commit that is there already, HEAD detached. Changed tracked files, staged
  * or not, go to a stash ref first; untracked and ignored files are never written over: where one is in the way, the
  * script fails with everything as it was. Commits that no ref holds get one. With `rebase`, local commits are put on
@@ -59,14 +77,15 @@ export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
 saved= top=$(pwd -P)
 ${CLEAR_CHECKOUT_LOCKS}
 ${how === 'rebase' ? REBASE : ''}
-if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
-  # Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
-  git ls-files -v | sed -n 's/^\([a-z]\|S\) //p' | while IFS= read -r file; do
-    [ -e "$file" ] || continue
-    git update-index --no-assume-unchanged -- "$file"
-    git update-index --no-skip-worktree -- "$file"
-  done
-  if [ -n "$(git status --porcelain --untracked-files=no --ignore-submodules=dirty)" ]; then
+# Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
+git ls-files -v | sed -n 's/^\([a-z]\|S\) //p' | while IFS= read -r file; do
+  [ -e "$file" ] || continue
+  git update-index --no-assume-unchanged -- "$file"
+  git update-index --no-skip-worktree -- "$file"
+done
+${STATE}
+if [ -n "$head" ]; then
+  if [ -n "$changed" ]; then
     saved=$(git stash create "before $sha") || saved=
     if [ -z "$saved" ]; then
       # In the middle of a merge or rebase there is no stash: the work tree as a commit instead.
@@ -82,7 +101,9 @@ if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
     git -c core.quotePath=false diff --name-status "$head" "$saved" --
     git reset -q --hard "$head"
   fi
-  if [ -z "$(git for-each-ref --count=1 --contains "$head")" ]; then
+  held=
+  [ ! -f .git/refs/evenkeel/current ] || read -r held <.git/refs/evenkeel/current
+  if [ "$held" != "$head" ] && [ -z "$(git for-each-ref --count=1 --contains "$head")" ]; then
     git update-ref "refs/evenkeel/kept/$stamp" "$head"
     printf 'evenkeel: local commits were kept as refs/evenkeel/kept/%s\n' "$stamp"
   fi
@@ -94,7 +115,6 @@ as_it_was() {
   fi
   exit 1
 }
-branch=$(git symbolic-ref -q HEAD) || branch=
 git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$sha" || as_it_was
 if [ -e .gitmodules ] && [ -d .git ]; then
   ${PLACE_MODULES}
@@ -107,7 +127,8 @@ if [ -e .gitmodules ] && [ -d .git ]; then
   fi
 fi
 ${how === 'back' ? 'base=$(git rev-parse -q --verify "refs/evenkeel/bases/$sha") || base=' : 'base=$wanted'}
-printf 'update %s %s\n' refs/evenkeel/current "$sha" ${'$'}{base:+refs/evenkeel/base "$base"} | git update-ref --stdin
+printf 'update %s %s\n' refs/evenkeel/current "$sha" ${'$'}{base:+refs/evenkeel/base "$base"} | git update-ref --stdin &
 printf 'evenkeel: checked out %s\n' "$(git log -1 --format='%h %s' "$sha")"
+wait "$!"
 `
 }

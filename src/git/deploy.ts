@@ -1,9 +1,5 @@
-import { createHash } from 'node:crypto'
 import type { Context } from '../context.ts'
-import { Failure } from '../failure.ts'
-import { describeAnswer, type PollResult } from '../health/poll.ts'
 import { type Lock, takeLock } from '../ssh/lock.ts'
-import { quote } from '../ssh/quote.ts'
 import type { Reconnecting } from '../ssh/reconnecting.ts'
 import { READ_AND_RUN } from '../ssh/remote-script.ts'
 import {
@@ -14,76 +10,15 @@ import {
   startText,
   type UnitResult,
 } from '../ssh/unit.ts'
-import type { Phase, UnitPlan } from '../ssh/unit-script.ts'
-import { checkoutScript } from './checkout.ts'
+import type { UnitPlan } from '../ssh/unit-script.ts'
 import { commitUp, type HistoryEntry, type Journal, wayBack } from './history.ts'
-import { pushObjects } from './push.ts'
-import { fetchFailure, fetchScript, prepareRepository, type Source } from './repository.ts'
+import { commandsDigest, type DeployPlan, type HostOutcome } from './plan.ts'
+import { type Pack, startWithPack } from './push.ts'
+import { writeHistory } from './record.ts'
+import { prepareRepository } from './repository.ts'
 import { type Survey, survey } from './survey.ts'
-
-/** Status of a preparation that was not needed any more. */
-const LOCK_LOST = 68
-
-/** What to bring to every host of a step. */
-export interface DeployPlan {
-  /** Unique to this deploy. */
-  readonly id: string
-  /** The checkout, absolute or below the user's home. */
-  readonly path: string
-  readonly sha: string
-  readonly release: string
-  readonly source: Source
-  readonly build: string
-  readonly up: string
-  readonly env: Readonly<Record<string, string>>
-  /** For each of build and up. */
-  readonly timeoutMs: number
-  readonly lockWaitMs: number
-  /** How long work of a deploy whose runner is silent is left alone, in ms: the runner may connect again. */
-  readonly reconnectGraceMs: number
-  /** `rebase`: local commits of the checkout are kept on top of the commit. */
-  readonly sync: 'exact' | 'rebase'
-  readonly onFailure: 'rollback' | 'stop'
-  /** Who deploys, for others: the run's address. */
-  readonly run: string
-  readonly actor: string
-  /** Polls the health of the app on a server; undefined where nothing is to be checked. */
-  readonly health: ((server: Reconnecting, cwd: string, context: Context) => Promise<PollResult>) | undefined
-}
-
-/** What a deploy has done to one host. */
-export interface HostOutcome {
-  readonly host: string
-  readonly sha: string
-  readonly previous: string | null
-  readonly changed: boolean
-  readonly rolledBack: boolean
-  readonly result: HistoryEntry['result']
-  /** The commit that is up now; null where that is not known. */
-  readonly runs: string | null
-  readonly logPath: string
-  readonly durationMs: number
-  readonly health: string
-  readonly failure: Failure | undefined
-}
-
-/** How a unit and the health check after it came out. */
-export interface Verdict {
-  readonly good: boolean
-  readonly phase: string
-  /** For example `build failed with exit code 2`. */
-  readonly what: string
-  readonly seen: string
-  readonly health: string
-}
-
-/** Digest of the commands; values of `env` are not part of it, since nothing of them may be kept. */
-export function commandsDigest({ build, up, sync }: DeployPlan): string {
-  return createHash('sha256')
-    .update(JSON.stringify([build, up, sync]))
-    .digest('hex')
-    .slice(0, 16)
-}
+import { judgeUnit, type Verdict } from './verdict.ts'
+import { type Place, preparation, type Task, unitPlan } from './work.ts'
 
 /** One host of a deploy, its lock held. */
 export class HostDeploy {
@@ -97,6 +32,11 @@ export class HostDeploy {
   #unit = ''
   #head: string | undefined
   #started: { readonly unit: UnitPlan; readonly stream: Started } | undefined
+  /** Of the first look: what the repository had then it still has. */
+  readonly #stored: Survey['stored']
+  #pack: Promise<Pack> | undefined
+  /** Rejects when the commits could not be packed on the runner. */
+  #sent: Promise<void> | undefined
   readonly #began: number
 
   private constructor(server: Reconnecting, plan: DeployPlan, context: Context, found: Survey) {
@@ -106,6 +46,7 @@ export class HostDeploy {
     this.found = found
     this.path = found.path
     this.folder = found.folder
+    this.#stored = found.stored
     this.#began = context.clock.monotonic()
     server.onReconnect(() => this.#renewLock())
   }
@@ -125,15 +66,16 @@ export class HostDeploy {
     const isReady = seen.known && (seen.origin !== '' || repository === undefined)
     const where = isReady ? seen : await prepareRepository(server.connection, plan.path, repository)
     const host = new HostDeploy(server, plan, context, { ...seen, ...where })
+    if (atOnce) host.#packAhead()
     await host.#takeLock(isReady && atOnce)
     return host
   }
 
   async #takeLock(atOnce: boolean): Promise<void> {
     const { plan, folder, found, context, server } = this
-    const unit =
-      atOnce && this.#isOrdinary() ? this.#unitPlan('deploy', plan.sha, found.fence + 1) : undefined
-    const start = unit && startText(unit, this.#preparation(found.fence + 1))
+    const next = this.#place(found.fence + 1)
+    const unit = atOnce && this.#isOrdinary() ? this.#unitPlan(this.#ownTask, next) : undefined
+    const start = unit && startText(unit, preparation(plan, next))
     this.#lock = await takeLock(
       server.connection,
       {
@@ -153,9 +95,18 @@ export class HostDeploy {
   /** Whether nothing has to be decided between the lock and the start of the work. */
   #isOrdinary(): boolean {
     const { held, busy, journal } = this.found
-    return (
-      !held && !busy && journal === undefined && !this.isUpAlready && this.plan.source.workspace === undefined
-    )
+    return !held && !busy && journal === undefined && !this.isUpAlready && !this.#isToBePushed
+  }
+
+  get #isToBePushed(): boolean {
+    return this.plan.source.workspace !== undefined && !this.#stored.hasCommit
+  }
+
+  /** Begins to make the pack while the lock is being taken. */
+  #packAhead(): void {
+    if (!this.#isToBePushed || this.isUpAlready) return
+    this.#pack = this.plan.source.workspace?.pack(this.plan.sha, this.#stored)
+    this.#pack?.catch(() => {})
   }
 
   /** Whether the commit seems to be up already, by the same commands. */
@@ -203,96 +154,68 @@ export class HostDeploy {
 
   /** Brings the plan's commit there and runs its checkout, build and up as one unit. Throws when it cannot be had. */
   async bring(): Promise<UnitResult> {
-    const { plan, server, context } = this
-    const { workspace } = plan.source
-    if (workspace !== undefined) await pushObjects(server.connection, this.path, plan.sha, workspace, context)
-    const { fence } = this.#held
-    const unit = this.#started?.unit ?? this.#unitPlan('deploy', plan.sha, fence)
-    const work = this.#follow(unit, 'deploy', this.#preparation(fence))
-    // For the line of the history, which follows when all goes well.
-    server.connection.prepare(READ_AND_RUN)
-    const result = await work
+    const place = this.#place(this.#held.fence)
+    const unit = this.#started?.unit ?? this.#unitPlan(this.#ownTask, place)
+    const result = await this.#follow(unit, place)
     await this.noteHead(result)
     return result
   }
 
-  /** The commit is fetched right before the unit starts, and only if this deploy is still alive then. */
-  #preparation(fence: number): Preparation {
-    const { path, folder, plan, server } = this
-    const script = `${fetchScript(path, plan.sha, plan.source)}
-folder=${quote(folder)}
-[ "$(cat "$folder/fence")" = ${fence} ] && ! flock -s -n "$folder/deploy.lock" true || exit ${LOCK_LOST}`
-    const explain = (code: number, output: string) =>
-      code === LOCK_LOST
-        ? new Failure('the lock was lost while the commit was fetched', {
-            host: server.name,
-            state: 'the checkout and what runs are as they were.',
-            hint: 'run the job again',
-          })
-        : fetchFailure(server.name, plan.sha, plan.source, code, output)
-    return { script, explain }
-  }
-
   /** Goes back: runs checkout, build and up of an earlier commit as one unit; `bare` only checks it out. */
   async back(sha: string, { bare = false } = {}): Promise<UnitResult> {
-    return this.#follow(this.#unitPlan('rollback', sha, this.#held.fence, bare), 'rollback')
+    return this.#follow(this.#unitPlan({ purpose: 'rollback', sha, bare }, this.#place(this.#held.fence)))
   }
 
-  async #follow(unit: UnitPlan, purpose: Journal['purpose'], before?: Preparation): Promise<UnitResult> {
-    const { server, context } = this
+  get #ownTask(): Task {
+    return { purpose: 'deploy', sha: this.plan.sha }
+  }
+
+  #place(fence: number): Place {
+    const { path, folder, before, wayBack } = this
+    return { host: this.server.name, path, folder, fence, before, wayBack }
+  }
+
+  #unitPlan(task: Task, place: Place): UnitPlan {
+    return unitPlan(this.plan, place, task, this.context.clock.now())
+  }
+
+  /** Runs a unit; `fetchTo` where the plan's commit is brought there before it. */
+  async #follow(unit: UnitPlan, fetchTo?: Place): Promise<UnitResult> {
+    const { server, context, plan } = this
     this.#unit = unit.name
-    const options = { ...(before && { before }), started: this.#started?.stream }
+    const isPushed = fetchTo !== undefined && this.#started === undefined && this.#isToBePushed
+    const before = fetchTo && preparation(plan, fetchTo, isPushed)
+    const push = isPushed ? () => this.#startByPush(unit, before) : undefined
+    const started = this.#started?.stream ?? (await push?.())
     this.#started = undefined
+    let isFirst = true
+    const onLine = (line: string) => {
+      // For the line of the history; not earlier, when every process on the server delays what is waited for.
+      if (isFirst) server.connection.prepare(READ_AND_RUN)
+      isFirst = false
+      context.log.info(line)
+    }
     try {
-      return await runUnit(server, unit, (line) => context.log.info(line), context, options)
+      return await runUnit(server, unit, onLine, context, { before, started, again: push })
     } catch (error) {
+      if (isPushed && !context.signal.aborted) await this.#sent
       // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
-      if (context.signal.aborted && purpose === 'deploy') await cancelUnit(server, unit, ['build'])
+      if (context.signal.aborted && fetchTo !== undefined) await cancelUnit(server, unit, ['build'])
       throw error
     }
   }
 
-  #unitPlan(purpose: Journal['purpose'], sha: string, fence: number, bare = false): UnitPlan {
-    const { plan, context } = this
-    const now = new Date(context.clock.now()).toISOString()
-    const stamp = now.replaceAll(/[-:]/g, '').replace('.', '-')
-    const name = `${stamp}-${plan.id.slice(0, 8)}-${purpose}`
-    const journal: Journal = {
-      id: plan.id,
-      unit: name,
-      purpose,
-      sha: plan.sha,
-      previous: this.before ?? null,
-      wayBack: this.wayBack ?? null,
-      at: now,
-      actor: plan.actor,
-      run: plan.run,
-      release: plan.release,
-      commands: commandsDigest(plan),
-    }
-    const release = purpose === 'deploy' ? plan.release : `${sha.slice(0, 7)}-rollback`
-    const env = { ...plan.env, EVENKEEL_RELEASE: release }
-    // What `up` has put apart from itself is the app, which is meant to live on.
-    const commands = (name: string, script: string, onCancel: Phase['onCancel']): Phase => ({
-      name,
-      script: `${script}\n`,
-      env,
-      timeoutMs: plan.timeoutMs,
-      onCancel,
-    })
-    const how = purpose === 'deploy' ? plan.sync : 'back'
-    const checkout = checkoutScript(sha, `${stamp}-${sha.slice(0, 7)}`, how)
-    return {
-      name,
-      folder: this.folder,
-      cwd: this.path,
-      fence,
-      journal: JSON.stringify(journal),
-      phases: [
-        { name: 'checkout', script: checkout, timeoutMs: plan.timeoutMs, onCancel: 'finish' },
-        ...(bare ? [] : [commands('build', plan.build, 'end-all'), commands('up', plan.up, 'end-group')]),
-      ],
-    }
+  /** Starts a unit by a script that first takes in what the repository lacks of the commit. */
+  async #startByPush(unit: UnitPlan, before: Preparation | undefined): Promise<Started> {
+    const { plan, server, context } = this
+    const { workspace } = plan.source
+    if (workspace === undefined) throw new TypeError('there is no checkout to push from')
+    const pack = await (this.#pack ?? workspace.pack(plan.sha, this.#stored))
+    this.#pack = undefined
+    const { token, script } = startText(unit, before)
+    const { output, sent } = await startWithPack(server.connection, script, pack, context)
+    this.#sent = sent
+    return { token, output }
   }
 
   /** The commit that is checked out for the deploy: not its own where local commits are on top of it. */
@@ -315,23 +238,8 @@ folder=${quote(folder)}
   }
 
   /** Judges how a unit ended and, when it went well, asks for health. */
-  async judge(unit: UnitResult): Promise<Verdict> {
-    const { phase } = unit
-    if (unit.outcome !== 'ok') {
-      const seen = unit.lastLines.join('\n  ')
-      return { good: false, phase, what: describeUnit(unit, this.plan.timeoutMs), seen, health: 'not asked' }
-    }
-    const { health } = this.plan
-    if (health === undefined) {
-      this.context.log.info('no health check is configured: nothing was checked')
-      return { good: true, phase, what: '', seen: '', health: 'not checked' }
-    }
-    const polled = await health(this.server, this.path, this.context)
-    const answer = describeAnswer(polled.last)
-    if (polled.healthy) return { good: true, phase, what: '', seen: '', health: answer }
-    const what = `not healthy after ${polled.attempts} probes in ${Math.round(polled.durationMs)} ms`
-    const log = unit.lastLines.length > 0 ? `; last lines of the log:\n  ${unit.lastLines.join('\n  ')}` : ''
-    return { good: false, phase: 'health', what, seen: `${answer}${log}`, health: answer }
+  judge(unit: UnitResult): Promise<Verdict> {
+    return judgeUnit(unit, this.plan, this.server, this.path, this.context)
   }
 
   /** Writes the deploy into the history and takes the journal away. */
@@ -352,20 +260,7 @@ folder=${quote(folder)}
       ...(why === undefined ? {} : { why }),
       ...(sha === this.plan.sha && this.head !== sha ? { head: this.head } : {}),
     }
-    const written = await this.server.connection.script(String.raw`
-folder=${quote(this.folder)}
-[ "$(cat "$folder/fence")" -le ${this.#held.fence} ]
-umask 077
-printf '%s\n' ${quote(JSON.stringify(entry))} >>"$folder/history.jsonl"
-rm -f "$folder/current.json"`)
-    if (written.code !== 0) {
-      throw new Failure('the history on the server could not be written', {
-        host: this.server.name,
-        seen: written.stderr.trim() || 'a later run has taken over',
-        state: runs === undefined ? 'what runs there is not known.' : `${runs.slice(0, 7)} is up there.`,
-        hint: 'check the free disk space there',
-      })
-    }
+    await writeHistory(this.server.connection, this.folder, this.#held.fence, entry)
   }
 
   #description() {
@@ -397,19 +292,11 @@ rm -f "$folder/current.json"`)
   }
 
   async release(): Promise<void> {
+    // A pack that was not wanted after all.
+    this.#pack?.then(
+      ({ stream }) => stream.destroy(),
+      () => {},
+    )
     await this.#lock?.release()
-  }
-}
-
-function describeUnit({ outcome, phase, code }: UnitResult, timeoutMs: number): string {
-  switch (outcome) {
-    case 'timeout':
-      return `\`${phase}\` did not end within ${timeoutMs} ms and was ended`
-    case 'cancelled':
-      return `\`${phase}\` was cancelled`
-    case 'lost':
-      return `\`${phase}\` ended without a result: the server was restarted, or its disk is full`
-    default:
-      return `\`${phase}\` failed with exit code ${code}${code > 128 ? ` (as after signal ${code - 128})` : ''}`
   }
 }

@@ -5,8 +5,10 @@ import { READ_SCRIPT } from '../ssh/lock.ts'
 import { Reconnecting } from '../ssh/reconnecting.ts'
 import { formatTarget, type Target } from '../ssh/target.ts'
 import { bringCommit, goBack, short } from './bring.ts'
-import { type DeployPlan, HostDeploy, type HostOutcome } from './deploy.ts'
+import { HostDeploy } from './deploy.ts'
 import { takeOver } from './leftover.ts'
+import type { DeployPlan, HostOutcome } from './plan.ts'
+import { resolveOnRunner } from './push.ts'
 import type { Ref } from './ref.ts'
 import { resolveRef, type Source } from './repository.ts'
 import { type Survey, survey } from './survey.ts'
@@ -33,16 +35,19 @@ export async function preflight(
   source: Source,
   context: Context,
 ): Promise<{ candidates: Candidate[]; sha: string }> {
-  let resolved: Promise<string> | undefined
+  const { workspace } = source
+  let resolved = workspace && resolveOnRunner(ref, workspace)
+  // Whether the hosts are fit counts first.
+  resolved?.catch(() => {})
   const looked = await Promise.allSettled(
     hosts.map(async (target, index): Promise<Candidate> => {
       const own = { ...context, log: prefixedLog(context.log, formatTarget(target)) }
       const server = await Reconnecting.open(target, credentials, own)
-      server.connection.prepare(READ_SCRIPT)
-      if (index === 0) resolved = resolveRef(server.connection, ref, path, source, context)
-      // Whether the host is fit counts first.
-      resolved?.catch(() => {})
-      const found = await survey(server.connection, path)
+      // For the lock, and for the commits.
+      for (const _ of workspace ? [1, 2] : [1]) server.connection.prepare(READ_SCRIPT)
+      if (index === 0) resolved ??= resolveRef(server.connection, ref, path, source, context)
+      const wanted = resolved?.catch(() => '')
+      const found = await survey(server.connection, path, workspace && (await wanted))
       const problem = unfit(found, path, source)
       if (problem !== undefined) {
         server.close()

@@ -1,6 +1,7 @@
 import { attachUnit, cancelUnit, type UnitResult } from '../ssh/unit.ts'
 import { failedDeploy, goBack, running, short } from './bring.ts'
-import type { HostDeploy, HostOutcome } from './deploy.ts'
+import type { HostDeploy } from './deploy.ts'
+import type { HostOutcome } from './plan.ts'
 
 /** Between two looks at a unit of somebody else, in ms. */
 const PAUSE_MS = 1_000

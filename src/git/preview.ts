@@ -1,8 +1,9 @@
 import type { Context } from '../context.ts'
 import type { Connection } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
-import { readKnown, sendPack } from './push.ts'
+import { sendPack } from './push.ts'
 import { remoteFailure, remoteGit, type Source } from './repository.ts'
+import type { Survey } from './survey.ts'
 
 /**
  * Tells which commits and files a deploy would bring, a line each. The objects go to a folder of their own, which is
@@ -12,11 +13,11 @@ export async function preview(
   connection: Connection,
   path: string,
   sha: string,
+  stored: Survey['stored'],
   source: Source,
   context: Context,
 ): Promise<string[]> {
   const { workspace } = source
-  const known = workspace && (await readKnown(connection, path, sha, context))
   const fetch = `remote_git --git-dir="$apart" fetch -q --no-tags --no-auto-gc -- "$origin" ${sha}`
   const receive = 'git --git-dir="$apart" index-pack --stdin --fix-thin >/dev/null'
   const script = String.raw`${remoteGit(source)}
@@ -38,9 +39,12 @@ git --git-dir="$apart" cat-file -e ${sha}'^{commit}'
 [ -n "$head" ] || exit 0
 git --git-dir="$apart" log --no-decorate --format='commit %h %an: %s' -n 200 "$head..${sha}" --
 git --git-dir="$apart" log --no-decorate --format='no longer %h %an: %s' -n 200 "${sha}..$head" --
-git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha} -- | head -n 500 | sed 's/^/file /'`
-  if (workspace !== undefined && known !== undefined) {
-    return linesOf(await sendPack(connection, script, sha, known, workspace, context))
+git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha} -- | head -n 500 | sed 's/^/file /'
+git --git-dir="$apart" -c core.quotePath=false diff --raw --abbrev=7 --no-renames --ignore-submodules=none "$head" ${sha} -- |
+  sed -n 's/^:\(160000 [0-7]*\|[0-7]* 160000\) \([0-9a-f.]*\) \([0-9a-f.]*\) [A-Z]\t\(.*\)/submodule \4: \2 -> \3/p' |
+  sed 's/: 0000000 ->/: nothing ->/; s/-> 0000000$/-> nothing/' | head -n 500`
+  if (workspace !== undefined && !stored.hasCommit) {
+    return linesOf(await sendPack(connection, script, await workspace.pack(sha, stored), context))
   }
   const result = await connection.script(script, { signal: context.signal })
   if (result.code !== 0)

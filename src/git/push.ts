@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream'
+import type { ClientChannel } from 'ssh2'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { Connection } from '../ssh/connection.ts'
-import { quote } from '../ssh/quote.ts'
+import { READ_SCRIPT } from '../ssh/lock.ts'
 import { openLane, pipeToScript, toByteString } from '../ssh/remote-shell.ts'
 import { type AdvertisedRef, candidates, chooseCommit, parseLsRemote, type Ref } from './ref.ts'
 
@@ -14,15 +15,22 @@ export interface Known {
   readonly shallow: readonly string[]
 }
 
+/** A pack that is being made. */
+export interface Pack {
+  readonly stream: Readable
+  /** Rejects when git has failed. */
+  readonly ended: Promise<void>
+}
+
 /** The runner's own checkout, from which commits are sent. */
 export interface Workspace {
   /** `git ls-remote` of the checkout itself or of its origin; '' where that cannot be asked. */
   lsRemote(of: 'checkout' | 'origin', patterns: readonly string[]): Promise<string>
   /**
    * Starts a thin pack of what a commit needs and the other side lacks. Brings the commit and its history here first
-   * if they are missing. `ended` rejects when git failed.
+   * if they are missing.
    */
-  pack(sha: string, known: Known): Promise<{ readonly stream: Readable; readonly ended: Promise<void> }>
+  pack(sha: string, known: Known): Promise<Pack>
 }
 
 /** Resolves a branch or tag to one full commit by the checkout on the runner, or else by its origin. */
@@ -57,48 +65,16 @@ export const COMPLETE = `complete() {
   git cat-file -e "$1^{commit}" 2>/dev/null && git rev-list --objects --quiet "$1" --not --all 2>/dev/null
 }`
 
-/** What the repository at `path` holds; undefined when the commit itself is among it. */
-export async function readKnown(
-  connection: Connection,
-  path: string,
-  sha: string,
-  { signal }: Context,
-): Promise<Known | undefined> {
-  const { code, stdout, stderr } = await connection.script(
-    String.raw`${COMPLETE}
-CDPATH= cd -- ${quote(path)}
-printf '\n'
-if complete ${sha}; then echo complete; exit 0; fi
-git rev-parse -q --verify 'HEAD^{commit}' | sed 's/^/have /' || :
-git for-each-ref --count=2000 --format='have %(objectname) %(*objectname)'
-sed 's/^/shallow /' "$(git rev-parse --git-path shallow)" 2>/dev/null || :`,
-    { signal, keepBytes: 8 * 1024 * 1024 },
-  )
-  if (code !== 0) {
-    throw new Failure('the checkout could not be read', { host: connection.name, seen: stderr.trim() })
-  }
-  const lines = stdout.split('\n').map((line) => line.split(' '))
-  if (lines.some(([word]) => word === 'complete')) return undefined
-  const all = (word: string) => {
-    const ids = lines.flatMap(([first, ...rest]) => (first === word ? rest : []))
-    return [...new Set(ids.filter((id) => /^[0-9a-f]{40,64}$/.test(id)))]
-  }
-  return { haves: all('have'), shallow: all('shallow') }
-}
-
 /**
- * Sends what a repository lacks of a commit over the open connection into a script, which must hand its standard
+ * Sends a pack over the open connection into a script, which must hand its standard
  * input to `git index-pack --stdin --fix-thin`. Resolves with what the script printed.
  */
 export async function sendPack(
   connection: Connection,
   script: string,
-  sha: string,
-  known: Known,
-  workspace: Workspace,
+  { stream, ended }: Pack,
   { log, signal }: Context,
 ): Promise<string> {
-  const { stream, ended } = await workspace.pack(sha, known)
   let bytes = 0
   const counted = async function* () {
     for await (const chunk of stream) {
@@ -119,28 +95,71 @@ export async function sendPack(
     await ended
     log.info(`commits sent: ${bytes} bytes`)
     if (code === 0) return Buffer.from(noise, 'latin1').toString('utf8')
-    throw new Failure('the commits could not be stored on the server', {
-      host: connection.name,
-      seen: noise.trim() || `exit code ${code}`,
-      state: 'the checkout and what runs are as they were.',
-      hint: 'check the free disk space there and that the user may write to the repository',
-    })
+    throw notStored(connection.name, noise.trim() || `exit code ${code}`)
   } finally {
     input.destroy()
     stream.destroy()
   }
 }
 
-/** Brings a commit into the objects of the repository at `path`; no ref, branch or file changes. */
-export async function pushObjects(
+export function notStored(host: string, seen: string): Failure {
+  return new Failure('the commits could not be stored on the server', {
+    host,
+    seen,
+    state: 'the checkout and what runs are as they were.',
+    hint: 'check the free disk space there and that the user may write to the repository',
+  })
+}
+
+/**
+ * Starts a script on the server whose standard input is a pack: it must begin with `git index-pack --stdin --fix-thin`.
+ * `sent` rejects when git could not make the pack on the runner; the script then fails, too.
+ */
+export async function startWithPack(
   connection: Connection,
-  path: string,
-  sha: string,
-  workspace: Workspace,
-  context: Context,
-): Promise<void> {
-  const known = await readKnown(connection, path, sha, context)
-  if (known === undefined) return
-  const script = `CDPATH= cd -- ${quote(path)}\ngit index-pack --stdin --fix-thin >/dev/null`
-  await sendPack(connection, script, sha, known, workspace, context)
+  script: string,
+  pack: Pack,
+  { log }: Context,
+): Promise<{ readonly output: ClientChannel; readonly sent: Promise<void> }> {
+  const { channel } = await connection.start(READ_SCRIPT)
+  channel.on('error', () => {})
+  channel.stderr.resume()
+  const text = Buffer.from(script)
+  channel.write(Buffer.concat([Buffer.from(`${text.length}\n`), text]))
+  const sent = feed(pack, channel).then((bytes) => {
+    if (bytes !== undefined) log.info(`commits sent: ${bytes} bytes`)
+  })
+  sent.catch(() => {})
+  return { output: channel, sent }
+}
+
+/**
+ * Resolves with the number of bytes; with undefined where the channel ended early, which is no error here: the script's own
+ * words tell more.
+ */
+async function feed({ stream, ended }: Pack, channel: ClientChannel): Promise<number | undefined> {
+  let bytes = 0
+  try {
+    for await (const chunk of stream) {
+      if (!channel.writable) return undefined
+      bytes += (chunk as Buffer).length
+      if (!channel.write(chunk)) await drained(channel)
+    }
+    await ended
+    return bytes
+  } finally {
+    channel.end()
+  }
+}
+
+function drained(channel: ClientChannel): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      channel.removeListener('drain', done)
+      channel.removeListener('close', done)
+      resolve()
+    }
+    channel.once('drain', done)
+    channel.once('close', done)
+  })
 }

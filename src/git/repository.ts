@@ -3,7 +3,7 @@ import { Failure } from '../failure.ts'
 import type { Connection, ExecResult } from '../ssh/connection.ts'
 import { quote, quoteAll } from '../ssh/quote.ts'
 import { CLEAR_FETCH_LOCKS } from './left-locks.ts'
-import { COMPLETE, resolveOnRunner, type Workspace } from './push.ts'
+import { COMPLETE, notStored, type Workspace } from './push.ts'
 import { candidates, chooseCommit, parseLsRemote, type Ref } from './ref.ts'
 import { FETCH_MODULES } from './submodules.ts'
 
@@ -44,7 +44,6 @@ export async function resolveRef(
   context: Context,
 ): Promise<string> {
   if (ref.kind === 'sha') return ref.sha
-  if (source.workspace !== undefined) return resolveOnRunner(ref, source.workspace)
   const patterns = candidates(ref.name).flatMap((name) => [name, `${name}^{}`])
   const script = `${remoteGit(source)}
 remote=${quote(source.repository ?? '')}
@@ -108,6 +107,7 @@ printf '\npath %s\nfolder %s\n' "$(pwd -P)" "$folder"`)
 const ABSENT = 64
 const BAD_SUBMODULE = 65
 const NO_LFS = 66
+const NOT_STORED = 67
 
 const FETCH = `${COMPLETE}
 fetch_from() {
@@ -136,17 +136,24 @@ CDPATH= cd -- ${quote(path)}
 ${CLEAR_FETCH_LOCKS}
 if complete ${sha}; then git update-ref refs/evenkeel/target ${sha}
 else ${source.workspace === undefined ? `fetch_from origin ${sha} || exit` : `exit ${ABSENT}`}; fi
-parts=$(git ls-tree -r ${sha} | grep -E '^160000|[^a-zA-Z0-9.]\\.gitattributes$' | cut -c 1-6 | sort -u)
-case $parts in *100*) ! lacks_lfs ${sha} || exit ${NO_LFS} ;; esac
+parts=$(git ls-tree -r ${sha} | awk '/^160000/ { m = "modules" } /[^a-zA-Z0-9.]\\.gitattributes$/ { a = "attributes" } END { print m, a }')
+case $parts in *attributes) ! lacks_lfs ${sha} || exit ${NO_LFS} ;; esac
 case $parts in
-  *160000*)
+  modules*)
     ${FETCH_MODULES}
     if [ ! -d .git ]; then echo 'evenkeel: submodules in a work tree of another checkout'; exit ${BAD_SUBMODULE}; fi
     fetch_modules "$(git rev-parse --absolute-git-dir)" ${sha} "$(git config --get remote.origin.url || :)" ;;
 esac`
 }
 
-/** What the failure of `fetchScript` means. */
+/** To precede `fetchScript` where the commit comes as a pack over standard input. */
+export function storeScript(path: string): string {
+  return `CDPATH= cd -- ${quote(path)}
+git index-pack --stdin --fix-thin >/dev/null || exit ${NOT_STORED}
+exec </dev/null`
+}
+
+/** What the failure of `fetchScript` or `storeScript` means. */
 export function fetchFailure(
   host: string,
   sha: string,
@@ -174,6 +181,7 @@ export function fetchFailure(
           : 'commits of submodules are not pushed: the server fetches them itself and must be able to',
     })
   }
+  if (code === NOT_STORED) return notStored(host, output.trim())
   if (code === NO_LFS) {
     return new Failure(`the commit ${sha} has files in Git LFS, and git-lfs is not installed on the server`, {
       host,

@@ -3,8 +3,9 @@ import type { Credentials } from '../ssh/connect.ts'
 import { Reconnecting } from '../ssh/reconnecting.ts'
 import { formatTarget, type Target } from '../ssh/target.ts'
 import { goBack, short } from './bring.ts'
-import { type DeployPlan, HostDeploy, type HostOutcome } from './deploy.ts'
+import { HostDeploy } from './deploy.ts'
 import { finishDeploy } from './leftover.ts'
+import type { DeployPlan, HostOutcome } from './plan.ts'
 import { survey } from './survey.ts'
 
 /**

@@ -82,7 +82,11 @@ async function settlePhase(action: Action, run: RunWithState): Promise<void> {
   try {
     await action.settle(run, unsettled)
   } catch (error) {
-    core.warning(inertText(describeError(error)), { title: 'Could not be put right' })
+    const text =
+      error instanceof Cancelled
+        ? 'cancelled before everything was put right: run the job again, it looks at the state of things first'
+        : describeError(error)
+    core.warning(inertText(text), { title: 'Could not be put right' })
   }
 }
 

@@ -58,18 +58,20 @@ until flock -n 8; do
   timeout 1 sh -c 'read -r line' || [ "$?" -ne 1 ] || exit 0
   waited=$((waited + 1000))
 done
-last=$(cat "$folder/fence" 2>/dev/null || echo 0)
+last=0
+[ ! -s "$folder/fence" ] || read -r last <"$folder/fence"
 fence=$((last + 1))
 if [ -n "$resume" ]; then
   [ "$last" = "$resume" ] || { printf 'taken\n'; exit 0; }
   fence=$resume
 fi
 printf '%s\n' "$$" >"$folder/deploy.pid"
-printf '%s\n' "$fence" >"$folder/fence.new"
-mv "$folder/fence.new" "$folder/fence"
+printf '%s\n' "$fence" >"$folder/fence.new" && mv "$folder/fence.new" "$folder/fence" || exit 1
 now=$(date +%s)
 printf '%s %s\n' "$now" "$holder" >"$folder/holder"
-silent=$((now - $(cat "$folder/beat" 2>/dev/null || echo 0)))
+beaten=0
+[ ! -s "$folder/beat" ] || read -r beaten <"$folder/beat"
+silent=$((now - beaten))
 printf '%s\n' "$now" >"$folder/beat"
 begun= work=
 [ "$after" != "$last" ] || begun=begun

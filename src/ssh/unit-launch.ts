@@ -1,8 +1,8 @@
 import { quote } from './quote.ts'
 
 /** Where systemd notes that a user lingers (`loginctl enable-linger`), and whether that user's own manager runs. */
-const LINGERS =
-  '[ -e "/var/lib/systemd/linger/$LOGNAME" ] && [ -S "$runtime/systemd/private" ] && command -v systemd-run >/dev/null'
+const LINGERS = `[ -e "/var/lib/systemd/linger/$LOGNAME" ] && runtime=\${XDG_RUNTIME_DIR:-/run/user/$(id -u)} &&
+  [ -S "$runtime/systemd/private" ] && command -v systemd-run >/dev/null`
 
 /**
  * Shell text that starts a supervisor in the background: apart from the connection, with fd 9 (the lock on the work) and
@@ -27,7 +27,6 @@ as_service() {
   { export -p; printf 'umask %s\ncd -- "$PWD"\n%s\n' "$(umask)" "$supervisor"; } |
     XDG_RUNTIME_DIR=$runtime systemd-run ${service} -- sh -c 'exec 9>&2 2>&1; eval "$(cat)"' ${title} >>"$unit/log" 2>&9
 }
-runtime=${'$'}{XDG_RUNTIME_DIR:-/run/user/$(id -u)}
 if ${LINGERS}; then
   { as_service || [ -e "$unit/pid" ] || by_itself; } &
 else by_itself & fi

@@ -79,11 +79,13 @@ end_group() {
   done
 }
 trap 'woken=1; if asked; then ended=1; [ "$on_cancel" = finish ] || end_group; fi' TERM
+# The machine's own clock, which nobody sets, read without a process.
+seconds_up() { read -r now rest </proc/uptime; now=${'$'}{now%%.*}; }
 run_phase() {
   phase=$1 on_cancel=$3
   printf '%s\n' "$phase" >>"$unit/phase"
   ! asked || finish cancelled 0
-  began=$(date +%s)
+  seconds_up; began=$now
   printf '%s\n' "$4" | EVENKEEL_UNIT=$name setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
   group=$!
   printf '%s %s\n' "$group" "$on_cancel" >"$unit/group"
@@ -94,7 +96,8 @@ run_phase() {
   case $code in
     0) group= ;;
     124 | 137)
-      [ $(($(date +%s) - began)) -ge "$2" ] || finish failed "$code"
+      seconds_up
+      [ $((now - began)) -ge "$2" ] || finish failed "$code"
       end_group
       finish timeout "$code" ;;
     *) finish failed "$code" ;;
@@ -110,7 +113,7 @@ printf '\036evenkeel-log\n'
 exec 2>/dev/null
 while :; do
   over=
-  if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi
+  if [ -s "$unit/result" ] || flock -s -n 7 7>>"$folder/work.lock"; then over=1; fi
   size=$(($(wc -c <"$unit/log")))
   if [ "$size" -gt "$offset" ]; then
     tail -c "+$((offset + 1))" "$unit/log" | head -c "$((size - offset))"
@@ -195,7 +198,11 @@ umask "$old_umask"
 CDPATH= cd -- ${quote(cwd)}
 ${launchScript(name, supervisor)}
 exec 9>&-
-ls -1 "$folder/units" | sort -r | tail -n +${KEPT_UNITS + 1} | while IFS= read -r old; do rm -rf "$folder/units/$old"; done
+# Their names begin with the time.
+set -- "$folder"/units/*
+while [ "$#" -gt ${KEPT_UNITS} ]; do rm -rf "$1"; shift; done
+# Nothing is to be told yet, and the unit has better use for the processor.
+sleep 0.1
 ${FOLLOW}`
   return telling(token, script)
 }
@@ -220,7 +227,7 @@ export function followScript(folder: string, name: string, token: string, offset
 export function cancelScript(folder: string, name: string, phases: readonly string[]): string {
   return String.raw`
 ${variables(folder, name)}
-if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then exit 0; fi
+if [ -s "$unit/result" ] || flock -s -n 7 7>>"$folder/work.lock"; then exit 0; fi
 printf '%s\n' ${quote(phases.join(' '))} >"$unit/cancel"
 kill -s TERM "$(cat "$unit/pid")"
 `

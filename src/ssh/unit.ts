@@ -50,23 +50,31 @@ export function startText(plan: UnitPlan, before?: Preparation): { token: string
   return { token, script: startScript(plan, token, before?.script) }
 }
 
+export interface RunOptions {
+  readonly before?: Preparation | undefined
+  /** The start script runs already, this is its output. */
+  readonly started?: Started | undefined
+  /** What starts it again after the connection broke before anything of the unit was there. */
+  readonly again?: (() => Started | Script | Promise<Started>) | undefined
+}
+
 /**
  * Starts a unit: work that goes on whatever becomes of the connection, its log on the server. Streams the log and
  * resolves with the result; after a cut it connects again and goes on with the next byte. Rejects with `Cancelled`
  * when the signal aborts; the unit then still runs (see `cancelUnit`). A preparation that fails rejects with its own
- * explanation. `started`: the start script runs already, this is its output.
+ * explanation.
  */
 export async function runUnit(
   server: Reconnecting,
   plan: UnitPlan,
   onLine: (line: string) => void,
   context: Context,
-  { before, started }: { readonly before?: Preparation; readonly started?: Started | undefined } = {},
+  { before, started, again = () => startText(plan, before) }: RunOptions = {},
 ): Promise<UnitResult> {
   const stream = new UnitStream(server, plan, onLine)
   const first = await stream.follow(started ?? startText(plan, before), context)
   // The connection broke before anything of the unit was there.
-  const result = first.outcome === 'absent' ? await stream.follow(startText(plan, before), context) : first
+  const result = first.outcome === 'absent' ? await stream.follow(await again(), context) : first
   if (result.outcome === 'refused' || result.outcome === 'absent') throw refused(server.name, result, before)
   return result as UnitResult
 }

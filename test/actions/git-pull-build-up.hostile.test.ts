@@ -2,33 +2,16 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Sshd, startSshd } from '../bed/sshd.ts'
+import { describe, expect, test } from 'vitest'
 import { runAction } from '../harness/action-run.ts'
 import { errorsOf, expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { startGitHttpServer } from './git-http-server.ts'
-import { type GitProject, makeGitProject } from './git-project.ts'
-import { sshInputs } from './ssh-input-cases.ts'
+import { gitScene } from './git-scene.ts'
 
-let sshd: Sshd
-let project: GitProject
+const scene = gitScene()
 
-beforeAll(async () => {
-  sshd = await startSshd()
-})
-afterAll(() => sshd?.stop())
-beforeEach(() => {
-  project = makeGitProject()
-})
-afterEach(() => project.remove())
-
-const inputs = (more: Record<string, string> = {}) => ({
-  ...sshInputs(sshd),
-  ...{ path: project.path, repository: project.origin, ref: 'main' },
-  ...more,
-})
-const deploy = (more: Record<string, string> = {}) =>
-  runAction({ action: 'git-pull-build-up', inputs: inputs(more) })
+const { deploy } = scene
+const inputs = (more: Record<string, string> = {}) => scene.options(more).inputs
 
 /** Every file below a folder with its text. */
 function filesBelow(folder: string): [string, string][] {
@@ -57,11 +40,11 @@ describe('the token', () => {
 
   test('reaches the own GitHub host for clone, branch and fetch, and is kept nowhere', async () => {
     let seen = ''
-    const server = await startGitHttpServer(dirname(project.origin), token, () => {
+    const server = await startGitHttpServer(dirname(scene.project.origin), token, () => {
       seen += commandLines()
     })
     // A helper of the server's own that would store what it is given.
-    const store = join(sshd.home, '.gitconfig')
+    const store = join(scene.sshd.home, '.gitconfig')
     writeFileSync(store, '[credential]\n\thelper = store\n')
     try {
       const run = (overrides: Record<string, string>) =>
@@ -71,21 +54,21 @@ describe('the token', () => {
           github: { server_url: server.url },
           secrets: { TOKEN: token },
         })
-      project.commit('1')
+      scene.project.commit('1')
       expectSuccess(await run({}))
-      const second = project.commit('2')
+      const second = scene.project.commit('2')
       const result = await run({ ref: second })
       expectSuccess(result)
-      expect(project.read('running')).toBe('2\n')
+      expect(scene.project.read('running')).toBe('2\n')
       expect(server.logins.length).toBeGreaterThan(0)
-      for (const [file, text] of [...filesBelow(project.path), ...filesBelow(sshd.home)]) {
+      for (const [file, text] of [...filesBelow(scene.project.path), ...filesBelow(scene.sshd.home)]) {
         expect(text.includes(token), file).toBe(false)
       }
       expect(result.log).not.toContain(token)
       expect(seen).toContain('ls-remote')
       expect(seen).toContain('fetch')
       expect(seen).not.toContain(token)
-      project.commit('3')
+      scene.project.commit('3')
       expectFailure(await run({ token: 'ghs_wrong', ref: 'main' }), /the token was refused/)
       expectFailure(await run({ token: '' }), /the repository is private: set the input 'token'/)
     } finally {
@@ -95,13 +78,13 @@ describe('the token', () => {
   })
 
   test('goes to no other host, whatever the origin says', async () => {
-    const stranger = await startGitHttpServer(dirname(project.origin), 'something else')
+    const stranger = await startGitHttpServer(dirname(scene.project.origin), 'something else')
     try {
-      project.commit('1')
+      scene.project.commit('1')
       const result = await deploy({ repository: `${stranger.url}/origin.git`, token })
       expectFailure(result, /the token was refused, or the origin is not on https:\/\/github\.com/)
       expect(stranger.logins).toEqual([])
-      expect(existsSync(project.path)).toBe(false)
+      expect(existsSync(scene.project.path)).toBe(false)
     } finally {
       stranger.stop()
     }
@@ -111,7 +94,7 @@ describe('the token', () => {
 test('values of env reach build, up and health as they are, and show up nowhere else', async () => {
   const lines = `-----BEGIN-----\n  "a" $(id) \`id\` 'b'\n\n-----END-----`
   const secret = `it's "quoted" $(id) \`id\` \\ ; ünï # end`
-  project.commit('1', {
+  scene.project.commit('1', {
     build: [
       'printf %s "$$VALUE" | cksum >built.sum',
       'echo under way; until test -f go; do sleep 0.05; done',
@@ -133,21 +116,21 @@ test('values of env reach build, up and health as they are, and show up nowhere 
     during: async (run) => {
       await run.waitForLog(/\| under way/)
       seen = commandLines()
-      files = filesBelow(project.path)
-      writeFileSync(join(project.path, 'go'), '')
+      files = filesBelow(scene.project.path)
+      writeFileSync(join(scene.project.path, 'go'), '')
     },
   })
   expectSuccess(result)
   const sum = execFileSync('cksum', { input: secret, encoding: 'utf8' })
-  expect(project.read('built.sum')).toBe(sum)
-  expect(project.read('up.sum')).toBe(sum)
-  expect(project.read('lines.sum')).toBe(execFileSync('cksum', { input: lines, encoding: 'utf8' }))
+  expect(scene.project.read('built.sum')).toBe(sum)
+  expect(scene.project.read('up.sum')).toBe(sum)
+  expect(scene.project.read('lines.sum')).toBe(execFileSync('cksum', { input: lines, encoding: 'utf8' }))
   const part = '$(id) `id`'
   expect(seen).not.toContain(part)
   expect(seen).toContain('evenkeel-')
-  for (const [file, text] of [...files, ...filesBelow(project.path)])
+  for (const [file, text] of [...files, ...filesBelow(scene.project.path)])
     expect(text.includes(part), file).toBe(false)
-  const folder = join(project.path, '.git/evenkeel')
+  const folder = join(scene.project.path, '.git/evenkeel')
   expect(statSync(folder).mode & 0o077).toBe(0)
 })
 
@@ -159,25 +142,24 @@ describe('names are names', () => {
     '*',
     'a\\b;touch pwned',
   ])('the path %j', async (name) => {
-    project.remove()
-    project = makeGitProject(name)
-    project.commit('1')
+    scene.renew(name)
+    scene.project.commit('1')
     expectSuccess(await deploy())
-    expect(project.read('running')).toBe('1\n')
-    const second = project.commit('2')
+    expect(scene.project.read('running')).toBe('1\n')
+    const second = scene.project.commit('2')
     expectSuccess(await deploy({ ref: second }))
-    expect(project.read('running')).toBe('2\n')
-    expect(readdirSync(dirname(project.path))).toEqual([name])
-    expect(existsSync(join(sshd.home, 'pwned'))).toBe(false)
+    expect(scene.project.read('running')).toBe('2\n')
+    expect(readdirSync(dirname(scene.project.path))).toEqual([name])
+    expect(existsSync(join(scene.sshd.home, 'pwned'))).toBe(false)
   })
 
   test('a relative path that begins with a dash lies below the home folder', async () => {
-    project.commit('1')
+    scene.project.commit('1')
     expectSuccess(await deploy({ path: '-x $(touch pwned)' }))
-    expect(readFileSync(join(sshd.home, '-x $(touch pwned)/running'), 'utf8')).toBe('1\n')
+    expect(readFileSync(join(scene.sshd.home, '-x $(touch pwned)/running'), 'utf8')).toBe('1\n')
     expectSuccess(await deploy({ path: '~/with tilde' }))
-    expect(existsSync(join(sshd.home, 'with tilde/running'))).toBe(true)
-    expect(existsSync(join(sshd.home, 'pwned'))).toBe(false)
+    expect(existsSync(join(scene.sshd.home, 'with tilde/running'))).toBe(true)
+    expect(existsSync(join(scene.sshd.home, 'pwned'))).toBe(false)
   })
 
   test.each([
@@ -191,10 +173,10 @@ describe('names are names', () => {
     '--',
     'a&b|c',
   ])('the branch %j is deployed, or refused before anything happens', async (name) => {
-    const sha = project.commit('1')
+    const sha = scene.project.commit('1')
     let valid = true
     try {
-      project.git('push', '-q', 'origin', `HEAD:refs/heads/${name}`)
+      scene.project.git('push', '-q', 'origin', `HEAD:refs/heads/${name}`)
     } catch {
       valid = false
     }
@@ -203,12 +185,12 @@ describe('names are names', () => {
       expectSuccess(result)
       expect(result.outputs['sha']).toBe(sha)
     } else expectFailure(result, /`ref` is '.*' is not the name of a branch or tag/, /no connection was made/)
-    expect(existsSync(join(project.path, 'pwned'))).toBe(false)
-    expect(existsSync(join(sshd.home, 'pwned'))).toBe(false)
+    expect(existsSync(join(scene.project.path, 'pwned'))).toBe(false)
+    expect(existsSync(join(scene.sshd.home, 'pwned'))).toBe(false)
   })
 
   test('what a commit says cannot be a command of the runner', async () => {
-    project.commit('1', {
+    scene.project.commit('1', {
       build: ['echo "::error::from the build"; echo "::set-output name=sha::evil"', 'cp version built'],
     })
     const result = await deploy()
@@ -240,20 +222,20 @@ describe('refused with a clear error', () => {
     [{ sync: 'merge' }, /`sync` is 'merge': write one of exact, rebase/],
     [{ env: 'A<<END\nx' }, /`env` begins A<<END and has no line 'END' that ends it/],
   ])('%j', async (more: Record<string, string>, message) => {
-    project.commit('1')
+    scene.project.commit('1')
     expectFailure(await deploy(more), message)
-    expect(existsSync(join(project.path, 'Makefile'))).toBe(false)
+    expect(existsSync(join(scene.project.path, 'Makefile'))).toBe(false)
   })
 
   test('a folder that is no checkout, and one inside of a checkout', async () => {
-    project.commit('1', {}, { 'sub/file': 'x' })
-    project.clone()
+    scene.project.commit('1', {}, { 'sub/file': 'x' })
+    scene.project.clone()
     expectFailure(
-      await deploy({ path: join(project.path, 'sub') }),
+      await deploy({ path: join(scene.project.path, 'sub') }),
       /is not a git checkout/,
       /lies inside the checkout/,
     )
-    const other = join(dirname(project.path), 'other')
+    const other = join(dirname(scene.project.path), 'other')
     mkdirSync(other)
     writeFileSync(join(other, 'file'), 'x')
     expectFailure(await deploy({ path: other }), /is not a git checkout/)
@@ -261,10 +243,10 @@ describe('refused with a clear error', () => {
   })
 
   test('a name that is both branch and tag; a tag alone is its commit', async () => {
-    const sha = project.commit('1')
-    project.git('tag', '-a', 'both', '-m', 'x')
-    project.git('push', '-q', 'origin', 'both', 'HEAD:refs/heads/both')
-    project.commit('2')
+    const sha = scene.project.commit('1')
+    scene.project.git('tag', '-a', 'both', '-m', 'x')
+    scene.project.git('push', '-q', 'origin', 'both', 'HEAD:refs/heads/both')
+    scene.project.commit('2')
     expectFailure(await deploy({ ref: 'both' }), /both a branch and a tag: write refs\/heads\/both or/)
     const result = await deploy({ ref: 'refs/tags/both' })
     expectSuccess(result)
@@ -272,13 +254,18 @@ describe('refused with a clear error', () => {
   })
 
   test('a submodule without .gitmodules, and LFS without git-lfs', async () => {
-    project.commit('1')
-    project.git('update-index', '--add', '--cacheinfo', `160000,${project.git('rev-parse', 'HEAD')},module`)
-    project.git('commit', '-q', '-m', 'with a submodule')
-    project.git('push', '-q', 'origin', 'HEAD')
+    scene.project.commit('1')
+    scene.project.git(
+      'update-index',
+      '--add',
+      '--cacheinfo',
+      `160000,${scene.project.git('rev-parse', 'HEAD')},module`,
+    )
+    scene.project.git('commit', '-q', '-m', 'with a submodule')
+    scene.project.git('push', '-q', 'origin', 'HEAD')
     expectFailure(await deploy(), /submodules of the commit \w+ cannot be brought/, /does not name it/)
-    project.git('rm', '-q', '--cached', 'module')
-    project.commit('2', {}, { '.gitattributes': '*.bin filter=lfs\n' })
+    scene.project.git('rm', '-q', '--cached', 'module')
+    scene.project.commit('2', {}, { '.gitattributes': '*.bin filter=lfs\n' })
     expectFailure(await deploy(), /Git LFS, and git-lfs is not installed/)
   })
 })

@@ -16,19 +16,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { until } from '../bed/process.ts'
-import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { type ActionRun, runAction, startAction } from '../harness/action-run.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
-import { type GitProject, makeGitProject } from './git-project.ts'
-import { sshInputs } from './ssh-input-cases.ts'
+import { gitScene } from './git-scene.ts'
 
-let sshd: Sshd
-let project: GitProject
+const gates = mkdtempSync(join(tmpdir(), 'evenkeel-gates-'))
+const scene = gitScene({ path: [join(gates, 'bin')] })
+const { options, deploy } = scene
 let good: string
-let gates: string
 
-beforeAll(async () => {
-  gates = mkdtempSync(join(tmpdir(), 'evenkeel-gates-'))
+beforeAll(() => {
   mkdirSync(join(gates, 'bin'))
   // Stands before git and flock on the server: the first call that matches a closed gate waits until it is opened.
   for (const program of ['git', 'flock']) {
@@ -48,34 +45,23 @@ exec ${real} "$@"
     )
     chmodSync(join(gates, 'bin', program), 0o755)
   }
-  sshd = await startSshd({ path: [join(gates, 'bin')] })
 })
-afterAll(async () => {
-  await sshd?.stop()
-  rmSync(gates, { recursive: true, force: true })
-})
+afterAll(() => rmSync(gates, { recursive: true, force: true }))
 beforeEach(async () => {
-  project = makeGitProject()
-  good = project.commit('1')
+  good = scene.project.commit('1')
   expectSuccess(await deploy())
 })
 afterEach(() => {
   openGates()
   for (const file of readdirSync(gates)) if (file !== 'bin') rmSync(join(gates, file))
-  project.remove()
 })
 
-const options = (more: Record<string, string> = {}) => ({
-  action: 'git-pull-build-up',
-  inputs: { ...sshInputs(sshd), path: project.path, repository: project.origin, ref: 'main', ...more },
-})
-const deploy = (more: Record<string, string> = {}) => runAction(options(more))
 const closeGate = (name: string) => writeFileSync(join(gates, name), '')
 const reached = (name: string) =>
   until(`${name} is reached`, () => existsSync(join(gates, `${name} reached`)), 30_000)
 const inUnit = (file: string) => {
-  const { unit } = JSON.parse(project.read('.git/evenkeel/current.json')) as { unit: string }
-  return join(project.path, '.git/evenkeel/units', unit, file)
+  const { unit } = JSON.parse(scene.project.read('.git/evenkeel/current.json')) as { unit: string }
+  return join(scene.project.path, '.git/evenkeel/units', unit, file)
 }
 const openGates = () => writeFileSync(join(gates, 'open'), '')
 
@@ -90,15 +76,15 @@ describe.each(endings)('%s', (_what, end) => {
     const silent = createServer((socket) => sockets.push(socket))
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
     const { port } = silent.address() as AddressInfo
-    project.commit('2')
-    const run = startAction(options({ host: `${sshd.user}@${sshd.host}:${port}` }))
+    scene.project.commit('2')
+    const run = startAction(options({ host: `${scene.sshd.user}@${scene.sshd.host}:${port}` }))
     await until('it connects', () => sockets.length > 0, 30_000)
     await end(run)
     expect((await run.result).conclusion).not.toBe('success')
     for (const socket of sockets) socket.destroy()
     silent.close()
-    expect(project.remote('rev-parse', 'HEAD')).toBe(good)
-    expect(project.history()).toHaveLength(1)
+    expect(scene.project.remote('rev-parse', 'HEAD')).toBe(good)
+    expect(scene.project.history()).toHaveLength(1)
   })
 
   test.each([
@@ -107,7 +93,7 @@ describe.each(endings)('%s', (_what, end) => {
     ['the fetch', 'git fetch'],
     ['the checkout', 'git checkout'],
   ])('in %s: what was up runs on, and the next run deploys', async (_phase, gate) => {
-    project.commit('2')
+    scene.project.commit('2')
     closeGate(gate)
     const run = startAction(options())
     await reached(gate)
@@ -118,21 +104,37 @@ describe.each(endings)('%s', (_what, end) => {
     const result = await run.result
     expect(result.conclusion).not.toBe('success')
     expect(result.orphans).toEqual([])
-    expect(project.read('running')).toBe('1\n')
-    const third = project.commit('3')
+    expect(scene.project.read('running')).toBe('1\n')
+    const third = scene.project.commit('3')
     const again = await deploy({ 'lock-wait': '20s' })
     expectSuccess(again)
     expect(again.outputs).toMatchObject({ sha: third, 'previous-sha': good })
-    expect(project.read('running')).toBe('3\n')
-    expect(project.remote('rev-parse', 'HEAD')).toBe(third)
+    expect(scene.project.read('running')).toBe('3\n')
+    expect(scene.project.remote('rev-parse', 'HEAD')).toBe(third)
     expect(
-      project.history().some(({ runs, result: how }) => how === 'ok' && runs !== good && runs !== third),
+      scene.project
+        .history()
+        .some(({ runs, result: how }) => how === 'ok' && runs !== good && runs !== third),
     ).toBe(false)
   })
 })
 
+test('a branch that moves after it was looked up does not matter', async () => {
+  const second = scene.project.commit('2')
+  closeGate('git fetch')
+  const run = startAction(options())
+  await reached('git fetch')
+  scene.project.commit('3')
+  openGates()
+  const result = await run.result
+  expectSuccess(result)
+  expect(result.outputs['sha']).toBe(second)
+  expect(scene.project.remote('rev-parse', 'HEAD')).toBe(second)
+  expect(scene.project.read('running')).toBe('2\n')
+})
+
 test('kill -9 of the settle step, too: the next run puts it right', async () => {
-  project.commit('2', { up: ['cp built running', 'echo under way; sleep 600'] })
+  scene.project.commit('2', { up: ['cp built running', 'echo under way; sleep 600'] })
   const run = startAction(options())
   await run.waitForLog(/\| under way/)
   closeGate('git checkout')
@@ -142,12 +144,12 @@ test('kill -9 of the settle step, too: the next run puts it right', async () => 
   run.kill9()
   openGates()
   await run.result
-  const third = project.commit('3')
+  const third = scene.project.commit('3')
   const again = await deploy({ 'lock-wait': '20s' })
   expectSuccess(again)
   expect(again.log).toMatch(/was cut off/)
-  expect(project.read('running')).toBe('3\n')
-  expect(project.remote('rev-parse', 'HEAD')).toBe(third)
+  expect(scene.project.read('running')).toBe('3\n')
+  expect(scene.project.remote('rev-parse', 'HEAD')).toBe(third)
 })
 
 describe('kill -9 of the supervisor on the server', () => {
@@ -155,7 +157,7 @@ describe('kill -9 of the supervisor on the server', () => {
     ['build', 'rolled back'],
     ['up', 'rolled back'],
   ])('in %s is told, and the deploy goes back', async (phase) => {
-    project.commit('2', { [phase]: ['cp version built', 'echo under way; sleep 600'] })
+    scene.project.commit('2', { [phase]: ['cp version built', 'echo under way; sleep 600'] })
     const result = await runAction({
       ...options(),
       during: async (run) => {
@@ -164,12 +166,12 @@ describe('kill -9 of the supervisor on the server', () => {
       },
     })
     expectFailure(result, `\`${phase}\` ended without a result`, `back at ${good.slice(0, 7)}`)
-    expect(project.read('running')).toBe('1\n')
-    expect(project.remote('rev-parse', 'HEAD')).toBe(good)
+    expect(scene.project.read('running')).toBe('1\n')
+    expect(scene.project.remote('rev-parse', 'HEAD')).toBe(good)
   })
 
   test('and of its git in a checkout: the lock file that is left does not block the next deploy', async () => {
-    project.commit('2')
+    scene.project.commit('2')
     closeGate('git checkout')
     const run = startAction(options())
     await reached('git checkout')
@@ -177,29 +179,29 @@ describe('kill -9 of the supervisor on the server', () => {
     const group = Number.parseInt(readFileSync(inUnit('group'), 'utf8'), 10)
     process.kill(supervisor, 'SIGKILL')
     process.kill(-group, 'SIGKILL')
-    writeFileSync(join(project.path, '.git/index.lock'), 'half an index')
+    writeFileSync(join(scene.project.path, '.git/index.lock'), 'half an index')
     openGates()
     const result = await run.result
     expectFailure(result, /`checkout` ended without a result/, `${good.slice(0, 7)} runs on as before`)
-    const third = project.commit('3')
+    const third = scene.project.commit('3')
     const again = await deploy()
     expectSuccess(again)
     expect(again.log).toContain('removed .git/index.lock, left by a git that was killed')
-    expect(project.remote('rev-parse', 'HEAD')).toBe(third)
+    expect(scene.project.remote('rev-parse', 'HEAD')).toBe(third)
   })
 })
 
 test('a lock file of a git that is alive stays', async () => {
-  project.commit('2')
+  scene.project.commit('2')
   // A person who writes the message of a commit.
   const editor = `touch ${gates}/edits; until test -e ${gates}/open; do sleep 0.02; done; false`
   const person = spawn('git', ['commit', '--allow-empty'], {
-    cwd: project.path,
+    cwd: scene.project.path,
     env: { ...process.env, GIT_EDITOR: `sh -c '${editor}'`, GIT_AUTHOR_NAME: 'Bo', GIT_AUTHOR_EMAIL: 'b@c' },
     stdio: 'ignore',
   })
   await until('the editor is open', () => existsSync(join(gates, 'edits')))
-  const lock = join(project.path, '.git/index.lock')
+  const lock = join(scene.project.path, '.git/index.lock')
   writeFileSync(lock, 'theirs')
   expectFailure(await deploy(), /`checkout` failed/, /index\.lock/, `${good.slice(0, 7)} runs on as before`)
   expect(readFileSync(lock, 'utf8')).toBe('theirs')

@@ -2,25 +2,14 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { type Sshd, startSshd } from '../bed/sshd.ts'
+import { expect, test } from 'vitest'
 import { runAction } from '../harness/action-run.ts'
 import { expectSuccess } from '../harness/input-cases.ts'
 import { startGitHttpServer } from './git-http-server.ts'
-import { type GitProject, makeGitProject } from './git-project.ts'
+import { gitScene } from './git-scene.ts'
 import { sshInputs } from './ssh-input-cases.ts'
 
-let sshd: Sshd
-let project: GitProject
-
-beforeAll(async () => {
-  sshd = await startSshd()
-})
-afterAll(() => sshd?.stop())
-beforeEach(() => {
-  project = makeGitProject()
-})
-afterEach(() => project.remove())
+const scene = gitScene()
 
 const NOBODY = 65_534
 
@@ -57,13 +46,13 @@ test.each([
   const key = '-----BEGIN KEY-----\nfirst $(id) `id` "line"\n\nsecond it\'s line ünï\n-----END KEY-----'
   // Each line by itself, too: a file or a list may show it cut.
   const secrets = [token, ...key.split('\n').filter((line) => line !== '')]
-  const server = await startGitHttpServer(dirname(project.origin), token)
+  const server = await startGitHttpServer(dirname(scene.project.origin), token)
   const gate = (name: string) => `echo ${name} under way; until test -f ${name}.go; do sleep 0.05; done`
   const leaks: string[] = []
   const look = (when: string, folders: readonly string[]) => {
     const seen: [string, string][] = [
       ['processes', visibleProcesses()],
-      ['log of sshd', sshd.log()],
+      ['log of sshd', scene.sshd.log()],
       ...files(folders),
     ]
     for (const [where, text] of seen) {
@@ -73,20 +62,26 @@ test.each([
     }
   }
   try {
-    project.commit('1', {
+    scene.project.commit('1', {
       build: [gate('build'), 'printf %s "$$KEY" | cksum >built'],
       up: [gate('up'), 'printf %s "$$KEY" | cksum >running'],
     })
     const result = await runAction({
       action: 'git-pull-build-up',
       inputs: {
-        ...sshInputs(sshd),
-        ...{ path: project.path, repository: `${server.url}/origin.git`, ref: 'main', transport, token },
+        ...sshInputs(scene.sshd),
+        ...{
+          path: scene.project.path,
+          repository: `${server.url}/origin.git`,
+          ref: 'main',
+          transport,
+          token,
+        },
         env: `KEY<<END\n${key}\nEND`,
         'health-command':
           'echo health under way; test -f health.go; test "$(printf %s "$KEY" | cksum)" = "$(cat running)"',
       },
-      workspace: project.work,
+      workspace: scene.project.work,
       github: { server_url: server.url },
       secrets: { TOKEN: token, KEY: key },
       during: async (run) => {
@@ -94,14 +89,14 @@ test.each([
           await run.waitForLog(
             phase === 'health' ? /health: exit code 1/ : new RegExp(`\\| ${phase} under way`),
           )
-          look(phase, [project.path, sshd.home, run.temp])
-          writeFileSync(join(project.path, `${phase}.go`), '')
+          look(phase, [scene.project.path, scene.sshd.home, run.temp])
+          writeFileSync(join(scene.project.path, `${phase}.go`), '')
         }
       },
     })
     expectSuccess(result)
-    expect(project.read('running')).toBe(execFileSync('cksum', { input: key, encoding: 'utf8' }))
-    look('afterwards', [project.path, sshd.home])
+    expect(scene.project.read('running')).toBe(execFileSync('cksum', { input: key, encoding: 'utf8' }))
+    look('afterwards', [scene.project.path, scene.sshd.home])
     for (const secret of secrets) expect(result.log + result.summary).not.toContain(secret)
     expect(JSON.stringify(result.outputs)).not.toContain(token)
     expect(leaks).toEqual([])

@@ -24,7 +24,8 @@ interface Sample {
 interface Contender {
   readonly name: string
   readonly project: GitProject
-  run(): Promise<unknown>
+  /** Deploys a commit, the newest one. */
+  run(sha: string): Promise<unknown>
   readonly samples: Sample[]
 }
 
@@ -32,10 +33,10 @@ interface Contender {
 async function measure(contenders: readonly Contender[], proxy: DelayingProxy): Promise<void> {
   for (let round = 0; round <= ROUNDS; round++) {
     for (const { project, run, samples } of contenders) {
-      project.commit(`${Date.now()}`, parts)
+      const sha = project.commit(`${Date.now()}`, parts)
       proxy.turns = []
       const begun = Date.now()
-      await run()
+      await run(sha)
       const up = Number(project.read('started')) / 1e6
       const turnsUntilUp = proxy.turns.filter((at) => at < up).length
       // The first one has made the checkout.
@@ -48,11 +49,11 @@ function action(
   name: string,
   sshd: Sshd,
   proxy: DelayingProxy,
-  ref: 'sha' | 'main',
+  ref: 'sha' | 'main' | 'push',
   node: '20' | '24',
 ): Contender {
   const project = makeGitProject()
-  const run = async () => {
+  const run = async (sha: string) => {
     const result = await runAction({
       action: 'git-pull-build-up',
       inputs: {
@@ -61,9 +62,11 @@ function action(
         'known-hosts': sshd.knownHostsLines.replaceAll(`:${sshd.port} `, `:${proxy.port} `),
         path: project.path,
         repository: project.origin,
-        ref: ref === 'sha' ? project.git('rev-parse', 'HEAD') : ref,
+        ref: ref === 'main' ? 'main' : sha,
+        transport: ref === 'push' ? 'push' : 'pull',
       },
       node,
+      ...(ref === 'push' ? { workspace: project.work } : {}),
     })
     if (result.conclusion !== 'success') throw new Error(result.log)
   }
@@ -97,6 +100,7 @@ try {
       action('action, ref is a commit, Node 24', sshd, proxy, 'sha', '24'),
       action('action, ref is a branch, Node 24', sshd, proxy, 'main', '24'),
       action('action, ref is a commit, Node 20', sshd, proxy, 'sha', '20'),
+      action('action, commits are pushed, Node 24', sshd, proxy, 'push', '24'),
     ]
     try {
       await measure(contenders, proxy)

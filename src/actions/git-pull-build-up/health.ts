@@ -1,4 +1,4 @@
-import type { DeployPlan } from '../../git/deploy.ts'
+import type { DeployPlan } from '../../git/plan.ts'
 import { type Probe, pollHealth } from '../../health/poll.ts'
 import type { ProbeSubject } from '../../health/probe.ts'
 import { connect } from '../../ssh/connect.ts'

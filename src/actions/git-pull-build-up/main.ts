@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { DeployPlan } from '../../git/deploy.ts'
 import { deployFleet, fleetFailure, preflight } from '../../git/fleet.ts'
+import type { DeployPlan } from '../../git/plan.ts'
 import type { Source } from '../../git/repository.ts'
 import { settleFleet } from '../../git/settle.ts'
 import type { Action, Run } from '../../runner/action.ts'

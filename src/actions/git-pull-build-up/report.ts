@@ -1,5 +1,5 @@
-import type { HostOutcome } from '../../git/deploy.ts'
 import type { Candidate } from '../../git/fleet.ts'
+import type { HostOutcome } from '../../git/plan.ts'
 import { preview } from '../../git/preview.ts'
 import type { Source } from '../../git/repository.ts'
 import type { Run } from '../../runner/action.ts'
@@ -24,7 +24,7 @@ export async function show(
     }
     log.info(`checked out now: ${found.head ?? 'nothing'}; would be: ${sha}`)
     for (const line of found.changedFiles) log.info(`would go to a stash ref: ${line}`)
-    const changes = await preview(server.connection, found.path, sha, plan.source, run.context)
+    const changes = await preview(server.connection, found.path, sha, found.stored, plan.source, run.context)
     if (changes.length === 0) log.info('no commits and no files would change')
     for (const line of changes) log.info(line)
   })
