@@ -11,6 +11,9 @@ interface Innards {
   }
 }
 
+/** Bytes that do not wait for the turn's end: they are held in memory until then. */
+const ENOUGH = 128 * 1024
+
 /**
  * Sends what is written in one turn of the event loop at once: ssh2 writes each packet in three parts, which would be
  * three system calls here and three wake-ups of the server's sshd.
@@ -22,7 +25,12 @@ export function joinWrites(socket: Duplex): void {
       socket.cork()
       process.nextTick(() => socket.uncork())
     }
-    return write(...args)
+    const mayGoOn = write(...args)
+    if (socket.writableLength >= ENOUGH) {
+      socket.uncork()
+      socket.cork()
+    }
+    return mayGoOn
   }
 }
 
