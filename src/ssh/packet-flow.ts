@@ -1,5 +1,5 @@
-import process from 'node:process'
 import { createSecretKey, type KeyObject } from 'node:crypto'
+import process from 'node:process'
 import type { Duplex } from 'node:stream'
 import type { Client } from 'ssh2'
 
