@@ -110,7 +110,7 @@ verify() {
   join_parts
   file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals &
   verify_sent
-  wait $!
+  wait
   totals=$(first_line ../totals)
   [ "$totals" = "$want_totals" ] || fail "the release has (files, bytes) $totals instead of $want_totals"
 }
@@ -121,7 +121,7 @@ publish() {
   chmod "$root_mode" "$stage/tree"
   if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
   meta=$state/meta/$release
-  rm -rf "$meta"
+  if [ -e "$meta" ]; then rm -rf "$meta"; fi
   mkdir "$meta"
   mv -f "$stage/manifest.gz" "$meta/manifest.gz"
   printf '%s\n' "$content" >"$meta/content"
@@ -131,7 +131,7 @@ publish() {
 
 point() {
   fresh=$root/.evenkeel-current.$mark
-  rm -f "$fresh"
+  if [ -L "$fresh" ]; then rm -f "$fresh"; fi
   ln -s "$1" "$fresh"
   mv -f -T "$fresh" "$root/current" 2>/dev/null ||
     perl -e 'rename($ARGV[0], $ARGV[1]) or die "$!\n"' "$fresh" "$root/current" ||
@@ -140,7 +140,8 @@ point() {
 
 activate() {
   [ -d "$root/releases/$release" ] || fail "releases/$release is not there"
-  was=$(link_now)
+  now=$(link_now)
+  was=$now
   if [ -f "$state/pending" ]; then was=$(sed -n 2p "$state/pending"); fi
   printf '%s\n%s\n' "$release" "$was" >"$state/pending.new"
   mv -f "$state/pending.new" "$state/pending"
@@ -148,7 +149,7 @@ activate() {
   if [ -n "$note_before" ] && [ -n "$before" ] && [ "$before" != "$release" ]; then
     printf '%s\n' "$before" >"$state/meta/$release/before"
   fi
-  if [ "$(link_now)" != "releases/$release" ]; then point "releases/$release"; fi
+  if [ "$now" != "releases/$release" ]; then point "releases/$release"; fi
   say "current $(link_now)"
 }
 
@@ -172,15 +173,14 @@ confirm() {
   rm -f "$state/meta/$release/failed" "$state/pending"
 }
 
-drop() {
-  mv "$root/releases/$1" "$state/trash/$mark/" && rm -rf "$state/meta/$1"
-}
+into_trash() { mkdir -p "$state/trash/$mark" && mv "$1" "$state/trash/$mark/"; }
+
+drop() { into_trash "$root/releases/$1" && rm -rf "$state/meta/$1"; }
 
 prune() {
   now=$(id_of "$(link_now)")
   before=$(first_line "$state/meta/$now/before")
   count=0
-  mkdir -p "$state/trash/$mark"
   releases | while read -r id; do
     kept=
     if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
@@ -194,7 +194,7 @@ prune() {
     for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
       if [ "$left" = "$state/trash/$mark" ]; then continue; fi
       # One of these may just be on its way out by the hand of the run before.
-      if [ -e "$left" ] || [ -L "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+      if [ -e "$left" ] || [ -L "$left" ]; then into_trash "$left" 2>/dev/null || :; fi
     done
   }
 }

@@ -161,14 +161,13 @@ class KeptContents {
   /** Undefined where it is not kept, the file then being where it was. */
   read(file: number, { path, size }: FileEntry): Buffer | undefined {
     if (size > SMALL_FILE || size > this.#room) return undefined
-    if (this.#slab.length - this.#used < size) {
-      this.#slab = Buffer.allocUnsafeSlow(SMALL_FILE)
+    if (this.#slab.length - this.#used <= size) {
+      this.#slab = Buffer.allocUnsafeSlow(SMALL_FILE + 1)
       this.#used = 0
     }
+    // One byte more than was listed: what has another length is read in pieces to its end.
+    if (readSync(file, this.#slab, this.#used, size + 1, 0) !== size) return undefined
     const content = this.#slab.subarray(this.#used, this.#used + size)
-    const length = size === 0 ? 0 : readSync(file, content, 0, size, 0)
-    // What is not as long as it was listed is read in pieces to its end.
-    if (length !== size || readSync(file, this.#scratch, 0, 1, size) > 0) return undefined
     this.#used += size
     this.#room -= size + KEEP_COST
     this.#contents.set(path, content)

@@ -60,6 +60,10 @@ const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 }
 const NEAR_MS = 1
 const CHUNK = 256 * 1024
 const SAMPLE = 256 * 1024
+/** The server hashes what arrived in so many processes at once, where it is much; opening a file counts as some bytes. */
+const HASH_LISTS = 4
+const WORK_FOR_LISTS = 8 * 1024 * 1024
+const FILE_COST = 8 * 1024
 
 /** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
 export function sentDigest(send: Manifest): string {
@@ -161,7 +165,7 @@ export function lists({ removeFiles, removeFolders, send, result }: Comparison):
   return [
     nameList('remove', () => removeFiles),
     nameList('rmdirs', () => removeFolders),
-    nameList('sent', () => pathsOf(send)),
+    ...sentLists(send),
     extraOf('manifest.gz', encodeManifest(result)),
   ]
 }
@@ -182,8 +186,22 @@ function nameList(name: string, paths: () => Iterable<ByteString>): Extra {
   }
 }
 
-function* pathsOf(manifest: Manifest): Generator<ByteString> {
-  for (const { path } of manifest.ofType('file')) yield path
+/** The files sent, in order, in lists that take the server about as long to hash one as the other. */
+function sentLists(send: Manifest): Extra[] {
+  const { files, bytes } = send.total
+  const work = bytes + files * FILE_COST
+  const share = work < WORK_FOR_LISTS ? work : Math.ceil(work / HASH_LISTS)
+  return Array.from({ length: Math.ceil(work / share) || 0 }, (_, at) =>
+    nameList(`sent.${at}`, () => pathsOfShare(send, share, at)),
+  )
+}
+
+function* pathsOfShare(send: Manifest, share: number, wanted: number): Generator<ByteString> {
+  let before = 0
+  for (const { path, size } of send.ofType('file')) {
+    if (Math.floor(before / share) === wanted) yield path
+    before += size + FILE_COST
+  }
 }
 
 async function takeSample(send: Manifest, count: number, tree: SourceTree): Promise<Buffer> {

@@ -6,6 +6,7 @@ import { describeError, Failure } from '../failure.ts'
 import { Connection, type ConnectionOrigin } from './connection.ts'
 import { logInAtOnce } from './early-login.ts'
 import { type HostKeys, hostKeyAttempts, hostKeyFailure, judgeHostKey } from './host-keys.ts'
+import { joinWrites, prepareKeys } from './packet-flow.ts'
 import { formatAddress, formatTarget, type Target } from './target.ts'
 
 /** How to log in, the same for every server of a step. */
@@ -182,6 +183,7 @@ async function handshake(
       for (const command of ahead) connection.prepare(command)
     }
     let isPrepared = false
+    client.once('handshake', () => prepareKeys(client))
     logInAtOnce(client, key, (isOpenSsh) => {
       isPrepared = isOpenSsh
       if (isOpenSsh) prepare()
@@ -290,6 +292,7 @@ function dialOnce({ host, port }: Target, timeoutMs: number, signal: AbortSignal
       clearTimeout(timer)
       signal.removeEventListener('abort', abort)
       socket.removeListener('error', reject)
+      joinWrites(socket)
       resolve(socket)
     })
     socket.once('error', reject)

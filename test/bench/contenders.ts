@@ -16,6 +16,8 @@ export interface Contender {
   readonly isDelta: boolean
   /** Needs a round trip for each file: not run where that takes minutes. */
   readonly isPerFile?: boolean
+  /** One of those that the ratios are about. */
+  readonly isCompared?: boolean
 }
 
 const SWAP = 'ln -s "releases/$n" .next && mv -T .next current'
@@ -41,7 +43,13 @@ export function contenders(sshd: Sshd, address: string): Contender[] {
   return [
     { name: 'ssh host true (no upload)', script: `${ssh} ${to} true`, tree: '', isDelta: true },
     ...(['24', '20'] as const).map((node) => evenkeel(node, sshd, address)),
-    { name: 'rsync -az', script: `${rsync} --delete "$2/" "${to}:$1/"`, tree: '.', isDelta: true },
+    {
+      name: 'rsync -az',
+      script: `${rsync} --delete "$2/" "${to}:$1/"`,
+      tree: '.',
+      isDelta: true,
+      isCompared: true,
+    },
     {
       name: 'rsync -az + swap',
       script: `${rsync} --mkpath "$2/" "${to}:$1/releases/$3/" && ${swap}`,
@@ -110,5 +118,6 @@ function evenkeel(node: NodeRelease, sshd: Sshd, address: string): Contender {
     }),
     tree: 'current',
     isDelta: true,
+    isCompared: node === '24',
   }
 }

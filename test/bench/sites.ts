@@ -11,12 +11,13 @@ export interface SiteShape {
   readonly solid: number
 }
 
-export type SiteName = 'S1' | 'S2' | 'S3'
+export type SiteName = 'S1' | 'S2' | 'S3' | 'S4'
 
 export const sites: Readonly<Record<SiteName, SiteShape>> = {
   S1: { folders: 200, files: 5_000, bytes: 4_000, solid: 0.2 },
   S2: { folders: 20, files: 300, bytes: 200_000, solid: 0.6 },
   S3: { folders: 1, files: 3, bytes: 100_000_000, solid: 1 },
+  S4: { folders: 1, files: 10, bytes: 100_000_000, solid: 1 },
 }
 
 const fileName = (shape: SiteShape, at: number) => `folder-${at % shape.folders}/file-${at}.html`
