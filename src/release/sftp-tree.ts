@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, fromByteString } from '../ssh/remote-shell.ts'
-import { type FileStatus, SftpError } from '../ssh/sftp.ts'
+import type { FileStatus } from '../ssh/sftp.ts'
 import {
   inLevels,
   inParallel,
@@ -11,6 +11,7 @@ import {
   makeFolder,
   writeFile,
 } from '../ssh/sftp-files.ts'
+import { SftpError } from '../ssh/sftp-session.ts'
 import {
   type Entry,
   encodeManifest,
