@@ -1,5 +1,14 @@
 // Files straight in the served folder, which may hold other things too.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -22,10 +31,6 @@ function newSite(files?: Files): StaticSite {
   return site
 }
 
-/** What lies in the target besides the folder of the action; modes of the root do not count. */
-const placed = (site: StaticSite) =>
-  treeOf(site.target).filter((line) => !line.startsWith('/.evenkeel') && !line.startsWith('/ '))
-const sourceOf = (site: StaticSite) => treeOf(site.source).filter((line) => !line.startsWith('/ '))
 const page = (site: StaticSite, path = 'index.html') => readFileSync(join(site.target, path), 'utf8')
 
 describe.each(['20', '24'] as const)('on Node %s', (node) => {
@@ -40,7 +45,7 @@ describe.each(['20', '24'] as const)('on Node %s', (node) => {
     symlinkSync('a/old.js', join(site.source, 'link'))
     const first = await site.upload('r1', inPlace, { node })
     expectSuccess(first)
-    expect(placed(site)).toEqual(sourceOf(site))
+    expect(site.placed).toEqual(site.toBePlaced)
     mkdirSync(join(site.target, 'uploads'))
     writeFileSync(join(site.target, 'uploads/photo.jpg'), 'photo')
     rmSync(join(site.source, 'a/old.js'))
@@ -52,7 +57,7 @@ describe.each(['20', '24'] as const)('on Node %s', (node) => {
     expect(second.outputs).toMatchObject({ 'files-sent': '2', 'previous-release': 'r1', changed: 'true' })
     expect(page(site, 'uploads/photo.jpg')).toBe('photo')
     rmSync(join(site.target, 'uploads'), { recursive: true })
-    expect(placed(site)).toEqual(sourceOf(site))
+    expect(site.placed).toEqual(site.toBePlaced)
     const again = await site.upload('r2', inPlace, { node })
     expect(again.outputs).toMatchObject({ changed: 'false', 'files-sent': '0' })
   })
@@ -61,22 +66,22 @@ describe.each(['20', '24'] as const)('on Node %s', (node) => {
 test('things that become another kind of thing, and back after a failure', async () => {
   const site = newSite({ a: 'file', 'b/c': 'in a folder', 'd/e/f': 'deep', 'g.js': 'g' })
   expectSuccess(await site.upload('r1', inPlace))
-  const before = placed(site)
+  const before = site.placed
   for (const path of ['a', 'b', 'd']) rmSync(join(site.source, path), { recursive: true })
   site.write({ 'a/now/folder': '1', b: 'a file', 'g.js': 'other', 'h.js': 'h' })
   const failed = await site.upload('r2', { ...inPlace, 'after-activate': 'exit 3' })
   expectFailure(failed, /exit code 3/, /serves release r1/)
-  expect(placed(site)).toEqual(before)
+  expect(site.placed).toEqual(before)
   expectSuccess(await site.upload('r2', inPlace))
-  expect(placed(site)).toEqual(sourceOf(site))
+  expect(site.placed).toEqual(site.toBePlaced)
 })
 
 test('a folder that holds files already: what stands in the way comes back after a failure', async () => {
   const site = newSite()
   writeFileSync(join(site.target, 'index.html'), 'by hand')
-  const before = placed(site)
+  const before = site.placed
   expectFailure(await site.upload('r1', { ...inPlace, 'after-activate': 'false' }), /serves nothing/)
-  expect(placed(site)).toEqual(before)
+  expect(site.placed).toEqual(before)
   expectSuccess(await site.upload('r1', inPlace))
   expect(page(site)).toBe('one')
 })
@@ -114,11 +119,31 @@ test('a dry run leaves the server as it is', async () => {
   }
 })
 
+test.each([
+  ['the same', {}, '0'],
+  ['other content of the same length', { 'a/one.js': 'two' }, '1'],
+  ['other files, a folder in the place of one', { 'c.js/d.js': 'd' }, '3'],
+])('an unfinished upload is taken up: %s', async (_, changed, sent) => {
+  const site = newSite({ 'index.html': 'old', 'b/two.js': 'old' })
+  expectSuccess(await site.upload('old', inPlace))
+  site.write({ 'index.html': 'new', 'a/one.js': 'one', 'c.js': 'c' })
+  expectFailure(await site.upload('new', { ...inPlace, 'before-activate': 'exit 3' }), /exit code 3/)
+  if ('c.js/d.js' in changed) rmSync(join(site.source, 'c.js'))
+  site.write(changed)
+  const result = await site.upload('new', inPlace)
+  expectSuccess(result)
+  expect(result.log).toContain('taking up an unfinished upload of new')
+  expect(result.outputs['files-sent']).toBe(sent)
+  expect(site.placed).toEqual(site.toBePlaced)
+  expect(readdirSync(join(site.target, '.evenkeel/staging'))).toEqual([])
+  expect(existsSync(join(site.target, '.evenkeel/next'))).toBe(false)
+})
+
 describe.each(['tar', 'sha256sum', 'mv'] satisfies Gate[])('stopped at %s', (gate) => {
   async function stopped() {
     const site = newSite({ 'index.html': 'old', 'a/one.js': 'one', 'gone.html': 'gone' })
     expectSuccess(await site.upload('old', inPlace))
-    const before = placed(site)
+    const before = site.placed
     rmSync(join(site.source, 'gone.html'))
     site.write({ 'index.html': 'new', 'b/two.js': 'two' })
     onTestFinished(() => gated.open(gate))
@@ -135,9 +160,9 @@ describe.each(['tar', 'sha256sum', 'mv'] satisfies Gate[])('stopped at %s', (gat
     const result = await run.result
     expect(result.conclusion).toBe('failure')
     const isOld = page(site) === 'old'
-    expect(placed(site)).toEqual(isOld ? before : sourceOf(site))
+    expect(site.placed).toEqual(isOld ? before : site.toBePlaced)
     expectSuccess(await site.upload('new', inPlace))
-    expect(placed(site)).toEqual(sourceOf(site))
+    expect(site.placed).toEqual(site.toBePlaced)
   })
 
   test('a lost runner: the next run puts it right before anything else', async () => {
@@ -146,9 +171,9 @@ describe.each(['tar', 'sha256sum', 'mv'] satisfies Gate[])('stopped at %s', (gat
     gated.open(gate)
     const next = await site.upload('bad', { ...inPlace, 'before-activate': 'exit 3', 'lock-wait': '10s' })
     expectFailure(next, /exit code 3/)
-    expect(placed(site)).toEqual(before)
+    expect(site.placed).toEqual(before)
     expectSuccess(await site.upload('new', inPlace))
-    expect(placed(site)).toEqual(sourceOf(site))
+    expect(site.placed).toEqual(site.toBePlaced)
     expect(existsSync(join(site.target, '.evenkeel/pending'))).toBe(false)
   })
 })
