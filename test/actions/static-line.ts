@@ -18,8 +18,9 @@ export async function startLine(sshd: Sshd): Promise<Line> {
   const sockets = new Set<Socket>()
   let limit = Number.POSITIVE_INFINITY
   let isHalted = false
-  const server = createServer((near) => {
-    const far = connect({ host: sshd.host, port: sshd.port })
+  // With Nagle's algorithm on the way, each question and answer would take some 40 ms.
+  const server = createServer({ noDelay: true }, (near) => {
+    const far = connect({ host: sshd.host, port: sshd.port, noDelay: true })
     for (const [one, other] of [
       [near, far],
       [far, near],
