@@ -7,14 +7,11 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const inlined = /@actions\/(languageservice|workflow-parser)\/.*\.js$/
 
 const all = 'test/**/*.test.ts'
-/** What counts on a rate of requests or on the order of what is going on side by side: a processor for each. */
-const measured = [
-  'test/actions/consul-{broken-off,canary,outage,restart}.test.ts',
-  'test/actions/dns-flip{,.load}.test.ts',
-  'test/actions/static-memory.test.ts',
-]
+/** What needs a rate of requests: a processor for each. */
+const measured = ['test/actions/consul-restart.test.ts', 'test/actions/dns-flip.load.test.ts']
 /** They take longest, so they begin first. The size of a file, which decides otherwise, tells little of that. */
-const long = /\/(consul-(access|kills|outage|restart)|git-pull-build-up\..*|.*\.kill(ed)?)\.test\.ts$/
+const long =
+  /\/(consul-(access|broken-off|canary|kills|outage)|git-pull-build-up\..*|.*\.kill(ed)?)\.test\.ts$/
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -53,10 +53,10 @@ take_up() {
     if [ -d "$folder/tree" ]; then old=$folder; fi
   done
   mkdir "$stage"
-  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
-    for list in folders names hashes modes; do send "arrived-$list" "$old/$list"; done
-    mv "$old/tree" "$stage/tree"
+  if [ -n "$old" ] && drop_specials "$old/tree" && mv "$old/tree" "$stage/" && inventory "$stage/tree" "$stage"; then
+    for list in folders names hashes modes; do send "arrived-$list" "$stage/$list"; done
   else
+    rm -rf "$stage/tree"
     mkdir "$stage/tree"
   fi
   for folder in "$state/staging/$release+"*; do

@@ -57,7 +57,10 @@ test('in place', async () => {
   const before = site.placed
   expectFailure(await site.upload('r2', { ...inPlace, 'after-activate': 'false' }), /serves release r1/)
   expect(site.placed).toEqual(before)
-  expectSuccess(await site.upload('r2', { ...inPlace, verify: 'full' }))
+  expectFailure(await site.upload('r2', { ...inPlace, 'before-activate': 'false' }), /exit code 1/)
+  const taken = await site.upload('r2', { ...inPlace, verify: 'full' })
+  expectSuccess(taken)
+  expect(taken.outputs['files-sent']).toBe('0')
   expect(site.placed).toEqual(site.toBePlaced)
 })
 
