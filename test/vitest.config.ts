@@ -11,7 +11,7 @@ const all = 'test/**/*.test.ts'
 const measured = ['test/actions/consul-restart.test.ts', 'test/actions/dns-flip.load.test.ts']
 /** They take longest, so they begin first. The size of a file, which decides otherwise, tells little of that. */
 const long =
-  /\/(consul-(access|broken-off|canary|kills|outage)|git-pull-build-up\..*|.*\.kill(ed)?)\.test\.ts$/
+  /\/(consul-(access|broken-off|canary|kills|outage)|git-pull-build-up\..*|rollouts|.*\.kill(ed)?)\.test\.ts$/
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
