@@ -30,14 +30,9 @@ claim() {
   else
     stage=$state/staging/$release+$mark
     lists=$stage
-    mkdir "$stage"
-    for folder in "$state/staging/$release+"*; do
-      if [ "$folder" = "$stage" ]; then continue; fi
-      rm -rf "$folder"
-    done
-    mkdir "$stage/tree"
     # What a dead run left half in place would be taken for the site.
     go_back
+    take_up
   fi
   if [ -f "$state/site/manifest.gz" ]; then send manifest "$state/site/manifest.gz"; fi
   if [ -n "$full" ] && [ -d "$root" ]; then
@@ -48,6 +43,25 @@ claim() {
   fi
   if [ -n "$dry" ] && [ -n "$full" ]; then rm -rf "$lists"; fi
   say 'base place'
+}
+
+# Whatever an earlier attempt at this release has brought is in the new one's folder from the start.
+take_up() {
+  old=
+  if [ "$(first_line "$next/release")" = "$release" ] && [ -d "$next/tree" ]; then old=$next; fi
+  for folder in "$state/staging/$release+"*; do
+    if [ -d "$folder/tree" ]; then old=$folder; fi
+  done
+  mkdir "$stage"
+  if [ -n "$old" ] && drop_specials "$old/tree" && mv "$old/tree" "$stage/" && inventory "$stage/tree" "$stage"; then
+    for list in folders names hashes modes; do send "arrived-$list" "$stage/$list"; done
+  else
+    rm -rf "$stage/tree"
+    mkdir "$stage/tree"
+  fi
+  for folder in "$state/staging/$release+"*; do
+    if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
+  done
 }
 
 verify() {

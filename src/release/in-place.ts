@@ -49,6 +49,14 @@ export function compareInPlace(
   }
 }
 
+/** What is left to send where an earlier attempt brought `arrived`, and what of that must go before. Pure. */
+export function takeUp(send: Manifest, arrived: Manifest): Pick<Comparison, 'send' | 'replace'> {
+  const rest = compare(arrived, send, () => false, 0)
+  if (rest.replace.length === 0 && rest.removeFiles.length === 0) return rest
+  // That was another content under the same name.
+  return { send, replace: [...arrived.keys()].filter((path) => !path.includes('/')) }
+}
+
 /** One thing to do in a folder of the site: what in-place-code.ts has a function of the same name for. */
 export type PlaceStep =
   | {

@@ -1,8 +1,9 @@
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, fromByteString, toByteString } from '../ssh/remote-shell.ts'
-import { type Sftp, SftpError } from '../ssh/sftp.ts'
+import type { Sftp } from '../ssh/sftp.ts'
 import { ifThere, isMissing, readFile, removeTree, writeFile } from '../ssh/sftp-files.ts'
+import { SftpError } from '../ssh/sftp-session.ts'
 import { lockedFailure } from './site-host.ts'
 
 // A lock without a process on the server. In the folder of the action:

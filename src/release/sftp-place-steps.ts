@@ -1,5 +1,5 @@
 import type { ByteString } from '../ssh/remote-shell.ts'
-import { type FileStatus, SftpError } from '../ssh/sftp.ts'
+import type { FileStatus } from '../ssh/sftp.ts'
 import {
   ifThere,
   inLevels,
@@ -10,6 +10,7 @@ import {
   makeFolder,
   makeFolders,
 } from '../ssh/sftp-files.ts'
+import { SftpError } from '../ssh/sftp-session.ts'
 import type { PlaceStep } from './in-place.ts'
 import { type SftpDesk, siteFailure } from './sftp-desk.ts'
 import { makeLink } from './sftp-tree.ts'

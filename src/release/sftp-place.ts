@@ -54,11 +54,14 @@ export class SftpPlace implements SftpWork {
     this.#look = look
     if (releaseOf(this.current) === release) return undefined
     if (lease !== undefined) {
+      // What a dead run left half in place would be taken for the site.
+      await this.goBack()
+      if ((await this.#desk.firstLine(`${state}/next/release`)) === release) {
+        await this.#desk.rename(`${state}/next`, `${state}/staging/${release}+next`)
+      }
       const { stage, isOld } = await this.#desk.takeStage(release)
       this.#stage = stage
       if (isOld) this.#arrived = await readArrived(this.#desk, stage)
-      // What a dead run left half in place would be taken for the site.
-      await this.goBack()
     }
     const ours = (await this.#desk.manifest(`${state}/site/manifest.gz`)) ?? makeManifest()
     const isThere = look !== 'stored' && (await ifThere(sftp.stat(root))) !== undefined
@@ -93,7 +96,7 @@ export class SftpPlace implements SftpWork {
     return buildTree(this.#desk, plan, context)
   }
 
-  async publish({ release, content, comparison }: SendPlan): Promise<void> {
+  async publish({ release, content, comparison, mtime }: SendPlan): Promise<void> {
     const desk = this.#desk
     const { sftp, state } = desk
     const stage = this.#stage
@@ -106,7 +109,6 @@ export class SftpPlace implements SftpWork {
       release: Buffer.from(`${release}\n`),
       content: Buffer.from(`${content}\n`),
       owner: Buffer.from('\n'),
-      'manifest.gz': encodeManifest(comparison.result),
       'undo.json': Buffer.from(JSON.stringify(undo)),
     }
     for (const [name, text] of Object.entries(placeScripts(this.#steps))) {
@@ -114,6 +116,8 @@ export class SftpPlace implements SftpWork {
     }
     desk.guard()
     await Promise.all(Object.entries(files).map(([name, text]) => writeFile(sftp, `${stage}/${name}`, text)))
+    // With the time of its files, see `readArrived`.
+    await writeFile(sftp, `${stage}/manifest.gz`, encodeManifest(comparison.result), { mtime })
     await desk.retire(`${state}/next`)
     await desk.retire(`${state}/back`)
     await desk.rename(stage, `${state}/next`)

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, fromByteString } from '../ssh/remote-shell.ts'
-import { type FileStatus, SftpError } from '../ssh/sftp.ts'
+import { type FileStatus, SFTP_CHUNK } from '../ssh/sftp.ts'
 import {
   inLevels,
   inParallel,
@@ -11,6 +11,7 @@ import {
   makeFolder,
   writeFile,
 } from '../ssh/sftp-files.ts'
+import { SftpError } from '../ssh/sftp-session.ts'
 import {
   type Entry,
   encodeManifest,
@@ -196,10 +197,14 @@ async function sendFiles(
   const progress = trackProgress({ files: files.length, bytes }, context)
   async function* counted(entry: FileEntry): AsyncGenerator<Buffer> {
     for await (const piece of tree.read(entry)) {
-      signal.throwIfAborted()
-      yield piece
-      progress.sent(piece.length)
-      progress.onWire(piece.length)
+      // Counted bit by bit: on a slow link many large pieces are on their way for long.
+      for (let from = 0; from < piece.length; from += SFTP_CHUNK) {
+        signal.throwIfAborted()
+        const part = piece.subarray(from, from + SFTP_CHUNK)
+        yield part
+        progress.sent(part.length)
+        progress.onWire(part.length)
+      }
     }
   }
   try {

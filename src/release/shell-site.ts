@@ -3,7 +3,8 @@ import { Failure } from '../failure.ts'
 import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
 import { type ByteString, fromByteString, openLane, RemoteShell, toByteString } from '../ssh/remote-shell.ts'
-import { placeScripts, planPlace } from './in-place.ts'
+import type { Comparison } from './comparison.ts'
+import { placeScripts, planPlace, takeUp } from './in-place.ts'
 import { IN_PLACE_CODE } from './in-place-code.ts'
 import { makeManifest } from './manifest.ts'
 import { RELEASES_CODE } from './releases-code.ts'
@@ -143,13 +144,14 @@ export class ShellSite implements SiteHost {
   }
 
   async bring(plan: SendPlan, ending: Ending, context: Context): Promise<SendResult> {
-    const { release, comparison, tree, opened, mtime } = plan
+    const { release, tree, opened, mtime } = plan
     const { clock } = context
-    if (this.mode === 'atomic') await this.#clear(release, comparison.replace, context)
+    const { send, replace } = this.#rest(plan)
+    await this.#clear(release, replace, context)
     const sendStart = clock.monotonic()
     const { bell, state } = opened
     const sending = {
-      send: comparison.send,
+      send,
       extra: this.#extra(plan),
       tree,
       stage: this.#stagePath(release),
@@ -169,7 +171,20 @@ export class ShellSite implements SiteHost {
     })
     const verifyStart = clock.monotonic()
     await (publishing ?? this.#publish(plan, 0, ending, context))
-    return { ...result, sentMs: verifyStart - sendStart, verifiedMs: clock.monotonic() - verifyStart }
+    return {
+      ...result,
+      filesSent: send.total.files,
+      sentMs: verifyStart - sendStart,
+      verifiedMs: clock.monotonic() - verifyStart,
+    }
+  }
+
+  /** What is to travel, and what must go before it from the release in the making. */
+  #rest({ comparison, opened }: SendPlan): Pick<Comparison, 'send' | 'replace'> {
+    if (this.mode === 'atomic') return comparison
+    const arrived = opened.base?.arrived
+    // What lies in the way in the site itself goes when the upload takes its place.
+    return arrived === undefined ? { send: comparison.send, replace: [] } : takeUp(comparison.send, arrived)
   }
 
   #extra({ comparison, opened }: SendPlan): Extra[] {

@@ -68,8 +68,7 @@ export interface SendResult {
   /** How it travelled: the compression, or `sftp`. */
   readonly codec: string
   readonly lanes: number
-  /** Files that travelled, where it is not all that the comparison names. */
-  readonly filesSent?: number
+  readonly filesSent: number
   readonly sentMs: number
   readonly verifiedMs: number
 }

@@ -38,6 +38,8 @@ export interface Base {
   readonly manifest: Manifest
   /** What uploads of ours put there; of `place` alone. */
   readonly ours: Manifest
+  /** What an unfinished upload of the release brought; of `place` alone, the others have it in `manifest`. */
+  readonly arrived?: Manifest
 }
 
 export interface Opened {
@@ -115,16 +117,17 @@ export class StateReader {
     if (kind === 'release') return { kind, manifest: ours, ours }
     if (kind !== 'place')
       return { kind, manifest: kind === 'none' ? makeManifest() : this.#inventory(), ours }
-    return { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours }
+    const place = { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours }
+    return this.data.has('arrived-names') ? { ...place, arrived: this.#inventory('arrived-') } : place
   }
 
   /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
-  #inventory(): Manifest {
-    return makeManifest(this.#found())
+  #inventory(prefix = ''): Manifest {
+    return makeManifest(this.#found(prefix))
   }
 
-  *#found(): Generator<Entry> {
-    const list = (name: string) => this.data.get(name) ?? Buffer.alloc(0)
+  *#found(prefix: string): Generator<Entry> {
+    const list = (name: string) => this.data.get(`${prefix}${name}`) ?? Buffer.alloc(0)
     const hashes = lines(list('hashes'))
     const modes = lines(list('modes'))
     for (const path of paths(list('names'))) {

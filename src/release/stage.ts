@@ -164,7 +164,8 @@ export async function stageOn(
   const sent = comparison.send.total
   const counts = { added, changed, removed, unchanged, complete: false }
   const comparedMs = clock.monotonic() - started
-  if (opened.base?.kind === 'staging') log.info(`${host.name}: taking up an unfinished upload of ${release}`)
+  if (opened.base?.kind === 'staging' || opened.base?.arrived !== undefined)
+    log.info(`${host.name}: taking up an unfinished upload of ${release}`)
   log.info(
     `${host.name}: files: ${added} added, ${changed} changed, ${removed} removed, ${unchanged} unchanged; ${formatBytes(sent.bytes)} to send of ${formatBytes(whole.bytes)}`,
   )
@@ -187,12 +188,11 @@ export async function stageOn(
     if (error instanceof Failure && /no space left/.test(error.message)) await host.discard(release)
     throw error
   })
-  const { codec, bytesOnWire, lanes, sentMs, verifiedMs } = result
+  const { codec, bytesOnWire, filesSent, lanes, sentMs, verifiedMs } = result
   const checked = host.verifies === 'sizes' ? ' (by sizes)' : ''
   log.info(
     `${host.name}: release ${release} is complete and verified${checked}: ${formatBytes(bytesOnWire)} on the wire (${codec}, ${lanes} ${lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`,
   )
-  const filesSent = result.filesSent ?? sent.files
   return { ...still, ...counts, comparedMs, sentMs, verifiedMs, codec, filesSent, bytesOnWire }
 }
 

@@ -1,6 +1,7 @@
 import type { ByteString } from './remote-shell.ts'
-import { type FileStatus, SFTP_CHUNK, type Sftp, SftpError } from './sftp.ts'
+import { type FileStatus, SFTP_CHUNK, type Sftp } from './sftp.ts'
 import { OpenFlags, Status } from './sftp-packets.ts'
+import { SftpError } from './sftp-session.ts'
 
 /** Files and folders that are worked on at once; each takes a few requests that wait for each other. */
 const WIDTH = 64

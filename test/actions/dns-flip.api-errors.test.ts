@@ -1,35 +1,22 @@
 // What PowerDNS's API, or what stands before it, may answer at a bad moment: each error says what to do.
 import type { ServerResponse } from 'node:http'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { errorsOf, expectFailure, expectSuccess } from '../harness/input-cases.ts'
-import { type ApiGate, readsAfter, startApiGate, writes } from './dns-api-gate.ts'
-import { type DnsScene, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
+import { readsAfter, writes } from './dns-api-gate.ts'
+import { gatedDnsScene } from './dns-gated-scene.ts'
+import { NEW, OLD, ZONE } from './dns-scene.ts'
 
 const WWW = `www.${ZONE}`
 const API = `api.${ZONE}`
 
-let scene: DnsScene
-let api: ApiGate
-beforeAll(async () => {
-  scene = await startDnsScene()
-  api = await startApiGate(scene.dns.apiUrl)
-})
-beforeEach(async () => {
-  api.reset()
-  await scene.reset()
-})
-afterAll(async () => {
-  api?.stop()
-  await scene?.stop()
-})
-
-const values = async () => [(await scene.values('www'))?.join(), (await scene.values('api'))?.join()]
+const gated = gatedDnsScene()
+const { values } = gated
 
 /** A flip through the gate; its token is in no error, whatever the answers held. */
 async function flip(inputs: Record<string, string> = {}) {
-  const result = await scene.flip({ 'api-url': api.url, ...inputs })
+  const result = await gated.scene.flip({ 'api-url': gated.api.url, ...inputs })
   const printed = result.rawLog.split('\n').filter((line) => !line.startsWith('::add-mask::'))
-  expect(printed.join('\n')).not.toContain(scene.dns.apiKey)
+  expect(printed.join('\n')).not.toContain(gated.scene.dns.apiKey)
   return result
 }
 
@@ -37,7 +24,7 @@ async function flip(inputs: Record<string, string> = {}) {
 const status =
   (code: number, text: string, headers = {}) =>
   (response: ServerResponse) =>
-    response.writeHead(code, headers).end(`${text} (key ${scene.dns.apiKey})`)
+    response.writeHead(code, headers).end(`${text} (key ${gated.scene.dns.apiKey})`)
 
 /** Headers that promise more than comes. */
 const endsEarly = (response: ServerResponse) => {
@@ -73,16 +60,16 @@ describe('at the read before the first write', () => {
   const match = readsAfter(WWW, ({ path }) => path.includes(`rrset_name=${API}.`))
   test.each(SHAPES)('%s', async (_, respond, message) => {
     // Reads are repeated where that may help.
-    api.answer(match, respond, 3)
-    const before = await scene.dns.serial(ZONE)
+    gated.api.answer(match, respond, 3)
+    const before = await gated.scene.dns.serial(ZONE)
     expectFailure(await flip(), message)
-    expect(await scene.dns.serial(ZONE)).toBe(before)
+    expect(await gated.scene.dns.serial(ZONE)).toBe(before)
   })
 })
 
 describe('at a write', () => {
   test.each(SHAPES)('%s: the canary is back, and the rest was never touched', async (_, respond, message) => {
-    api.answer(writes(API, NEW), respond)
+    gated.api.answer(writes(API, NEW), respond)
     const result = await flip()
     expectFailure(result, message, /www\.example\.test A is back at the old value/)
     expectFailure(result, /api\.example\.test A holds the old value/)
@@ -90,13 +77,13 @@ describe('at a write', () => {
   })
 
   test('a write that was carried out, though its answer was cut off, counts', async () => {
-    api.spoil(writes(WWW, NEW), (response) => response.destroy())
+    gated.api.spoil(writes(WWW, NEW), (response) => response.destroy())
     expectSuccess(await flip())
     expect(await values()).toEqual([NEW, NEW])
   })
 
   test('one that nobody answers is looked at again, and is an error that says so', async () => {
-    api.answer(writes(WWW, NEW), () => {})
+    gated.api.answer(writes(WWW, NEW), () => {})
     const result = await flip()
     expectFailure(result, /the PowerDNS API gives no answer/, /What to do: check `api-url`/)
     expect(await values()).toEqual([OLD, OLD])
@@ -104,17 +91,17 @@ describe('at a write', () => {
 })
 
 test('reads are repeated after 429 and 503, and after a connection that was cut', async () => {
-  api.answer(() => true, status(429, 'Too Many Requests', { 'retry-after': '1' }))
-  api.answer(() => true, status(503, 'Service Unavailable'))
+  gated.api.answer(() => true, status(429, 'Too Many Requests', { 'retry-after': '1' }))
+  gated.api.answer(() => true, status(503, 'Service Unavailable'))
   expectSuccess(await flip())
-  api.reset()
-  await scene.reset()
-  api.answer(() => true, endsEarly)
+  gated.api.reset()
+  await gated.scene.reset()
+  gated.api.answer(() => true, endsEarly)
   expectSuccess(await flip())
 })
 
 test('a revert that fails says which record to look at', async () => {
-  api.answer(writes(WWW, OLD), status(500, 'Internal Server Error'), 20)
+  gated.api.answer(writes(WWW, OLD), status(500, 'Internal Server Error'), 20)
   const result = await flip({ verify: 'false' })
   expectFailure(result, /www\.example\.test A could not be read or written: look at it[\s\S]*status 500/)
   expect(errorsOf(result)).toContain(`${WWW} A`)

@@ -1,39 +1,19 @@
 // A flip that is cancelled at each of its steps: its last step says where each name stands, or brings it back.
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type PowerDns, startPowerDns } from '../bed/powerdns.ts'
+import { describe, expect, test } from 'vitest'
 import { expectSuccess } from '../harness/input-cases.ts'
-import { type ApiGate, startApiGate } from './dns-api-gate.ts'
+import { gatedDnsScene } from './dns-gated-scene.ts'
 import { POINTS, type Point } from './dns-interruptions.ts'
-import { type DnsScene, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
+import { NEW, OLD, ZONE } from './dns-scene.ts'
 
-let scene: DnsScene
-let api: ApiGate
-/** A name server that never follows. */
-let behind: PowerDns
-beforeAll(async () => {
-  scene = await startDnsScene()
-  api = await startApiGate(scene.dns.apiUrl)
-  const sets = ['www', 'api'].map((name) => ({ name, type: 'A', ttl: 5, values: [OLD] }))
-  behind = await startPowerDns({ zones: { [ZONE]: sets } })
-})
-beforeEach(async () => {
-  api.reset()
-  await scene.reset()
-})
-afterAll(async () => {
-  api?.stop()
-  await behind?.stop()
-  await scene?.stop()
-})
-
-const values = async () => [(await scene.values('www'))?.join(), (await scene.values('api'))?.join()]
+const gated = gatedDnsScene({ lagging: true })
+const { values, lagging } = gated
 
 /** Runs to the point and cancels there; a write on its way comes to its end. */
 async function cancelAt(point: Point, onFailure: 'revert' | 'stop') {
-  const arrival = point.prepare(api, `${scene.inputs['nameservers']}\n${behind.address}:${behind.port}`)
+  const arrival = point.prepare(gated.api, lagging())
   try {
-    return await scene.flip(
-      { 'api-url': api.url, ...arrival.inputs, 'on-failure': onFailure },
+    return await gated.scene.flip(
+      { 'api-url': gated.api.url, ...arrival.inputs, 'on-failure': onFailure },
       {
         during: async (run) => {
           await arrival.reached(run)
@@ -71,7 +51,7 @@ describe.each(
       new RegExp(`${name} A holds the ${value === NEW ? 'new' : 'old'} value`)
     if (point.told.includes(`www.${ZONE}`)) expect(result.log).toMatch(standing(`www.${ZONE}`, www))
     if (point.told.includes(`api.${ZONE}`)) expect(result.log).toMatch(standing(`api.${ZONE}`, api_))
-    expectSuccess(await scene.flip())
+    expectSuccess(await gated.scene.flip())
     expect(await values()).toEqual([NEW, NEW])
   })
 })

@@ -1,31 +1,18 @@
 // Somebody else changes a record at a bad moment of a flip: it is noticed, and never overwritten by a revert.
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { expectFailure } from '../harness/input-cases.ts'
-import { type ApiGate, type Match, readsAfter, startApiGate, writes } from './dns-api-gate.ts'
-import { type DnsScene, NEW, OLD, startDnsScene, ZONE } from './dns-scene.ts'
+import { type Match, readsAfter, writes } from './dns-api-gate.ts'
+import { gatedDnsScene } from './dns-gated-scene.ts'
+import { NEW, OLD, ZONE } from './dns-scene.ts'
 
 const WWW = `www.${ZONE}`
 const API = `api.${ZONE}`
 const FOREIGN = '127.0.0.9'
 
-let scene: DnsScene
-let api: ApiGate
-beforeAll(async () => {
-  scene = await startDnsScene()
-  api = await startApiGate(scene.dns.apiUrl)
-})
-beforeEach(async () => {
-  api.reset()
-  await scene.reset()
-})
-afterAll(async () => {
-  api?.stop()
-  await scene?.stop()
-})
-
-const values = async () => [(await scene.values('www'))?.join(), (await scene.values('api'))?.join()]
+const gated = gatedDnsScene()
+const { values } = gated
 const change = (name: string, value = FOREIGN, ttl = 5) =>
-  scene.dns.replace(ZONE, { name, type: 'A', ttl, values: [value] })
+  gated.scene.dns.replace(ZONE, { name, type: 'A', ttl, values: [value] })
 
 /** A flip that waits at a request while somebody else does something. */
 async function flipWhile(
@@ -34,9 +21,9 @@ async function flipWhile(
   meanwhile: () => Promise<void>,
   inputs = {},
 ) {
-  const held = api.hold(match, when)
-  return await scene.flip(
-    { 'api-url': api.url, ...inputs },
+  const held = gated.api.hold(match, when)
+  return await gated.scene.flip(
+    { 'api-url': gated.api.url, ...inputs },
     {
       during: async () => {
         await held.reached
@@ -54,13 +41,13 @@ test('between plan and write: nothing is written', async () => {
   const result = await flipWhile(comparison, 'before', () => change('www'))
   expectFailure(result, /www\.example\.test A was changed by somebody else/, /it is 127\.0\.0\.9/)
   expect(await values()).toEqual([FOREIGN, OLD])
-  expect(api.calls.filter(({ method }) => method === 'PATCH')).toEqual([])
+  expect(gated.api.calls.filter(({ method }) => method === 'PATCH')).toEqual([])
 })
 
 test('between plan and write, the TTL alone: nothing is written', async () => {
   const result = await flipWhile(comparison, 'before', () => change('www', OLD, 60))
   expectFailure(result, /www\.example\.test A was changed by somebody else/, /TTL 60/)
-  expect(await scene.dns.recordSet(ZONE, 'www', 'A')).toEqual({ ttl: 60, values: [OLD] })
+  expect(await gated.scene.dns.recordSet(ZONE, 'www', 'A')).toEqual({ ttl: 60, values: [OLD] })
 })
 
 test('of a later name: those that are written go back, it is left alone', async () => {

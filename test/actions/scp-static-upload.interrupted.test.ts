@@ -1,10 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs'
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { until } from '../bed/process.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { type Gate, type GatedSshd, startGatedSshd } from './static-gates.ts'
+import { type Line, startLine } from './static-line.ts'
 import { StaticSite, treeOf } from './static-site.ts'
 
 let gated: GatedSshd
@@ -165,37 +165,10 @@ test('a second upload is refused with the name of the first, or waits for it', a
 })
 
 describe('the connection is cut', () => {
-  /** A way to the server that can be cut, and works again afterwards. */
-  async function startLine(): Promise<{ inputs: Record<string, string>; cut(): void }> {
-    const { sshd } = gated
-    const sockets = new Set<Socket>()
-    const line = createServer((near) => {
-      const far = connect({ host: sshd.host, port: sshd.port })
-      for (const [one, other] of [
-        [near, far],
-        [far, near],
-      ] as const) {
-        sockets.add(one)
-        one.on('error', () => {})
-        one.on('close', () => other.destroy())
-        one.pipe(other)
-      }
-    })
-    await new Promise<void>((resolve) => line.listen(0, '127.0.0.1', resolve))
-    const cut = () => {
-      for (const socket of sockets) socket.resetAndDestroy()
-      sockets.clear()
-    }
-    onTestFinished(() => {
-      line.close()
-      cut()
-    })
-    const { port } = line.address() as AddressInfo
-    const inputs = {
-      host: `${sshd.user}@127.0.0.1:${port}`,
-      'known-hosts': `[127.0.0.1]:${port} ${sshd.hostKeys[0]?.publicKey}`,
-    }
-    return { inputs, cut }
+  async function newLine(): Promise<Line> {
+    const line = await startLine(gated.sshd)
+    onTestFinished(() => line.close())
+    return line
   }
 
   test.each(
@@ -203,7 +176,7 @@ describe('the connection is cut', () => {
   )('at %s: the old release is served, and the same upload succeeds afterwards', async (gate) => {
     const site = await siteWithUpdate()
     onTestFinished(() => gated.open(gate))
-    const line = await startLine()
+    const line = await newLine()
     gated.close(gate)
     const run = site.startUpload('new', line.inputs)
     await gated.reached(gate)
@@ -218,7 +191,7 @@ describe('the connection is cut', () => {
 
   test('after the swap: the settle step goes back', async () => {
     const site = await siteWithUpdate()
-    const line = await startLine()
+    const line = await newLine()
     const marker = join(site.target, 'hook-runs')
     const run = site.startUpload('new', { ...line.inputs, 'after-activate': `touch ${marker}; sleep 600` })
     await until('the hook runs', () => existsSync(marker))

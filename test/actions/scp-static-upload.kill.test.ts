@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../bed/process.ts'
 import { type Gate, type GatedSshd, startGatedSshd } from './static-gates.ts'
-import { breakOff, breakOffInPlace, FILES, makeTemplate, WAYS } from './static-kill.ts'
+import { breakOff, breakOffInPlace, FILES, FILES_IN_PLACE, makeTemplate, pages, WAYS } from './static-kill.ts'
 import type { StaticSite } from './static-site.ts'
 
 let gated: GatedSshd
@@ -69,6 +69,28 @@ describe('while its health is asked', () => {
   })
 })
 
-describe.each(['unpacked', 'pages', 'deletions'] satisfies Gate[])('in place, broken off at: %s', (gate) => {
-  test.each(WAYS)('%s', (way) => breakOffInPlace(gated.sshd, way, stopAt(gate)))
+/** What is in its place is taken back, and sent again. */
+const PLACES: [Gate, number][] = [
+  ['unpacked', 0],
+  ['pages', FILES_IN_PLACE],
+  ['deletions', FILES_IN_PLACE],
+]
+
+describe.each(PLACES)('in place, broken off at: %s', (gate, most) => {
+  test.each(WAYS)('%s', async (way) => {
+    const { filesSent } = await breakOffInPlace(gated.sshd, way, stopAt(gate))
+    expect(filesSent).toBeLessThanOrEqual(most)
+  })
+})
+
+describe('in place, the line halts in the middle of the files', () => {
+  test.each(WAYS)('%s', async (way) => {
+    const halt: Parameters<typeof breakOffInPlace>[2] = (line) => ({
+      close: () => line.haltAfter(1_200_000),
+      reached: () => line.halted(),
+      open: () => line.cut(),
+    })
+    const { filesSent } = await breakOffInPlace(gated.sshd, way, halt, pages())
+    expect(filesSent).toBeLessThan(FILES_IN_PLACE + FILES)
+  })
 })

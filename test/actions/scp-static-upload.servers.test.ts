@@ -1,21 +1,11 @@
-// Servers that give less than others: one session a connection, a full disk.
+// Servers that give less than others: one session a connection, no hard links.
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
-import { type SshdOptions, startSshd } from '../bed/sshd.ts'
+import { expect, test } from 'vitest'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
-import { StaticSite, treeOf } from './static-site.ts'
-
-async function siteOn(options: SshdOptions): Promise<StaticSite> {
-  const sshd = await startSshd(options)
-  const site = new StaticSite(sshd)
-  onTestFinished(async () => {
-    await sshd.stop()
-    site.remove()
-  })
-  return site
-}
+import { siteOn, withMount } from './static-servers.ts'
+import { treeOf } from './static-site.ts'
 
 const random = (file: string, megabytes: number) =>
   execFileSync('dd', ['if=/dev/urandom', `of=${file}`, 'bs=1M', `count=${megabytes}`], { stdio: 'ignore' })
@@ -34,32 +24,30 @@ test('MaxSessions 1: one lane and further connections, hooks and health commands
   expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
 })
 
-test('a disk that becomes full is left as it was, and the site with it', async () => {
-  const apart = process.getuid?.() === 0 ? ['unshare', '-m'] : ['unshare', '-rm']
-  const folder = new StaticSite(await startSshd())
-  onTestFinished(async () => {
-    await folder.sshd.stop()
-    folder.remove()
-  })
-  const mounted = `mount -t tmpfs -o size=24m,nr_inodes=300 tmpfs ${folder.target} && exec "$@"`
-  const small = await startSshd({ by: [...apart, 'sh', '-c', mounted, 'sh'] })
-  onTestFinished(() => small.stop())
-  const site = new StaticSite(small)
-  onTestFinished(() => site.remove())
-  const target = { target: folder.target }
-  const seen = `/proc/${small.pid}/root${folder.target}`
-  expectSuccess(await site.upload('r1', target))
-
-  random(join(site.source, 'large.bin'), 30)
-  expectFailure(await site.upload('r2', target), /not enough space on the server/, /the site is as it was/)
-  rmSync(join(site.source, 'large.bin'))
-
-  // The bytes fit, so it begins; the inodes run out on the way.
-  site.write(Object.fromEntries(Array.from({ length: 400 }, (_, at) => [`page-${at}.html`, `page ${at}`])))
-  expectFailure(await site.upload('r3', target), /there is no space left on the server/)
-  expect(readlinkSync(join(seen, 'current'))).toBe('releases/r1')
-  expect(readdirSync(join(seen, 'releases/.evenkeel/staging'))).toEqual([])
-  site.write({ 'index.html': 'two' })
-  expectSuccess(await site.upload('r4', { ...target, exclude: 'page-*' }))
-  expect(readFileSync(join(seen, 'current/index.html'), 'utf8')).toBe('two')
+test.each(['atomic', 'in-place'])('%s, without hard links: what is there is copied', async (mode) => {
+  const plain = await siteOn({})
+  plain.write({ 'assets/app.js': 'app', 'assets/deep/a.css': 'a' })
+  const inputs = { target: plain.target, mode }
+  expectSuccess(await plain.upload('r1', inputs))
+  const served = mode === 'atomic' ? 'current' : '.'
+  // The kernel links nothing from one mount to another, were they of one file system.
+  const apart = join(plain.target, mode === 'atomic' ? 'releases/r1' : 'assets')
+  const site = await siteOn({ by: withMount(`mount --bind ${apart} ${apart}`) })
+  const tree = () =>
+    treeOf(join(plain.target, served, '/'), '/.evenkeel').filter((line) => !/^\/ /.test(line))
+  site.write({ 'index.html': 'two', 'assets/app.js': 'other', 'assets/deep/a.css': 'a' })
+  const before = tree()
+  expectFailure(await site.upload('r2', { ...inputs, 'after-activate': 'exit 3' }), /serves release r1/)
+  expect(tree()).toEqual(before)
+  const result = await site.upload('r3', inputs)
+  expectSuccess(result)
+  expect(result.outputs['files-sent']).toBe('2')
+  expect(tree()).toEqual(site.toBePlaced)
+  if (mode === 'in-place') return
+  expect(result.log).toMatch(
+    /hard links are not possible there \(.*cross-device.*\): unchanged files were copied/,
+  )
+  const inodeIn = (release: string) =>
+    statSync(join(plain.target, 'releases', release, 'assets/deep/a.css')).ino
+  expect(inodeIn('r3')).not.toBe(inodeIn('r1'))
 })

@@ -43,9 +43,21 @@ child.on('exit', (code) => process.exit(code ?? 1))
 const counts = {}
 let rest = Buffer.alloc(0)
 let mayAnswer = Promise.resolve()
-child.stdout.on('data', (chunk) => (mayAnswer = mayAnswer.then(() => process.stdout.write(chunk))))
+let answers = Buffer.alloc(0)
+let unanswered = 0
+child.stdout.on('data', (chunk) => {
+  mayAnswer = mayAnswer.then(() => process.stdout.write(chunk))
+  answers = Buffer.concat([answers, chunk])
+  for (; answers.length >= 4 && answers.length >= 4 + answers.readUInt32BE(0); unanswered--) {
+    answers = answers.subarray(4 + answers.readUInt32BE(0))
+  }
+})
+const pause = () => new Promise((resolve) => setTimeout(resolve, 10))
+// What came before has been done when the gate counts as reached.
 const held = async (gate) => {
-  while (existsSync(gate)) await new Promise((resolve) => setTimeout(resolve, 20))
+  while (unanswered > 0) await pause()
+  mkdirSync(gate + '.reached')
+  while (existsSync(gate)) await pause()
 }
 function matching(packet) {
   const type = packet[4]
@@ -65,7 +77,7 @@ function matching(packet) {
     if (counts[name] < (gate.count ?? 1)) continue
     const file = folder + '/' + name
     if (!existsSync(file)) continue
-    try { mkdirSync(file + '.reached') } catch { continue }
+    try { mkdirSync(file + '.taken') } catch { continue }
     return { file, answered: gate.answered }
   }
 }
@@ -76,6 +88,7 @@ for await (const chunk of process.stdin) {
     rest = rest.subarray(packet.length)
     const gate = matching(packet)
     if (gate !== undefined && !gate.answered) await held(gate.file)
+    unanswered++
     if (gate?.answered) mayAnswer = mayAnswer.then(() => held(gate.file))
     child.stdin.write(packet)
   }
@@ -103,7 +116,8 @@ export async function startGatedSftp() {
       until(`${gate} is reached`, () => existsSync(`${file(gate)}.reached`), 20_000),
     open: (gate: SftpGate) => {
       rmSync(file(gate), { force: true })
-      rmSync(`${file(gate)}.reached`, { recursive: true, force: true })
+      for (const mark of ['taken', 'reached'])
+        rmSync(`${file(gate)}.${mark}`, { recursive: true, force: true })
     },
     stop: async () => {
       await sshd.stop()

@@ -54,12 +54,14 @@ test('in place', async () => {
   expectSuccess(await site.upload('r1', inPlace))
   rmSync(join(site.source, 'a'), { recursive: true })
   site.write({ 'index.html': 'two', a: 'a file now' })
-  const before = treeOf(site.target).filter((line) => !line.startsWith('/.evenkeel'))
+  const before = site.placed
   expectFailure(await site.upload('r2', { ...inPlace, 'after-activate': 'false' }), /serves release r1/)
-  expect(treeOf(site.target).filter((line) => !line.startsWith('/.evenkeel'))).toEqual(before)
-  expectSuccess(await site.upload('r2', { ...inPlace, verify: 'full' }))
-  const placed = treeOf(site.target).filter((line) => !/^\/(\.evenkeel| )/.test(line))
-  expect(placed).toEqual(treeOf(site.source).filter((line) => !line.startsWith('/ ')))
+  expect(site.placed).toEqual(before)
+  expectFailure(await site.upload('r2', { ...inPlace, 'before-activate': 'false' }), /exit code 1/)
+  const taken = await site.upload('r2', { ...inPlace, verify: 'full' })
+  expectSuccess(taken)
+  expect(taken.outputs['files-sent']).toBe('0')
+  expect(site.placed).toEqual(site.toBePlaced)
 })
 
 test('without flock, the lock still keeps a second upload out and goes with its process', async () => {

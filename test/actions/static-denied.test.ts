@@ -1,42 +1,11 @@
 // Targets that cannot be written to, with a shell and without.
-import {
-  chmodSync,
-  chownSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, chownSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import process from 'node:process'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { findProgram } from '../bed/packages.ts'
-import { type SshdOptions, startSshd } from '../bed/sshd.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
-import { StaticSite, treeOf } from './static-site.ts'
-
-const isRoot = process.getuid?.() === 0
-const APART = isRoot ? ['unshare', '-m'] : ['unshare', '-rm']
-
-async function siteOn(options: SshdOptions): Promise<StaticSite> {
-  const sshd = await startSshd(options)
-  const site = new StaticSite(sshd)
-  onTestFinished(async () => {
-    await sshd.stop()
-    site.remove()
-  })
-  return site
-}
-
-/** A folder for the target, and a mount over it that only the server sees. */
-function mounted(mount: (folder: string) => string): { folder: string; by: string[] } {
-  const folder = mkdtempSync(join(tmpdir(), 'evenkeel-mounted-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-  return { folder, by: [...APART, 'sh', '-c', `${mount(folder)} && exec "$@"`, 'sh'] }
-}
+import { isRoot, mounted, siteOn } from './static-servers.ts'
+import { treeOf } from './static-site.ts'
 
 /** Sessions to which no file of others is open, as root's own would be; an ordinary user takes the right from the folder instead. */
 function asStranger(isSftp: boolean): string[] {
@@ -77,7 +46,7 @@ describe.each([
     const target = { target: folder }
     expectSuccess(await site.upload('r1', target))
     writeFileSync(join(site.source, 'large.bin'), Buffer.alloc(30_000_000, 'x'))
-    expectFailure(await site.upload('r2', target), /not enough space on the server/)
+    expectFailure(await site.upload('r2', target), /not enough space on the server/, /the site is as it was/)
     rmSync(join(site.source, 'large.bin'))
     // The bytes fit, so it begins; the inodes run out on the way.
     site.write(Object.fromEntries(Array.from({ length: 400 }, (_, at) => [`page-${at}.html`, `page ${at}`])))

@@ -8,7 +8,7 @@ import { expect, onTestFinished } from 'vitest'
 import type { Sshd } from '../bed/sshd.ts'
 import { expectSuccess } from '../harness/input-cases.ts'
 import { startLine } from './static-line.ts'
-import { StaticSite, treeOf } from './static-site.ts'
+import { type Files, StaticSite, treeOf } from './static-site.ts'
 
 export const WAYS = ['kill -9', 'cancel', 'cut'] as const
 export type Way = (typeof WAYS)[number]
@@ -118,18 +118,24 @@ function namingPages(release: string): Record<string, string> {
   }
 }
 
+/** Files that the second upload of `breakOffInPlace` has to send. */
+export const FILES_IN_PLACE = Object.keys(namingPages('new')).length
+
 /** The same in place: never a page that names what is not there; then the site is whole again. */
-export async function breakOffInPlace(sshd: Sshd, way: Way, makeStop: MakeStop): Promise<void> {
+export async function breakOffInPlace(
+  sshd: Sshd,
+  way: Way,
+  makeStop: MakeStop,
+  more: Files = {},
+): Promise<{ filesSent: number }> {
   const inputs = { mode: 'in-place', delete: 'true' }
   const site = new StaticSite(sshd, { ...namingPages('old'), 'gone.js': 'gone' })
-  const placed = () => treeOf(site.target).filter((line) => !/^\/(\.evenkeel| )/.test(line))
-  const sourceTree = () => treeOf(site.source).filter((line) => !line.startsWith('/ '))
   expectSuccess(await site.upload('old', inputs))
-  const old = sourceTree()
+  const old = site.toBePlaced
   rmSync(join(site.source, 'assets'), { recursive: true })
   rmSync(join(site.source, 'gone.js'))
-  site.write(namingPages('new'))
-  const fresh = sourceTree()
+  site.write({ ...namingPages('new'), ...more })
+  const fresh = site.toBePlaced
   const noDeadNames = () => {
     for (const page of ['index.html', 'about/index.html']) {
       for (const name of readFileSync(join(site.target, page), 'utf8').split(' ')) {
@@ -140,12 +146,14 @@ export async function breakOffInPlace(sshd: Sshd, way: Way, makeStop: MakeStop):
   await broken(site, way, makeStop, inputs, noDeadNames)
   // The settle step or nobody has been at it: what stands is whole, or is put right by the next run.
   noDeadNames()
-  if (way !== 'cut') expect([JSON.stringify(old), JSON.stringify(fresh)]).toContain(JSON.stringify(placed()))
+  if (way !== 'cut')
+    expect([JSON.stringify(old), JSON.stringify(fresh)]).toContain(JSON.stringify(site.placed))
   const next = await site.upload('new', { ...inputs, 'lock-wait': '20s' })
   expectSuccess(next)
-  expect(placed()).toEqual(fresh)
+  expect(site.placed).toEqual(fresh)
   expect(readdirSync(join(site.target, '.evenkeel/staging'))).toEqual([])
   for (const left of ['pending', 'next', 'back', 'undoing', 'confirmed']) {
     expect(existsSync(join(site.target, '.evenkeel', left)), left).toBe(false)
   }
+  return { filesSent: Number(next.outputs['files-sent']) }
 }

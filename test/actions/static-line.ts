@@ -11,6 +11,8 @@ export interface Line {
   haltAfter(bytes: number): void
   /** Resolves once one has. */
   halted(): Promise<void>
+  /** Lets the one that came to a halt go on. */
+  resume(): void
   close(): void
 }
 
@@ -18,8 +20,10 @@ export async function startLine(sshd: Sshd): Promise<Line> {
   const sockets = new Set<Socket>()
   let limit = Number.POSITIVE_INFINITY
   let isHalted = false
-  const server = createServer((near) => {
-    const far = connect({ host: sshd.host, port: sshd.port })
+  let resume = () => {}
+  // With Nagle's algorithm on the way, each question and answer would take some 40 ms.
+  const server = createServer({ noDelay: true }, (near) => {
+    const far = connect({ host: sshd.host, port: sshd.port, noDelay: true })
     for (const [one, other] of [
       [near, far],
       [far, near],
@@ -39,6 +43,7 @@ export async function startLine(sshd: Sshd): Promise<Line> {
       if (bytes < limit || isHalted) return
       isHalted = true
       near.pause()
+      resume = () => near.resume()
     })
     near.on('end', () => far.end())
   })
@@ -59,6 +64,7 @@ export async function startLine(sshd: Sshd): Promise<Line> {
       isHalted = false
     },
     halted: () => until('the line halts', () => isHalted, 20_000),
+    resume: () => resume(),
     close: () => {
       server.close()
       cut()

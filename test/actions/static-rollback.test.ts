@@ -1,9 +1,13 @@
-import { existsSync, rmSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startNginx } from '../bed/nginx.ts'
+import { findProgram } from '../bed/packages.ts'
 import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
+import { startDelayingProxy } from '../bench/delaying-proxy.ts'
 import { runAction, startAction } from '../harness/action-run.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { StaticSite, treeOf } from './static-site.ts'
@@ -39,6 +43,24 @@ describe.each(['20', '24'] as const)('on Node %s', (node) => {
     expect(first.orphans).toEqual([])
     expect(first.summary).toContain('r2')
   })
+})
+
+test('takes at most two round trips more than one command by ssh', async () => {
+  const site = await siteWithReleases('r1', 'r2')
+  const proxy = await startDelayingProxy(sshd, 50)
+  onTestFinished(() => proxy.stop())
+  const known = sshd.knownHostsLines.replaceAll(`:${sshd.port} `, `:${proxy.port} `)
+  const knownHosts = join(site.source, 'known_hosts')
+  writeFileSync(knownHosts, known)
+  const options = ['-F', 'none', '-i', sshd.clientKey.path, '-o', `UserKnownHostsFile=${knownHosts}`]
+  const address = `${sshd.user}@127.0.0.1`
+  await promisify(execFile)(findProgram('ssh').path, [...options, '-p', `${proxy.port}`, address, 'true'])
+  const bare = proxy.turns.length
+  proxy.turns = []
+  expectSuccess(await site.rollback({ host: `${address}:${proxy.port}`, 'known-hosts': known }))
+  expect(site.served('index.html')).toBe('r1')
+  expect(bare).toBeGreaterThan(4)
+  expect(proxy.turns.length).toBeLessThanOrEqual(bare + 2)
 })
 
 test('after a rollback and a new upload, previous is what was served, not the bad one', async () => {

@@ -4,14 +4,12 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startNginx } from '../bed/nginx.ts'
@@ -288,86 +286,4 @@ test.runIf(process.getuid?.() === 0)('a chroot: / is the folder of the server', 
   expect(readFileSync(`${seen}/current/index.html`, 'utf8')).toBe('one')
   expectSuccess(await site.upload('p1', { target: '/www/plain', mode: 'in-place' }))
   expect(readFileSync(`/proc/${jailed.pid}/root/mnt/www/plain/index.html`, 'utf8')).toBe('two')
-})
-
-describe('in place', () => {
-  const inPlace = { mode: 'in-place', delete: 'true' }
-  const placed = (site: StaticSite) =>
-    treeOf(site.target).filter((line) => !line.startsWith('/.evenkeel') && !line.startsWith('/ '))
-  const sourceOf = (site: StaticSite) => treeOf(site.source).filter((line) => !line.startsWith('/ '))
-
-  test('uploads, then only what changed, and removes only what was ours', async () => {
-    const site = newSite({
-      'index.html': 'one',
-      'a/b/page.html': 'page',
-      'a/old.js': 'old',
-      'new\nline/-rf': 'odd',
-    })
-    symlinkSync('a/old.js', join(site.source, 'link'))
-    expectSuccess(await site.upload('r1', inPlace))
-    expect(placed(site)).toEqual(sourceOf(site))
-    mkdirSync(join(site.target, 'uploads'))
-    writeFileSync(join(site.target, 'uploads/photo.jpg'), 'photo')
-    for (const path of ['a/old.js', 'link', 'new\nline']) rmSync(join(site.source, path), { recursive: true })
-    site.write({ 'index.html': 'two', 'a/new.js': 'new' })
-    const second = await site.upload('r2', inPlace)
-    expectSuccess(second)
-    expect(second.outputs).toMatchObject({ 'files-sent': '2', 'previous-release': 'r1', changed: 'true' })
-    expect(readFileSync(join(site.target, 'uploads/photo.jpg'), 'utf8')).toBe('photo')
-    const again = await site.upload('r2', inPlace)
-    expect(again.outputs).toMatchObject({ changed: 'false', 'files-sent': '0' })
-    site.write({ 'index.html': 'three' })
-    expectSuccess(await site.upload('r3', { ...inPlace, delete: 'all' }))
-    expect(placed(site)).toEqual(sourceOf(site))
-    writeFileSync(join(site.target, 'a/new.js'), 'bad')
-    site.write({ 'index.html': 'four' })
-    expectSuccess(await site.upload('r4', { ...inPlace, verify: 'full' }))
-    expect(placed(site)).toEqual(sourceOf(site))
-    expect(readdirSync(join(site.target, '.evenkeel')).sort()).toEqual(['meta', 'site', 'staging'])
-  })
-
-  test('things that become another kind of thing, and back when it is not well', async () => {
-    const site = newSite({
-      a: 'file',
-      'b/c': 'in a folder',
-      'd/e/f': 'deep',
-      'g.js': 'g',
-      'index.html': 'fine',
-    })
-    const nginx = await startNginx({
-      http: (port) => `server { listen 127.0.0.1:${port}; root ${site.target}; }`,
-    })
-    onTestFinished(() => nginx.stop())
-    const health = {
-      'health-url': `${nginx.url}/index.html`,
-      'expect-body': 'fine',
-      'health-timeout': '600ms',
-    }
-    expectSuccess(await site.upload('r1', { ...inPlace, ...health }))
-    const before = placed(site)
-    for (const path of ['a', 'b', 'd']) rmSync(join(site.source, path), { recursive: true })
-    site.write({ 'a/now/folder': '1', b: 'a file', 'g.js': 'other', 'h.js': 'h', 'index.html': 'broken' })
-    const failed = await site.upload('r2', { ...inPlace, ...health })
-    expectFailure(failed, /release r2 is not healthy/, /serves release r1/)
-    expect(placed(site)).toEqual(before)
-    expectSuccess(await site.upload('r2', inPlace))
-    expect(placed(site)).toEqual(sourceOf(site))
-  })
-
-  test.each(['true', 'all'])('delete %s: never through a link that leaves the folder', async (deletion) => {
-    const site = newSite({ 'index.html': 'one', 'sub/x.html': 'x', 'sub/y.html': 'y' })
-    const outside = mkdtempSync(join(tmpdir(), 'evenkeel-outside-'))
-    onTestFinished(() => rmSync(outside, { recursive: true }))
-    expectSuccess(await site.upload('r1', inPlace))
-    for (const file of ['x.html', 'y.html']) writeFileSync(join(outside, file), 'not ours')
-    const before = treeOf(outside)
-    rmSync(join(site.target, 'sub'), { recursive: true })
-    symlinkSync(outside, join(site.target, 'sub'))
-    site.write({ 'sub/x.html': 'new' })
-    expectFailure(await site.upload('r2', inPlace), /leads out of the folder of the site/)
-    expect(treeOf(outside)).toEqual(before)
-    rmSync(join(site.source, 'sub'), { recursive: true })
-    await site.upload('r3', { ...inPlace, delete: deletion })
-    expect(treeOf(outside)).toEqual(before)
-  })
 })

@@ -87,16 +87,29 @@ export class StaticSite {
       .sort()
   }
 
+  /** What lies in the target besides the folder of the action, and what it should be; modes of the roots do not count. */
+  get placed(): string[] {
+    return treeOf(this.target, '/.evenkeel').filter((line) => !line.startsWith('/ '))
+  }
+
+  get toBePlaced(): string[] {
+    return treeOf(this.source).filter((line) => !line.startsWith('/ '))
+  }
+
   remove(): void {
     rmSync(this.source, { recursive: true, force: true })
     rmSync(this.target, { recursive: true, force: true })
   }
 }
 
-/** Every path below a folder with its kind, mode, and content or target: two equal trees give equal lists. */
-export function treeOf(folder: string): string[] {
+/**
+ * Every path below a folder with its kind, mode, and content or target: two equal trees give equal lists. What may be
+ * changing meanwhile is left out by `without`.
+ */
+export function treeOf(folder: string, without?: string): string[] {
   const found: string[] = []
   const walk = (at: Buffer, name: string): void => {
+    if (name === without) return
     const stat = lstatSync(at)
     const mode = (stat.mode & 0o777).toString(8)
     if (stat.isSymbolicLink()) found.push(`${name} -> ${readlinkSync(at, 'buffer').toString('latin1')}`)
