@@ -67599,7 +67599,10 @@ async function settlePhase(action, run) {
         await action.settle(run, unsettled);
     }
     catch (error) {
-        warning(inertText(describeError(error)), { title: 'Could not be put right' });
+        const text = error instanceof Cancelled
+            ? 'cancelled before everything was put right: run the job again, it looks at the state of things first'
+            : describeError(error);
+        warning(inertText(text), { title: 'Could not be put right' });
     }
 }
 function report(error) {
@@ -69303,7 +69306,8 @@ function resultMark(token) {
 ;// CONCATENATED MODULE: ./src/ssh/unit-launch.ts
 
 /** Where systemd notes that a user lingers (`loginctl enable-linger`), and whether that user's own manager runs. */
-const LINGERS = '[ -e "/var/lib/systemd/linger/$LOGNAME" ] && [ -S "$runtime/systemd/private" ] && command -v systemd-run >/dev/null';
+const LINGERS = `[ -e "/var/lib/systemd/linger/$LOGNAME" ] && runtime=\${XDG_RUNTIME_DIR:-/run/user/$(id -u)} &&
+  [ -S "$runtime/systemd/private" ] && command -v systemd-run >/dev/null`;
 /**
  * Shell text that starts a supervisor in the background: apart from the connection, with fd 9 (the lock on the work) and
  * its output in the unit's log. Where the user lingers it is a service of the user's systemd, since logind may end what
@@ -69327,7 +69331,6 @@ as_service() {
   { export -p; printf 'umask %s\ncd -- "$PWD"\n%s\n' "$(umask)" "$supervisor"; } |
     XDG_RUNTIME_DIR=$runtime systemd-run ${service} -- sh -c 'exec 9>&2 2>&1; eval "$(cat)"' ${title} >>"$unit/log" 2>&9
 }
-runtime=${'$'}{XDG_RUNTIME_DIR:-/run/user/$(id -u)}
 if ${LINGERS}; then
   { as_service || [ -e "$unit/pid" ] || by_itself; } &
 else by_itself & fi
@@ -69383,11 +69386,13 @@ end_group() {
   done
 }
 trap 'woken=1; if asked; then ended=1; [ "$on_cancel" = finish ] || end_group; fi' TERM
+# The machine's own clock, which nobody sets, read without a process.
+seconds_up() { read -r now rest </proc/uptime; now=${'$'}{now%%.*}; }
 run_phase() {
   phase=$1 on_cancel=$3
   printf '%s\n' "$phase" >>"$unit/phase"
   ! asked || finish cancelled 0
-  began=$(date +%s)
+  seconds_up; began=$now
   printf '%s\n' "$4" | EVENKEEL_UNIT=$name setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
   group=$!
   printf '%s %s\n' "$group" "$on_cancel" >"$unit/group"
@@ -69398,7 +69403,8 @@ run_phase() {
   case $code in
     0) group= ;;
     124 | 137)
-      [ $(($(date +%s) - began)) -ge "$2" ] || finish failed "$code"
+      seconds_up
+      [ $((now - began)) -ge "$2" ] || finish failed "$code"
       end_group
       finish timeout "$code" ;;
     *) finish failed "$code" ;;
@@ -69413,7 +69419,7 @@ printf '\036evenkeel-log\n'
 exec 2>/dev/null
 while :; do
   over=
-  if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi
+  if [ -s "$unit/result" ] || flock -s -n 7 7>>"$folder/work.lock"; then over=1; fi
   size=$(($(wc -c <"$unit/log")))
   if [ "$size" -gt "$offset" ]; then
     tail -c "+$((offset + 1))" "$unit/log" | head -c "$((size - offset))"
@@ -69495,7 +69501,11 @@ umask "$old_umask"
 CDPATH= cd -- ${quote_quote(cwd)}
 ${launchScript(name, supervisor)}
 exec 9>&-
-ls -1 "$folder/units" | sort -r | tail -n +${KEPT_UNITS + 1} | while IFS= read -r old; do rm -rf "$folder/units/$old"; done
+# Their names begin with the time.
+set -- "$folder"/units/*
+while [ "$#" -gt ${KEPT_UNITS} ]; do rm -rf "$1"; shift; done
+# Nothing is to be told yet, and the unit has better use for the processor.
+sleep 0.1
 ${FOLLOW}`;
     return telling(token, script);
 }
@@ -69517,7 +69527,7 @@ function followScript(folder, name, token, offset) {
 function unit_script_cancelScript(folder, name, phases) {
     return String.raw `
 ${variables(folder, name)}
-if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then exit 0; fi
+if [ -s "$unit/result" ] || flock -s -n 7 7>>"$folder/work.lock"; then exit 0; fi
 printf '%s\n' ${quote(phases.join(' '))} >"$unit/cancel"
 kill -s TERM "$(cat "$unit/pid")"
 `;
@@ -69544,13 +69554,13 @@ function startText(plan, before) {
  * Starts a unit: work that goes on whatever becomes of the connection, its log on the server. Streams the log and
  * resolves with the result; after a cut it connects again and goes on with the next byte. Rejects with `Cancelled`
  * when the signal aborts; the unit then still runs (see `cancelUnit`). A preparation that fails rejects with its own
- * explanation. `started`: the start script runs already, this is its output.
+ * explanation.
  */
-async function runUnit(server, plan, onLine, context, { before, started } = {}) {
+async function runUnit(server, plan, onLine, context, { before, started, again = () => startText(plan, before) } = {}) {
     const stream = new UnitStream(server, plan, onLine);
     const first = await stream.follow(started ?? startText(plan, before), context);
     // The connection broke before anything of the unit was there.
-    const result = first.outcome === 'absent' ? await stream.follow(startText(plan, before), context) : first;
+    const result = first.outcome === 'absent' ? await stream.follow(await again(), context) : first;
     if (result.outcome === 'refused' || result.outcome === 'absent')
         throw refused(server.name, result, before);
     return result;
@@ -71865,7 +71875,47 @@ function fingerprintsFor(known, host, port) {
         .map((line) => line.fingerprint);
 }
 
+;// CONCATENATED MODULE: external "node:process"
+const external_node_process_namespaceObject = require("node:process");
+var external_node_process_default = /*#__PURE__*/__nccwpck_require__.n(external_node_process_namespaceObject);
+;// CONCATENATED MODULE: ./src/ssh/packet-flow.ts
+
+
+/** Bytes that do not wait for the turn's end: they are held in memory until then. */
+const ENOUGH = 128 * 1024;
+/**
+ * Sends what is written in one turn of the event loop at once: ssh2 writes each packet in three parts, which would be
+ * three system calls here and three wake-ups of the server's sshd.
+ */
+function joinWrites(socket) {
+    const write = socket.write.bind(socket);
+    socket.write = (...args) => {
+        if (socket.writableCorked === 0) {
+            socket.cork();
+            external_node_process_default().nextTick(() => socket.uncork());
+        }
+        const mayGoOn = write(...args);
+        if (socket.writableLength >= ENOUGH) {
+            socket.uncork();
+            socket.cork();
+        }
+        return mayGoOn;
+    };
+}
+/**
+ * Gives the ciphers their keys in the form that node:crypto works with. They begin anew with each packet, and Node 24
+ * takes longer to find out that bytes are no such key than to encrypt a packet. After a change of keys the bytes do.
+ */
+function prepareKeys(client) {
+    const { _cipher: cipher, _decipher: decipher } = client._protocol ?? {};
+    if (Buffer.isBuffer(cipher?._encKey))
+        cipher._encKey = (0,external_node_crypto_.createSecretKey)(cipher._encKey);
+    if (Buffer.isBuffer(decipher?._decipherKey))
+        decipher._decipherKey = (0,external_node_crypto_.createSecretKey)(decipher._decipherKey);
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/connect.ts
+
 
 
 
@@ -71973,6 +72023,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
                 connection.prepare(command);
         };
         let isPrepared = false;
+        client.once('handshake', () => prepareKeys(client));
         logInAtOnce(client, key, (isOpenSsh) => {
             isPrepared = isOpenSsh;
             if (isOpenSsh)
@@ -72075,6 +72126,7 @@ function dialOnce({ host, port }, timeoutMs, signal) {
             clearTimeout(timer);
             signal.removeEventListener('abort', abort);
             socket.removeListener('error', reject);
+            joinWrites(socket);
             resolve(socket);
         });
         socket.once('error', reject);

@@ -44206,7 +44206,10 @@ async function settlePhase(action, run) {
         await action.settle(run, unsettled);
     }
     catch (error) {
-        warning(inertText(describeError(error)), { title: 'Could not be put right' });
+        const text = error instanceof Cancelled
+            ? 'cancelled before everything was put right: run the job again, it looks at the state of things first'
+            : describeError(error);
+        warning(inertText(text), { title: 'Could not be put right' });
     }
 }
 function report(error) {

@@ -67816,7 +67816,10 @@ async function settlePhase(action, run) {
         await action.settle(run, unsettled);
     }
     catch (error) {
-        warning(inertText((0,src_failure/* describeError */.Uc)(error)), { title: 'Could not be put right' });
+        const text = error instanceof src_failure/* Cancelled */.cJ
+            ? 'cancelled before everything was put right: run the job again, it looks at the state of things first'
+            : (0,src_failure/* describeError */.Uc)(error);
+        warning(inertText(text), { title: 'Could not be put right' });
     }
 }
 function report(error) {
@@ -67934,18 +67937,20 @@ until flock -n 8; do
   timeout 1 sh -c 'read -r line' || [ "$?" -ne 1 ] || exit 0
   waited=$((waited + 1000))
 done
-last=$(cat "$folder/fence" 2>/dev/null || echo 0)
+last=0
+[ ! -s "$folder/fence" ] || read -r last <"$folder/fence"
 fence=$((last + 1))
 if [ -n "$resume" ]; then
   [ "$last" = "$resume" ] || { printf 'taken\n'; exit 0; }
   fence=$resume
 fi
 printf '%s\n' "$$" >"$folder/deploy.pid"
-printf '%s\n' "$fence" >"$folder/fence.new"
-mv "$folder/fence.new" "$folder/fence"
+printf '%s\n' "$fence" >"$folder/fence.new" && mv "$folder/fence.new" "$folder/fence" || exit 1
 now=$(date +%s)
 printf '%s %s\n' "$now" "$holder" >"$folder/holder"
-silent=$((now - $(cat "$folder/beat" 2>/dev/null || echo 0)))
+beaten=0
+[ ! -s "$folder/beat" ] || read -r beaten <"$folder/beat"
+silent=$((now - beaten))
 printf '%s\n' "$now" >"$folder/beat"
 begun= work=
 [ "$after" != "$last" ] || begun=begun
@@ -69554,7 +69559,47 @@ function fingerprintsFor(known, host, port) {
         .map((line) => line.fingerprint);
 }
 
+;// CONCATENATED MODULE: external "node:process"
+const external_node_process_namespaceObject = require("node:process");
+var external_node_process_default = /*#__PURE__*/__nccwpck_require__.n(external_node_process_namespaceObject);
+;// CONCATENATED MODULE: ./src/ssh/packet-flow.ts
+
+
+/** Bytes that do not wait for the turn's end: they are held in memory until then. */
+const ENOUGH = 128 * 1024;
+/**
+ * Sends what is written in one turn of the event loop at once: ssh2 writes each packet in three parts, which would be
+ * three system calls here and three wake-ups of the server's sshd.
+ */
+function joinWrites(socket) {
+    const write = socket.write.bind(socket);
+    socket.write = (...args) => {
+        if (socket.writableCorked === 0) {
+            socket.cork();
+            external_node_process_default().nextTick(() => socket.uncork());
+        }
+        const mayGoOn = write(...args);
+        if (socket.writableLength >= ENOUGH) {
+            socket.uncork();
+            socket.cork();
+        }
+        return mayGoOn;
+    };
+}
+/**
+ * Gives the ciphers their keys in the form that node:crypto works with. They begin anew with each packet, and Node 24
+ * takes longer to find out that bytes are no such key than to encrypt a packet. After a change of keys the bytes do.
+ */
+function prepareKeys(client) {
+    const { _cipher: cipher, _decipher: decipher } = client._protocol ?? {};
+    if (Buffer.isBuffer(cipher?._encKey))
+        cipher._encKey = (0,external_node_crypto_.createSecretKey)(cipher._encKey);
+    if (Buffer.isBuffer(decipher?._decipherKey))
+        decipher._decipherKey = (0,external_node_crypto_.createSecretKey)(decipher._decipherKey);
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/connect.ts
+
 
 
 
@@ -69662,6 +69707,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
                 connection.prepare(command);
         };
         let isPrepared = false;
+        client.once('handshake', () => prepareKeys(client));
         logInAtOnce(client, key, (isOpenSsh) => {
             isPrepared = isOpenSsh;
             if (isOpenSsh)
@@ -69764,6 +69810,7 @@ function dialOnce({ host, port }, timeoutMs, signal) {
             clearTimeout(timer);
             signal.removeEventListener('abort', abort);
             socket.removeListener('error', reject);
+            joinWrites(socket);
             resolve(socket);
         });
         socket.once('error', reject);
@@ -69929,52 +69976,6 @@ function running(sha) {
     return sha === undefined ? 'nothing was up before' : `${bring_short(sha)} runs on as before`;
 }
 
-;// CONCATENATED MODULE: ./src/health/poll.ts
-
-/** The first pause: a service that is back at once is found at once. */
-const FIRST_PAUSE_MS = 50;
-/** The pause after the n-th attempt (counted from 1): doubles from 50 ms up to the interval. */
-function pauseAfter(attempt, intervalMs) {
-    return Math.min(intervalMs, FIRST_PAUSE_MS * 2 ** Math.min(attempt - 1, 30));
-}
-/** Probes until enough good answers came in a row or the time is over. Rejects only when cancelled. */
-async function pollHealth(probe, policy, context) {
-    const { clock, signal, log } = context;
-    const start = clock.monotonic();
-    const elapsed = () => clock.monotonic() - start;
-    let inARow = 0;
-    let last;
-    for (let attempts = 1;; attempts++) {
-        // No probe may outlast the deadline, however long the server keeps the connection open.
-        const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(policy.timeoutMs - elapsed())));
-        const answer = await probe(AbortSignal.any([signal, deadline]));
-        throwIfCancelled(signal);
-        // A probe that the deadline cut short says less than the answer before it.
-        if (last === undefined || answer.ok || !deadline.aborted) {
-            if (last === undefined || describeAnswer(last) !== describeAnswer(answer)) {
-                log.info(`health: ${describeAnswer(answer)}`);
-            }
-            last = answer;
-        }
-        inARow = answer.ok ? inARow + 1 : 0;
-        if (inARow >= policy.threshold)
-            return { healthy: true, attempts, durationMs: elapsed(), last };
-        const pause = pauseAfter(attempts, policy.intervalMs);
-        if (elapsed() + pause >= policy.timeoutMs)
-            return { healthy: false, attempts, durationMs: elapsed(), last };
-        await clock.sleep(pause, signal);
-    }
-}
-/** An answer in a few words, for log lines and errors. */
-function describeAnswer({ ok, status, error, body }) {
-    const parts = [ok ? 'good' : (error ?? 'bad')];
-    if (status !== undefined)
-        parts.push(`status ${status}`);
-    if (body)
-        parts.push(`'${body}'`);
-    return parts.join(', ');
-}
-
 ;// CONCATENATED MODULE: ./src/ssh/unit-output.ts
 
 /** Comes before the log's bytes: what a login shell prints of its own must not count among them. */
@@ -70050,7 +70051,8 @@ function resultMark(token) {
 ;// CONCATENATED MODULE: ./src/ssh/unit-launch.ts
 
 /** Where systemd notes that a user lingers (`loginctl enable-linger`), and whether that user's own manager runs. */
-const LINGERS = '[ -e "/var/lib/systemd/linger/$LOGNAME" ] && [ -S "$runtime/systemd/private" ] && command -v systemd-run >/dev/null';
+const LINGERS = `[ -e "/var/lib/systemd/linger/$LOGNAME" ] && runtime=\${XDG_RUNTIME_DIR:-/run/user/$(id -u)} &&
+  [ -S "$runtime/systemd/private" ] && command -v systemd-run >/dev/null`;
 /**
  * Shell text that starts a supervisor in the background: apart from the connection, with fd 9 (the lock on the work) and
  * its output in the unit's log. Where the user lingers it is a service of the user's systemd, since logind may end what
@@ -70074,7 +70076,6 @@ as_service() {
   { export -p; printf 'umask %s\ncd -- "$PWD"\n%s\n' "$(umask)" "$supervisor"; } |
     XDG_RUNTIME_DIR=$runtime systemd-run ${service} -- sh -c 'exec 9>&2 2>&1; eval "$(cat)"' ${title} >>"$unit/log" 2>&9
 }
-runtime=${'$'}{XDG_RUNTIME_DIR:-/run/user/$(id -u)}
 if ${LINGERS}; then
   { as_service || [ -e "$unit/pid" ] || by_itself; } &
 else by_itself & fi
@@ -70130,11 +70131,13 @@ end_group() {
   done
 }
 trap 'woken=1; if asked; then ended=1; [ "$on_cancel" = finish ] || end_group; fi' TERM
+# The machine's own clock, which nobody sets, read without a process.
+seconds_up() { read -r now rest </proc/uptime; now=${'$'}{now%%.*}; }
 run_phase() {
   phase=$1 on_cancel=$3
   printf '%s\n' "$phase" >>"$unit/phase"
   ! asked || finish cancelled 0
-  began=$(date +%s)
+  seconds_up; began=$now
   printf '%s\n' "$4" | EVENKEEL_UNIT=$name setsid timeout -k 5 "$2" sh -c 'eval "$(cat)"' evenkeel 9>&- &
   group=$!
   printf '%s %s\n' "$group" "$on_cancel" >"$unit/group"
@@ -70145,7 +70148,8 @@ run_phase() {
   case $code in
     0) group= ;;
     124 | 137)
-      [ $(($(date +%s) - began)) -ge "$2" ] || finish failed "$code"
+      seconds_up
+      [ $((now - began)) -ge "$2" ] || finish failed "$code"
       end_group
       finish timeout "$code" ;;
     *) finish failed "$code" ;;
@@ -70160,7 +70164,7 @@ printf '\036evenkeel-log\n'
 exec 2>/dev/null
 while :; do
   over=
-  if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then over=1; fi
+  if [ -s "$unit/result" ] || flock -s -n 7 7>>"$folder/work.lock"; then over=1; fi
   size=$(($(wc -c <"$unit/log")))
   if [ "$size" -gt "$offset" ]; then
     tail -c "+$((offset + 1))" "$unit/log" | head -c "$((size - offset))"
@@ -70242,7 +70246,11 @@ umask "$old_umask"
 CDPATH= cd -- ${quote(cwd)}
 ${launchScript(name, supervisor)}
 exec 9>&-
-ls -1 "$folder/units" | sort -r | tail -n +${KEPT_UNITS + 1} | while IFS= read -r old; do rm -rf "$folder/units/$old"; done
+# Their names begin with the time.
+set -- "$folder"/units/*
+while [ "$#" -gt ${KEPT_UNITS} ]; do rm -rf "$1"; shift; done
+# Nothing is to be told yet, and the unit has better use for the processor.
+sleep 0.1
 ${FOLLOW}`;
     return telling(token, script);
 }
@@ -70264,7 +70272,7 @@ function followScript(folder, name, token, offset) {
 function cancelScript(folder, name, phases) {
     return String.raw `
 ${variables(folder, name)}
-if [ -s "$unit/result" ] || flock -s -n "$folder/work.lock" true; then exit 0; fi
+if [ -s "$unit/result" ] || flock -s -n 7 7>>"$folder/work.lock"; then exit 0; fi
 printf '%s\n' ${quote(phases.join(' '))} >"$unit/cancel"
 kill -s TERM "$(cat "$unit/pid")"
 `;
@@ -70291,13 +70299,13 @@ function startText(plan, before) {
  * Starts a unit: work that goes on whatever becomes of the connection, its log on the server. Streams the log and
  * resolves with the result; after a cut it connects again and goes on with the next byte. Rejects with `Cancelled`
  * when the signal aborts; the unit then still runs (see `cancelUnit`). A preparation that fails rejects with its own
- * explanation. `started`: the start script runs already, this is its output.
+ * explanation.
  */
-async function runUnit(server, plan, onLine, context, { before, started } = {}) {
+async function runUnit(server, plan, onLine, context, { before, started, again = () => startText(plan, before) } = {}) {
     const stream = new UnitStream(server, plan, onLine);
     const first = await stream.follow(started ?? startText(plan, before), context);
     // The connection broke before anything of the unit was there.
-    const result = first.outcome === 'absent' ? await stream.follow(startText(plan, before), context) : first;
+    const result = first.outcome === 'absent' ? await stream.follow(await again(), context) : first;
     if (result.outcome === 'refused' || result.outcome === 'absent')
         throw refused(server.name, result, before);
     return result;
@@ -70427,292 +70435,6 @@ async function unlessAborted(work, signal) {
     }
 }
 
-;// CONCATENATED MODULE: ./src/git/left-locks.ts
-/**
- * Removes lock files that a killed git has left in the repository of the current directory: otherwise no git works there
- * any more. For use under the deploy's own lock. While any git process is at work there, or one of another user whose
- * directory cannot be seen, they stay, and the next command says who holds them.
- */
-const clearLocks = (files) => String.raw `
-git_is_at_work() {
-  for process in /proc/[0-9]*; do
-    read -r command 2>/dev/null <"$process/comm" || continue
-    case $command in git | git-*) ;; *) continue ;; esac
-    case $(readlink "$process/cwd" || echo unknown)/ in "$(pwd -P)"/* | unknown/) return 0 ;; esac
-  done
-  return 1
-}
-for lock in ${files}; do
-  [ -f "$lock" ] && ! git_is_at_work || continue
-  rm -f -- "$lock"
-  printf 'evenkeel: removed %s, left by a git that was killed\n' "$lock"
-done
-`;
-const REFS = '.git/packed-refs.lock .git/shallow.lock .git/refs/evenkeel/*.lock .git/refs/evenkeel/*/*.lock';
-/** Those that are in the way of a fetch. */
-const CLEAR_FETCH_LOCKS = clearLocks(REFS);
-/** Those that are in the way of a checkout. */
-const CLEAR_CHECKOUT_LOCKS = clearLocks(`.git/index.lock .git/HEAD.lock .git/config.lock ${REFS} .git/modules/*/index.lock .git/modules/*/HEAD.lock`);
-
-;// CONCATENATED MODULE: ./src/git/submodules.ts
-/**
- * Shell functions for submodules. Everything in `.gitmodules` is the word of whoever made the commit: names become folders
- * below `modules`, addresses are asked, so both are checked by rules at least as strict as git's own (check_submodule_name
- * and its later siblings). git's own `submodule update` is not used: it writes over untracked and ignored files.
- */
-const READ = String.raw `
-refuse_module() { printf 'evenkeel: submodule %s: %s\n' "$1" "$2"; exit 65; }
-# Lines of commit and path; one commit of the repository in $1.
-modules_of() {
-  git --git-dir="$1" -c core.quotePath=false ls-tree -r "$2" | sed -n 's/^160000 commit //p'
-}
-# The name in .gitmodules for a path, checked.
-module_name() {
-  case $3 in \"*) refuse_module "$3" 'its path holds a control character or a quote' ;; esac
-  name=$(git --git-dir="$1" config --blob "$2:.gitmodules" --get-regexp '^submodule\..*\.path$' 2>/dev/null | while IFS= read -r line; do
-    case $line in submodule.*".path $3") line=${'$'}{line#submodule.}; printf '%s' "${'$'}{line%".path $3"}"; break ;; esac
-  done)
-  case /$name/ in
-    // | */../* | */./* | *//* | /-* | *\\*) refuse_module "$3" ".gitmodules does not name it, or by a name that cannot be a folder: '$name'" ;;
-  esac
-  # One repository inside of another could change what the other runs.
-  above=$name
-  while :; do
-    case $above in */*) above=${'$'}{above%/*} ;; *) break ;; esac
-    [ ! -e "$1/modules/$above/HEAD" ] || refuse_module "$3" "its name '$name' lies inside that of another"
-  done
-  printf '%s' "$name"
-}
-`;
-/** `fetch_modules <git dir> <commit> <its address>`: all submodules' commits, in the repositories below `modules`. */
-const FETCH_MODULES = String.raw `${READ}
-# The address of $1, which may be relative to $2.
-module_url() {
-  url=$1 base=${'$'}{2%/} relative=
-  case $url in
-    ./* | ../*)
-      [ -n "$base" ] || return 1
-      mark=/ relative=1
-      while :; do
-        case $url in
-          ./*) url=${'$'}{url#./} ;;
-          ../*)
-            url=${'$'}{url#../}
-            case $base in
-              *://*/* | /*) base=${'$'}{base%/*} ;;
-              *://*) return 1 ;;
-              */*) base=${'$'}{base%/*} ;;
-              *:*) base=${'$'}{base%:*} mark=: ;;
-              *) return 1 ;;
-            esac ;;
-          *) break ;;
-        esac
-      done
-      url=$base$mark$url ;;
-  esac
-  case $url in
-    *[[:cntrl:]]*) return 1 ;;
-    https://[!-]* | ssh://[!-]*) ;;
-    http://[!-]*) case $2 in http://*) ;; *) return 1 ;; esac ;;
-    /*) [ -n "$relative" ] || return 1 ;;
-    -* | *::* | *://* | .*) return 1 ;;
-    [!-]*@[!-]*:[!-]*) ;;
-    *) return 1 ;;
-  esac
-  printf '%s' "$url"
-}
-fetch_modules() (
-  modules=$(modules_of "$1" "$2")
-  [ -n "$modules" ] || return 0
-  # What is beside the repository itself is asked as that is; nothing else of this server.
-  case $3 in http://*) also=:http ;; /*) also=:file ;; *) also= ;; esac
-  export GIT_ALLOW_PROTOCOL="https:ssh$also"
-  printf '%s\n' "$modules" | {
-    while IFS=$(printf '\t') read -r commit path; do
-      name=$(module_name "$1" "$2" "$path") || { printf '%s\n' "$name"; exit 65; }
-      given=$(git --git-dir="$1" config --blob "$2:.gitmodules" --get "submodule.$name.url" || :)
-      url=$(module_url "$given" "$3") || refuse_module "$path" "its address '$given' is none that may be asked: https or ssh"
-      GIT_DIR=$1/modules/$name
-      export GIT_DIR
-      if [ ! -e "$GIT_DIR/HEAD" ]; then
-        mkdir -p -- "$GIT_DIR"
-        git init -q >/dev/null
-        git config core.bare false
-        git config remote.origin.url "$url"
-        git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*'
-      fi
-      export GIT_WORK_TREE=.
-      complete "$commit" || fetch_from "$url" "$commit" || {
-        printf 'evenkeel: submodule %s: its commit %s cannot be had from %s\n' "$path" "$commit" "$url"
-        exit 65
-      }
-      ! lacks_lfs "$commit" || exit 66
-      git update-ref "refs/evenkeel/commits/$commit" "$commit"
-      module=$GIT_DIR
-      unset GIT_DIR GIT_WORK_TREE
-      fetch_modules "$module" "$commit" "$url" </dev/null || exit
-    done
-  }
-)
-`;
-/**
- * `place_modules <work tree> <git dir> <commit>`, both relative to the top: checks the submodules of a commit out where
- * they belong; their commits are there already. Changed tracked files and commits that no ref holds are kept as those of
- * the checkout itself are.
- */
-const PLACE_MODULES = String.raw `${READ}
-keep_changes() {
-  [ -z "$(git status --porcelain --untracked-files=no --ignore-submodules=dirty)" ] || {
-    saved=$(git stash create "before $sha") || saved=
-    [ -n "$saved" ] || { git status --short --untracked-files=no; return 1; }
-    git update-ref "refs/evenkeel/stash/$stamp" "$saved"
-    printf 'evenkeel: changed tracked files of the submodule %s were saved: refs/evenkeel/stash/%s there\n' "$1" "$stamp"
-    git reset -q --hard
-  }
-  ! held=$(git rev-parse -q --verify HEAD) || [ -n "$(git for-each-ref --count=1 --contains "$held")" ] ||
-    git update-ref "refs/evenkeel/kept/$stamp" "$held"
-}
-place_modules() (
-  modules=$(modules_of "$top/$2" "$3")
-  [ -n "$modules" ] || return 0
-  printf '%s\n' "$modules" | {
-    while IFS=$(printf '\t') read -r commit path; do
-      name=$(module_name "$top/$2" "$3" "$path") || { printf '%s\n' "$name"; exit 65; }
-      full=$1$path module=$2/modules/$name
-      cd "$top" || exit 65
-      mkdir -p -- "$full"
-      [ "$(CDPATH= cd -- "$full" && pwd -P)" = "$top/$full" ] || refuse_module "$path" 'a link leads away from its path'
-      link="gitdir: $(printf '%s' "$full" | sed 's#[^/]*#..#g')/$module"
-      if [ ! -d "$full/.git" ] && [ "$(cat "$full/.git" 2>/dev/null)" != "$link" ]; then
-        printf '%s\n' "$link" >"$full/.git" &&
-          git --git-dir="$module" config core.worktree "$(printf '%s' "$module" | sed 's#[^/]*#..#g')/$full" &&
-          git --git-dir="$2" config "submodule.$name.url" "$(git --git-dir="$module" config --get remote.origin.url)" || exit 65
-      fi
-      CDPATH= cd -- "$full" || exit 65
-      if [ "$(git rev-parse -q --verify HEAD || :)" != "$commit" ] || [ -n "$(git status --porcelain --untracked-files=no)" ]; then
-        keep_changes "$full" || exit 65
-        git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$commit" || exit 65
-        printf 'evenkeel: submodule %s: checked out %s\n' "$full" "$(git log -1 --format='%h %s')"
-      fi
-      place_modules "$full/" "$module" "$commit" </dev/null || exit
-    done
-  }
-)
-`;
-
-;// CONCATENATED MODULE: ./src/git/checkout.ts
-
-
-
-/**
- * Sets `sha` to the local commits of HEAD on top of the commit. What is local is told by the commit that the deploy
- * before put them on, or by the branch's upstream, so that commits which a forced push has dropped do not come back.
- */
-const REBASE = String.raw `
-if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
-  base=
-  for candidate in refs/evenkeel/base '@{upstream}'; do
-    candidate=$(git rev-parse -q --verify "$candidate^{commit}" 2>/dev/null) || continue
-    if git merge-base --is-ancestor "$candidate" "$head"; then base=$candidate; break; fi
-  done
-  [ -n "$base" ] || base=$(git merge-base "$wanted" "$head") || base=
-  if [ -z "$base" ]; then
-    printf 'evenkeel: HEAD has no history in common with %s\n' "$wanted"
-    exit 1
-  fi
-  count=$(git rev-list --count "$base..$head" "^$wanted")
-  if [ "$count" -gt 0 ]; then
-    apart=$(git rev-parse --absolute-git-dir)/evenkeel/rebase
-    rm -rf "$apart"
-    git worktree prune
-    GIT_LFS_SKIP_SMUDGE=1 git worktree add -q --detach "$apart" "$head" >/dev/null
-    if ! git -C "$apart" -c commit.gpgSign=false -c rebase.autoStash=false rebase -q --onto "$wanted" "$base" 2>&1; then
-      git -C "$apart" diff --name-only --diff-filter=U | sed 's/^/evenkeel: conflict in /'
-      rm -rf "$apart"
-      git worktree prune
-      printf 'evenkeel: the local commits do not apply to %s; nothing was changed\n' "$wanted"
-      exit 1
-    fi
-    sha=$(git -C "$apart" rev-parse HEAD)
-    # What each of the two stands on, for the deploy after a way back.
-    git update-ref "refs/evenkeel/bases/$head" "$base"
-    git update-ref "refs/evenkeel/bases/$sha" "$wanted"
-    rm -rf "$apart"
-    git worktree prune
-    printf 'evenkeel: %s local commits were put on top of %s\n' "$count" "$wanted"
-  fi
-fi
-`;
-/**
- * Script that brings the work tree to a commit that is there already, HEAD detached. Changed tracked files, staged
- * or not, go to a stash ref first; untracked and ignored files are never written over: where one is in the way, the
- * script fails with everything as it was. Commits that no ref holds get one. With `rebase`, local commits are put on
- * top of the commit, in a work tree apart; where they conflict, the script fails before anything has changed.
- * Submodules come along, each at its exact commit.
- */
-function checkoutScript(sha, stamp, how) {
-    return String.raw `
-wanted=${sha} sha=${sha} stamp=${quote(stamp)}
-export GIT_TERMINAL_PROMPT=0 LC_ALL=C
-export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=submodule.recurse GIT_CONFIG_VALUE_0=false
-export GIT_AUTHOR_NAME=Evenkeel GIT_AUTHOR_EMAIL=evenkeel@localhost
-export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
-saved= top=$(pwd -P)
-${CLEAR_CHECKOUT_LOCKS}
-${how === 'rebase' ? REBASE : ''}
-if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
-  # Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
-  git ls-files -v | sed -n 's/^\([a-z]\|S\) //p' | while IFS= read -r file; do
-    [ -e "$file" ] || continue
-    git update-index --no-assume-unchanged -- "$file"
-    git update-index --no-skip-worktree -- "$file"
-  done
-  if [ -n "$(git status --porcelain --untracked-files=no --ignore-submodules=dirty)" ]; then
-    saved=$(git stash create "before $sha") || saved=
-    if [ -z "$saved" ]; then
-      # In the middle of a merge or rebase there is no stash: the work tree as a commit instead.
-      index=$(git rev-parse --absolute-git-dir)/evenkeel/index
-      cp "$(git rev-parse --git-path index)" "$index"
-      GIT_INDEX_FILE=$index git add -u
-      tree=$(GIT_INDEX_FILE=$index git write-tree)
-      rm -f "$index"
-      saved=$(git commit-tree "$tree" -p "$head" -p "$head" -m "before $sha")
-    fi
-    git update-ref "refs/evenkeel/stash/$stamp" "$saved"
-    printf 'evenkeel: changed tracked files were saved: git stash apply refs/evenkeel/stash/%s\n' "$stamp"
-    git -c core.quotePath=false diff --name-status "$head" "$saved" --
-    git reset -q --hard "$head"
-  fi
-  if [ -z "$(git for-each-ref --count=1 --contains "$head")" ]; then
-    git update-ref "refs/evenkeel/kept/$stamp" "$head"
-    printf 'evenkeel: local commits were kept as refs/evenkeel/kept/%s\n' "$stamp"
-  fi
-  if [ -f .git ] || [ -d .git/rebase-merge ] || [ -d .git/rebase-apply ]; then git rebase --quit 2>/dev/null || :; fi
-fi
-as_it_was() {
-  if [ -n "$saved" ]; then
-    git stash apply -q --index "$saved" || git stash apply -q "$saved" || :
-  fi
-  exit 1
-}
-branch=$(git symbolic-ref -q HEAD) || branch=
-git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$sha" || as_it_was
-if [ -e .gitmodules ] && [ -d .git ]; then
-  ${PLACE_MODULES}
-  if ! place_modules '' .git "$sha"; then
-    if [ -n "$head" ]; then
-      git checkout -q --no-overwrite-ignore --detach "$head" && place_modules '' .git "$head" || :
-      [ -z "$branch" ] || git symbolic-ref HEAD "$branch"
-    fi
-    as_it_was
-  fi
-fi
-${how === 'back' ? 'base=$(git rev-parse -q --verify "refs/evenkeel/bases/$sha") || base=' : 'base=$wanted'}
-printf 'update %s %s\n' refs/evenkeel/current "$sha" ${'$'}{base:+refs/evenkeel/base "$base"} | git update-ref --stdin
-printf 'evenkeel: checked out %s\n' "$(git log -1 --format='%h %s' "$sha")"
-`;
-}
-
 ;// CONCATENATED MODULE: ./src/git/history.ts
 /** Parses a JSON line; undefined for a torn one (a full disk, a crash). */
 function parseEntry(line) {
@@ -70764,6 +70486,16 @@ function wayBack(history, head, sha) {
             .reverse(),
     ];
     return good.find((one) => one !== undefined && !same.has(one) && !failed.has(one));
+}
+
+;// CONCATENATED MODULE: ./src/git/plan.ts
+
+/** Digest of the commands; values of `env` are not part of it, since nothing of them may be kept. */
+function commandsDigest({ build, up, sync }) {
+    return (0,external_node_crypto_.createHash)('sha256')
+        .update(JSON.stringify([build, up, sync]))
+        .digest('hex')
+        .slice(0, 16);
 }
 
 ;// CONCATENATED MODULE: external "node:stream/promises"
@@ -71087,33 +70819,11 @@ async function resolveOnRunner(ref, workspace) {
 const COMPLETE = `complete() {
   git cat-file -e "$1^{commit}" 2>/dev/null && git rev-list --objects --quiet "$1" --not --all 2>/dev/null
 }`;
-/** What the repository at `path` holds; undefined when the commit itself is among it. */
-async function readKnown(connection, path, sha, { signal }) {
-    const { code, stdout, stderr } = await connection.script(String.raw `${COMPLETE}
-CDPATH= cd -- ${quote(path)}
-printf '\n'
-if complete ${sha}; then echo complete; exit 0; fi
-git rev-parse -q --verify 'HEAD^{commit}' | sed 's/^/have /' || :
-git for-each-ref --count=2000 --format='have %(objectname) %(*objectname)'
-sed 's/^/shallow /' "$(git rev-parse --git-path shallow)" 2>/dev/null || :`, { signal, keepBytes: 8 * 1024 * 1024 });
-    if (code !== 0) {
-        throw new src_failure/* Failure */.HR('the checkout could not be read', { host: connection.name, seen: stderr.trim() });
-    }
-    const lines = stdout.split('\n').map((line) => line.split(' '));
-    if (lines.some(([word]) => word === 'complete'))
-        return undefined;
-    const all = (word) => {
-        const ids = lines.flatMap(([first, ...rest]) => (first === word ? rest : []));
-        return [...new Set(ids.filter((id) => /^[0-9a-f]{40,64}$/.test(id)))];
-    };
-    return { haves: all('have'), shallow: all('shallow') };
-}
 /**
- * Sends what a repository lacks of a commit over the open connection into a script, which must hand its standard
+ * Sends a pack over the open connection into a script, which must hand its standard
  * input to `git index-pack --stdin --fix-thin`. Resolves with what the script printed.
  */
-async function sendPack(connection, script, sha, known, workspace, { log, signal }) {
-    const { stream, ended } = await workspace.pack(sha, known);
+async function sendPack(connection, script, { stream, ended }, { log, signal }) {
     let bytes = 0;
     const counted = async function* () {
         for await (const chunk of stream) {
@@ -71129,26 +70839,268 @@ async function sendPack(connection, script, sha, known, workspace, { log, signal
         log.info(`commits sent: ${bytes} bytes`);
         if (code === 0)
             return Buffer.from(noise, 'latin1').toString('utf8');
-        throw new src_failure/* Failure */.HR('the commits could not be stored on the server', {
-            host: connection.name,
-            seen: noise.trim() || `exit code ${code}`,
-            state: 'the checkout and what runs are as they were.',
-            hint: 'check the free disk space there and that the user may write to the repository',
-        });
+        throw notStored(connection.name, noise.trim() || `exit code ${code}`);
     }
     finally {
         input.destroy();
         stream.destroy();
     }
 }
-/** Brings a commit into the objects of the repository at `path`; no ref, branch or file changes. */
-async function pushObjects(connection, path, sha, workspace, context) {
-    const known = await readKnown(connection, path, sha, context);
-    if (known === undefined)
-        return;
-    const script = `CDPATH= cd -- ${quote(path)}\ngit index-pack --stdin --fix-thin >/dev/null`;
-    await sendPack(connection, script, sha, known, workspace, context);
+function notStored(host, seen) {
+    return new src_failure/* Failure */.HR('the commits could not be stored on the server', {
+        host,
+        seen,
+        state: 'the checkout and what runs are as they were.',
+        hint: 'check the free disk space there and that the user may write to the repository',
+    });
 }
+/**
+ * Starts a script on the server whose standard input is a pack: it must begin with `git index-pack --stdin --fix-thin`.
+ * `sent` rejects when git could not make the pack on the runner; the script then fails, too.
+ */
+async function startWithPack(connection, script, pack, { log }) {
+    const { channel } = await connection.start(READ_SCRIPT);
+    channel.on('error', () => { });
+    channel.stderr.resume();
+    const text = Buffer.from(script);
+    channel.write(Buffer.concat([Buffer.from(`${text.length}\n`), text]));
+    const sent = feed(pack, channel).then((bytes) => {
+        if (bytes !== undefined)
+            log.info(`commits sent: ${bytes} bytes`);
+    });
+    sent.catch(() => { });
+    return { output: channel, sent };
+}
+/**
+ * Resolves with the number of bytes; with undefined where the channel ended early, which is no error here: the script's own
+ * words tell more.
+ */
+async function feed({ stream, ended }, channel) {
+    let bytes = 0;
+    try {
+        for await (const chunk of stream) {
+            if (!channel.writable)
+                return undefined;
+            bytes += chunk.length;
+            if (!channel.write(chunk))
+                await drained(channel);
+        }
+        await ended;
+        return bytes;
+    }
+    finally {
+        channel.end();
+    }
+}
+function drained(channel) {
+    return new Promise((resolve) => {
+        const done = () => {
+            channel.removeListener('drain', done);
+            channel.removeListener('close', done);
+            resolve();
+        };
+        channel.once('drain', done);
+        channel.once('close', done);
+    });
+}
+
+;// CONCATENATED MODULE: ./src/git/record.ts
+
+
+/**
+ * Writes a line into the history in `folder` and takes the journal away; refused where a later lock than `fence` has been
+ * taken since.
+ */
+async function writeHistory(connection, folder, fence, entry) {
+    const written = await connection.script(String.raw `
+folder=${quote(folder)}
+read -r last <"$folder/fence"
+[ "$last" -le ${fence} ]
+umask 077
+printf '%s\n' ${quote(JSON.stringify(entry))} >>"$folder/history.jsonl"
+rm -f "$folder/current.json"`);
+    if (written.code === 0)
+        return;
+    throw new src_failure/* Failure */.HR('the history on the server could not be written', {
+        host: connection.name,
+        seen: written.stderr.trim() || 'a later run has taken over',
+        state: entry.runs === null ? 'what runs there is not known.' : `${entry.runs.slice(0, 7)} is up there.`,
+        hint: 'check the free disk space there',
+    });
+}
+
+;// CONCATENATED MODULE: ./src/git/left-locks.ts
+/**
+ * Removes lock files that a killed git has left in the repository of the current directory: otherwise no git works there
+ * any more. For use under the deploy's own lock. While any git process is at work there, or one of another user whose
+ * directory cannot be seen, they stay, and the next command says who holds them.
+ */
+const clearLocks = (files) => String.raw `
+git_is_at_work() {
+  for process in /proc/[0-9]*; do
+    read -r command 2>/dev/null <"$process/comm" || continue
+    case $command in git | git-*) ;; *) continue ;; esac
+    case $(readlink "$process/cwd" || echo unknown)/ in "$(pwd -P)"/* | unknown/) return 0 ;; esac
+  done
+  return 1
+}
+for lock in ${files}; do
+  [ -f "$lock" ] && ! git_is_at_work || continue
+  rm -f -- "$lock"
+  printf 'evenkeel: removed %s, left by a git that was killed\n' "$lock"
+done
+`;
+const REFS = '.git/packed-refs.lock .git/shallow.lock .git/refs/evenkeel/*.lock .git/refs/evenkeel/*/*.lock';
+/** Those that are in the way of a fetch. */
+const CLEAR_FETCH_LOCKS = clearLocks(REFS);
+/** Those that are in the way of a checkout. */
+const CLEAR_CHECKOUT_LOCKS = clearLocks(`.git/index.lock .git/HEAD.lock .git/config.lock ${REFS} .git/modules/*/index.lock .git/modules/*/HEAD.lock`);
+
+;// CONCATENATED MODULE: ./src/git/submodules.ts
+/**
+ * Shell functions for submodules. Everything in `.gitmodules` is the word of whoever made the commit: names become folders
+ * below `modules`, addresses are asked, so both are checked by rules at least as strict as git's own (check_submodule_name
+ * and its later siblings). git's own `submodule update` is not used: it writes over untracked and ignored files.
+ */
+const READ = String.raw `
+refuse_module() { printf 'evenkeel: submodule %s: %s\n' "$1" "$2"; exit 65; }
+# Lines of commit and path; one commit of the repository in $1.
+modules_of() {
+  git --git-dir="$1" -c core.quotePath=false ls-tree -r "$2" | sed -n 's/^160000 commit //p'
+}
+# The name in .gitmodules for a path, checked.
+module_name() {
+  case $3 in \"*) refuse_module "$3" 'its path holds a control character or a quote' ;; esac
+  name=$(git --git-dir="$1" config --blob "$2:.gitmodules" --get-regexp '^submodule\..*\.path$' 2>/dev/null | while IFS= read -r line; do
+    case $line in submodule.*".path $3") line=${'$'}{line#submodule.}; printf '%s' "${'$'}{line%".path $3"}"; break ;; esac
+  done)
+  case /$name/ in
+    // | */../* | */./* | *//* | /-* | *\\*) refuse_module "$3" ".gitmodules does not name it, or by a name that cannot be a folder: '$name'" ;;
+  esac
+  # One repository inside of another could change what the other runs.
+  above=$name
+  while :; do
+    case $above in */*) above=${'$'}{above%/*} ;; *) break ;; esac
+    [ ! -e "$1/modules/$above/HEAD" ] || refuse_module "$3" "its name '$name' lies inside that of another"
+  done
+  printf '%s' "$name"
+}
+`;
+/** `fetch_modules <git dir> <commit> <its address>`: all submodules' commits, in the repositories below `modules`. */
+const FETCH_MODULES = String.raw `${READ}
+# The address of $1, which may be relative to $2.
+module_url() {
+  url=$1 base=${'$'}{2%/} relative=
+  case $url in
+    ./* | ../*)
+      [ -n "$base" ] || return 1
+      mark=/ relative=1
+      while :; do
+        case $url in
+          ./*) url=${'$'}{url#./} ;;
+          ../*)
+            url=${'$'}{url#../}
+            case $base in
+              *://*/* | /*) base=${'$'}{base%/*} ;;
+              *://*) return 1 ;;
+              */*) base=${'$'}{base%/*} ;;
+              *:*) base=${'$'}{base%:*} mark=: ;;
+              *) return 1 ;;
+            esac ;;
+          *) break ;;
+        esac
+      done
+      url=$base$mark$url ;;
+  esac
+  case $url in
+    *[[:cntrl:]]*) return 1 ;;
+    https://[!-]* | ssh://[!-]*) ;;
+    http://[!-]*) case $2 in http://*) ;; *) return 1 ;; esac ;;
+    /*) [ -n "$relative" ] || return 1 ;;
+    -* | *::* | *://* | .*) return 1 ;;
+    [!-]*@[!-]*:[!-]*) ;;
+    *) return 1 ;;
+  esac
+  printf '%s' "$url"
+}
+fetch_modules() (
+  modules=$(modules_of "$1" "$2")
+  [ -n "$modules" ] || return 0
+  # What is beside the repository itself is asked as that is; nothing else of this server.
+  case $3 in http://*) also=:http ;; /*) also=:file ;; *) also= ;; esac
+  export GIT_ALLOW_PROTOCOL="https:ssh$also"
+  printf '%s\n' "$modules" | {
+    while IFS=$(printf '\t') read -r commit path; do
+      name=$(module_name "$1" "$2" "$path") || { printf '%s\n' "$name"; exit 65; }
+      given=$(git --git-dir="$1" config --blob "$2:.gitmodules" --get "submodule.$name.url" || :)
+      url=$(module_url "$given" "$3") || refuse_module "$path" "its address '$given' is none that may be asked: https or ssh"
+      GIT_DIR=$1/modules/$name
+      export GIT_DIR
+      if [ ! -e "$GIT_DIR/HEAD" ]; then
+        mkdir -p -- "$GIT_DIR"
+        git init -q >/dev/null
+        git config core.bare false
+        git config remote.origin.url "$url"
+        git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*'
+      fi
+      export GIT_WORK_TREE=.
+      complete "$commit" || fetch_from "$url" "$commit" || {
+        printf 'evenkeel: submodule %s: its commit %s cannot be had from %s\n' "$path" "$commit" "$url"
+        exit 65
+      }
+      ! lacks_lfs "$commit" || exit 66
+      git update-ref "refs/evenkeel/commits/$commit" "$commit"
+      module=$GIT_DIR
+      unset GIT_DIR GIT_WORK_TREE
+      fetch_modules "$module" "$commit" "$url" </dev/null || exit
+    done
+  }
+)
+`;
+/**
+ * `place_modules <work tree> <git dir> <commit>`, both relative to the top: checks the submodules of a commit out where
+ * they belong; their commits are there already. Changed tracked files and commits that no ref holds are kept as those of
+ * the checkout itself are.
+ */
+const PLACE_MODULES = String.raw `${READ}
+keep_changes() {
+  [ -z "$(git status --porcelain --untracked-files=no --ignore-submodules=dirty)" ] || {
+    saved=$(git stash create "before $sha") || saved=
+    [ -n "$saved" ] || { git status --short --untracked-files=no; return 1; }
+    git update-ref "refs/evenkeel/stash/$stamp" "$saved"
+    printf 'evenkeel: changed tracked files of the submodule %s were saved: refs/evenkeel/stash/%s there\n' "$1" "$stamp"
+    git reset -q --hard
+  }
+  ! held=$(git rev-parse -q --verify HEAD) || [ -n "$(git for-each-ref --count=1 --contains "$held")" ] ||
+    git update-ref "refs/evenkeel/kept/$stamp" "$held"
+}
+place_modules() (
+  modules=$(modules_of "$top/$2" "$3")
+  [ -n "$modules" ] || return 0
+  printf '%s\n' "$modules" | {
+    while IFS=$(printf '\t') read -r commit path; do
+      name=$(module_name "$top/$2" "$3" "$path") || { printf '%s\n' "$name"; exit 65; }
+      full=$1$path module=$2/modules/$name
+      cd "$top" || exit 65
+      mkdir -p -- "$full"
+      [ "$(CDPATH= cd -- "$full" && pwd -P)" = "$top/$full" ] || refuse_module "$path" 'a link leads away from its path'
+      link="gitdir: $(printf '%s' "$full" | sed 's#[^/]*#..#g')/$module"
+      if [ ! -d "$full/.git" ] && [ "$(cat "$full/.git" 2>/dev/null)" != "$link" ]; then
+        printf '%s\n' "$link" >"$full/.git" &&
+          git --git-dir="$module" config core.worktree "$(printf '%s' "$module" | sed 's#[^/]*#..#g')/$full" &&
+          git --git-dir="$2" config "submodule.$name.url" "$(git --git-dir="$module" config --get remote.origin.url)" || exit 65
+      fi
+      CDPATH= cd -- "$full" || exit 65
+      if [ "$(git rev-parse -q --verify HEAD || :)" != "$commit" ] || [ -n "$(git status --porcelain --untracked-files=no)" ]; then
+        keep_changes "$full" || exit 65
+        git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$commit" || exit 65
+        printf 'evenkeel: submodule %s: checked out %s\n' "$full" "$(git log -1 --format='%h %s')"
+      fi
+      place_modules "$full/" "$module" "$commit" </dev/null || exit
+    done
+  }
+)
+`;
 
 ;// CONCATENATED MODULE: ./src/git/repository.ts
 
@@ -71177,8 +71129,6 @@ function remoteGit({ token, tokenUrl }) {
 async function resolveRef(connection, ref, path, source, context) {
     if (ref.kind === 'sha')
         return ref.sha;
-    if (source.workspace !== undefined)
-        return resolveOnRunner(ref, source.workspace);
     const patterns = candidates(ref.name).flatMap((name) => [name, `${name}^{}`]);
     const script = `${remoteGit(source)}
 remote=${quote(source.repository ?? '')}
@@ -71234,6 +71184,7 @@ printf '\npath %s\nfolder %s\n' "$(pwd -P)" "$folder"`);
 const ABSENT = 64;
 const BAD_SUBMODULE = 65;
 const NO_LFS = 66;
+const NOT_STORED = 67;
 const FETCH = `${COMPLETE}
 fetch_from() {
   set -- "$1" "$2" -q --no-tags --no-auto-gc --no-write-fetch-head --no-recurse-submodules
@@ -71260,16 +71211,22 @@ CDPATH= cd -- ${quote(path)}
 ${CLEAR_FETCH_LOCKS}
 if complete ${sha}; then git update-ref refs/evenkeel/target ${sha}
 else ${source.workspace === undefined ? `fetch_from origin ${sha} || exit` : `exit ${ABSENT}`}; fi
-parts=$(git ls-tree -r ${sha} | grep -E '^160000|[^a-zA-Z0-9.]\\.gitattributes$' | cut -c 1-6 | sort -u)
-case $parts in *100*) ! lacks_lfs ${sha} || exit ${NO_LFS} ;; esac
+parts=$(git ls-tree -r ${sha} | awk '/^160000/ { m = "modules" } /[^a-zA-Z0-9.]\\.gitattributes$/ { a = "attributes" } END { print m, a }')
+case $parts in *attributes) ! lacks_lfs ${sha} || exit ${NO_LFS} ;; esac
 case $parts in
-  *160000*)
+  modules*)
     ${FETCH_MODULES}
     if [ ! -d .git ]; then echo 'evenkeel: submodules in a work tree of another checkout'; exit ${BAD_SUBMODULE}; fi
     fetch_modules "$(git rev-parse --absolute-git-dir)" ${sha} "$(git config --get remote.origin.url || :)" ;;
 esac`;
 }
-/** What the failure of `fetchScript` means. */
+/** To precede `fetchScript` where the commit comes as a pack over standard input. */
+function storeScript(path) {
+    return `CDPATH= cd -- ${quote(path)}
+git index-pack --stdin --fix-thin >/dev/null || exit ${NOT_STORED}
+exec </dev/null`;
+}
+/** What the failure of `fetchScript` or `storeScript` means. */
 function fetchFailure(host, sha, source, code, output) {
     const state = 'the checkout and what runs are as they were.';
     if (code === ABSENT) {
@@ -71290,6 +71247,8 @@ function fetchFailure(host, sha, source, code, output) {
                 : 'commits of submodules are not pushed: the server fetches them itself and must be able to',
         });
     }
+    if (code === NOT_STORED)
+        return notStored(host, output.trim());
     if (code === NO_LFS) {
         return new src_failure/* Failure */.HR(`the commit ${sha} has files in Git LFS, and git-lfs is not installed on the server`, {
             host,
@@ -71318,7 +71277,8 @@ function remoteFailure(host, what, result, { token, tokenUrl }) {
 
 
 
-const SURVEY = String.raw `
+
+const SURVEY = String.raw `${COMPLETE}
 # What a login shell prints of its own may lack its newline.
 printf '\n'
 export GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 LC_ALL=C
@@ -71326,7 +71286,7 @@ say() { printf '%s %s\n' "$1" "$2"; }
 for program in git flock setsid timeout; do
   command -v "$program" >/dev/null || say missing "$program"
 done
-free() { df -Pk -- "$1" | awk 'NR > 1 { print "free", $(NF - 2) }'; }
+free() { df -Pk -- "$1" | while IFS= read -r line; do say df "$line"; done; }
 if [ ! -e "$path" ] && [ ! -L "$path" ]; then
   say checkout none
   above=$path
@@ -71355,23 +71315,29 @@ say folder "$folder"
 if [ -d "$folder" ]; then
   say known yes
   # First of all: what is read after it is right if nobody holds the lock and the fence is still the same later.
-  [ ! -f "$folder/fence" ] || say fence "$(cat "$folder/fence")"
-  [ ! -f "$folder/deploy.lock" ] || flock -s -n "$folder/deploy.lock" true || say held yes
-  [ ! -f "$folder/history.jsonl" ] || tail -n 500 "$folder/history.jsonl" | sed 's/^/history /'
+  if [ -s "$folder/fence" ]; then read -r fence <"$folder/fence"; say fence "$fence"; fi
+  [ ! -f "$folder/deploy.lock" ] || flock -s -n 7 7<"$folder/deploy.lock" || say held yes
+  # Its lines are JSON objects, which no other line is.
+  if [ -f "$folder/history.jsonl" ]; then tail -n 500 "$folder/history.jsonl"; printf '\n'; fi
   [ ! -f "$folder/current.json" ] || say journal "$(cat "$folder/current.json")"
-  if [ -f "$folder/work.lock" ] && ! flock -s -n "$folder/work.lock" true; then
+  if [ -f "$folder/work.lock" ] && ! flock -s -n 7 7<"$folder/work.lock"; then
     say busy yes
     unit=$(sed -n 's/.*"unit":"\([A-Za-z0-9.-]*\)".*/\1/p' "$folder/current.json")
     say phase "$(tail -n 1 "$folder/units/$unit/phase" 2>/dev/null)"
   fi
 fi
 say origin "$(git config --get remote.origin.url || :)"
-say head "$(git rev-parse --verify -q 'HEAD^{commit}' || :)"
-git status --porcelain --untracked-files=no 2>/dev/null | sed 's/^/changed /'
+git status --porcelain=v2 --branch --no-ahead-behind --untracked-files=no 2>/dev/null ||
+  say head "$(git rev-parse --verify -q 'HEAD^{commit}' || :)"
+[ -n "$wanted" ] || exit 0
+if complete "$wanted"; then say complete yes; exit 0; fi
+git for-each-ref --count=2000 --format='have %(objectname) %(*objectname)'
+shallow=$(git rev-parse --git-path shallow)
+[ ! -f "$shallow" ] || sed 's/^/shallow /' "$shallow"
 `;
-/** Looks at the checkout on a server; changes nothing. */
-async function survey(connection, path) {
-    const { code, signal, stdout, stderr } = await connection.openScript(`path=${quote(path)}\n${SURVEY}`);
+/** Looks at the checkout on a server, and for what a commit could be built on there; changes nothing. */
+async function survey(connection, path, wanted = '') {
+    const { code, signal, stdout, stderr } = await connection.openScript(`path=${quote(path)} wanted=${quote(wanted)}\n${SURVEY}`);
     if (code !== 0) {
         throw new src_failure/* Failure */.HR(`the checkout '${path}' could not be looked at`, {
             host: connection.name,
@@ -71382,15 +71348,33 @@ async function survey(connection, path) {
     }
     return parseSurvey(stdout);
 }
+/**
+ * A changed file as `git status --short` shows it, from a line of its second porcelain format; undefined for another line.
+ * Pure.
+ */
+function changedFile(kind, rest) {
+    // How many fields stand before the path (git-status(1), "Porcelain Format Version 2").
+    const before = { '1': 7, '2': 8, u: 9 }[kind];
+    if (before === undefined)
+        return undefined;
+    const fields = rest.split(' ');
+    const [path, from] = fields.slice(before).join(' ').split('\t');
+    return `${fields[0]?.replaceAll('.', ' ')} ${from === undefined ? path : `${from} -> ${path}`}`;
+}
 /** Parses what the script has said: a word and a value a line. Pure. */
 function parseSurvey(text) {
-    const said = text.split('\n').map((line) => {
+    const lines = text.split('\n');
+    const said = lines.map((line) => {
         const space = line.indexOf(' ');
         return { word: line.slice(0, Math.max(space, 0)), value: line.slice(space + 1) };
     });
     const all = (word) => said.filter((one) => one.word === word).map((one) => one.value);
     const one = (word) => all(word)[0] ?? '';
     const checkout = one('checkout');
+    const ids = (word) => [
+        ...new Set(all(word).flatMap((value) => value.split(' ').filter((id) => /^[0-9a-f]{40,64}$/.test(id)))),
+    ];
+    const head = /^branch\.oid ([0-9a-f]+)$/m.exec(all('#').join('\n'))?.[1] ?? (one('head') || undefined);
     return {
         checkout: checkout === 'repository' || checkout === 'none' ? checkout : 'foreign',
         trouble: one('trouble'),
@@ -71399,16 +71383,307 @@ function parseSurvey(text) {
         folder: one('folder'),
         known: one('known') === 'yes',
         origin: one('origin'),
-        head: one('head') || undefined,
-        changedFiles: all('changed'),
-        freeKiB: Number(one('free')) || 0,
+        head,
+        stored: {
+            hasCommit: one('complete') === 'yes',
+            haves: [...ids('have'), ...(head === undefined ? [] : [head])],
+            shallow: ids('shallow'),
+        },
+        changedFiles: said.flatMap(({ word, value }) => changedFile(word, value) ?? []),
+        freeKiB: Number(/(\d+) +(?:\d+%|-) /.exec(all('df').at(-1) ?? '')?.[1]) || 0,
         fence: Number(one('fence')) || 0,
         held: one('held') === 'yes',
-        history: all('history').flatMap((line) => parseEntry(line) ?? []),
+        history: lines.flatMap((line) => (line.startsWith('{') ? (parseEntry(line) ?? []) : [])),
         journal: all('journal').flatMap((line) => parseEntry(line) ?? [])[0],
         busy: one('busy') === 'yes',
         phase: one('phase'),
     };
+}
+
+;// CONCATENATED MODULE: ./src/health/poll.ts
+
+/** The first pause: a service that is back at once is found at once. */
+const FIRST_PAUSE_MS = 50;
+/** The pause after the n-th attempt (counted from 1): doubles from 50 ms up to the interval. */
+function pauseAfter(attempt, intervalMs) {
+    return Math.min(intervalMs, FIRST_PAUSE_MS * 2 ** Math.min(attempt - 1, 30));
+}
+/** Probes until enough good answers came in a row or the time is over. Rejects only when cancelled. */
+async function pollHealth(probe, policy, context) {
+    const { clock, signal, log } = context;
+    const start = clock.monotonic();
+    const elapsed = () => clock.monotonic() - start;
+    let inARow = 0;
+    let last;
+    for (let attempts = 1;; attempts++) {
+        // No probe may outlast the deadline, however long the server keeps the connection open.
+        const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(policy.timeoutMs - elapsed())));
+        const answer = await probe(AbortSignal.any([signal, deadline]));
+        throwIfCancelled(signal);
+        // A probe that the deadline cut short says less than the answer before it.
+        if (last === undefined || answer.ok || !deadline.aborted) {
+            if (last === undefined || describeAnswer(last) !== describeAnswer(answer)) {
+                log.info(`health: ${describeAnswer(answer)}`);
+            }
+            last = answer;
+        }
+        inARow = answer.ok ? inARow + 1 : 0;
+        if (inARow >= policy.threshold)
+            return { healthy: true, attempts, durationMs: elapsed(), last };
+        const pause = pauseAfter(attempts, policy.intervalMs);
+        if (elapsed() + pause >= policy.timeoutMs)
+            return { healthy: false, attempts, durationMs: elapsed(), last };
+        await clock.sleep(pause, signal);
+    }
+}
+/** An answer in a few words, for log lines and errors. */
+function describeAnswer({ ok, status, error, body }) {
+    const parts = [ok ? 'good' : (error ?? 'bad')];
+    if (status !== undefined)
+        parts.push(`status ${status}`);
+    if (body)
+        parts.push(`'${body}'`);
+    return parts.join(', ');
+}
+
+;// CONCATENATED MODULE: ./src/git/verdict.ts
+
+/** Judges how a unit ended and, when it went well, asks for the health of the app at `path`. */
+async function judgeUnit(unit, { health, timeoutMs }, server, path, context) {
+    const { phase } = unit;
+    if (unit.outcome !== 'ok') {
+        const seen = unit.lastLines.join('\n  ');
+        return { good: false, phase, what: describeUnit(unit, timeoutMs), seen, health: 'not asked' };
+    }
+    if (health === undefined) {
+        context.log.info('no health check is configured: nothing was checked');
+        return { good: true, phase, what: '', seen: '', health: 'not checked' };
+    }
+    const polled = await health(server, path, context);
+    const answer = describeAnswer(polled.last);
+    if (polled.healthy)
+        return { good: true, phase, what: '', seen: '', health: answer };
+    const what = `not healthy after ${polled.attempts} probes in ${Math.round(polled.durationMs)} ms`;
+    const log = unit.lastLines.length > 0 ? `; last lines of the log:\n  ${unit.lastLines.join('\n  ')}` : '';
+    return { good: false, phase: 'health', what, seen: `${answer}${log}`, health: answer };
+}
+function describeUnit({ outcome, phase, code }, timeoutMs) {
+    switch (outcome) {
+        case 'timeout':
+            return `\`${phase}\` did not end within ${timeoutMs} ms and was ended`;
+        case 'cancelled':
+            return `\`${phase}\` was cancelled`;
+        case 'lost':
+            return `\`${phase}\` ended without a result: the server was restarted, or its disk is full`;
+        default:
+            return `\`${phase}\` failed with exit code ${code}${code > 128 ? ` (as after signal ${code - 128})` : ''}`;
+    }
+}
+
+;// CONCATENATED MODULE: ./src/git/checkout.ts
+
+
+
+/**
+ * Sets `sha` to the local commits of HEAD on top of the commit. What is local is told by the commit that the deploy
+ * before put them on, or by the branch's upstream, so that commits which a forced push has dropped do not come back.
+ */
+const REBASE = String.raw `
+if head=$(git rev-parse -q --verify 'HEAD^{commit}'); then
+  base=
+  for candidate in refs/evenkeel/base '@{upstream}'; do
+    candidate=$(git rev-parse -q --verify "$candidate^{commit}" 2>/dev/null) || continue
+    if git merge-base --is-ancestor "$candidate" "$head"; then base=$candidate; break; fi
+  done
+  [ -n "$base" ] || base=$(git merge-base "$wanted" "$head") || base=
+  if [ -z "$base" ]; then
+    printf 'evenkeel: HEAD has no history in common with %s\n' "$wanted"
+    exit 1
+  fi
+  count=$(git rev-list --count "$base..$head" "^$wanted")
+  if [ "$count" -gt 0 ]; then
+    apart=$(git rev-parse --absolute-git-dir)/evenkeel/rebase
+    rm -rf "$apart"
+    git worktree prune
+    GIT_LFS_SKIP_SMUDGE=1 git worktree add -q --detach "$apart" "$head" >/dev/null
+    if ! git -C "$apart" -c commit.gpgSign=false -c rebase.autoStash=false rebase -q --onto "$wanted" "$base" 2>&1; then
+      git -C "$apart" diff --name-only --diff-filter=U | sed 's/^/evenkeel: conflict in /'
+      rm -rf "$apart"
+      git worktree prune
+      printf 'evenkeel: the local commits do not apply to %s; nothing was changed\n' "$wanted"
+      exit 1
+    fi
+    sha=$(git -C "$apart" rev-parse HEAD)
+    # What each of the two stands on, for the deploy after a way back.
+    git update-ref "refs/evenkeel/bases/$head" "$base"
+    git update-ref "refs/evenkeel/bases/$sha" "$wanted"
+    rm -rf "$apart"
+    git worktree prune
+    printf 'evenkeel: %s local commits were put on top of %s\n' "$count" "$wanted"
+  fi
+fi
+`;
+/**
+ * Sets `head` and `branch` ('' where there is none) and `changed` (whether tracked files are) by a single git: each process
+ * counts in the time that a deploy takes.
+ */
+const STATE = `
+state=$(git status --porcelain=v2 --branch --no-ahead-behind --untracked-files=no --ignore-submodules=dirty) ||
+  state="# branch.oid $(git rev-parse -q --verify 'HEAD^{commit}')" || state=
+n='
+'
+head= branch= changed=
+case $state in '# branch.oid '[0-9a-f]*) head=${'$'}{state#'# branch.oid '} head=${'$'}{head%%"$n"*} ;; esac
+case $state in
+  *'# branch.head (detached)'*) ;;
+  *'# branch.head '*) branch=${'$'}{state#*'# branch.head '} branch=refs/heads/${'$'}{branch%%"$n"*} ;;
+esac
+case $n$state in *"$n"[12u]' '*) changed=yes ;; esac
+`;
+/**
+ * Script that brings the work tree to a commit that is there already, HEAD detached. Changed tracked files, staged
+ * or not, go to a stash ref first; untracked and ignored files are never written over: where one is in the way, the
+ * script fails with everything as it was. Commits that no ref holds get one. With `rebase`, local commits are put on
+ * top of the commit, in a work tree apart; where they conflict, the script fails before anything has changed.
+ * Submodules come along, each at its exact commit.
+ */
+function checkoutScript(sha, stamp, how) {
+    return String.raw `
+wanted=${sha} sha=${sha} stamp=${quote(stamp)}
+export GIT_TERMINAL_PROMPT=0 LC_ALL=C
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=submodule.recurse GIT_CONFIG_VALUE_0=false
+export GIT_AUTHOR_NAME=Evenkeel GIT_AUTHOR_EMAIL=evenkeel@localhost
+export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
+saved= top=$(pwd -P)
+${CLEAR_CHECKOUT_LOCKS}
+${how === 'rebase' ? REBASE : ''}
+# Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
+git ls-files -v | sed -n 's/^\([a-z]\|S\) //p' | while IFS= read -r file; do
+  [ -e "$file" ] || continue
+  git update-index --no-assume-unchanged -- "$file"
+  git update-index --no-skip-worktree -- "$file"
+done
+${STATE}
+if [ -n "$head" ]; then
+  if [ -n "$changed" ]; then
+    saved=$(git stash create "before $sha") || saved=
+    if [ -z "$saved" ]; then
+      # In the middle of a merge or rebase there is no stash: the work tree as a commit instead.
+      index=$(git rev-parse --absolute-git-dir)/evenkeel/index
+      cp "$(git rev-parse --git-path index)" "$index"
+      GIT_INDEX_FILE=$index git add -u
+      tree=$(GIT_INDEX_FILE=$index git write-tree)
+      rm -f "$index"
+      saved=$(git commit-tree "$tree" -p "$head" -p "$head" -m "before $sha")
+    fi
+    git update-ref "refs/evenkeel/stash/$stamp" "$saved"
+    printf 'evenkeel: changed tracked files were saved: git stash apply refs/evenkeel/stash/%s\n' "$stamp"
+    git -c core.quotePath=false diff --name-status "$head" "$saved" --
+    git reset -q --hard "$head"
+  fi
+  held=
+  [ ! -f .git/refs/evenkeel/current ] || read -r held <.git/refs/evenkeel/current
+  if [ "$held" != "$head" ] && [ -z "$(git for-each-ref --count=1 --contains "$head")" ]; then
+    git update-ref "refs/evenkeel/kept/$stamp" "$head"
+    printf 'evenkeel: local commits were kept as refs/evenkeel/kept/%s\n' "$stamp"
+  fi
+  if [ -f .git ] || [ -d .git/rebase-merge ] || [ -d .git/rebase-apply ]; then git rebase --quit 2>/dev/null || :; fi
+fi
+as_it_was() {
+  if [ -n "$saved" ]; then
+    git stash apply -q --index "$saved" || git stash apply -q "$saved" || :
+  fi
+  exit 1
+}
+git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$sha" || as_it_was
+if [ -e .gitmodules ] && [ -d .git ]; then
+  ${PLACE_MODULES}
+  if ! place_modules '' .git "$sha"; then
+    if [ -n "$head" ]; then
+      git checkout -q --no-overwrite-ignore --detach "$head" && place_modules '' .git "$head" || :
+      [ -z "$branch" ] || git symbolic-ref HEAD "$branch"
+    fi
+    as_it_was
+  fi
+fi
+${how === 'back' ? 'base=$(git rev-parse -q --verify "refs/evenkeel/bases/$sha") || base=' : 'base=$wanted'}
+printf 'update %s %s\n' refs/evenkeel/current "$sha" ${'$'}{base:+refs/evenkeel/base "$base"} | git update-ref --stdin &
+printf 'evenkeel: checked out %s\n' "$(git log -1 --format='%h %s' "$sha")"
+wait "$!"
+`;
+}
+
+;// CONCATENATED MODULE: ./src/git/work.ts
+
+
+
+
+
+/** Status of a preparation that was not needed any more. */
+const LOCK_LOST = 68;
+/**
+ * The commit is fetched right before the unit starts, or read from standard input where it is `pushed`; the unit starts
+ * only if the deploy is still alive then. Pure.
+ */
+function preparation(plan, place, pushed = false) {
+    const { host, path, folder, fence } = place;
+    const script = `${pushed ? storeScript(path) : ''}
+${fetchScript(path, plan.sha, plan.source)}
+folder=${quote(folder)}
+read -r fence <"$folder/fence"
+[ "$fence" = ${fence} ] && ! flock -s -n 7 7>>"$folder/deploy.lock" || exit ${LOCK_LOST}`;
+    const explain = (code, output) => code === LOCK_LOST
+        ? new src_failure/* Failure */.HR('the lock was lost while the commit was fetched', {
+            host,
+            state: 'the checkout and what runs are as they were.',
+            hint: 'run the job again',
+        })
+        : fetchFailure(host, plan.sha, plan.source, code, output);
+    return { script, explain };
+}
+/** The unit for a task: checkout, build and up. `nowMs` is the time of day. Pure. */
+function unitPlan(plan, place, task, nowMs) {
+    const { purpose, sha, bare = false } = task;
+    const now = new Date(nowMs).toISOString();
+    const stamp = now.replaceAll(/[-:]/g, '').replace('.', '-');
+    const name = `${stamp}-${plan.id.slice(0, 8)}-${purpose}`;
+    const journal = {
+        id: plan.id,
+        unit: name,
+        purpose,
+        sha: plan.sha,
+        previous: place.before ?? null,
+        wayBack: place.wayBack ?? null,
+        at: now,
+        actor: plan.actor,
+        run: plan.run,
+        release: plan.release,
+        commands: commandsDigest(plan),
+    };
+    const checkout = {
+        name: 'checkout',
+        script: checkoutScript(sha, `${stamp}-${sha.slice(0, 7)}`, purpose === 'deploy' ? plan.sync : 'back'),
+        timeoutMs: plan.timeoutMs,
+        onCancel: 'finish',
+    };
+    return {
+        name,
+        folder: place.folder,
+        cwd: place.path,
+        fence: place.fence,
+        journal: JSON.stringify(journal),
+        phases: bare ? [checkout] : [checkout, ...commandPhases(plan, task)],
+    };
+}
+function commandPhases(plan, { purpose, sha }) {
+    const release = purpose === 'deploy' ? plan.release : `${sha.slice(0, 7)}-rollback`;
+    const env = { ...plan.env, EVENKEEL_RELEASE: release };
+    const { timeoutMs } = plan;
+    return [
+        { name: 'build', script: `${plan.build}\n`, env, timeoutMs, onCancel: 'end-all' },
+        // What `up` has put apart from itself is the app, which is meant to live on.
+        { name: 'up', script: `${plan.up}\n`, env, timeoutMs, onCancel: 'end-group' },
+    ];
 }
 
 ;// CONCATENATED MODULE: ./src/git/deploy.ts
@@ -71423,16 +71698,6 @@ function parseSurvey(text) {
 
 
 
-
-/** Status of a preparation that was not needed any more. */
-const LOCK_LOST = 68;
-/** Digest of the commands; values of `env` are not part of it, since nothing of them may be kept. */
-function commandsDigest({ build, up, sync }) {
-    return (0,external_node_crypto_.createHash)('sha256')
-        .update(JSON.stringify([build, up, sync]))
-        .digest('hex')
-        .slice(0, 16);
-}
 /** One host of a deploy, its lock held. */
 class HostDeploy {
     server;
@@ -71445,6 +71710,11 @@ class HostDeploy {
     #unit = '';
     #head;
     #started;
+    /** Of the first look: what the repository had then it still has. */
+    #stored;
+    #pack;
+    /** Rejects when the commits could not be packed on the runner. */
+    #sent;
     #began;
     constructor(server, plan, context, found) {
         this.server = server;
@@ -71453,6 +71723,7 @@ class HostDeploy {
         this.found = found;
         this.path = found.path;
         this.folder = found.folder;
+        this.#stored = found.stored;
         this.#began = context.clock.monotonic();
         server.onReconnect(() => this.#renewLock());
     }
@@ -71465,13 +71736,16 @@ class HostDeploy {
         const isReady = seen.known && (seen.origin !== '' || repository === undefined);
         const where = isReady ? seen : await prepareRepository(server.connection, plan.path, repository);
         const host = new HostDeploy(server, plan, context, { ...seen, ...where });
+        if (atOnce)
+            host.#packAhead();
         await host.#takeLock(isReady && atOnce);
         return host;
     }
     async #takeLock(atOnce) {
         const { plan, folder, found, context, server } = this;
-        const unit = atOnce && this.#isOrdinary() ? this.#unitPlan('deploy', plan.sha, found.fence + 1) : undefined;
-        const start = unit && startText(unit, this.#preparation(found.fence + 1));
+        const next = this.#place(found.fence + 1);
+        const unit = atOnce && this.#isOrdinary() ? this.#unitPlan(this.#ownTask, next) : undefined;
+        const start = unit && startText(unit, preparation(plan, next));
         this.#lock = await takeLock(server.connection, {
             ...{ folder, holder: plan.run, waitMs: plan.lockWaitMs },
             ...(start === undefined ? {} : { work: { after: found.fence, script: start.script } }),
@@ -71487,7 +71761,17 @@ class HostDeploy {
     /** Whether nothing has to be decided between the lock and the start of the work. */
     #isOrdinary() {
         const { held, busy, journal } = this.found;
-        return (!held && !busy && journal === undefined && !this.isUpAlready && this.plan.source.workspace === undefined);
+        return !held && !busy && journal === undefined && !this.isUpAlready && !this.#isToBePushed;
+    }
+    get #isToBePushed() {
+        return this.plan.source.workspace !== undefined && !this.#stored.hasCommit;
+    }
+    /** Begins to make the pack while the lock is being taken. */
+    #packAhead() {
+        if (!this.#isToBePushed || this.isUpAlready)
+            return;
+        this.#pack = this.plan.source.workspace?.pack(this.plan.sha, this.#stored);
+        this.#pack?.catch(() => { });
     }
     /** Whether the commit seems to be up already, by the same commands. */
     get isUpAlready() {
@@ -71526,94 +71810,67 @@ class HostDeploy {
     }
     /** Brings the plan's commit there and runs its checkout, build and up as one unit. Throws when it cannot be had. */
     async bring() {
-        const { plan, server, context } = this;
-        const { workspace } = plan.source;
-        if (workspace !== undefined)
-            await pushObjects(server.connection, this.path, plan.sha, workspace, context);
-        const { fence } = this.#held;
-        const unit = this.#started?.unit ?? this.#unitPlan('deploy', plan.sha, fence);
-        const work = this.#follow(unit, 'deploy', this.#preparation(fence));
-        // For the line of the history, which follows when all goes well.
-        server.connection.prepare(READ_AND_RUN);
-        const result = await work;
+        const place = this.#place(this.#held.fence);
+        const unit = this.#started?.unit ?? this.#unitPlan(this.#ownTask, place);
+        const result = await this.#follow(unit, place);
         await this.noteHead(result);
         return result;
     }
-    /** The commit is fetched right before the unit starts, and only if this deploy is still alive then. */
-    #preparation(fence) {
-        const { path, folder, plan, server } = this;
-        const script = `${fetchScript(path, plan.sha, plan.source)}
-folder=${quote(folder)}
-[ "$(cat "$folder/fence")" = ${fence} ] && ! flock -s -n "$folder/deploy.lock" true || exit ${LOCK_LOST}`;
-        const explain = (code, output) => code === LOCK_LOST
-            ? new src_failure/* Failure */.HR('the lock was lost while the commit was fetched', {
-                host: server.name,
-                state: 'the checkout and what runs are as they were.',
-                hint: 'run the job again',
-            })
-            : fetchFailure(server.name, plan.sha, plan.source, code, output);
-        return { script, explain };
-    }
     /** Goes back: runs checkout, build and up of an earlier commit as one unit; `bare` only checks it out. */
     async back(sha, { bare = false } = {}) {
-        return this.#follow(this.#unitPlan('rollback', sha, this.#held.fence, bare), 'rollback');
+        return this.#follow(this.#unitPlan({ purpose: 'rollback', sha, bare }, this.#place(this.#held.fence)));
     }
-    async #follow(unit, purpose, before) {
-        const { server, context } = this;
+    get #ownTask() {
+        return { purpose: 'deploy', sha: this.plan.sha };
+    }
+    #place(fence) {
+        const { path, folder, before, wayBack } = this;
+        return { host: this.server.name, path, folder, fence, before, wayBack };
+    }
+    #unitPlan(task, place) {
+        return unitPlan(this.plan, place, task, this.context.clock.now());
+    }
+    /** Runs a unit; `fetchTo` where the plan's commit is brought there before it. */
+    async #follow(unit, fetchTo) {
+        const { server, context, plan } = this;
         this.#unit = unit.name;
-        const options = { ...(before && { before }), started: this.#started?.stream };
+        const isPushed = fetchTo !== undefined && this.#started === undefined && this.#isToBePushed;
+        const before = fetchTo && preparation(plan, fetchTo, isPushed);
+        const push = isPushed ? () => this.#startByPush(unit, before) : undefined;
+        const started = this.#started?.stream ?? (await push?.());
         this.#started = undefined;
+        let isFirst = true;
+        const onLine = (line) => {
+            // For the line of the history; not earlier, when every process on the server delays what is waited for.
+            if (isFirst)
+                server.connection.prepare(READ_AND_RUN);
+            isFirst = false;
+            context.log.info(line);
+        };
         try {
-            return await runUnit(server, unit, (line) => context.log.info(line), context, options);
+            return await runUnit(server, unit, onLine, context, { before, started, again: push });
         }
         catch (error) {
+            if (isPushed && !context.signal.aborted)
+                await this.#sent;
             // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
-            if (context.signal.aborted && purpose === 'deploy')
+            if (context.signal.aborted && fetchTo !== undefined)
                 await cancelUnit(server, unit, ['build']);
             throw error;
         }
     }
-    #unitPlan(purpose, sha, fence, bare = false) {
-        const { plan, context } = this;
-        const now = new Date(context.clock.now()).toISOString();
-        const stamp = now.replaceAll(/[-:]/g, '').replace('.', '-');
-        const name = `${stamp}-${plan.id.slice(0, 8)}-${purpose}`;
-        const journal = {
-            id: plan.id,
-            unit: name,
-            purpose,
-            sha: plan.sha,
-            previous: this.before ?? null,
-            wayBack: this.wayBack ?? null,
-            at: now,
-            actor: plan.actor,
-            run: plan.run,
-            release: plan.release,
-            commands: commandsDigest(plan),
-        };
-        const release = purpose === 'deploy' ? plan.release : `${sha.slice(0, 7)}-rollback`;
-        const env = { ...plan.env, EVENKEEL_RELEASE: release };
-        // What `up` has put apart from itself is the app, which is meant to live on.
-        const commands = (name, script, onCancel) => ({
-            name,
-            script: `${script}\n`,
-            env,
-            timeoutMs: plan.timeoutMs,
-            onCancel,
-        });
-        const how = purpose === 'deploy' ? plan.sync : 'back';
-        const checkout = checkoutScript(sha, `${stamp}-${sha.slice(0, 7)}`, how);
-        return {
-            name,
-            folder: this.folder,
-            cwd: this.path,
-            fence,
-            journal: JSON.stringify(journal),
-            phases: [
-                { name: 'checkout', script: checkout, timeoutMs: plan.timeoutMs, onCancel: 'finish' },
-                ...(bare ? [] : [commands('build', plan.build, 'end-all'), commands('up', plan.up, 'end-group')]),
-            ],
-        };
+    /** Starts a unit by a script that first takes in what the repository lacks of the commit. */
+    async #startByPush(unit, before) {
+        const { plan, server, context } = this;
+        const { workspace } = plan.source;
+        if (workspace === undefined)
+            throw new TypeError('there is no checkout to push from');
+        const pack = await (this.#pack ?? workspace.pack(plan.sha, this.#stored));
+        this.#pack = undefined;
+        const { token, script } = startText(unit, before);
+        const { output, sent } = await startWithPack(server.connection, script, pack, context);
+        this.#sent = sent;
+        return { token, output };
     }
     /** The commit that is checked out for the deploy: not its own where local commits are on top of it. */
     get head() {
@@ -71634,24 +71891,8 @@ folder=${quote(folder)}
         this.#lock = await takeLock(this.server.connection, request, context);
     }
     /** Judges how a unit ended and, when it went well, asks for health. */
-    async judge(unit) {
-        const { phase } = unit;
-        if (unit.outcome !== 'ok') {
-            const seen = unit.lastLines.join('\n  ');
-            return { good: false, phase, what: describeUnit(unit, this.plan.timeoutMs), seen, health: 'not asked' };
-        }
-        const { health } = this.plan;
-        if (health === undefined) {
-            this.context.log.info('no health check is configured: nothing was checked');
-            return { good: true, phase, what: '', seen: '', health: 'not checked' };
-        }
-        const polled = await health(this.server, this.path, this.context);
-        const answer = describeAnswer(polled.last);
-        if (polled.healthy)
-            return { good: true, phase, what: '', seen: '', health: answer };
-        const what = `not healthy after ${polled.attempts} probes in ${Math.round(polled.durationMs)} ms`;
-        const log = unit.lastLines.length > 0 ? `; last lines of the log:\n  ${unit.lastLines.join('\n  ')}` : '';
-        return { good: false, phase: 'health', what, seen: `${answer}${log}`, health: answer };
+    judge(unit) {
+        return judgeUnit(unit, this.plan, this.server, this.path, this.context);
     }
     /** Writes the deploy into the history and takes the journal away. */
     async record(result, runs, why, of = this.#description()) {
@@ -71663,20 +71904,7 @@ folder=${quote(folder)}
             ...(why === undefined ? {} : { why }),
             ...(sha === this.plan.sha && this.head !== sha ? { head: this.head } : {}),
         };
-        const written = await this.server.connection.script(String.raw `
-folder=${quote(this.folder)}
-[ "$(cat "$folder/fence")" -le ${this.#held.fence} ]
-umask 077
-printf '%s\n' ${quote(JSON.stringify(entry))} >>"$folder/history.jsonl"
-rm -f "$folder/current.json"`);
-        if (written.code !== 0) {
-            throw new src_failure/* Failure */.HR('the history on the server could not be written', {
-                host: this.server.name,
-                seen: written.stderr.trim() || 'a later run has taken over',
-                state: runs === undefined ? 'what runs there is not known.' : `${runs.slice(0, 7)} is up there.`,
-                hint: 'check the free disk space there',
-            });
-        }
+        await writeHistory(this.server.connection, this.folder, this.#held.fence, entry);
     }
     #description() {
         const { plan, context } = this;
@@ -71705,19 +71933,9 @@ rm -f "$folder/current.json"`);
         };
     }
     async release() {
+        // A pack that was not wanted after all.
+        this.#pack?.then(({ stream }) => stream.destroy(), () => { });
         await this.#lock?.release();
-    }
-}
-function describeUnit({ outcome, phase, code }, timeoutMs) {
-    switch (outcome) {
-        case 'timeout':
-            return `\`${phase}\` did not end within ${timeoutMs} ms and was ended`;
-        case 'cancelled':
-            return `\`${phase}\` was cancelled`;
-        case 'lost':
-            return `\`${phase}\` ended without a result: the server was restarted, or its disk is full`;
-        default:
-            return `\`${phase}\` failed with exit code ${code}${code > 128 ? ` (as after signal ${code - 128})` : ''}`;
     }
 }
 
@@ -71830,6 +72048,7 @@ function describe(result) {
 
 
 
+
 /** Below this, in KiB, a fetch and a build have no chance. */
 const MIN_FREE_KIB = 64 * 1024;
 /**
@@ -71837,16 +72056,20 @@ const MIN_FREE_KIB = 64 * 1024;
  * one asks the repository which commit `ref` is: all get the same.
  */
 async function preflight(hosts, credentials, path, ref, source, context) {
-    let resolved;
+    const { workspace } = source;
+    let resolved = workspace && resolveOnRunner(ref, workspace);
+    // Whether the hosts are fit counts first.
+    resolved?.catch(() => { });
     const looked = await Promise.allSettled(hosts.map(async (target, index) => {
         const own = { ...context, log: prefixedLog(context.log, formatTarget(target)) };
         const server = await Reconnecting.open(target, credentials, own);
-        server.connection.prepare(READ_SCRIPT);
+        // For the lock, and for the commits.
+        for (const _ of workspace ? [1, 2] : [1])
+            server.connection.prepare(READ_SCRIPT);
         if (index === 0)
-            resolved = resolveRef(server.connection, ref, path, source, context);
-        // Whether the host is fit counts first.
-        resolved?.catch(() => { });
-        const found = await survey(server.connection, path);
+            resolved ??= resolveRef(server.connection, ref, path, source, context);
+        const wanted = resolved?.catch(() => '');
+        const found = await survey(server.connection, path, workspace && (await wanted));
         const problem = unfit(found, path, source);
         if (problem !== undefined) {
             server.close();
@@ -72546,9 +72769,8 @@ function hasControl(text) {
  * Tells which commits and files a deploy would bring, a line each. The objects go to a folder of their own, which is
  * removed: refs, objects and index of the checkout stay as they are.
  */
-async function preview(connection, path, sha, source, context) {
+async function preview(connection, path, sha, stored, source, context) {
     const { workspace } = source;
-    const known = workspace && (await readKnown(connection, path, sha, context));
     const fetch = `remote_git --git-dir="$apart" fetch -q --no-tags --no-auto-gc -- "$origin" ${sha}`;
     const receive = 'git --git-dir="$apart" index-pack --stdin --fix-thin >/dev/null';
     const script = String.raw `${remoteGit(source)}
@@ -72570,9 +72792,12 @@ git --git-dir="$apart" cat-file -e ${sha}'^{commit}'
 [ -n "$head" ] || exit 0
 git --git-dir="$apart" log --no-decorate --format='commit %h %an: %s' -n 200 "$head..${sha}" --
 git --git-dir="$apart" log --no-decorate --format='no longer %h %an: %s' -n 200 "${sha}..$head" --
-git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha} -- | head -n 500 | sed 's/^/file /'`;
-    if (workspace !== undefined && known !== undefined) {
-        return linesOf(await sendPack(connection, script, sha, known, workspace, context));
+git --git-dir="$apart" -c core.quotePath=false diff --name-status "$head" ${sha} -- | head -n 500 | sed 's/^/file /'
+git --git-dir="$apart" -c core.quotePath=false diff --raw --abbrev=7 --no-renames --ignore-submodules=none "$head" ${sha} -- |
+  sed -n 's/^:\(160000 [0-7]*\|[0-7]* 160000\) \([0-9a-f.]*\) \([0-9a-f.]*\) [A-Z]\t\(.*\)/submodule \4: \2 -> \3/p' |
+  sed 's/: 0000000 ->/: nothing ->/; s/-> 0000000$/-> nothing/' | head -n 500`;
+    if (workspace !== undefined && !stored.hasCommit) {
+        return linesOf(await sendPack(connection, script, await workspace.pack(sha, stored), context));
     }
     const result = await connection.script(script, { signal: context.signal });
     if (result.code !== 0)
@@ -72599,7 +72824,7 @@ async function show(candidate, sha, plan, run) {
         log.info(`checked out now: ${found.head ?? 'nothing'}; would be: ${sha}`);
         for (const line of found.changedFiles)
             log.info(`would go to a stash ref: ${line}`);
-        const changes = await preview(server.connection, found.path, sha, plan.source, run.context);
+        const changes = await preview(server.connection, found.path, sha, found.stored, plan.source, run.context);
         if (changes.length === 0)
             log.info('no commits and no files would change');
         for (const line of changes)

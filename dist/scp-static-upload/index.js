@@ -70326,7 +70326,10 @@ async function settlePhase(action, run) {
         await action.settle(run, unsettled);
     }
     catch (error) {
-        warning(inertText((0,src_failure/* describeError */.Uc)(error)), { title: 'Could not be put right' });
+        const text = error instanceof src_failure/* Cancelled */.cJ
+            ? 'cancelled before everything was put right: run the job again, it looks at the state of things first'
+            : (0,src_failure/* describeError */.Uc)(error);
+        warning(inertText(text), { title: 'Could not be put right' });
     }
 }
 function report(error) {
@@ -70991,14 +70994,15 @@ class StateReader {
             return { kind, manifest: ours, ours };
         if (kind !== 'place')
             return { kind, manifest: kind === 'none' ? makeManifest() : this.#inventory(), ours };
-        return { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours };
+        const place = { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours };
+        return this.data.has('arrived-names') ? { ...place, arrived: this.#inventory('arrived-') } : place;
     }
     /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
-    #inventory() {
-        return makeManifest(this.#found());
+    #inventory(prefix = '') {
+        return makeManifest(this.#found(prefix));
     }
-    *#found() {
-        const list = (name) => this.data.get(name) ?? Buffer.alloc(0);
+    *#found(prefix) {
+        const list = (name) => this.data.get(`${prefix}${name}`) ?? Buffer.alloc(0);
         const hashes = lines(list('hashes'));
         const modes = lines(list('modes'));
         for (const path of paths(list('names'))) {
@@ -71310,7 +71314,7 @@ class PacketReader {
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/sftp.ts
+;// CONCATENATED MODULE: ./src/ssh/sftp-session.ts
 
 
 
@@ -71323,26 +71327,18 @@ class SftpError extends src_failure/* Failure */.HR {
         this.code = code;
     }
 }
-/** Servers must take packets of this much data (the draft's section 3); most take more. */
-const SFTP_CHUNK = 32 * 1024;
 /** Requests on their way, and bytes in them: sshd's window for a channel is as large. */
 const MAX_REQUESTS = 512;
-const sftp_MAX_BYTES = 2 * 1024 * 1024;
+const sftp_session_MAX_BYTES = 2 * 1024 * 1024;
 /** On a slow link less is under way, so that a request of another kind gets through soon. */
 const SLOW_ANSWER_MS = 4_000;
 const MIN_BYTES = 128 * 1024;
 const MAX_PACKET = 1024 * 1024;
-/** By the upper bits of a mode, stat(2)'s S_IFMT. */
-const KINDS = new Map([
-    [0o100000, 'file'],
-    [0o040000, 'folder'],
-    [0o120000, 'link'],
-]);
 /**
- * One SFTP session. Requests are sent without waiting for the answers to those before; the protocol has the server
- * work on those for one file in the order in which they come (section 6.1 of the draft). Every path is a byte string.
+ * Requests and their answers over one channel. A request is sent without waiting for the answers to those before, as
+ * long as not too much is on its way.
  */
-class Sftp {
+class SftpSession {
     host;
     /** Names of the server's extensions. */
     extensions;
@@ -71351,7 +71347,7 @@ class Sftp {
     /** Those for whom there is no room yet. */
     #queue = [];
     #bytes = 0;
-    #mayBytes = sftp_MAX_BYTES;
+    #mayBytes = sftp_session_MAX_BYTES;
     #next = 0;
     #lost;
     constructor(host, channel, extensions) {
@@ -71374,7 +71370,7 @@ class Sftp {
             const parser = new PacketSplitter((packet) => {
                 if (session !== undefined)
                     return session.#take(packet);
-                session = new Sftp(connection.name, channel, readVersion(packet));
+                session = new SftpSession(connection.name, channel, readVersion(packet));
                 resolve(session);
             });
             channel.on('data', (chunk) => {
@@ -71405,126 +71401,17 @@ class Sftp {
     close() {
         this.#channel.end();
     }
-    async lstat(path) {
-        const { answer } = await this.#ask('look at', path, Request.lstat, [{ bytes: path }]);
-        return fileStatus(answer.attributes());
-    }
-    async stat(path) {
-        const { answer } = await this.#ask('look at', path, Request.stat, [{ bytes: path }]);
-        return fileStatus(answer.attributes());
-    }
-    async setstat(path, attributes) {
-        await this.#ask('change the mode of', path, Request.setstat, [{ bytes: path }, { attributes }]);
-    }
-    async open(path, flags, mode = 0o600) {
-        const fields = [{ bytes: path }, { int: flags }, { attributes: { mode } }];
-        const what = flags & OpenFlags.write ? 'write' : 'read';
-        const { answer } = await this.#ask(what, path, Request.open, fields);
-        return Buffer.from(answer.buffer());
-    }
-    async closeHandle(handle) {
-        await this.#ask('close a file', '', Request.close, [{ bytes: handle }]);
-    }
-    async fsetstat(handle, attributes) {
-        await this.#ask('change the mode of a file', '', Request.fsetstat, [{ bytes: handle }, { attributes }]);
-    }
-    async write(handle, offset, data) {
-        await this.#ask('write a file', '', Request.write, [{ bytes: handle }, { long: offset }, { bytes: data }]);
-    }
-    /** Undefined at the end of the file. May give less than was asked for. */
-    async read(handle, offset, length) {
-        const fields = [{ bytes: handle }, { long: offset }, { int: length }];
-        const { answer, code } = await this.#ask('read a file', '', Request.read, fields, length);
-        return code === Status.end ? undefined : Buffer.from(answer.buffer());
-    }
-    /** What lies in a folder, without `.` and `..`. */
-    async readdir(path) {
-        const { answer } = await this.#ask('list', path, Request.opendir, [{ bytes: path }]);
-        const handle = Buffer.from(answer.buffer());
-        const found = [];
-        try {
-            for (;;) {
-                const { answer: names, code } = await this.#ask('list', path, Request.readdir, [{ bytes: handle }]);
-                if (code === Status.end)
-                    return found;
-                for (let left = names.int(); left > 0; left--) {
-                    const name = names.text();
-                    // `ls -l` style, for people.
-                    names.buffer();
-                    const status = fileStatus(names.attributes());
-                    if (name !== '.' && name !== '..')
-                        found.push({ name, ...status });
-                }
-            }
-        }
-        finally {
-            await this.closeHandle(handle);
-        }
-    }
-    async remove(path) {
-        await this.#ask('remove', path, Request.remove, [{ bytes: path }]);
-    }
-    async rmdir(path) {
-        await this.#ask('remove', path, Request.rmdir, [{ bytes: path }]);
-    }
-    async mkdir(path, mode) {
-        await this.#ask('make the folder', path, Request.mkdir, [{ bytes: path }, { attributes: { mode } }]);
-    }
-    /** Without symbolic links. */
-    async realpath(path) {
-        return this.#name('resolve', path, Request.realpath);
-    }
-    async readlink(path) {
-        return this.#name('read the link', path, Request.readlink);
-    }
-    async #name(what, path, type) {
-        const { answer } = await this.#ask(what, path, type, [{ bytes: path }]);
-        return answer.int() > 0 ? answer.text() : '';
-    }
-    /** In OpenSSH's order of the two paths (its PROTOCOL, 4.1), which others follow: see that the link reads right. */
-    async symlink(to, path) {
-        await this.#ask('make the link', path, Request.symlink, [{ bytes: to }, { bytes: path }]);
-    }
-    /** rename(2): replaces what is there. */
-    async rename(from, to) {
-        await this.#extended('posix-rename@openssh.com', 'rename to', to, [{ bytes: from }, { bytes: to }]);
-    }
-    async hardlink(from, to) {
-        await this.#extended('hardlink@openssh.com', 'link', to, [{ bytes: from }, { bytes: to }]);
-    }
-    /** Copies a whole open file into another on the server (draft-ietf-secsh-filexfer-extensions-00, section 7). */
-    async copyData(from, to) {
-        const whole = [{ bytes: from }, { long: 0 }, { long: 0 }, { bytes: to }, { long: 0 }];
-        await this.#extended('copy-data', 'copy a file', '', whole);
-    }
-    /** What is free for this user where a folder lies; undefined where the server does not tell (its PROTOCOL, 4.4). */
-    async freeSpace(path) {
-        if (!this.extensions.has('statvfs@openssh.com'))
-            return undefined;
-        const { answer } = await this.#extended('statvfs@openssh.com', 'look at', path, [{ bytes: path }]);
-        answer.long();
-        const blockBytes = answer.long();
-        answer.long();
-        answer.long();
-        const bytes = answer.long() * blockBytes;
-        const isCounted = answer.long() > 0;
-        answer.long();
-        const free = answer.long();
-        answer.long();
-        const files = isCounted ? free : Number.POSITIVE_INFINITY;
-        return { bytes, files, isReadOnly: answer.long() % 2 === 1 };
-    }
     /** Waits while so much is on its way that more would only fill memory. */
     async whenRoom() {
         if (this.#hasRoom && this.#queue.length === 0)
             return;
         await new Promise((resolve) => this.#queue.push(resolve));
     }
-    #extended(name, what, path, fields) {
-        return this.#ask(what, path, Request.extended, [{ bytes: name }, ...fields]);
-    }
-    /** Sends a request and waits for its answer. `expected` is how many bytes the answer may have. */
-    async #ask(what, path, type, fields, expected = 0) {
+    /**
+     * Sends a request and waits for its answer. `what` and `path` tell people what could not be done; `expected` is how
+     * many bytes the answer may have. Throws an `SftpError` with what the server says against it.
+     */
+    async ask(what, path, type, fields, expected = 0) {
         const id = this.#next++ >>> 0;
         const packet = encodePacket(type, [{ int: id }, ...fields]);
         const bytes = Math.max(packet.length, expected);
@@ -71599,9 +71486,6 @@ function readVersion(packet) {
     }
     return names;
 }
-function fileStatus({ size = 0, mode = 0, mtime = 0 }) {
-    return { kind: KINDS.get(mode & 0o170000) ?? 'other', size, mode: mode & 0o777, mtime };
-}
 /** Cuts what comes into packets. */
 class PacketSplitter {
     #onPacket;
@@ -71624,7 +71508,175 @@ class PacketSplitter {
     }
 }
 
+;// CONCATENATED MODULE: ./src/ssh/sftp.ts
+
+
+/** Servers must take packets of this much data (the draft's section 3); most take more. */
+const SFTP_CHUNK = 32 * 1024;
+/** By the upper bits of a mode, stat(2)'s S_IFMT. */
+const KINDS = new Map([
+    [0o100000, 'file'],
+    [0o040000, 'folder'],
+    [0o120000, 'link'],
+]);
+/**
+ * The operations of SFTP. Each is sent without waiting for the answers to those before; the protocol has the server
+ * work on those for one file in the order in which they come (section 6.1 of the draft). Every path is a byte string.
+ */
+class Sftp {
+    #session;
+    constructor(session) {
+        this.#session = session;
+    }
+    /** Starts a session; throws a `Failure` where the server offers none. */
+    static async open(connection) {
+        return new Sftp(await SftpSession.open(connection));
+    }
+    get host() {
+        return this.#session.host;
+    }
+    /** Names of the server's extensions. */
+    get extensions() {
+        return this.#session.extensions;
+    }
+    close() {
+        this.#session.close();
+    }
+    /** Waits while so much is on its way that more would only fill memory. */
+    whenRoom() {
+        return this.#session.whenRoom();
+    }
+    async lstat(path) {
+        const { answer } = await this.#session.ask('look at', path, Request.lstat, [{ bytes: path }]);
+        return fileStatus(answer.attributes());
+    }
+    async stat(path) {
+        const { answer } = await this.#session.ask('look at', path, Request.stat, [{ bytes: path }]);
+        return fileStatus(answer.attributes());
+    }
+    async setstat(path, attributes) {
+        await this.#session.ask('change the mode of', path, Request.setstat, [{ bytes: path }, { attributes }]);
+    }
+    async open(path, flags, mode = 0o600) {
+        const fields = [{ bytes: path }, { int: flags }, { attributes: { mode } }];
+        const what = flags & OpenFlags.write ? 'write' : 'read';
+        const { answer } = await this.#session.ask(what, path, Request.open, fields);
+        return Buffer.from(answer.buffer());
+    }
+    async closeHandle(handle) {
+        await this.#session.ask('close a file', '', Request.close, [{ bytes: handle }]);
+    }
+    async fsetstat(handle, attributes) {
+        await this.#session.ask('change the mode of a file', '', Request.fsetstat, [
+            { bytes: handle },
+            { attributes },
+        ]);
+    }
+    async write(handle, offset, data) {
+        await this.#session.ask('write a file', '', Request.write, [
+            { bytes: handle },
+            { long: offset },
+            { bytes: data },
+        ]);
+    }
+    /** Undefined at the end of the file. May give less than was asked for. */
+    async read(handle, offset, length) {
+        const fields = [{ bytes: handle }, { long: offset }, { int: length }];
+        const { answer, code } = await this.#session.ask('read a file', '', Request.read, fields, length);
+        return code === Status.end ? undefined : Buffer.from(answer.buffer());
+    }
+    /** What lies in a folder, without `.` and `..`. */
+    async readdir(path) {
+        const { answer } = await this.#session.ask('list', path, Request.opendir, [{ bytes: path }]);
+        const handle = Buffer.from(answer.buffer());
+        const found = [];
+        try {
+            for (;;) {
+                const { answer: names, code } = await this.#session.ask('list', path, Request.readdir, [
+                    { bytes: handle },
+                ]);
+                if (code === Status.end)
+                    return found;
+                for (let left = names.int(); left > 0; left--) {
+                    const name = names.text();
+                    // `ls -l` style, for people.
+                    names.buffer();
+                    const status = fileStatus(names.attributes());
+                    if (name !== '.' && name !== '..')
+                        found.push({ name, ...status });
+                }
+            }
+        }
+        finally {
+            await this.closeHandle(handle);
+        }
+    }
+    async remove(path) {
+        await this.#session.ask('remove', path, Request.remove, [{ bytes: path }]);
+    }
+    async rmdir(path) {
+        await this.#session.ask('remove', path, Request.rmdir, [{ bytes: path }]);
+    }
+    async mkdir(path, mode) {
+        await this.#session.ask('make the folder', path, Request.mkdir, [
+            { bytes: path },
+            { attributes: { mode } },
+        ]);
+    }
+    /** Without symbolic links. */
+    async realpath(path) {
+        return this.#name('resolve', path, Request.realpath);
+    }
+    async readlink(path) {
+        return this.#name('read the link', path, Request.readlink);
+    }
+    async #name(what, path, type) {
+        const { answer } = await this.#session.ask(what, path, type, [{ bytes: path }]);
+        return answer.int() > 0 ? answer.text() : '';
+    }
+    /** In OpenSSH's order of the two paths (its PROTOCOL, 4.1), which others follow: see that the link reads right. */
+    async symlink(to, path) {
+        await this.#session.ask('make the link', path, Request.symlink, [{ bytes: to }, { bytes: path }]);
+    }
+    /** rename(2): replaces what is there. */
+    async rename(from, to) {
+        await this.#extended('posix-rename@openssh.com', 'rename to', to, [{ bytes: from }, { bytes: to }]);
+    }
+    async hardlink(from, to) {
+        await this.#extended('hardlink@openssh.com', 'link', to, [{ bytes: from }, { bytes: to }]);
+    }
+    /** Copies a whole open file into another on the server (draft-ietf-secsh-filexfer-extensions-00, section 7). */
+    async copyData(from, to) {
+        const whole = [{ bytes: from }, { long: 0 }, { long: 0 }, { bytes: to }, { long: 0 }];
+        await this.#extended('copy-data', 'copy a file', '', whole);
+    }
+    /** What is free for this user where a folder lies; undefined where the server does not tell (its PROTOCOL, 4.4). */
+    async freeSpace(path) {
+        if (!this.extensions.has('statvfs@openssh.com'))
+            return undefined;
+        const { answer } = await this.#extended('statvfs@openssh.com', 'look at', path, [{ bytes: path }]);
+        answer.long();
+        const blockBytes = answer.long();
+        answer.long();
+        answer.long();
+        const bytes = answer.long() * blockBytes;
+        const isCounted = answer.long() > 0;
+        answer.long();
+        const free = answer.long();
+        answer.long();
+        const files = isCounted ? free : Number.POSITIVE_INFINITY;
+        return { bytes, files, isReadOnly: answer.long() % 2 === 1 };
+    }
+    #extended(name, what, path, fields) {
+        return this.#session.ask(what, path, Request.extended, [{ bytes: name }, ...fields]);
+    }
+}
+function fileStatus({ size = 0, mode = 0, mtime = 0 }) {
+    return { kind: KINDS.get(mode & 0o170000) ?? 'other', size, mode: mode & 0o777, mtime };
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/sftp-files.ts
+
 
 
 /** Files and folders that are worked on at once; each takes a few requests that wait for each other. */
@@ -72297,6 +72349,14 @@ function compareInPlace({ ours, there }, site, deletion, keep, isExcluded, now) 
         result: makeManifest([...kept, ...site.values()]),
     };
 }
+/** What is left to send where an earlier attempt brought `arrived`, and what of that must go before. Pure. */
+function takeUp(send, arrived) {
+    const rest = compare(arrived, send, () => false, 0);
+    if (rest.replace.length === 0 && rest.removeFiles.length === 0)
+        return rest;
+    // That was another content under the same name.
+    return { send, replace: [...arrived.keys()].filter((path) => !path.includes('/')) };
+}
 /** New assets first, pages after, deletions last: no page is there before what it names. Pure. */
 function planPlace(comparison, there) {
     const { send, replace, removeFiles, removeFolders } = comparison;
@@ -72435,6 +72495,7 @@ function formatBytes(bytes) {
 
 
 
+
 /** Files that are on their way at once: each waits for its handle before anything of it is sent. */
 const FILES_AT_ONCE = 64;
 /** Less is left than a file with its folder may take. */
@@ -72547,10 +72608,14 @@ async function sendFiles(desk, { root, files, tree, mtime }, context) {
     const progress = trackProgress({ files: files.length, bytes }, context);
     async function* counted(entry) {
         for await (const piece of tree.read(entry)) {
-            signal.throwIfAborted();
-            yield piece;
-            progress.sent(piece.length);
-            progress.onWire(piece.length);
+            // Counted bit by bit: on a slow link many large pieces are on their way for long.
+            for (let from = 0; from < piece.length; from += SFTP_CHUNK) {
+                signal.throwIfAborted();
+                const part = piece.subarray(from, from + SFTP_CHUNK);
+                yield part;
+                progress.sent(part.length);
+                progress.onWire(part.length);
+            }
         }
     }
     try {
@@ -72831,12 +72896,15 @@ class SftpPlace {
         if (releaseOf(this.current) === release)
             return undefined;
         if (lease !== undefined) {
+            // What a dead run left half in place would be taken for the site.
+            await this.goBack();
+            if ((await this.#desk.firstLine(`${state}/next/release`)) === release) {
+                await this.#desk.rename(`${state}/next`, `${state}/staging/${release}+next`);
+            }
             const { stage, isOld } = await this.#desk.takeStage(release);
             this.#stage = stage;
             if (isOld)
                 this.#arrived = await readArrived(this.#desk, stage);
-            // What a dead run left half in place would be taken for the site.
-            await this.goBack();
         }
         const ours = (await this.#desk.manifest(`${state}/site/manifest.gz`)) ?? makeManifest();
         const isThere = look !== 'stored' && (await ifThere(sftp.stat(root))) !== undefined;
@@ -72867,7 +72935,7 @@ class SftpPlace {
         const plan = { stage: this.#stage, result, arrived: this.#arrived, base: undefined, tree, mtime };
         return buildTree(this.#desk, plan, context);
     }
-    async publish({ release, content, comparison }) {
+    async publish({ release, content, comparison, mtime }) {
         const desk = this.#desk;
         const { sftp, state } = desk;
         const stage = this.#stage;
@@ -72882,7 +72950,6 @@ class SftpPlace {
             release: Buffer.from(`${release}\n`),
             content: Buffer.from(`${content}\n`),
             owner: Buffer.from('\n'),
-            'manifest.gz': encodeManifest(comparison.result),
             'undo.json': Buffer.from(JSON.stringify(undo)),
         };
         for (const [name, text] of Object.entries(placeScripts(this.#steps))) {
@@ -72890,6 +72957,8 @@ class SftpPlace {
         }
         desk.guard();
         await Promise.all(Object.entries(files).map(([name, text]) => sftp_files_writeFile(sftp, `${stage}/${name}`, text)));
+        // With the time of its files, see `readArrived`.
+        await sftp_files_writeFile(sftp, `${stage}/manifest.gz`, encodeManifest(comparison.result), { mtime });
         await desk.retire(`${state}/next`);
         await desk.retire(`${state}/back`);
         await desk.rename(stage, `${state}/next`);
@@ -73194,6 +73263,7 @@ function isBelowFile(path, arrived) {
 
 
 
+
 const RENAME = 'posix-rename@openssh.com';
 const CLOSE_MS = 5_000;
 /** As remote-code.ts has it. */
@@ -73403,14 +73473,9 @@ claim() {
   else
     stage=$state/staging/$release+$mark
     lists=$stage
-    mkdir "$stage"
-    for folder in "$state/staging/$release+"*; do
-      if [ "$folder" = "$stage" ]; then continue; fi
-      rm -rf "$folder"
-    done
-    mkdir "$stage/tree"
     # What a dead run left half in place would be taken for the site.
     go_back
+    take_up
   fi
   if [ -f "$state/site/manifest.gz" ]; then send manifest "$state/site/manifest.gz"; fi
   if [ -n "$full" ] && [ -d "$root" ]; then
@@ -73421,6 +73486,25 @@ claim() {
   fi
   if [ -n "$dry" ] && [ -n "$full" ]; then rm -rf "$lists"; fi
   say 'base place'
+}
+
+# Whatever an earlier attempt at this release has brought is in the new one's folder from the start.
+take_up() {
+  old=
+  if [ "$(first_line "$next/release")" = "$release" ] && [ -d "$next/tree" ]; then old=$next; fi
+  for folder in "$state/staging/$release+"*; do
+    if [ -d "$folder/tree" ]; then old=$folder; fi
+  done
+  mkdir "$stage"
+  if [ -n "$old" ] && drop_specials "$old/tree" && mv "$old/tree" "$stage/" && inventory "$stage/tree" "$stage"; then
+    for list in folders names hashes modes; do send "arrived-$list" "$stage/$list"; done
+  else
+    rm -rf "$stage/tree"
+    mkdir "$stage/tree"
+  fi
+  for folder in "$state/staging/$release+"*; do
+    if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
+  done
 }
 
 verify() {
@@ -73712,7 +73796,7 @@ verify() {
   join_parts
   file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals &
   verify_sent
-  wait $!
+  wait
   totals=$(first_line ../totals)
   [ "$totals" = "$want_totals" ] || fail "the release has (files, bytes) $totals instead of $want_totals"
 }
@@ -73723,7 +73807,7 @@ publish() {
   chmod "$root_mode" "$stage/tree"
   if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
   meta=$state/meta/$release
-  rm -rf "$meta"
+  if [ -e "$meta" ]; then rm -rf "$meta"; fi
   mkdir "$meta"
   mv -f "$stage/manifest.gz" "$meta/manifest.gz"
   printf '%s\n' "$content" >"$meta/content"
@@ -73733,7 +73817,7 @@ publish() {
 
 point() {
   fresh=$root/.evenkeel-current.$mark
-  rm -f "$fresh"
+  if [ -L "$fresh" ]; then rm -f "$fresh"; fi
   ln -s "$1" "$fresh"
   mv -f -T "$fresh" "$root/current" 2>/dev/null ||
     perl -e 'rename($ARGV[0], $ARGV[1]) or die "$!\n"' "$fresh" "$root/current" ||
@@ -73742,7 +73826,8 @@ point() {
 
 activate() {
   [ -d "$root/releases/$release" ] || fail "releases/$release is not there"
-  was=$(link_now)
+  now=$(link_now)
+  was=$now
   if [ -f "$state/pending" ]; then was=$(sed -n 2p "$state/pending"); fi
   printf '%s\n%s\n' "$release" "$was" >"$state/pending.new"
   mv -f "$state/pending.new" "$state/pending"
@@ -73750,7 +73835,7 @@ activate() {
   if [ -n "$note_before" ] && [ -n "$before" ] && [ "$before" != "$release" ]; then
     printf '%s\n' "$before" >"$state/meta/$release/before"
   fi
-  if [ "$(link_now)" != "releases/$release" ]; then point "releases/$release"; fi
+  if [ "$now" != "releases/$release" ]; then point "releases/$release"; fi
   say "current $(link_now)"
 }
 
@@ -73774,15 +73859,14 @@ confirm() {
   rm -f "$state/meta/$release/failed" "$state/pending"
 }
 
-drop() {
-  mv "$root/releases/$1" "$state/trash/$mark/" && rm -rf "$state/meta/$1"
-}
+into_trash() { mkdir -p "$state/trash/$mark" && mv "$1" "$state/trash/$mark/"; }
+
+drop() { into_trash "$root/releases/$1" && rm -rf "$state/meta/$1"; }
 
 prune() {
   now=$(id_of "$(link_now)")
   before=$(first_line "$state/meta/$now/before")
   count=0
-  mkdir -p "$state/trash/$mark"
   releases | while read -r id; do
     kept=
     if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
@@ -73796,7 +73880,7 @@ prune() {
     for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
       if [ "$left" = "$state/trash/$mark" ]; then continue; fi
       # One of these may just be on its way out by the hand of the run before.
-      if [ -e "$left" ] || [ -L "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+      if [ -e "$left" ] || [ -L "$left" ]; then into_trash "$left" 2>/dev/null || :; fi
     done
   }
 }
@@ -73826,11 +73910,16 @@ at_exit() {
 trap at_exit EXIT
 link_now() { readlink "$root/current" 2>/dev/null || :; }
 id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
-first_line() { sed -n 1p "$1" 2>/dev/null || :; }
+first_line() {
+  line=
+  if [ -f "$1" ]; then IFS= read -r line 2>/dev/null <"$1" || :; fi
+  printf '%s\n' "$line"
+}
 
-prepare() (
-  mkdir -p -- "$(dirname "$state")" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
-)
+prepare() {
+  [ -d "$state/meta" ] && [ -d "$state/staging" ] && return
+  mkdir -p -- "${'$'}{state%/*}" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
+}
 
 try_lock() {
   if command -v flock >/dev/null 2>&1; then
@@ -73870,7 +73959,7 @@ take_lock() {
   : >"$state/beat"
   printf '%s\n' "$$" "$hold_text" "$token" >"$state/holder"
   # A run through SFTP alone, see sftp-lease.ts.
-  if [ -n "$(find "$state"/lease/*/beat -mmin -1 2>/dev/null)" ]; then
+  if [ -d "$state/lease" ] && [ -n "$(find "$state"/lease/*/beat -mmin -1 2>/dev/null)" ]; then
     unlock
     say "busy $(sed -n 3p "$state/lease/holder" 2>/dev/null)"
     return 0
@@ -73881,7 +73970,9 @@ take_lock() {
 
 # A pipe that is open both ways here: who writes into it never waits, and nothing is lost.
 hang_bell() {
-  rm -f "$state"/bell.*
+  for old in "$state"/bell.*; do
+    if [ -e "$old" ]; then rm -f "$old"; fi
+  done
   bell=$state/bell.$mark
   if mkfifo -m 600 "$bell" 2>/dev/null && [ -p "$bell" ]; then
     exec 7<>"$bell"
@@ -73949,15 +74040,22 @@ join_parts() {
   )
 }
 
+# All lists at the same time: mostly there is more than one processor. A newline in a name can confuse openssl's output:
+# what does not agree is hashed again by the other.
+hash_sent() {
+  for list in ../sent.*; do
+    if [ -s "$list" ]; then xargs -0 $1 <"$list" | sed -n "$hash_line" >"../hashes.${'$'}{list##*.}" & fi
+  done
+  wait
+  digest=$(cat ../hashes.* | $hasher | cut -c 1-64)
+}
+
 verify_sent() {
   digest=-
-  hash_files="$hasher --"
-  # For much content: it uses what the processor has for this, the other mostly does not.
-  if [ "$want_bytes" -gt 32000000 ] && openssl dgst -sha256 -r /dev/null 2>/dev/null | grep -q '^e3b0c44298fc1c14'; then
-    hash_files='openssl dgst -sha256 -r'
-  fi
-  if [ -s ../sent ]; then
-    digest=$(xargs -0 $hash_files <../sent | sed -n "$hash_line" | $hasher | cut -c 1-64)
+  if [ "$want_digest" != - ]; then
+    # It uses what the processor has for this, the other mostly does not.
+    if [ "$want_bytes" -gt 1000000 ] && command -v openssl >/dev/null 2>&1; then hash_sent 'openssl dgst -sha256 -r'; fi
+    [ "$digest" = "$want_digest" ] || hash_sent "$hasher --"
   fi
   [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
 }
@@ -74072,6 +74170,10 @@ const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 };
 const NEAR_MS = 1;
 const CHUNK = 256 * 1024;
 const SAMPLE = 256 * 1024;
+/** The server hashes what arrived in so many processes at once, where it is much; opening a file counts as some bytes. */
+const HASH_LISTS = 4;
+const WORK_FOR_LISTS = 8 * 1024 * 1024;
+const FILE_COST = 8 * 1024;
 /** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
 function sentDigest(send) {
     const digest = (0,external_node_crypto_.createHash)('sha256');
@@ -74156,7 +74258,7 @@ function lists({ removeFiles, removeFolders, send, result }) {
     return [
         nameList('remove', () => removeFiles),
         nameList('rmdirs', () => removeFolders),
-        nameList('sent', () => pathsOf(send)),
+        ...sentLists(send),
         extraOf('manifest.gz', encodeManifest(result)),
     ];
 }
@@ -74176,9 +74278,20 @@ function nameList(name, paths) {
         },
     };
 }
-function* pathsOf(manifest) {
-    for (const { path } of manifest.ofType('file'))
-        yield path;
+/** The files sent, in order, in lists that take the server about as long to hash one as the other. */
+function sentLists(send) {
+    const { files, bytes } = send.total;
+    const work = bytes + files * FILE_COST;
+    const share = work < WORK_FOR_LISTS ? work : Math.ceil(work / HASH_LISTS);
+    return Array.from({ length: Math.ceil(work / share) || 0 }, (_, at) => nameList(`sent.${at}`, () => pathsOfShare(send, share, at)));
+}
+function* pathsOfShare(send, share, wanted) {
+    let before = 0;
+    for (const { path, size } of send.ofType('file')) {
+        if (Math.floor(before / share) === wanted)
+            yield path;
+        before += size + FILE_COST;
+    }
 }
 async function takeSample(send, count, tree) {
     const chunks = [];
@@ -74446,14 +74559,14 @@ class ShellSite {
         }
     }
     async bring(plan, ending, context) {
-        const { release, comparison, tree, opened, mtime } = plan;
+        const { release, tree, opened, mtime } = plan;
         const { clock } = context;
-        if (this.mode === 'atomic')
-            await this.#clear(release, comparison.replace, context);
+        const { send, replace } = this.#rest(plan);
+        await this.#clear(release, replace, context);
         const sendStart = clock.monotonic();
         const { bell, state } = opened;
         const sending = {
-            send: comparison.send,
+            send,
             extra: this.#extra(plan),
             tree,
             stage: this.#stagePath(release),
@@ -74473,7 +74586,20 @@ class ShellSite {
         });
         const verifyStart = clock.monotonic();
         await (publishing ?? this.#publish(plan, 0, ending, context));
-        return { ...result, sentMs: verifyStart - sendStart, verifiedMs: clock.monotonic() - verifyStart };
+        return {
+            ...result,
+            filesSent: send.total.files,
+            sentMs: verifyStart - sendStart,
+            verifiedMs: clock.monotonic() - verifyStart,
+        };
+    }
+    /** What is to travel, and what must go before it from the release in the making. */
+    #rest({ comparison, opened }) {
+        if (this.mode === 'atomic')
+            return comparison;
+        const arrived = opened.base?.arrived;
+        // What lies in the way in the site itself goes when the upload takes its place.
+        return arrived === undefined ? { send: comparison.send, replace: [] } : takeUp(comparison.send, arrived);
     }
     #extra({ comparison, opened }) {
         const extra = lists(comparison);
@@ -74849,15 +74975,14 @@ class KeptContents {
     read(file, { path, size }) {
         if (size > SMALL_FILE || size > this.#room)
             return undefined;
-        if (this.#slab.length - this.#used < size) {
-            this.#slab = Buffer.allocUnsafeSlow(SMALL_FILE);
+        if (this.#slab.length - this.#used <= size) {
+            this.#slab = Buffer.allocUnsafeSlow(SMALL_FILE + 1);
             this.#used = 0;
         }
-        const content = this.#slab.subarray(this.#used, this.#used + size);
-        const length = size === 0 ? 0 : (0,external_node_fs_namespaceObject.readSync)(file, content, 0, size, 0);
-        // What is not as long as it was listed is read in pieces to its end.
-        if (length !== size || (0,external_node_fs_namespaceObject.readSync)(file, this.#scratch, 0, 1, size) > 0)
+        // One byte more than was listed: what has another length is read in pieces to its end.
+        if ((0,external_node_fs_namespaceObject.readSync)(file, this.#slab, this.#used, size + 1, 0) !== size)
             return undefined;
+        const content = this.#slab.subarray(this.#used, this.#used + size);
         this.#used += size;
         this.#room -= size + KEEP_COST;
         this.#contents.set(path, content);
@@ -75095,7 +75220,7 @@ async function stageOn(host, opened, tree, options, context) {
     const sent = comparison.send.total;
     const counts = { added, changed, removed, unchanged, complete: false };
     const comparedMs = clock.monotonic() - started;
-    if (opened.base?.kind === 'staging')
+    if (opened.base?.kind === 'staging' || opened.base?.arrived !== undefined)
         log.info(`${host.name}: taking up an unfinished upload of ${release}`);
     log.info(`${host.name}: files: ${added} added, ${changed} changed, ${removed} removed, ${unchanged} unchanged; ${formatBytes(sent.bytes)} to send of ${formatBytes(whole.bytes)}`);
     const needed = spaceFor(comparison.send);
@@ -75119,10 +75244,9 @@ async function stageOn(host, opened, tree, options, context) {
             await host.discard(release);
         throw error;
     });
-    const { codec, bytesOnWire, lanes, sentMs, verifiedMs } = result;
+    const { codec, bytesOnWire, filesSent, lanes, sentMs, verifiedMs } = result;
     const checked = host.verifies === 'sizes' ? ' (by sizes)' : '';
     log.info(`${host.name}: release ${release} is complete and verified${checked}: ${formatBytes(bytesOnWire)} on the wire (${codec}, ${lanes} ${lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`);
-    const filesSent = result.filesSent ?? sent.files;
     return { ...still, ...counts, comparedMs, sentMs, verifiedMs, codec, filesSent, bytesOnWire };
 }
 /** What files take on a disk. */
@@ -76681,7 +76805,47 @@ function fingerprintsFor(known, host, port) {
         .map((line) => line.fingerprint);
 }
 
+;// CONCATENATED MODULE: external "node:process"
+const external_node_process_namespaceObject = require("node:process");
+var external_node_process_default = /*#__PURE__*/__nccwpck_require__.n(external_node_process_namespaceObject);
+;// CONCATENATED MODULE: ./src/ssh/packet-flow.ts
+
+
+/** Bytes that do not wait for the turn's end: they are held in memory until then. */
+const ENOUGH = 128 * 1024;
+/**
+ * Sends what is written in one turn of the event loop at once: ssh2 writes each packet in three parts, which would be
+ * three system calls here and three wake-ups of the server's sshd.
+ */
+function joinWrites(socket) {
+    const write = socket.write.bind(socket);
+    socket.write = (...args) => {
+        if (socket.writableCorked === 0) {
+            socket.cork();
+            external_node_process_default().nextTick(() => socket.uncork());
+        }
+        const mayGoOn = write(...args);
+        if (socket.writableLength >= ENOUGH) {
+            socket.uncork();
+            socket.cork();
+        }
+        return mayGoOn;
+    };
+}
+/**
+ * Gives the ciphers their keys in the form that node:crypto works with. They begin anew with each packet, and Node 24
+ * takes longer to find out that bytes are no such key than to encrypt a packet. After a change of keys the bytes do.
+ */
+function prepareKeys(client) {
+    const { _cipher: cipher, _decipher: decipher } = client._protocol ?? {};
+    if (Buffer.isBuffer(cipher?._encKey))
+        cipher._encKey = (0,external_node_crypto_.createSecretKey)(cipher._encKey);
+    if (Buffer.isBuffer(decipher?._decipherKey))
+        decipher._decipherKey = (0,external_node_crypto_.createSecretKey)(decipher._decipherKey);
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/connect.ts
+
 
 
 
@@ -76789,6 +76953,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
                 connection.prepare(command);
         };
         let isPrepared = false;
+        client.once('handshake', () => prepareKeys(client));
         logInAtOnce(client, key, (isOpenSsh) => {
             isPrepared = isOpenSsh;
             if (isOpenSsh)
@@ -76891,6 +77056,7 @@ function dialOnce({ host, port }, timeoutMs, signal) {
             clearTimeout(timer);
             signal.removeEventListener('abort', abort);
             socket.removeListener('error', reject);
+            joinWrites(socket);
             resolve(socket);
         });
         socket.once('error', reject);

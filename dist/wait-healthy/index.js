@@ -67599,7 +67599,10 @@ async function settlePhase(action, run) {
         await action.settle(run, unsettled);
     }
     catch (error) {
-        warning(inertText(describeError(error)), { title: 'Could not be put right' });
+        const text = error instanceof Cancelled
+            ? 'cancelled before everything was put right: run the job again, it looks at the state of things first'
+            : describeError(error);
+        warning(inertText(text), { title: 'Could not be put right' });
     }
 }
 function report(error) {
@@ -69405,7 +69408,47 @@ function fingerprintsFor(known, host, port) {
         .map((line) => line.fingerprint);
 }
 
+;// CONCATENATED MODULE: external "node:process"
+const external_node_process_namespaceObject = require("node:process");
+var external_node_process_default = /*#__PURE__*/__nccwpck_require__.n(external_node_process_namespaceObject);
+;// CONCATENATED MODULE: ./src/ssh/packet-flow.ts
+
+
+/** Bytes that do not wait for the turn's end: they are held in memory until then. */
+const ENOUGH = 128 * 1024;
+/**
+ * Sends what is written in one turn of the event loop at once: ssh2 writes each packet in three parts, which would be
+ * three system calls here and three wake-ups of the server's sshd.
+ */
+function joinWrites(socket) {
+    const write = socket.write.bind(socket);
+    socket.write = (...args) => {
+        if (socket.writableCorked === 0) {
+            socket.cork();
+            external_node_process_default().nextTick(() => socket.uncork());
+        }
+        const mayGoOn = write(...args);
+        if (socket.writableLength >= ENOUGH) {
+            socket.uncork();
+            socket.cork();
+        }
+        return mayGoOn;
+    };
+}
+/**
+ * Gives the ciphers their keys in the form that node:crypto works with. They begin anew with each packet, and Node 24
+ * takes longer to find out that bytes are no such key than to encrypt a packet. After a change of keys the bytes do.
+ */
+function prepareKeys(client) {
+    const { _cipher: cipher, _decipher: decipher } = client._protocol ?? {};
+    if (Buffer.isBuffer(cipher?._encKey))
+        cipher._encKey = (0,external_node_crypto_.createSecretKey)(cipher._encKey);
+    if (Buffer.isBuffer(decipher?._decipherKey))
+        decipher._decipherKey = (0,external_node_crypto_.createSecretKey)(decipher._decipherKey);
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/connect.ts
+
 
 
 
@@ -69513,6 +69556,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
                 connection.prepare(command);
         };
         let isPrepared = false;
+        client.once('handshake', () => prepareKeys(client));
         logInAtOnce(client, key, (isOpenSsh) => {
             isPrepared = isOpenSsh;
             if (isOpenSsh)
@@ -69615,6 +69659,7 @@ function dialOnce({ host, port }, timeoutMs, signal) {
             clearTimeout(timer);
             signal.removeEventListener('abort', abort);
             socket.removeListener('error', reject);
+            joinWrites(socket);
             resolve(socket);
         });
         socket.once('error', reject);
