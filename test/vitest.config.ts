@@ -7,11 +7,10 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 const inlined = /@actions\/(languageservice|workflow-parser)\/.*\.js$/
 
 const all = 'test/**/*.test.ts'
-/** What needs a rate of requests: a processor for each. */
-const measured = ['test/actions/consul-restart.test.ts', 'test/actions/dns-flip.load.test.ts']
+/** What needs a rate of requests, or is broken off in the middle of a given time: a processor for each. */
+const measured = ['test/actions/consul-{broken-off,restart}.test.ts', 'test/actions/dns-flip.load.test.ts']
 /** They take longest, so they begin first. The size of a file, which decides otherwise, tells little of that. */
-const long =
-  /\/(consul-(access|broken-off|canary|kills|outage)|git-pull-build-up\..*|rollouts|.*\.kill(ed)?)\.test\.ts$/
+const long = /\/(consul-(access|canary|kills|outage)|git-pull-build-up\..*|rollouts|.*\.kill(ed)?)\.test\.ts$/
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
