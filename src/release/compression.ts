@@ -10,13 +10,22 @@ export interface Codec {
 }
 
 export const uncompressed: Codec = { name: 'none', unpack: '', compressor: () => undefined }
+/** Node's own 16 KB would cost a turn through its thread pool for each, and half-filled packets. */
+const CHUNK = 128 * 1024
 const ZSTD: Codec = {
   name: 'zstd',
   unpack: 'zstd -dcq | ',
   compressor: () =>
-    zlib.createZstdCompress({ params: { [zlib.constants.ZSTD_c_compressionLevel]: 3 } }) as unknown as Duplex,
+    zlib.createZstdCompress({
+      chunkSize: CHUNK,
+      params: { [zlib.constants.ZSTD_c_compressionLevel]: 3 },
+    }) as unknown as Duplex,
 }
-const GZIP: Codec = { name: 'gzip', unpack: 'gzip -dc | ', compressor: () => zlib.createGzip({ level: 4 }) }
+const GZIP: Codec = {
+  name: 'gzip',
+  unpack: 'gzip -dc | ',
+  compressor: () => zlib.createGzip({ chunkSize: CHUNK, level: 4 }),
+}
 
 /** Above this share of its size left, compressing is not worth its time. */
 const WORTH_IT = 0.9
