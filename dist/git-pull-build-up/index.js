@@ -69566,7 +69566,7 @@ var external_node_process_default = /*#__PURE__*/__nccwpck_require__.n(external_
 
 
 /** Bytes that do not wait for the turn's end: they are held in memory until then. */
-const ENOUGH = 128 * 1024;
+const ENOUGH = 64 * 1024;
 /**
  * Sends what is written in one turn of the event loop at once: ssh2 writes each packet in three parts, which would be
  * three system calls here and three wake-ups of the server's sshd.

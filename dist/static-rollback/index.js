@@ -71534,12 +71534,21 @@ var external_node_stream_ = __nccwpck_require__(7075);
 ;// CONCATENATED MODULE: ./src/release/compression.ts
 
 const uncompressed = { name: 'none', unpack: '', compressor: () => undefined };
+/** Node's own 16 KB would cost a turn through its thread pool for each, and half-filled packets. */
+const CHUNK = 128 * 1024;
 const ZSTD = {
     name: 'zstd',
     unpack: 'zstd -dcq | ',
-    compressor: () => external_node_zlib_.createZstdCompress({ params: { [external_node_zlib_.constants.ZSTD_c_compressionLevel]: 3 } }),
+    compressor: () => external_node_zlib_.createZstdCompress({
+        chunkSize: CHUNK,
+        params: { [external_node_zlib_.constants.ZSTD_c_compressionLevel]: 3 },
+    }),
 };
-const GZIP = { name: 'gzip', unpack: 'gzip -dc | ', compressor: () => external_node_zlib_.createGzip({ level: 4 }) };
+const GZIP = {
+    name: 'gzip',
+    unpack: 'gzip -dc | ',
+    compressor: () => external_node_zlib_.createGzip({ chunkSize: CHUNK, level: 4 }),
+};
 /** Above this share of its size left, compressing is not worth its time. */
 const WORTH_IT = 0.9;
 /** The best codec that both sides have, or none where a sample of the content does not shrink. */
@@ -71636,7 +71645,7 @@ const LONG_PATH_MS = 60;
  */
 const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 };
 const NEAR_MS = 1;
-const CHUNK = 256 * 1024;
+const transfer_CHUNK = 256 * 1024;
 const SAMPLE = 256 * 1024;
 /** The server hashes what arrived in so many processes at once, where it is much; opening a file counts as some bytes. */
 const HASH_LISTS = 4;
@@ -71860,12 +71869,12 @@ async function* archive(queue, extra, { send, tree, mtime }, progress) {
 }
 /** Headers and small files would each be a packet of their own. */
 class ChunkJoiner {
-    #joined = Buffer.allocUnsafeSlow(CHUNK);
+    #joined = Buffer.allocUnsafeSlow(transfer_CHUNK);
     #used = 0;
     *add(part) {
         if (part.length > this.#joined.length - this.#used) {
             yield this.rest();
-            if (part.length >= CHUNK) {
+            if (part.length >= transfer_CHUNK) {
                 yield part;
                 return;
             }
@@ -71875,7 +71884,7 @@ class ChunkJoiner {
     }
     rest() {
         const joined = this.#joined.subarray(0, this.#used);
-        this.#joined = Buffer.allocUnsafeSlow(CHUNK);
+        this.#joined = Buffer.allocUnsafeSlow(transfer_CHUNK);
         this.#used = 0;
         return joined;
     }
@@ -71887,7 +71896,7 @@ function compressed(tar, codec, progress) {
             done(null, chunk);
         },
     });
-    const source = external_node_stream_.Readable.from(tar, { objectMode: false, highWaterMark: CHUNK });
+    const source = external_node_stream_.Readable.from(tar, { objectMode: false, highWaterMark: transfer_CHUNK });
     const compressor = codec.compressor();
     const last = compressor ?? source;
     // `pipe` hands no errors on, and what reads the end must see them.
@@ -73884,7 +73893,7 @@ var external_node_process_default = /*#__PURE__*/__nccwpck_require__.n(external_
 
 
 /** Bytes that do not wait for the turn's end: they are held in memory until then. */
-const ENOUGH = 128 * 1024;
+const ENOUGH = 64 * 1024;
 /**
  * Sends what is written in one turn of the event loop at once: ssh2 writes each packet in three parts, which would be
  * three system calls here and three wake-ups of the server's sshd.
