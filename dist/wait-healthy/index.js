@@ -67739,7 +67739,7 @@ function tunnelDispatcher(connection, tls = {}) {
             const port = options.port === '' ? (https ? 443 : 80) : Number(options.port);
             connection.openTcp(options.hostname.replace(/^\[|\]$/g, ''), port).then((channel) => {
                 // undici asks nothing of a plain connection but to be a duplex stream.
-                const socket = channel;
+                const socket = closing(channel);
                 if (https)
                     secure({ ...options, httpSocket: socket }, done);
                 else
@@ -67747,6 +67747,23 @@ function tunnelDispatcher(connection, tls = {}) {
             }, (error) => done(error, null));
         },
     });
+}
+/**
+ * A channel that tells its end when it is destroyed, as a socket does. ssh2's tells it once all that came has been read;
+ * undici reads no further after an answer with `Connection: close`, and would wait for ever.
+ */
+function closing(channel) {
+    const destroy = channel.destroy.bind(channel);
+    const drop = () => {
+        while (channel.read() !== null)
+            ;
+    };
+    channel.destroy = () => {
+        channel.on('readable', drop);
+        drop();
+        return destroy();
+    };
+    return channel;
 }
 
 ;// CONCATENATED MODULE: ./src/health/check.ts

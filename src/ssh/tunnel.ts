@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import type { ClientChannel } from 'ssh2'
 import { Agent, buildConnector, type Dispatcher } from 'undici'
 import type { Outlook } from './steady-connection.ts'
 
@@ -18,7 +19,7 @@ export function tunnelDispatcher(
       connection.openTcp(options.hostname.replace(/^\[|\]$/g, ''), port).then(
         (channel) => {
           // undici asks nothing of a plain connection but to be a duplex stream.
-          const socket = channel as unknown as Socket
+          const socket = closing(channel) as unknown as Socket
           if (https) secure({ ...options, httpSocket: socket } as buildConnector.Options, done)
           else done(null, socket)
         },
@@ -26,4 +27,21 @@ export function tunnelDispatcher(
       )
     },
   })
+}
+
+/**
+ * A channel that tells its end when it is destroyed, as a socket does. ssh2's tells it once all that came has been read;
+ * undici reads no further after an answer with `Connection: close`, and would wait for ever.
+ */
+function closing(channel: ClientChannel): ClientChannel {
+  const destroy = channel.destroy.bind(channel)
+  const drop = () => {
+    while (channel.read() !== null);
+  }
+  channel.destroy = () => {
+    channel.on('readable', drop)
+    drop()
+    return destroy()
+  }
+  return channel
 }

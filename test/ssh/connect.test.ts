@@ -425,6 +425,26 @@ describe('tunnels', () => {
     })
   })
 
+  test('a connection that ends with its answer is over when it is to be', async () => {
+    const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\nthe last'
+    const last = createTcpServer((socket) =>
+      socket.on('error', () => {}).once('data', () => socket.end(answer)),
+    )
+    await new Promise<void>((resolve) => last.listen(0, '127.0.0.1', resolve))
+    const { port } = last.address() as AddressInfo
+    await connected(async (ssh) => {
+      // Which of the two ends comes first is by chance.
+      for (let times = 0; times < 300; times++) {
+        const dispatcher = tunnelDispatcher(ssh)
+        const response = await request(`http://localhost:${port}/`, { dispatcher })
+        let text = ''
+        for await (const chunk of response.body) text += chunk
+        expect(text).toBe('the last')
+        await dispatcher.destroy()
+      }
+    }).finally(() => last.close())
+  }, 30_000)
+
   test('a port on which nobody listens there is an error that names it', async () => {
     const port = await freePort()
     await connected(async (ssh) => {
