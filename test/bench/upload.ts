@@ -92,7 +92,9 @@ function measureSite(name: string, link: Link, site: SiteName, all: readonly Con
 }
 
 /** A few large files, of which no share changes. */
-const isLarge = (site: SiteName) => site === 'S3' || site === 'S4'
+function isLarge(site: SiteName): boolean {
+  return site === 'S3' || site === 'S4'
+}
 
 function measure(link: Link, one: Contender, folder: string, source: string, run: number): number {
   const command = ['bash', '-o', 'pipefail', '-c', one.script, 'bench', folder, source, String(run)]
