@@ -70611,10 +70611,10 @@ function letGo(state, commands) {
     for (const [name, node] of state.nodes) {
         if (node.phase !== 'held')
             continue;
-        const awaited = node.after.some((other) => current.nodes.get(other)?.phase === 'confirm');
-        if (awaited && goesOn(current, node))
+        const on = goesOn(current, node);
+        if (on && node.after.some((other) => current.nodes.get(other)?.phase === 'confirm'))
             continue;
-        const step = goesOn(current, node)
+        const step = on
             ? enter(current, name, { ...node, restarted: true }, 'restart')
             : giveBack(current, name, node);
         current = step.state;

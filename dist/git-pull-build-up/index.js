@@ -71746,7 +71746,7 @@ class HostDeploy {
     }
     /**
      * Makes the repository where there is none, takes the lock, and looks at the checkout again where somebody else may
-     * have been there since. `atOnce`: an ordinary deploy begins in the same round trip, for \`bring\` to follow.
+     * have been there since. `atOnce`: an ordinary deploy begins in the same round trip, for `bring` to follow.
      */
     static async open(server, plan, context, seen, { atOnce = false } = {}) {
         const { repository } = plan.source;
@@ -72080,13 +72080,15 @@ async function preflight(hosts, credentials, path, ref, source, context) {
     const looked = await Promise.allSettled(hosts.map(async (target, index) => {
         const own = { ...context, log: prefixedLog(context.log, formatTarget(target)) };
         const server = await Reconnecting.open(target, credentials, own);
-        // For the lock, and for the commits.
-        for (const _ of workspace ? [1, 2] : [1])
+        // For the lock.
+        server.connection.prepare(READ_SCRIPT);
+        // For the commits.
+        if (workspace)
             server.connection.prepare(READ_SCRIPT);
         if (index === 0)
             resolved ??= resolveRef(server.connection, ref, path, source, context);
-        const wanted = resolved?.catch(() => '');
-        const found = await survey(server.connection, path, workspace && (await wanted));
+        const wanted = workspace && (await resolved?.catch(() => ''));
+        const found = await survey(server.connection, path, wanted);
         const problem = unfit(found, path, source);
         if (problem !== undefined) {
             server.close();

@@ -53,7 +53,7 @@ export class HostDeploy {
 
   /**
    * Makes the repository where there is none, takes the lock, and looks at the checkout again where somebody else may
-   * have been there since. `atOnce`: an ordinary deploy begins in the same round trip, for \`bring\` to follow.
+   * have been there since. `atOnce`: an ordinary deploy begins in the same round trip, for `bring` to follow.
    */
   static async open(
     server: Reconnecting,

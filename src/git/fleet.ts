@@ -43,11 +43,13 @@ export async function preflight(
     hosts.map(async (target, index): Promise<Candidate> => {
       const own = { ...context, log: prefixedLog(context.log, formatTarget(target)) }
       const server = await Reconnecting.open(target, credentials, own)
-      // For the lock, and for the commits.
-      for (const _ of workspace ? [1, 2] : [1]) server.connection.prepare(READ_SCRIPT)
+      // For the lock.
+      server.connection.prepare(READ_SCRIPT)
+      // For the commits.
+      if (workspace) server.connection.prepare(READ_SCRIPT)
       if (index === 0) resolved ??= resolveRef(server.connection, ref, path, source, context)
-      const wanted = resolved?.catch(() => '')
-      const found = await survey(server.connection, path, workspace && (await wanted))
+      const wanted = workspace && (await resolved?.catch(() => ''))
+      const found = await survey(server.connection, path, wanted)
       const problem = unfit(found, path, source)
       if (problem !== undefined) {
         server.close()

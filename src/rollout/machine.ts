@@ -198,9 +198,9 @@ function letGo(state: RolloutState, commands: Command[]): Step {
   let current = state
   for (const [name, node] of state.nodes) {
     if (node.phase !== 'held') continue
-    const awaited = node.after.some((other) => current.nodes.get(other)?.phase === 'confirm')
-    if (awaited && goesOn(current, node)) continue
-    const step = goesOn(current, node)
+    const on = goesOn(current, node)
+    if (on && node.after.some((other) => current.nodes.get(other)?.phase === 'confirm')) continue
+    const step = on
       ? enter(current, name, { ...node, restarted: true }, 'restart')
       : giveBack(current, name, node)
     current = step.state

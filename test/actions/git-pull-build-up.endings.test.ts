@@ -107,6 +107,19 @@ async function goingBack() {
   return { sha, run }
 }
 
+/** The next deploy finds a way back that goes on, waits for its end, and succeeds. */
+async function deployAfterIt(): Promise<string> {
+  const sha = scene.project.commit('3')
+  const next = startAction(scene.options({ 'lock-wait': '20s' }))
+  await next.waitForLog(/an earlier deploy was cut off; its work goes on there/)
+  go()
+  const result = await next.result
+  expectSuccess(result)
+  expect(result.outputs).toMatchObject({ sha, 'previous-sha': good })
+  expect(scene.project.remote('rev-parse', 'HEAD')).toBe(sha)
+  return sha
+}
+
 describe('a cancel on the way back', () => {
   test('does not stop it: the settle step waits for its end', async () => {
     const { sha, run } = await goingBack()
@@ -127,19 +140,12 @@ describe('a cancel on the way back', () => {
     void run.cancelThenLost()
     await run.waitForLog(/SIGINT: stopping/)
     await run.result
-    const third = scene.project.commit('3')
-    const next = startAction(scene.options({ 'lock-wait': '20s' }))
-    await next.waitForLog(/an earlier deploy was cut off; its work goes on there/)
-    go()
-    const result = await next.result
-    expectSuccess(result)
-    expect(result.outputs).toMatchObject({ sha: third, 'previous-sha': good })
+    const third = await deployAfterIt()
     expect(results()).toEqual([
       ['ok', good],
       ['interrupted', good],
       ['ok', third],
     ])
-    expect(scene.project.remote('rev-parse', 'HEAD')).toBe(third)
   })
 })
 
@@ -174,14 +180,7 @@ describe('a cancel of the settle step', () => {
     const result = await run.result
     expect(result.log).toMatch(/cancelled before everything was put right: run the job again/)
     expect(result.orphans).toEqual([])
-    const third = scene.project.commit('3')
-    const next = startAction(scene.options({ 'lock-wait': '20s' }))
-    await next.waitForLog(/an earlier deploy was cut off; its work goes on there/)
-    go()
-    const after = await next.result
-    expectSuccess(after)
-    expect(after.outputs).toMatchObject({ sha: third, 'previous-sha': good })
+    await deployAfterIt()
     expect(scene.project.read('running')).toBe('3\n')
-    expect(scene.project.remote('rev-parse', 'HEAD')).toBe(third)
   })
 })

@@ -162,7 +162,7 @@ describe.for(shells)('launched by %s', { timeout: 30_000 }, ([shell, ...args]) =
     chmodSync(worker, 0o755)
     const step = [shell, ...args].join(' ')
     const { stdout } = spawnSync(worker, ['-c', `sh -c '${step} "$SCRIPT" some-action main; :'; :`], {
-      env: { PATH, SCRIPT: script, RUNNER_TEMP: '/mnt/work/_temp' },
+      env: { PATH, SCRIPT: script, RUNNER_TEMP: '/mnt/elsewhere/_temp' },
       encoding: 'utf8',
     })
     expect(stdout).toBe(`ran ${node} main\n`)

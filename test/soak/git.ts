@@ -24,7 +24,7 @@ kill -s HUP "$NGINX_PID"
 `
 
 /**
- * Deploys \`count\` commits in a row while requests come in, and a quarter as many with an \`up\` that stops and starts;
+ * Deploys `count` commits in a row while requests come in, and a quarter as many with an \`up\` that stops and starts;
  * prints the figures. Whether the first lost no request, and the others some.
  */
 export async function soakGit(count: number): Promise<boolean> {
