@@ -72075,7 +72075,7 @@ const MIN_FREE_KIB = 64 * 1024;
 async function preflight(hosts, credentials, path, ref, source, context) {
     const { workspace } = source;
     let resolved = workspace && resolveOnRunner(ref, workspace);
-    // Whether the hosts are fit counts first.
+    // Whether the hosts are fit counts first: its failure may come before anybody waits for it.
     resolved?.catch(() => { });
     const looked = await Promise.allSettled(hosts.map(async (target, index) => {
         const own = { ...context, log: prefixedLog(context.log, formatTarget(target)) };
@@ -72085,8 +72085,10 @@ async function preflight(hosts, credentials, path, ref, source, context) {
         // For the commits.
         if (workspace)
             server.connection.prepare(READ_SCRIPT);
-        if (index === 0)
+        if (index === 0) {
             resolved ??= resolveRef(server.connection, ref, path, source, context);
+            resolved.catch(() => { });
+        }
         const wanted = workspace && (await resolved?.catch(() => ''));
         const found = await survey(server.connection, path, wanted);
         const problem = unfit(found, path, source);

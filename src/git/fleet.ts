@@ -37,7 +37,7 @@ export async function preflight(
 ): Promise<{ candidates: Candidate[]; sha: string }> {
   const { workspace } = source
   let resolved = workspace && resolveOnRunner(ref, workspace)
-  // Whether the hosts are fit counts first.
+  // Whether the hosts are fit counts first: its failure may come before anybody waits for it.
   resolved?.catch(() => {})
   const looked = await Promise.allSettled(
     hosts.map(async (target, index): Promise<Candidate> => {
@@ -47,7 +47,10 @@ export async function preflight(
       server.connection.prepare(READ_SCRIPT)
       // For the commits.
       if (workspace) server.connection.prepare(READ_SCRIPT)
-      if (index === 0) resolved ??= resolveRef(server.connection, ref, path, source, context)
+      if (index === 0) {
+        resolved ??= resolveRef(server.connection, ref, path, source, context)
+        resolved.catch(() => {})
+      }
       const wanted = workspace && (await resolved?.catch(() => ''))
       const found = await survey(server.connection, path, wanted)
       const problem = unfit(found, path, source)

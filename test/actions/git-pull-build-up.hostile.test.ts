@@ -1,12 +1,24 @@
 // Secrets, and names that try to be more than names.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { startSshd } from '../bed/sshd.ts'
 import { runAction } from '../harness/action-run.ts'
 import { errorsOf, expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { startGitHttpServer } from './git-http-server.ts'
 import { gitScene } from './git-scene.ts'
+import { sshInputs } from './ssh-input-cases.ts'
 
 const scene = gitScene()
 
@@ -225,6 +237,26 @@ describe('refused with a clear error', () => {
     scene.project.commit('1')
     expectFailure(await deploy(more), message)
     expect(existsSync(join(scene.project.path, 'Makefile'))).toBe(false)
+  })
+
+  test('what is wrong with the host counts first, even when the repository has already failed', async () => {
+    const programs = mkdtempSync(join(tmpdir(), 'evenkeel-programs-'))
+    const path = process.env['PATH'] ?? ''
+    // The look at the host takes longer than the question to the repository.
+    const shim = (name: string, script: string) =>
+      writeFileSync(join(programs, name), `#!/bin/sh\nPATH='${path}'\n${script}\n`, { mode: 0o755 })
+    const asked = join(programs, 'asked')
+    shim('git', `git "$@"; code=$?; case $* in *ls-remote*) : >'${asked}' ;; esac; exit $code`)
+    shim('df', `until [ -e '${asked}' ]; do sleep 0.05; done; exec df "$@"`)
+    const slow = await startSshd({ env: { PATH: `${programs}:${path}` } })
+    try {
+      const result = await deploy({ ...sshInputs(slow), repository: '' })
+      expectFailure(result, /there is nothing to pull from/)
+      expect(existsSync(asked)).toBe(true)
+    } finally {
+      await slow.stop()
+      rmSync(programs, { recursive: true })
+    }
   })
 
   test('a folder that is no checkout, and one inside of a checkout', async () => {
