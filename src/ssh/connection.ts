@@ -262,11 +262,19 @@ export class Connection {
       if (this.#closed) return reject(this.#connectionLost())
       const gone = () => reject(this.#connectionLost())
       this.#client.once('close', gone)
-      start((error, channel) => {
+      try {
+        start((error, channel) => {
+          this.#client.removeListener('close', gone)
+          if (channel !== undefined) resolve(channel)
+          else reject(new Failure(what, { host: this.name, seen: describeError(error), cause: error }))
+        })
+      } catch (error) {
+        // ssh2 throws where nothing can be sent any more, which is so for a while before the connection is closed.
         this.#client.removeListener('close', gone)
-        if (channel !== undefined) resolve(channel)
-        else reject(new Failure(what, { host: this.name, seen: describeError(error), cause: error }))
-      })
+        this.#closed = true
+        this.#lost ??= error as Error
+        gone()
+      }
     })
   }
 
