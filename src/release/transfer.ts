@@ -84,6 +84,7 @@ export async function transfer(
   const { send, stage, bell } = plan
   const queue = pieces(send, partBytes)
   const extra = () => [...plan.extra(), ...joining(send, partBytes)]
+  connection.slowStart.end()
   const progress = trackProgress(send.total, context)
   const onWire = (bytes: number) => {
     if (progress.bytesOnWire === 0) setImmediate(plan.onFlow)

@@ -5,6 +5,7 @@ import { describeError, Failure } from '../failure.ts'
 import { EarlyExec } from './early-exec.ts'
 import { OutputTail } from './output-tail.ts'
 import { openScript, remoteScript, type ScriptOptions } from './remote-script.ts'
+import { SlowStart } from './slow-start.ts'
 import { formatAddress, formatTarget, type Target } from './target.ts'
 
 /** How a remote process ended. Exactly one of `code` and `signal` is set. */
@@ -60,6 +61,7 @@ export interface ConnectionOrigin {
 /** A logged-in connection to one server, its host key verified. */
 export class Connection {
   readonly target: Target
+  readonly slowStart: SlowStart
   readonly #client: Client
   readonly #commands: EarlyExec
   readonly #prepared = new Map<string, Promise<RemoteProcess>[]>()
@@ -74,6 +76,7 @@ export class Connection {
     this.#origin = origin
     this.#client = client
     this.#commands = new EarlyExec(client)
+    this.slowStart = new SlowStart(client, origin.roundTripMs)
     client.on('error', (error: Error) => {
       this.#lost = error
     })

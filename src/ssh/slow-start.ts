@@ -1,0 +1,77 @@
+import type { Client } from 'ssh2'
+
+/** What ssh2 keeps to itself, see early-login.ts. */
+interface Innards {
+  readonly _protocol?: {
+    readonly _kexinit: unknown
+    readonly _packetRW: {
+      readonly write: {
+        readonly allocStart: number
+        alloc(bytes: number): Buffer
+        finalize(packet: Buffer): Buffer
+      }
+    }
+    readonly _cipher: { encrypt(packet: Buffer): void }
+  }
+}
+
+const MSG_IGNORE = 2
+/** A packet of any server's may have at least this many (RFC 4253, 6.1). */
+const PACKET_BYTES = 32_000
+/** What TCP sends in the first round trip: ten segments (RFC 6928). */
+const FIRST_BYTES = 14_000
+const ROUNDS = 4
+/** Below this a slow start is over soon enough. */
+const FAR_MS = 10
+
+/**
+ * Takes a connection through TCP's slow start while nothing else can be sent: until the server has said how it stands, a
+ * path that could carry 500 KB in a round trip has carried 14, and grows only with what is sent (RFC 5681, 3.1). So as much
+ * as TCP lets through is sent in messages that say nothing (RFC 4253, 11.2), some 200 KB at most.
+ */
+export class SlowStart {
+  readonly #client: Client & Innards
+  readonly #roundTripMs: number
+  #timer: NodeJS.Timeout | undefined
+  #round = 0
+
+  constructor(client: Client, roundTripMs: number) {
+    this.#client = client
+    this.#roundTripMs = roundTripMs
+    client.once('close', () => this.end())
+  }
+
+  /** To be called after the login; `isWorthIt` is asked before each round. */
+  begin(isWorthIt: () => boolean): void {
+    if (this.#roundTripMs < FAR_MS || this.#timer !== undefined) return
+    const next = () => {
+      if (isWorthIt()) this.#send(FIRST_BYTES * 2 ** this.#round)
+      this.#round++
+      if (this.#round === ROUNDS) this.end()
+    }
+    this.#timer = setInterval(next, this.#roundTripMs)
+    next()
+  }
+
+  /** To be called as soon as there is something to be sent. */
+  end(): void {
+    clearInterval(this.#timer)
+  }
+
+  #send(bytes: number): void {
+    const { _protocol: protocol } = this.#client
+    // While keys are exchanged anew, nothing may come between.
+    if (protocol === undefined || protocol._kexinit !== undefined) return
+    const { write } = protocol._packetRW
+    for (let left = bytes; left > 0; left -= PACKET_BYTES) {
+      const size = Math.min(left, PACKET_BYTES)
+      const packet = write.alloc(1 + 4 + size)
+      const start = write.allocStart
+      packet[start] = MSG_IGNORE
+      packet.writeUInt32BE(size, start + 1)
+      // It is not empty when it is new: what lay there is nobody's business.
+      packet.fill(0, start + 5, start + 5 + size)
+      protocol._cipher.encrypt(write.finalize(packet))
+    }
+  }
+}
