@@ -5,7 +5,7 @@ import type { Phase, UnitPlan } from '../ssh/unit-script.ts'
 import { checkoutScript } from './checkout.ts'
 import type { Journal } from './history.ts'
 import { commandsDigest, type DeployPlan } from './plan.ts'
-import { fetchFailure, fetchScript, storeScript } from './repository.ts'
+import { fetchFailure, fetchScript } from './repository.ts'
 
 /** Status of a preparation that was not needed any more. */
 const LOCK_LOST = 68
@@ -37,8 +37,7 @@ export interface Task {
  */
 export function preparation(plan: DeployPlan, place: Place, pushed = false): Preparation {
   const { host, path, folder, fence } = place
-  const script = `${pushed ? storeScript(path) : ''}
-${fetchScript(path, plan.sha, plan.source)}
+  const script = `${fetchScript(path, plan.sha, plan.source, pushed)}
 folder=${quote(folder)}
 read -r fence <"$folder/fence"
 [ "$fence" = ${fence} ] && ! flock -s -n 7 7>>"$folder/deploy.lock" || exit ${LOCK_LOST}`

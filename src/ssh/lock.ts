@@ -106,13 +106,14 @@ export async function takeLock(
   let held = 'by another deploy'
   let abort = () => {}
   const got = await new Promise<string>((resolve, reject) => {
-    const refuse = (what: string, seen: string) =>
+    const wait = "wait for that run to end and run this one again, or raise the input 'lock-wait'"
+    const refuse = (what: string, seen: string, hint = wait) =>
       reject(
         new Failure(what, {
           host: connection.name,
           seen,
           state: 'nothing was changed there.',
-          hint: "wait for that run to end and run this one again, or raise the input 'lock-wait'",
+          hint,
         }),
       )
     abort = () => {
@@ -144,7 +145,12 @@ export async function takeLock(
     })
     channel.once('close', () => output.end())
     ended.then(
-      ({ code }) => refuse('the lock could not be taken', errors.trim() || `exit code ${code}`),
+      ({ code }) =>
+        refuse(
+          'the lock could not be taken',
+          errors.trim() || `exit code ${code}`,
+          'check the free disk space there, and that the user may write to the folder',
+        ),
       reject,
     )
   }).finally(() => context.signal.removeEventListener('abort', abort))
