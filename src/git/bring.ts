@@ -71,7 +71,7 @@ export async function failedDeploy(host: HostDeploy, verdict: Verdict): Promise<
     return conclude(host, verdict, before, {
       rolledBack: false,
       state: `the checkout could not be changed: ${running(before)}.`,
-      hint: `${verdict.hint ? '' : 'move what is in the way (git status in the checkout tells it) and '}run the job again`,
+      hint: 'move what is in the way (a file, a full disk, a folder of another user) and run the job again',
       unwritten,
     })
   }
@@ -96,10 +96,7 @@ export async function goBack(host: HostDeploy, to: string, verdict: Verdict): Pr
   const { context } = host
   const logPath = host.logPath
   context.log.info(`going back to ${short(to)}`)
-  const unit = await host.back(to).catch(notStarted)
-  const back = await (unit instanceof NotStarted
-    ? withDisk(unstarted(unit), host.server, host.path)
-    : host.judge(unit))
+  const back = await tryBack(host, to)
   if (back.good) {
     const unwritten = await recorded(host, 'failed', to, verdict.what)
     const health = back.health === 'not checked' ? '' : `, health: ${back.health}`
@@ -119,18 +116,24 @@ export async function goBack(host: HostDeploy, to: string, verdict: Verdict): Pr
     runs,
     `${verdict.what}; then, on the way back: ${back.what}`,
   )
+  const log = back.phase === '' ? '' : `, that of the way back ${host.logPath}`
   const what = runs === undefined ? 'What runs is not known' : `\`up\` did not begin: ${running(runs)}`
   return conclude(host, { ...verdict, hint: verdict.hint ?? back.hint }, runs, {
     rolledBack: false,
     logPath,
     state: `the way back to ${short(to)} failed too: ${back.what}. ${what}.\n  ${back.seen}`,
-    hint: `log in now and look; the logs are ${[...new Set([logPath, host.logPath])].join(' and ')}`,
+    hint: `log in now and look; the whole log is ${logPath}${log}`,
     unwritten,
   })
 }
 
-function unstarted({ message, details }: NotStarted): Verdict {
-  return { good: false, phase: '', what: message, seen: details.seen ?? '', health: 'not asked' }
+/** How the way back came out; its phase is '' where it could not begin. */
+async function tryBack(host: HostDeploy, to: string): Promise<Verdict> {
+  const unit = await host.back(to).catch(notStarted)
+  if (!(unit instanceof NotStarted)) return host.judge(unit)
+  const { message, details } = unit
+  const verdict = { good: false, phase: '', what: message, seen: details.seen ?? '', health: 'not asked' }
+  return withDisk(verdict, host.server, host.path)
 }
 
 /** The commit that is up as before, where neither the deploy nor the way back has come to its `up`. */
@@ -162,7 +165,7 @@ function conclude(
     host: host.server.name,
     seen: verdict.seen,
     state: unwritten === undefined ? state : `${state}\n  ${unwritten.message}: ${unwritten.details.seen}`,
-    hint: verdict.hint === undefined ? hint : `${verdict.hint}; then ${hint}`,
+    hint: verdict.hint === undefined ? hint : `${verdict.hint}, then ${hint}`,
   })
   const result = verdict.phase === 'checkout' ? 'interrupted' : 'failed'
   return host.outcome({ result, runs: runs ?? null, health: verdict.health, failure, ...parts })

@@ -46,12 +46,13 @@ export async function judgeUnit(
   return { good: false, phase: 'health', what, seen: `${answer}${log}`, health: answer }
 }
 
-/** Says so in a bad verdict where the disk is full: the log lacks its last lines then. */
+/** Says how little room there is, in a bad verdict, where the disk is full: the log lacks its last lines then. */
 export async function withDisk(verdict: Verdict, server: Reconnecting, path: string): Promise<Verdict> {
   const found = await survey(server.connection, path).catch(() => undefined)
   if (found === undefined || found.freeKiB >= FULL_KIB) return verdict
-  const seen = [verdict.seen, `the disk is full: ${found.freeKiB} KiB are free at '${path}'`]
-  return { ...verdict, seen: seen.filter(Boolean).join('\n  '), hint: 'free some space there' }
+  const full = `the disk is full: ${found.freeKiB} KiB are free at '${path}'`
+  const seen = verdict.seen === '' ? full : `${verdict.seen}\n  ${full}`
+  return { ...verdict, seen, hint: 'free some space there' }
 }
 
 function describeUnit({ outcome, phase, code }: UnitResult, timeoutMs: number): string {
@@ -61,7 +62,7 @@ function describeUnit({ outcome, phase, code }: UnitResult, timeoutMs: number): 
     case 'cancelled':
       return `\`${phase}\` was cancelled`
     case 'lost':
-      return `\`${phase}\` ended without a result: its supervisor was killed, the server was restarted, or its disk is full`
+      return `\`${phase}\` ended without a result: the server was restarted, or its disk is full`
     default:
       return `\`${phase}\` failed with exit code ${code}${code > 128 ? ` (as after signal ${code - 128})` : ''}`
   }

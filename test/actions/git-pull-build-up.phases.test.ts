@@ -186,7 +186,7 @@ describe('kill -9 of the supervisor on the server', () => {
     const third = scene.project.commit('3')
     const again = await deploy()
     expectSuccess(again)
-    expect(again.log).toContain('removed .git/index.lock, left by a git that was killed')
+    expect(again.log).toContain('removed .git/index.lock, left by a git that did not come to its end')
     expect(scene.project.remote('rev-parse', 'HEAD')).toBe(third)
   })
 })
