@@ -213,9 +213,9 @@ export class HostDeploy {
     const pack = await (this.#pack ?? workspace.pack(plan.sha, this.#stored))
     this.#pack = undefined
     const { token, script } = startText(unit, before)
-    const { output, sent } = await startWithPack(server.connection, script, pack, context)
+    const { channel, sent } = await startWithPack(server.connection, script, pack, context)
     this.#sent = sent
-    return { token, output }
+    return { token, output: channel }
   }
 
   /** The commit that is checked out for the deploy: not its own where local commits are on top of it. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { Context } from '../context.ts'
-import { cancelled } from '../context.ts'
+import { unlessAborted } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { OutputTail } from './output-tail.ts'
 import type { Reconnecting } from './reconnecting.ts'
@@ -210,20 +210,4 @@ function refused(host: string, { code, before }: Followed, preparation: Preparat
     state,
     hint: 'check free disk space and that the user may write there',
   })
-}
-
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let abort = () => {}
-  try {
-    return await Promise.race([
-      work,
-      new Promise<never>((_resolve, reject) => {
-        abort = () => reject(cancelled(signal))
-        if (signal.aborted) abort()
-        signal.addEventListener('abort', abort, { once: true })
-      }),
-    ])
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
 }
