@@ -31,7 +31,7 @@ export class HostDeploy {
   #lock: Lock | undefined
   #unit = ''
   #head: string | undefined
-  #started: { readonly unit: UnitPlan; readonly stream: Started } | undefined
+  #started: { readonly unit: UnitPlan; readonly stream: Started | Promise<Started> } | undefined
   /** Of the first look: what the repository had then it still has. */
   readonly #stored: Survey['stored']
   #pack: Promise<Pack> | undefined
@@ -67,7 +67,12 @@ export class HostDeploy {
     const where = isReady ? seen : await prepareRepository(server.connection, plan.path, repository)
     const host = new HostDeploy(server, plan, context, { ...seen, ...where })
     if (atOnce) host.#packAhead()
-    await host.#takeLock(isReady && atOnce)
+    try {
+      await host.#takeLock(isReady && atOnce)
+    } catch (error) {
+      host.#abandon()
+      throw error
+    }
     return host
   }
 
@@ -75,11 +80,18 @@ export class HostDeploy {
     const { plan, folder, found, context, server } = this
     const next = this.#place(found.fence + 1)
     const unit = atOnce && this.#isOrdinary() ? this.#unitPlan(this.#ownTask, next) : undefined
-    const start = unit && startText(unit, preparation(plan, next))
+    const isPushed = this.#isToBePushed
+    const start = unit && !isPushed ? startText(unit, preparation(plan, next)) : undefined
+    if (unit && isPushed) {
+      // In the same round trip; it waits for the lock on the server.
+      const stream = this.#startByPush(unit, preparation(plan, next, isPushed))
+      stream.catch(() => {})
+      this.#started = { unit, stream }
+    }
     this.#lock = await takeLock(
       server.connection,
       {
-        ...{ folder, holder: plan.run, waitMs: plan.lockWaitMs },
+        ...{ folder, holder: plan.run, id: plan.id, waitMs: plan.lockWaitMs },
         ...(start === undefined ? {} : { work: { after: found.fence, script: start.script } }),
       },
       context,
@@ -89,13 +101,24 @@ export class HostDeploy {
       this.#started = { unit, stream: { token: start.token, output } }
     }
     const isSame = fence === found.fence + 1 && !found.held && found.known
-    if (!isSame) await this.look()
+    if (isSame) return
+    this.#abandon()
+    await this.look()
+  }
+
+  /** Lets go of what was begun before the lock was had. */
+  #abandon(): void {
+    Promise.resolve(this.#started?.stream).then(
+      (started) => started?.output.destroy(),
+      () => {},
+    )
+    this.#started = undefined
   }
 
   /** Whether nothing has to be decided between the lock and the start of the work. */
   #isOrdinary(): boolean {
     const { held, busy, journal } = this.found
-    return !held && !busy && journal === undefined && !this.isUpAlready && !this.#isToBePushed
+    return !held && !busy && journal === undefined && !this.isUpAlready
   }
 
   get #isToBePushed(): boolean {
@@ -183,10 +206,10 @@ export class HostDeploy {
   async #follow(unit: UnitPlan, fetchTo?: Place): Promise<UnitResult> {
     const { server, context, plan } = this
     this.#unit = unit.name
-    const isPushed = fetchTo !== undefined && this.#started === undefined && this.#isToBePushed
+    const isPushed = fetchTo !== undefined && this.#isToBePushed
     const before = fetchTo && preparation(plan, fetchTo, isPushed)
     const push = isPushed ? () => this.#startByPush(unit, before) : undefined
-    const started = this.#started?.stream ?? (await push?.())
+    const started = await (this.#started?.stream ?? push?.())
     this.#started = undefined
     let isFirst = true
     const onLine = (line: string) => {
@@ -233,7 +256,7 @@ export class HostDeploy {
   async #renewLock(): Promise<void> {
     if (this.#lock?.lost !== true) return
     const { folder, plan, context } = this
-    const request = { folder, holder: plan.run, waitMs: 60_000, resume: this.#lock.fence }
+    const request = { folder, holder: plan.run, id: plan.id, waitMs: 60_000, resume: this.#lock.fence }
     this.#lock = await takeLock(this.server.connection, request, context)
   }
 

@@ -9,7 +9,8 @@ git_is_at_work() {
   for process in /proc/[0-9]*; do
     read -r command 2>/dev/null <"$process/comm" || continue
     case $command in git | git-*) ;; *) continue ;; esac
-    case $(readlink "$process/cwd" || echo unknown)/ in "$(pwd -P)"/* | unknown/) return 0 ;; esac
+    # One that has ended in the meantime has no directory any more.
+    case $(readlink "$process/cwd" || sed -n 's/^State:.[^XZ].*/unknown/p' "$process/status" 2>/dev/null)/ in "$(pwd -P)"/* | unknown/) return 0 ;; esac
   done
   return 1
 }
