@@ -2,18 +2,11 @@ import type { Context } from '../context.ts'
 import { type Lock, takeLock } from '../ssh/lock.ts'
 import type { Reconnecting } from '../ssh/reconnecting.ts'
 import { READ_AND_RUN } from '../ssh/remote-script.ts'
-import {
-  cancelUnit,
-  type Preparation,
-  runUnit,
-  type Started,
-  startText,
-  type UnitResult,
-} from '../ssh/unit.ts'
+import { cancelUnit, runUnit, type Started, startText, type UnitResult } from '../ssh/unit.ts'
 import type { UnitPlan } from '../ssh/unit-script.ts'
 import { commitUp, type HistoryEntry, type Journal, wayBack } from './history.ts'
-import { commandsDigest, type DeployPlan, type HostOutcome } from './plan.ts'
-import { type Pack, startWithPack } from './push.ts'
+import { commandsDigest, type DeployPlan, type HostOutcome, isUpAlready } from './plan.ts'
+import { Shipment } from './push.ts'
 import { writeHistory } from './record.ts'
 import { prepareRepository } from './repository.ts'
 import { type Survey, survey } from './survey.ts'
@@ -32,11 +25,8 @@ export class HostDeploy {
   #unit = ''
   #head: string | undefined
   #started: { readonly unit: UnitPlan; readonly stream: Started | Promise<Started> } | undefined
-  /** Of the first look: what the repository had then it still has. */
-  readonly #stored: Survey['stored']
-  #pack: Promise<Pack> | undefined
-  /** Rejects when the commits could not be packed on the runner. */
-  #sent: Promise<void> | undefined
+  /** What the repository lacks, where the runner sends it. */
+  readonly #shipment: Shipment | undefined
   readonly #began: number
 
   private constructor(server: Reconnecting, plan: DeployPlan, context: Context, found: Survey) {
@@ -46,7 +36,10 @@ export class HostDeploy {
     this.found = found
     this.path = found.path
     this.folder = found.folder
-    this.#stored = found.stored
+    const { workspace } = plan.source
+    // Of the first look: what the repository had then it still has.
+    const { stored } = found
+    if (workspace && !stored.hasCommit) this.#shipment = new Shipment(() => workspace.pack(plan.sha, stored))
     this.#began = context.clock.monotonic()
     server.onReconnect(() => this.#renewLock())
   }
@@ -66,11 +59,12 @@ export class HostDeploy {
     const isReady = seen.known && (seen.origin !== '' || repository === undefined)
     const where = isReady ? seen : await prepareRepository(server.connection, plan.path, repository)
     const host = new HostDeploy(server, plan, context, { ...seen, ...where })
-    if (atOnce) host.#packAhead()
+    // While the lock is being taken.
+    if (atOnce && !host.isUpAlready) host.#shipment?.prepare()
     try {
       await host.#takeLock(isReady && atOnce)
     } catch (error) {
-      host.#abandon()
+      void host.#abandon()
       throw error
     }
     return host
@@ -80,11 +74,11 @@ export class HostDeploy {
     const { plan, folder, found, context, server } = this
     const next = this.#place(found.fence + 1)
     const unit = atOnce && this.#isOrdinary() ? this.#unitPlan(this.#ownTask, next) : undefined
-    const isPushed = this.#isToBePushed
-    const start = unit && !isPushed ? startText(unit, preparation(plan, next)) : undefined
-    if (unit && isPushed) {
+    const shipment = this.#shipment
+    const start = unit && !shipment ? startText(unit, preparation(plan, next)) : undefined
+    if (unit && shipment) {
       // In the same round trip; it waits for the lock on the server.
-      const stream = this.#startByPush(unit, preparation(plan, next, isPushed))
+      const stream = this.#startByPush(shipment, unit, next)
       stream.catch(() => {})
       this.#started = { unit, stream }
     }
@@ -102,17 +96,16 @@ export class HostDeploy {
     }
     const isSame = fence === found.fence + 1 && !found.held && found.known
     if (isSame) return
-    this.#abandon()
+    await this.#abandon()
     await this.look()
   }
 
   /** Lets go of what was begun before the lock was had. */
-  #abandon(): void {
-    Promise.resolve(this.#started?.stream).then(
-      (started) => started?.output.destroy(),
-      () => {},
-    )
+  async #abandon(): Promise<void> {
+    const stream = this.#started?.stream
     this.#started = undefined
+    const started = await Promise.resolve(stream).catch(() => undefined)
+    started?.output.destroy()
   }
 
   /** Whether nothing has to be decided between the lock and the start of the work. */
@@ -121,30 +114,9 @@ export class HostDeploy {
     return !held && !busy && journal === undefined && !this.isUpAlready
   }
 
-  get #isToBePushed(): boolean {
-    return this.plan.source.workspace !== undefined && !this.#stored.hasCommit
-  }
-
-  /** Begins to make the pack while the lock is being taken. */
-  #packAhead(): void {
-    if (!this.#isToBePushed || this.isUpAlready) return
-    this.#pack = this.plan.source.workspace?.pack(this.plan.sha, this.#stored)
-    this.#pack?.catch(() => {})
-  }
-
   /** Whether the commit seems to be up already, by the same commands. */
   get isUpAlready(): boolean {
-    const { plan, found } = this
-    const newest = found.history.at(-1)
-    return (
-      found.head === (newest?.head ?? plan.sha) &&
-      found.changedFiles.length === 0 &&
-      newest?.result === 'ok' &&
-      newest.sha === plan.sha &&
-      newest.commands === commandsDigest(plan) &&
-      // Their values are kept nowhere, so that nobody can tell whether they are the same.
-      Object.keys(plan.env).length === 0
-    )
+    return isUpAlready(this.plan, this.found)
   }
 
   /** How long the deploy before had been silent when this one took its lock, in ms. */
@@ -206,9 +178,9 @@ export class HostDeploy {
   async #follow(unit: UnitPlan, fetchTo?: Place): Promise<UnitResult> {
     const { server, context, plan } = this
     this.#unit = unit.name
-    const isPushed = fetchTo !== undefined && this.#isToBePushed
-    const before = fetchTo && preparation(plan, fetchTo, isPushed)
-    const push = isPushed ? () => this.#startByPush(unit, before) : undefined
+    const shipment = fetchTo && this.#shipment
+    const push = shipment && (() => this.#startByPush(shipment, unit, fetchTo))
+    const before = fetchTo && preparation(plan, fetchTo, shipment !== undefined)
     const started = await (this.#started?.stream ?? push?.())
     this.#started = undefined
     let isFirst = true
@@ -221,7 +193,7 @@ export class HostDeploy {
     try {
       return await runUnit(server, unit, onLine, context, { before, started, again: push })
     } catch (error) {
-      if (isPushed && !context.signal.aborted) await this.#sent
+      if (!context.signal.aborted) await shipment?.sent
       // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
       if (context.signal.aborted && fetchTo !== undefined) await cancelUnit(server, unit, ['build'])
       throw error
@@ -229,16 +201,9 @@ export class HostDeploy {
   }
 
   /** Starts a unit by a script that first takes in what the repository lacks of the commit. */
-  async #startByPush(unit: UnitPlan, before: Preparation | undefined): Promise<Started> {
-    const { plan, server, context } = this
-    const { workspace } = plan.source
-    if (workspace === undefined) throw new TypeError('there is no checkout to push from')
-    const pack = await (this.#pack ?? workspace.pack(plan.sha, this.#stored))
-    this.#pack = undefined
-    const { token, script } = startText(unit, before)
-    const { channel, sent } = await startWithPack(server.connection, script, pack, context)
-    this.#sent = sent
-    return { token, output: channel }
+  async #startByPush(shipment: Shipment, unit: UnitPlan, place: Place): Promise<Started> {
+    const { token, script } = startText(unit, preparation(this.plan, place, true))
+    return { token, output: await shipment.start(this.server.connection, script, this.context) }
   }
 
   /** The commit that is checked out for the deploy: not its own where local commits are on top of it. */
@@ -315,11 +280,7 @@ export class HostDeploy {
   }
 
   async release(): Promise<void> {
-    // A pack that was not wanted after all.
-    this.#pack?.then(
-      ({ stream }) => stream.destroy(),
-      () => {},
-    )
+    this.#shipment?.drop()
     await this.#lock?.release()
   }
 }

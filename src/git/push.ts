@@ -95,7 +95,46 @@ export async function startWithPack(
   return { channel, ended, sent }
 }
 
-/** The same, and resolves with what the script printed. */
+/** The commits of a deploy on their way to one server. */
+export class Shipment {
+  readonly #make: () => Promise<Pack>
+  #ahead: Promise<Pack> | undefined
+  #sent: Promise<void> | undefined
+
+  constructor(make: () => Promise<Pack>) {
+    this.#make = make
+  }
+
+  /** Begins to make the pack. */
+  prepare(): void {
+    this.#ahead = this.#make()
+    this.#ahead.catch(() => {})
+  }
+
+  /** Starts a script as `startWithPack` does, each time with a pack of its own; resolves with the script's output. */
+  async start(connection: Connection, script: string, context: Context): Promise<ClientChannel> {
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    const { channel, sent } = await startWithPack(connection, script, await (ahead ?? this.#make()), context)
+    this.#sent = sent
+    return channel
+  }
+
+  /** Of the last start; rejects when git could not make its pack. */
+  get sent(): Promise<void> | undefined {
+    return this.#sent
+  }
+
+  /** Lets go of a pack that was not wanted after all. */
+  drop(): void {
+    this.#ahead?.then(
+      ({ stream }) => stream.destroy(),
+      () => {},
+    )
+  }
+}
+
+/** As `startWithPack`, and resolves with what the script printed. */
 export async function runWithPack(
   connection: Connection,
   script: string,
