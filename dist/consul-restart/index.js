@@ -67567,6 +67567,11 @@ async function runAction(action) {
             process.exit(1);
         });
     }
+    // Node ends with 0 where nothing is left to wait for: what hangs on a promise would count as done.
+    process.on('beforeExit', () => {
+        report(new Error('the work came to a standstill before its end'));
+        process.exit(1);
+    });
     await phase(action, run);
     // Sockets that a server keeps open must not keep the step running.
     process.exit(process.exitCode ?? 0);
@@ -72051,12 +72056,64 @@ class NodeSSH {
     }
 }
 
+;// CONCATENATED MODULE: ./src/ssh/early-exec.ts
+/**
+ * Asks for commands and hands out their channels as soon as the request is on its way: what they are to read need not wait
+ * a round trip for the server's word that they run (RFC 4254, 5.4), for which ssh2 waits. One for each connection, made
+ * right after `connect`.
+ */
+class EarlyExec {
+    #client;
+    #requested = new Map();
+    constructor(client) {
+        this.#client = client;
+        const { _protocol: protocol, _chanMgr: manager } = client;
+        if (protocol === undefined || manager === undefined)
+            return;
+        const request = protocol.exec.bind(protocol);
+        protocol.exec = (id, command, wantsReply) => {
+            request(id, command, wantsReply);
+            const isIts = (one) => one.outgoing?.id === id;
+            const channel = Object.values(manager._channels).find(isIts);
+            if (channel !== undefined)
+                this.#requested.get(command)?.(channel);
+        };
+    }
+    /**
+     * `requested` gets the channel; `failed` is told that there is none, or later that the server does not run the command
+     * on it (`channel` is set then).
+     */
+    start(command, requested, failed) {
+        // The protocol takes bytes as well as text, and these are known again by their identity.
+        const line = Buffer.from(command, 'utf8');
+        let channel;
+        const take = (opened) => {
+            this.#requested.delete(line);
+            if (channel === undefined)
+                requested(opened);
+            channel = opened;
+        };
+        this.#requested.set(line, take);
+        this.#client.exec(line, (error, opened) => {
+            this.#requested.delete(line);
+            if (error)
+                failed(error, channel);
+            else
+                take(opened);
+        });
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/connection.ts
 
 
 
 
 
+
+/** The server runs no commands for this user. */
+class CommandRefused extends Failure {
+}
 const KEEP_BYTES = 1024 * 1024;
 /** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
 const PROHIBITED = 1;
@@ -72066,6 +72123,7 @@ const MAX_FURTHER = 3;
 class Connection {
     target;
     #client;
+    #commands;
     #prepared = new Map();
     #origin;
     #further = [];
@@ -72076,6 +72134,7 @@ class Connection {
         this.target = target;
         this.#origin = origin;
         this.#client = client;
+        this.#commands = new EarlyExec(client);
         client.on('error', (error) => {
             this.#lost = error;
         });
@@ -72176,15 +72235,24 @@ class Connection {
         return (await next).#startHere(command);
     }
     async #startHere(command) {
+        const what = 'the server runs no commands for this user';
+        let refuse = (_) => { };
         let ended;
         const channel = await this.#open((done) => {
-            this.#client.exec(command, (error, opened) => {
+            this.#commands.start(command, (opened) => {
                 // At once: a short command's exit status can come in the same packet as the channel.
-                if (!error)
-                    ended = this.#exitOf(opened);
-                done(error, opened);
+                ended = new Promise((resolve, reject) => {
+                    refuse = reject;
+                    this.#exitOf(opened).then(resolve, reject);
+                });
+                done(undefined, opened);
+            }, (error, opened) => {
+                if (opened === undefined)
+                    return done(error);
+                refuse(new CommandRefused(what, { host: this.name, seen: describeError(error), cause: error }));
+                opened.close();
             });
-        }, 'the server runs no commands for this user');
+        }, what);
         if (ended === undefined)
             throw new TypeError('a channel was opened without its exit being awaited');
         ended.catch(() => { });
@@ -72228,13 +72296,22 @@ class Connection {
                 return reject(this.#connectionLost());
             const gone = () => reject(this.#connectionLost());
             this.#client.once('close', gone);
-            start((error, channel) => {
+            try {
+                start((error, channel) => {
+                    this.#client.removeListener('close', gone);
+                    if (channel !== undefined)
+                        resolve(channel);
+                    else
+                        reject(new Failure(what, { host: this.name, seen: describeError(error), cause: error }));
+                });
+            }
+            catch (error) {
+                // ssh2 throws where nothing can be sent any more, which is so for a while before the connection is closed.
                 this.#client.removeListener('close', gone);
-                if (error)
-                    reject(new Failure(what, { host: this.name, seen: describeError(error), cause: error }));
-                else
-                    resolve(channel);
-            });
+                this.#closed = true;
+                this.#lost ??= error;
+                gone();
+            }
         });
     }
     #connectionLost() {

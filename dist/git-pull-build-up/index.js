@@ -67801,6 +67801,11 @@ async function runAction(action) {
             process.exit(1);
         });
     }
+    // Node ends with 0 where nothing is left to wait for: what hangs on a promise would count as done.
+    process.on('beforeExit', () => {
+        report(new Error('the work came to a standstill before its end'));
+        process.exit(1);
+    });
     await phase(action, run);
     // Sockets that a server keeps open must not keep the step running.
     process.exit(process.exitCode ?? 0);
@@ -68963,6 +68968,54 @@ class NodeSSH {
     }
 }
 
+;// CONCATENATED MODULE: ./src/ssh/early-exec.ts
+/**
+ * Asks for commands and hands out their channels as soon as the request is on its way: what they are to read need not wait
+ * a round trip for the server's word that they run (RFC 4254, 5.4), for which ssh2 waits. One for each connection, made
+ * right after `connect`.
+ */
+class EarlyExec {
+    #client;
+    #requested = new Map();
+    constructor(client) {
+        this.#client = client;
+        const { _protocol: protocol, _chanMgr: manager } = client;
+        if (protocol === undefined || manager === undefined)
+            return;
+        const request = protocol.exec.bind(protocol);
+        protocol.exec = (id, command, wantsReply) => {
+            request(id, command, wantsReply);
+            const isIts = (one) => one.outgoing?.id === id;
+            const channel = Object.values(manager._channels).find(isIts);
+            if (channel !== undefined)
+                this.#requested.get(command)?.(channel);
+        };
+    }
+    /**
+     * `requested` gets the channel; `failed` is told that there is none, or later that the server does not run the command
+     * on it (`channel` is set then).
+     */
+    start(command, requested, failed) {
+        // The protocol takes bytes as well as text, and these are known again by their identity.
+        const line = Buffer.from(command, 'utf8');
+        let channel;
+        const take = (opened) => {
+            this.#requested.delete(line);
+            if (channel === undefined)
+                requested(opened);
+            channel = opened;
+        };
+        this.#requested.set(line, take);
+        this.#client.exec(line, (error, opened) => {
+            this.#requested.delete(line);
+            if (error)
+                failed(error, channel);
+            else
+                take(opened);
+        });
+    }
+}
+
 ;// CONCATENATED MODULE: external "node:string_decoder"
 const external_node_string_decoder_namespaceObject = require("node:string_decoder");
 ;// CONCATENATED MODULE: ./src/ssh/output-tail.ts
@@ -69104,6 +69157,10 @@ function formatAddress(host, port) {
 
 
 
+
+/** The server runs no commands for this user. */
+class connection_CommandRefused extends src_failure/* Failure */.HR {
+}
 const KEEP_BYTES = 1024 * 1024;
 /** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
 const PROHIBITED = 1;
@@ -69113,6 +69170,7 @@ const MAX_FURTHER = 3;
 class Connection {
     target;
     #client;
+    #commands;
     #prepared = new Map();
     #origin;
     #further = [];
@@ -69123,6 +69181,7 @@ class Connection {
         this.target = target;
         this.#origin = origin;
         this.#client = client;
+        this.#commands = new EarlyExec(client);
         client.on('error', (error) => {
             this.#lost = error;
         });
@@ -69223,15 +69282,24 @@ class Connection {
         return (await next).#startHere(command);
     }
     async #startHere(command) {
+        const what = 'the server runs no commands for this user';
+        let refuse = (_) => { };
         let ended;
         const channel = await this.#open((done) => {
-            this.#client.exec(command, (error, opened) => {
+            this.#commands.start(command, (opened) => {
                 // At once: a short command's exit status can come in the same packet as the channel.
-                if (!error)
-                    ended = this.#exitOf(opened);
-                done(error, opened);
+                ended = new Promise((resolve, reject) => {
+                    refuse = reject;
+                    this.#exitOf(opened).then(resolve, reject);
+                });
+                done(undefined, opened);
+            }, (error, opened) => {
+                if (opened === undefined)
+                    return done(error);
+                refuse(new connection_CommandRefused(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
+                opened.close();
             });
-        }, 'the server runs no commands for this user');
+        }, what);
         if (ended === undefined)
             throw new TypeError('a channel was opened without its exit being awaited');
         ended.catch(() => { });
@@ -69275,13 +69343,22 @@ class Connection {
                 return reject(this.#connectionLost());
             const gone = () => reject(this.#connectionLost());
             this.#client.once('close', gone);
-            start((error, channel) => {
+            try {
+                start((error, channel) => {
+                    this.#client.removeListener('close', gone);
+                    if (channel !== undefined)
+                        resolve(channel);
+                    else
+                        reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
+                });
+            }
+            catch (error) {
+                // ssh2 throws where nothing can be sent any more, which is so for a while before the connection is closed.
                 this.#client.removeListener('close', gone);
-                if (error)
-                    reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
-                else
-                    resolve(channel);
-            });
+                this.#closed = true;
+                this.#lost ??= error;
+                gone();
+            }
         });
     }
     #connectionLost() {
@@ -70522,6 +70599,7 @@ const external_node_stream_promises_namespaceObject = require("node:stream/promi
 
 
 
+
 /**
  * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
  * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
@@ -70553,6 +70631,7 @@ class RemoteShell {
     /** Whether the shell has ever answered, and the exit code of its command. */
     #hasAnswered = false;
     #exitCode;
+    #refusal;
     constructor(connection, { channel, ended }) {
         this.mark = randomBytes(12).toString('hex');
         this.#connection = connection;
@@ -70565,7 +70644,10 @@ class RemoteShell {
         channel.on('error', () => { });
         this.#ended = ended.then(({ code }) => {
             this.#exitCode = code;
-        }, () => { });
+        }, (error) => {
+            if (error instanceof CommandRefused)
+                this.#refusal = error;
+        });
         void this.#ended.then(() => {
             this.#closed = true;
             this.#parser?.end();
@@ -70583,7 +70665,7 @@ class RemoteShell {
         catch (error) {
             if (!(error instanceof Failure) || !connection.isOpen)
                 throw error;
-            throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT });
+            throw noShell(error);
         }
     }
     /**
@@ -70630,6 +70712,8 @@ class RemoteShell {
         this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'));
     }
     #gone() {
+        if (this.#refusal !== undefined)
+            return noShell(this.#refusal);
         const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
         if (!this.#hasAnswered && this.#exitCode !== undefined) {
             return new NoShell('the server runs no commands for this user', {
@@ -70645,6 +70729,7 @@ class RemoteShell {
         });
     }
 }
+const noShell = ({ message, details }) => new NoShell(message, { ...details, hint: NO_SHELL_HINT });
 /** A remote process that waits for a script and what the script reads. */
 const openLane = (connection) => connection.start(SHELL_COMMAND);
 /** The same over a connection of its own: one alone fills no long fat path. */
@@ -70894,9 +70979,14 @@ async function startWithPack(connection, script, pack, { log }) {
  */
 async function feed({ stream, ended }, channel) {
     let bytes = 0;
+    // A channel whose connection has broken stays writable, and never drains.
+    let isOpen = true;
+    channel.once('close', () => {
+        isOpen = false;
+    });
     try {
         for await (const chunk of stream) {
-            if (!channel.writable)
+            if (!isOpen || !channel.writable)
                 return undefined;
             bytes += chunk.length;
             if (!channel.write(chunk))
@@ -72381,7 +72471,7 @@ class WorkspaceGit {
         // At once: what nobody reads yet when a child ends is thrown away.
         const stream = child.stdout.pipe(new external_node_stream_.PassThrough());
         child.stdin.end(`${[...shallow, sha, ...haves].join('\n')}\n`);
-        const ended = outcome(child, false).then(({ code, stderr }) => {
+        const ended = outcome(child, false, this.#signal).then(({ code, stderr }) => {
             if (code === 0)
                 return;
             throw new src_failure/* Failure */.HR('git could not pack the commits on the runner', {
@@ -72428,7 +72518,7 @@ class WorkspaceGit {
     #git(args, input = '') {
         const child = this.#start(args);
         child.stdin.end(input);
-        return outcome(child, true);
+        return outcome(child, true, this.#signal);
     }
     #start(args) {
         if (this.#signal.aborted)
@@ -72444,7 +72534,7 @@ class WorkspaceGit {
         return child;
     }
 }
-function outcome(child, keepStdout) {
+function outcome(child, keepStdout, signal) {
     return new Promise((resolve, reject) => {
         const stdout = [];
         let stderr = '';
@@ -72453,7 +72543,7 @@ function outcome(child, keepStdout) {
         child.stderr.on('data', (chunk) => {
             stderr = (stderr + chunk.toString('utf8')).slice(-4096);
         });
-        child.once('error', reject);
+        child.once('error', (error) => reject(signal.aborted ? context_cancelled(signal) : error));
         child.once('close', (code) => resolve({ code, stdout: Buffer.concat(stdout).toString('utf8'), stderr }));
     });
 }

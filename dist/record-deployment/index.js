@@ -42937,6 +42937,11 @@ async function runAction(action) {
             process.exit(1);
         });
     }
+    // Node ends with 0 where nothing is left to wait for: what hangs on a promise would count as done.
+    process.on('beforeExit', () => {
+        report(new Error('the work came to a standstill before its end'));
+        process.exit(1);
+    });
     await phase(action, run);
     // Sockets that a server keeps open must not keep the step running.
     process.exit(process.exitCode ?? 0);

@@ -67801,6 +67801,11 @@ async function runAction(action) {
             process.exit(1);
         });
     }
+    // Node ends with 0 where nothing is left to wait for: what hangs on a promise would count as done.
+    process.on('beforeExit', () => {
+        report(new Error('the work came to a standstill before its end'));
+        process.exit(1);
+    });
     await phase(action, run);
     // Sockets that a server keeps open must not keep the step running.
     process.exit(process.exitCode ?? 0);
@@ -67911,7 +67916,466 @@ class StateFile {
 
 ;// CONCATENATED MODULE: external "node:stream/promises"
 const external_node_stream_promises_namespaceObject = require("node:stream/promises");
+;// CONCATENATED MODULE: ./src/ssh/early-exec.ts
+/**
+ * Asks for commands and hands out their channels as soon as the request is on its way: what they are to read need not wait
+ * a round trip for the server's word that they run (RFC 4254, 5.4), for which ssh2 waits. One for each connection, made
+ * right after `connect`.
+ */
+class EarlyExec {
+    #client;
+    #requested = new Map();
+    constructor(client) {
+        this.#client = client;
+        const { _protocol: protocol, _chanMgr: manager } = client;
+        if (protocol === undefined || manager === undefined)
+            return;
+        const request = protocol.exec.bind(protocol);
+        protocol.exec = (id, command, wantsReply) => {
+            request(id, command, wantsReply);
+            const isIts = (one) => one.outgoing?.id === id;
+            const channel = Object.values(manager._channels).find(isIts);
+            if (channel !== undefined)
+                this.#requested.get(command)?.(channel);
+        };
+    }
+    /**
+     * `requested` gets the channel; `failed` is told that there is none, or later that the server does not run the command
+     * on it (`channel` is set then).
+     */
+    start(command, requested, failed) {
+        // The protocol takes bytes as well as text, and these are known again by their identity.
+        const line = Buffer.from(command, 'utf8');
+        let channel;
+        const take = (opened) => {
+            this.#requested.delete(line);
+            if (channel === undefined)
+                requested(opened);
+            channel = opened;
+        };
+        this.#requested.set(line, take);
+        this.#client.exec(line, (error, opened) => {
+            this.#requested.delete(line);
+            if (error)
+                failed(error, channel);
+            else
+                take(opened);
+        });
+    }
+}
+
+// EXTERNAL MODULE: external "node:buffer"
+var external_node_buffer_ = __nccwpck_require__(4573);
+;// CONCATENATED MODULE: external "node:string_decoder"
+const external_node_string_decoder_namespaceObject = require("node:string_decoder");
+;// CONCATENATED MODULE: ./src/ssh/output-tail.ts
+
+
+/** Output without newlines (a progress bar, a binary) is cut into lines of this many characters. */
+const LONGEST_LINE = 65_536;
+/** Splits output into lines as it comes and keeps the last bytes of it. */
+class OutputTail {
+    #limit;
+    #onLine;
+    #decoder = new external_node_string_decoder_namespaceObject.StringDecoder('utf8');
+    #chunks = [];
+    #bytes = 0;
+    #partial = '';
+    constructor(limit, onLine) {
+        this.#limit = limit;
+        this.#onLine = onLine;
+    }
+    push(chunk) {
+        this.#chunks.push(chunk);
+        this.#bytes += chunk.length;
+        while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#limit && this.#chunks.length > 1) {
+            this.#bytes -= this.#chunks.shift()?.length ?? 0;
+        }
+        if (this.#onLine === undefined)
+            return;
+        const lines = (this.#partial + this.#decoder.write(chunk)).split('\n');
+        this.#partial = lines.pop() ?? '';
+        if (this.#partial.length > LONGEST_LINE) {
+            lines.push(this.#partial);
+            this.#partial = '';
+        }
+        for (const line of lines)
+            this.#onLine(line);
+    }
+    end() {
+        if (this.#onLine !== undefined && this.#partial !== '')
+            this.#onLine(this.#partial);
+        this.#partial = '';
+    }
+    get text() {
+        return external_node_buffer_.Buffer.concat(this.#chunks).subarray(-this.#limit).toString('utf8');
+    }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/quote.ts
+/**
+ * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
+ * Throws on a NUL byte, which no argument can carry.
+ */
+function quote(argument) {
+    if (argument.includes('\0'))
+        throw new TypeError('a shell argument cannot hold a NUL byte');
+    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}
+/** Several arguments, each quoted, with spaces between. */
+function quoteAll(args) {
+    return args.map(quote).join(' ');
+}
+
+;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
+
+/** Constant, so that it means the same to every login shell and shows nothing in the process list. */
+const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
+/** The command to execute and the text for its standard input. Pure. */
+function remoteScript(text, { cwd, env = {} }) {
+    const lines = ['set -e', 'exec </dev/null'];
+    for (const [name, value] of Object.entries(env))
+        lines.push(`export ${shellName(name)}=${quote(value)}`);
+    // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
+    if (cwd !== undefined)
+        lines.push(`CDPATH= cd -- ${quote(cwd)}`);
+    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
+}
+/**
+ * A command that holds its script: it needs no input, which saves a round trip, but the process list shows it, so that
+ * nothing secret may be in it. Encoded so that it means the same to every login shell. Pure.
+ */
+function openScript(text) {
+    const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
+    const encoded = Array.from(bytes, (byte) => {
+        const character = String.fromCharCode(byte);
+        if (/[A-Za-z0-9 ._/=:-]/.test(character))
+            return character;
+        return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
+    });
+    return `exec sh -c 'eval "$(printf %b "$1")"' sh '${encoded.join('')}'`;
+}
+function shellName(name) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+        throw new TypeError(`'${name}' is not an environment variable name`);
+    return name;
+}
+
+// EXTERNAL MODULE: external "node:net"
+var external_node_net_ = __nccwpck_require__(7030);
+;// CONCATENATED MODULE: ./src/ssh/target.ts
+
+const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?$/;
+const USER_NAME = /^[A-Za-z0-9_][A-Za-z0-9._@+-]*\$?$/;
+/** A port number of decimal digits, or undefined. */
+function parsePort(text) {
+    if (!/^[1-9]\d{0,4}$/.test(text))
+        return undefined;
+    const port = Number(text);
+    return port <= 65_535 ? port : undefined;
+}
+/**
+ * Parses `[user@]host[:port]` with IPv6 in brackets. Returns what is wrong as a string, so that the caller can
+ * report all bad inputs together.
+ */
+function parseTarget(text, defaults) {
+    const at = text.lastIndexOf('@');
+    const user = at < 0 ? defaults.user : text.slice(0, at);
+    const address = at < 0 ? text : text.slice(at + 1);
+    if (user === '')
+        return `'${text}' names no user: write user@${address} or set the input 'user'`;
+    if (!isUserName(user))
+        return `'${text}': '${user}' is not a user name`;
+    const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^[\]:]+))(?::(.*))?$/.exec(address);
+    if (!match) {
+        const hint = (0,external_node_net_.isIP)(address) === 6 ? `write IPv6 in brackets: [${address}]` : 'write [user@]host[:port]';
+        return `'${text}' is not a host: ${hint}`;
+    }
+    const host = match[1] ?? match[2] ?? '';
+    if (match[1] !== undefined ? (0,external_node_net_.isIP)(host) !== 6 : !isHostName(host)) {
+        return `'${text}' is not a host: write a name or an IP address`;
+    }
+    const port = match[3] === undefined ? defaults.port : parsePort(match[3]);
+    if (port === undefined)
+        return `'${text}': '${match[3]}' is not a port (1-65535)`;
+    return { host, port, user };
+}
+/** Whether a text can be a login name (never an option, never shell syntax). */
+function isUserName(text) {
+    return USER_NAME.test(text);
+}
+function isHostName(text) {
+    // Digits and dots alone must be a whole IPv4 address: `10.0.0` would be resolved to 10.0.0.0's neighbour.
+    return /^[\d.]+$/.test(text) ? (0,external_node_net_.isIP)(text) === 4 : HOST_NAME.test(text);
+}
+/** `user@host` with the port where it is not 22, as one would type it. */
+function formatTarget({ host, port, user }) {
+    return `${user}@${formatAddress(host, port)}`;
+}
+/** `host`, `host:port` or `[v6]:port`; the port is left out where it is 22. */
+function formatAddress(host, port) {
+    const bracketed = (0,external_node_net_.isIP)(host) === 6 ? `[${host}]` : host;
+    return port === 22 ? bracketed : `${bracketed}:${port}`;
+}
+
+;// CONCATENATED MODULE: ./src/ssh/connection.ts
+
+
+
+
+
+
+/** The server runs no commands for this user. */
+class CommandRefused extends src_failure/* Failure */.HR {
+}
+const KEEP_BYTES = 1024 * 1024;
+/** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
+const PROHIBITED = 1;
+/** Further connections for a server that allows few sessions on one. */
+const MAX_FURTHER = 3;
+/** A logged-in connection to one server, its host key verified. */
+class Connection {
+    target;
+    #client;
+    #commands;
+    #prepared = new Map();
+    #origin;
+    #further = [];
+    #apart = [];
+    #lost;
+    #closed = false;
+    constructor(target, client, origin) {
+        this.target = target;
+        this.#origin = origin;
+        this.#client = client;
+        this.#commands = new EarlyExec(client);
+        client.on('error', (error) => {
+            this.#lost = error;
+        });
+        client.on('close', () => {
+            this.#closed = true;
+        });
+    }
+    /** Name for messages: user@host, with the port where it is not 22. */
+    get name() {
+        return formatTarget(this.target);
+    }
+    /** False once the connection is known to have gone. */
+    get isOpen() {
+        return !this.#closed;
+    }
+    get roundTripMs() {
+        return this.#origin.roundTripMs;
+    }
+    /** Whether the server has refused several sessions on one connection. */
+    get isNarrow() {
+        return this.#further.length > 0;
+    }
+    /** Called once when the connection has gone, for whatever reason. */
+    onClose(listener) {
+        this.#client.once('close', listener);
+    }
+    close() {
+        this.#client.end();
+        for (const one of [...this.#further, ...this.#apart]) {
+            one.then((connection) => connection.close(), () => { });
+        }
+    }
+    /**
+     * Runs one command line by the login shell. Everything variable in it must have gone through `quote`; prefer
+     * `script`, which keeps values out of the process list. Resolves whatever the exit status is; rejects with a
+     * `Failure` when the connection breaks before the status is known, since the command may then still run.
+     */
+    async exec(command, options = {}) {
+        return collect(await this.start(command), options);
+    }
+    /**
+     * Runs a POSIX shell script that travels over standard input: neither it nor its environment shows up in an
+     * argument, a process list or a file. It runs with `set -e` in `cwd`, its own standard input is /dev/null.
+     */
+    script(text, options = {}) {
+        const { command, stdin } = remoteScript(text, options);
+        return this.exec(command, { ...options, stdin });
+    }
+    /**
+     * As `script`, a round trip quicker, for a script in which nothing is secret: the server's process list shows it while
+     * it runs.
+     */
+    openScript(text, options = {}) {
+        return this.exec(openScript(text), options);
+    }
+    /**
+     * Starts a command line ahead of its use: the next `start` of the same one finds it waiting for its input, which saves
+     * the round trips of a new channel. For commands that do nothing before they get input. sshd allows 10 at a time.
+     */
+    prepare(command) {
+        const ready = this.#startHere(command);
+        ready.catch(() => { });
+        this.#prepared.set(command, [...(this.#prepared.get(command) ?? []), ready]);
+    }
+    /**
+     * Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. Where the server
+     * refuses a further session on this connection (MaxSessions), it runs on another one.
+     */
+    async start(command) {
+        const ready = this.#prepared.get(command)?.shift();
+        return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
+    }
+    /** Starts a command line on a connection of its own, which is closed with this one. */
+    async startApart(command, why) {
+        const next = this.#origin.again(why);
+        this.#apart.push(next);
+        return (await next).#startHere(command);
+    }
+    async #startNow(command) {
+        try {
+            return await this.#startHere(command);
+        }
+        catch (error) {
+            if (!isSessionRefused(error))
+                throw error;
+        }
+        for (const one of [...this.#further]) {
+            try {
+                return await (await one).#startHere(command);
+            }
+            catch (error) {
+                if (!isSessionRefused(error) || this.#further.length === MAX_FURTHER)
+                    throw error;
+            }
+        }
+        const next = this.#origin.again('allows too few sessions on one connection (MaxSessions)');
+        this.#further.push(next);
+        return (await next).#startHere(command);
+    }
+    async #startHere(command) {
+        const what = 'the server runs no commands for this user';
+        let refuse = (_) => { };
+        let ended;
+        const channel = await this.#open((done) => {
+            this.#commands.start(command, (opened) => {
+                // At once: a short command's exit status can come in the same packet as the channel.
+                ended = new Promise((resolve, reject) => {
+                    refuse = reject;
+                    this.#exitOf(opened).then(resolve, reject);
+                });
+                done(undefined, opened);
+            }, (error, opened) => {
+                if (opened === undefined)
+                    return done(error);
+                refuse(new CommandRefused(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
+                opened.close();
+            });
+        }, what);
+        if (ended === undefined)
+            throw new TypeError('a channel was opened without its exit being awaited');
+        ended.catch(() => { });
+        return { channel, ended };
+    }
+    #exitOf(channel) {
+        return new Promise((resolve, reject) => {
+            let status;
+            channel.once('exit', (code, signal) => {
+                status = { code: code ?? undefined, signal: signal?.replace(/^SIG/, '') };
+            });
+            // A lost connection closes the channel too: only a status says that the command has ended.
+            channel.once('close', () => (status ? resolve(status) : reject(this.#connectionLost())));
+        });
+    }
+    /** A TCP connection from the server to an address as the server sees it. */
+    openTcp(host, port) {
+        return this.#open((done) => this.#client.forwardOut('127.0.0.1', 0, host, port, done), `the server opens no connection to ${formatAddress(host, port)}`);
+    }
+    /** Whether the server refuses to open connections to an address for this user (AllowTcpForwarding, PermitOpen). */
+    async refusesTcp(host, port) {
+        try {
+            const channel = await this.openTcp(host, port);
+            channel.on('error', () => { });
+            channel.destroy();
+            return false;
+        }
+        catch (error) {
+            // RFC 4254, 5.1: a connection that fails has another reason.
+            const { reason } = (error.details?.cause ?? {});
+            return reason === PROHIBITED || reason === 'ADMINISTRATIVELY_PROHIBITED';
+        }
+    }
+    /** A channel to a subsystem, such as `sftp`. A login without a shell may still have it. */
+    openSubsystem(name) {
+        return this.#open((done) => this.#client.subsys(name, done), `the server does not offer ${name} to this user`);
+    }
+    #open(start, what) {
+        return new Promise((resolve, reject) => {
+            if (this.#closed)
+                return reject(this.#connectionLost());
+            const gone = () => reject(this.#connectionLost());
+            this.#client.once('close', gone);
+            try {
+                start((error, channel) => {
+                    this.#client.removeListener('close', gone);
+                    if (channel !== undefined)
+                        resolve(channel);
+                    else
+                        reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
+                });
+            }
+            catch (error) {
+                // ssh2 throws where nothing can be sent any more, which is so for a while before the connection is closed.
+                this.#client.removeListener('close', gone);
+                this.#closed = true;
+                this.#lost ??= error;
+                gone();
+            }
+        });
+    }
+    #connectionLost() {
+        return new src_failure/* Failure */.HR('the SSH connection broke', {
+            host: this.name,
+            seen: this.#lost ? (0,src_failure/* describeError */.Uc)(this.#lost) : 'the server closed it',
+            state: 'whether the last command still runs there is not known.',
+            hint: 'run the job again: it looks at the state of the server first',
+            cause: this.#lost,
+        });
+    }
+}
+/** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
+function isSessionRefused(error) {
+    return error instanceof src_failure/* Failure */.HR && /channel open failure: open failed/i.test(error.details.seen ?? '');
+}
+async function collect({ channel, ended }, options) {
+    const { signal, onLine, keepBytes = KEEP_BYTES } = options;
+    const stdout = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stdout')));
+    const stderr = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stderr')));
+    channel.on('data', (chunk) => stdout.push(chunk));
+    channel.stderr.on('data', (chunk) => stderr.push(chunk));
+    // A process that ends before it has read its input breaks the pipe: its exit status tells more.
+    channel.on('error', () => { });
+    let abort = () => { };
+    const aborted = new Promise((_resolve, reject) => {
+        abort = () => {
+            // The server answers a close only once the process has gone, which may be never.
+            channel.close();
+            if (signal)
+                reject(cancelled(signal));
+        };
+    });
+    if (signal?.aborted)
+        abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    channel.end(options.stdin ?? '');
+    try {
+        const status = await Promise.race([ended, aborted]);
+        stdout.end();
+        stderr.end();
+        return { ...status, stdout: stdout.text, stderr: stderr.text };
+    }
+    finally {
+        signal?.removeEventListener('abort', abort);
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/remote-shell.ts
+
 
 
 
@@ -67947,6 +68411,7 @@ class RemoteShell {
     /** Whether the shell has ever answered, and the exit code of its command. */
     #hasAnswered = false;
     #exitCode;
+    #refusal;
     constructor(connection, { channel, ended }) {
         this.mark = (0,external_node_crypto_.randomBytes)(12).toString('hex');
         this.#connection = connection;
@@ -67959,7 +68424,10 @@ class RemoteShell {
         channel.on('error', () => { });
         this.#ended = ended.then(({ code }) => {
             this.#exitCode = code;
-        }, () => { });
+        }, (error) => {
+            if (error instanceof CommandRefused)
+                this.#refusal = error;
+        });
         void this.#ended.then(() => {
             this.#closed = true;
             this.#parser?.end();
@@ -67977,7 +68445,7 @@ class RemoteShell {
         catch (error) {
             if (!(error instanceof src_failure/* Failure */.HR) || !connection.isOpen)
                 throw error;
-            throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT });
+            throw noShell(error);
         }
     }
     /**
@@ -68024,6 +68492,8 @@ class RemoteShell {
         this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'));
     }
     #gone() {
+        if (this.#refusal !== undefined)
+            return noShell(this.#refusal);
         const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
         if (!this.#hasAnswered && this.#exitCode !== undefined) {
             return new NoShell('the server runs no commands for this user', {
@@ -68039,6 +68509,7 @@ class RemoteShell {
         });
     }
 }
+const noShell = ({ message, details }) => new NoShell(message, { ...details, hint: NO_SHELL_HINT });
 /** A remote process that waits for a script and what the script reads. */
 const openLane = (connection) => connection.start(SHELL_COMMAND);
 /** The same over a connection of its own: one alone fills no long fat path. */
@@ -68344,21 +68815,27 @@ function manifest_makeManifest(entries = []) {
 }
 /** The manifest as it lies on the server: NUL-ended records, gzipped. */
 function encodeManifest(manifest) {
-    const known = encoded.get(manifest);
-    if (known !== undefined)
-        return known;
-    const fresh = (0,external_node_zlib_.gzipSync)(Buffer.concat([...records(manifest.values())]), { level: 1 });
-    encoded.set(manifest, fresh);
-    return fresh;
+    return once(encoded, manifest, () => (0,external_node_zlib_.gzipSync)(Buffer.concat([...records(manifest.values())]), { level: 1 }));
 }
-/** Several hosts mostly get the same one. */
 const encoded = new WeakMap();
 /** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
 function contentId(manifest) {
-    const hash = createHash('sha256');
-    for (const chunk of records(ownEntries(manifest)))
-        hash.update(chunk);
-    return hash.digest('hex');
+    return once(contentIds, manifest, () => {
+        const hash = (0,external_node_crypto_.createHash)('sha256');
+        for (const chunk of records(ownEntries(manifest)))
+            hash.update(chunk);
+        return hash.digest('hex');
+    });
+}
+const contentIds = new WeakMap();
+/** Several hosts mostly get the same. */
+function once(known, manifest, make) {
+    const before = known.get(manifest);
+    if (before !== undefined)
+        return before;
+    const made = make();
+    known.set(manifest, made);
+    return made;
 }
 function* ownEntries(manifest) {
     for (const entry of manifest.values())
@@ -68939,12 +69416,13 @@ class SftpSession {
         const one = this.#waiting.get(id);
         if (one === undefined)
             throw new RangeError('an answer that nobody waits for');
+        // First: one whose answer cannot be understood still waits, and is told by `#end`.
+        one.resolve(reader, type);
         this.#waiting.delete(id);
         this.#bytes -= one.bytes;
         if (performance.now() - one.since > SLOW_ANSWER_MS) {
             this.#mayBytes = Math.max(MIN_BYTES, Math.min(this.#mayBytes, this.#bytes));
         }
-        one.resolve(reader, type);
         while (this.#hasRoom && this.#queue.length > 0)
             this.#queue.shift()?.();
     }
@@ -68953,6 +69431,8 @@ class SftpSession {
         for (const one of this.#waiting.values())
             one.reject(this.#lost);
         this.#waiting.clear();
+        // Nothing is on its way any more: whoever asks from now on must not queue for room.
+        this.#bytes = 0;
         for (const send of this.#queue.splice(0))
             send();
     }
@@ -69507,21 +69987,6 @@ function siteFailure(desk, what, hint, seen) {
         hint,
         ...(seen === undefined ? {} : { seen: fromByteString(seen) }),
     });
-}
-
-;// CONCATENATED MODULE: ./src/ssh/quote.ts
-/**
- * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
- * Throws on a NUL byte, which no argument can carry.
- */
-function quote(argument) {
-    if (argument.includes('\0'))
-        throw new TypeError('a shell argument cannot hold a NUL byte');
-    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-}
-/** Several arguments, each quoted, with spaces between. */
-function quoteAll(args) {
-    return args.map(quote).join(' ');
 }
 
 ;// CONCATENATED MODULE: ./src/release/site-host.ts
@@ -70319,10 +70784,11 @@ class PlaceRunner {
     }
     async #isInside(folder) {
         const { sftp, root } = this.#desk;
-        this.#realRoot ??= sftp.realpath(root);
         // Servers resolve the last part of a path even where nothing is there.
         if ((await ifThere(sftp.stat(`${root}/${folder}`)))?.kind !== 'folder')
             return false;
+        // Not before: where this look fails, nobody would wait for it.
+        this.#realRoot ??= sftp.realpath(root);
         const [real, top] = await Promise.all([sftp.realpath(`${root}/${folder}`), this.#realRoot]);
         if (real.startsWith(top === '/' ? '/' : `${top}/`))
             return true;
@@ -70420,7 +70886,7 @@ class SftpPlace {
         const plan = { stage: this.#stage, result, arrived: this.#arrived, base: undefined, tree, mtime };
         return buildTree(this.#desk, plan, context);
     }
-    async publish({ release, content, comparison, mtime }) {
+    async publish({ release, site, comparison, mtime }) {
         const desk = this.#desk;
         const { sftp, state } = desk;
         const stage = this.#stage;
@@ -70433,7 +70899,7 @@ class SftpPlace {
         const undo = { gone, restore };
         const files = {
             release: Buffer.from(`${release}\n`),
-            content: Buffer.from(`${content}\n`),
+            content: Buffer.from(`${contentId(site)}\n`),
             owner: Buffer.from('\n'),
             'undo.json': Buffer.from(JSON.stringify(undo)),
         };
@@ -70626,7 +71092,7 @@ class SftpReleases {
         const plan = { stage: this.#stage, result, arrived: this.#arrived, base: this.#base, tree, mtime };
         return buildTree(this.#desk, plan, context);
     }
-    async publish({ release, content, tree, linked, comparison }) {
+    async publish({ release, site, tree, linked, comparison }) {
         const desk = this.#desk;
         const { sftp, root, state } = desk;
         const stage = this.#stage;
@@ -70641,7 +71107,7 @@ class SftpReleases {
         await sftp_files_writeFile(sftp, `${stage}/meta/manifest.gz`, encodeManifest(result));
         // The order of the releases is that of these times, which count whole seconds here.
         const noted = `${stage}/meta/content`;
-        await sftp_files_writeFile(sftp, noted, Buffer.from(`${content}\n`));
+        await sftp_files_writeFile(sftp, noted, Buffer.from(`${contentId(site)}\n`));
         const { mtime } = await sftp.lstat(noted);
         if (mtime <= this.#newest)
             await sftp.setstat(noted, { mtime: this.#newest + 1 });
@@ -70923,6 +71389,174 @@ class SftpSite {
                 cause: error,
             });
         }
+    }
+}
+
+;// CONCATENATED MODULE: ./src/release/tar-writer.ts
+const BLOCK = 512;
+const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
+const NAME_FIELD = 100;
+const MAX_OCTAL_SIZE = 0o77777777777;
+/** The header of a member, with the records before it that a long name needs. */
+function tarHeader(member) {
+    const name = member.type === 'folder' ? `${member.name}/` : member.name;
+    const to = member.to ?? '';
+    const parts = [];
+    if (name.length > NAME_FIELD)
+        parts.push(longText('L', name));
+    if (to.length > NAME_FIELD)
+        parts.push(longText('K', to));
+    const size = member.type === 'file' ? member.size : 0;
+    parts.push(block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to));
+    return Buffer.concat(parts);
+}
+/** Zeros that fill a content of this size up to whole blocks. */
+function tarPadding(size) {
+    return Buffer.alloc((BLOCK - (size % BLOCK)) % BLOCK);
+}
+/** What ends an archive. */
+function tarEnd() {
+    return Buffer.alloc(2 * BLOCK);
+}
+function longText(flag, text) {
+    const content = Buffer.from(`${text}\0`, 'latin1');
+    return Buffer.concat([
+        block('././@LongLink', 0o644, content.length, 0, flag, ''),
+        content,
+        tarPadding(content.length),
+    ]);
+}
+function block(name, mode, size, mtime, flag, to) {
+    const header = Buffer.alloc(BLOCK);
+    header.write(name.slice(0, NAME_FIELD), 0, 'latin1');
+    header.write(octal(mode, 7), 100);
+    header.write(octal(0, 7), 108);
+    header.write(octal(0, 7), 116);
+    if (size <= MAX_OCTAL_SIZE)
+        header.write(octal(size, 11), 124);
+    else {
+        header[124] = 0x80;
+        header.writeBigUInt64BE(BigInt(size), 128);
+    }
+    header.write(octal(mtime, 11), 136);
+    header.write('        ', 148);
+    header.write(flag, 156);
+    header.write(to.slice(0, NAME_FIELD), 157, 'latin1');
+    header.write('ustar  \0', 257);
+    let sum = 0;
+    for (let at = 0; at < BLOCK; at++)
+        sum += header[at] ?? 0;
+    header.write(`${octal(sum, 6)}\0 `, 148);
+    return header;
+}
+function octal(value, digits) {
+    return Math.max(0, Math.floor(value)).toString(8).padStart(digits, '0');
+}
+
+;// CONCATENATED MODULE: ./src/release/archive.ts
+
+
+function extraOf(name, content) {
+    return { name, size: content.length, pieces: () => [content] };
+}
+const CHUNK = 256 * 1024;
+function* pieces(send, partBytes) {
+    let large = 0;
+    for (const entry of send.values()) {
+        const name = `tree/${entry.path}`;
+        if (entry.type === 'link')
+            yield { entry, name, from: 0, to: 0 };
+        if (entry.type !== 'file')
+            continue;
+        if (entry.size <= partBytes) {
+            yield { entry, name, from: 0, to: entry.size };
+            continue;
+        }
+        large++;
+        for (let from = 0; from < entry.size; from += partBytes) {
+            const part = `parts-${large}-${from / partBytes}`;
+            yield { entry, name: from === 0 ? name : part, from, to: Math.min(entry.size, from + partBytes) };
+        }
+    }
+}
+/** The script by which the server puts the parts together; its own time is the one that files get. */
+function joining(send, partBytes) {
+    const lines = [];
+    let large = 0;
+    for (const { path, size, mode } of send.ofType('file')) {
+        if (size <= partBytes)
+            continue;
+        large++;
+        const whole = quote(`tree/${path}`);
+        for (let part = 1; part * partBytes < size; part++) {
+            const name = `parts-${large}-${part}`;
+            lines.push(`cat ${name} >>${whole}`, `rm ${name}`);
+        }
+        lines.push(`chmod ${mode.toString(8)} ${whole}`, `touch -r join.sh ${whole}`);
+    }
+    return lines.length === 0 ? [] : [extraOf('join.sh', Buffer.from(`${lines.join('\n')}\n`, 'latin1'))];
+}
+/**
+ * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first: two tars that both
+ * miss one get into each other's way when they make it for their files.
+ */
+async function* archive(queue, extra, { send, tree, mtime }, progress) {
+    const chunks = new ChunkJoiner();
+    for (const { path, type, mode } of send.ofType('folder')) {
+        yield* chunks.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
+    }
+    for (let next = queue.next(); next.done !== true; next = queue.next()) {
+        const { entry, from, to, name } = next.value;
+        if (entry.type === 'link') {
+            yield* chunks.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }));
+            continue;
+        }
+        const isPart = to - from < entry.size;
+        const mode = isPart ? 0o600 : entry.mode;
+        yield* chunks.add(tarHeader({ name, type: 'file', mode, mtime, size: to - from }));
+        const small = isPart ? undefined : tree.readSmall(entry);
+        if (small !== undefined)
+            yield* chunks.add(small);
+        else
+            for await (const piece of tree.readPart(entry, from, to)) {
+                progress.sent(piece.length);
+                yield* chunks.add(piece);
+            }
+        if (small !== undefined)
+            progress.sent(small.length);
+        yield* chunks.add(tarPadding(to - from));
+        if (to === entry.size)
+            progress.fileSent();
+    }
+    for (const { name, size, pieces } of extra()) {
+        yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }));
+        for (const piece of pieces())
+            yield* chunks.add(piece);
+        yield* chunks.add(tarPadding(size));
+    }
+    yield* chunks.add(tarEnd());
+    yield chunks.rest();
+}
+/** Headers and small files would each be a packet of their own. */
+class ChunkJoiner {
+    #joined = Buffer.allocUnsafeSlow(CHUNK);
+    #used = 0;
+    *add(part) {
+        if (part.length > this.#joined.length - this.#used) {
+            yield this.rest();
+            if (part.length >= CHUNK) {
+                yield part;
+                return;
+            }
+        }
+        part.copy(this.#joined, this.#used);
+        this.#used += part.length;
+    }
+    rest() {
+        const joined = this.#joined.subarray(0, this.#used);
+        this.#joined = Buffer.allocUnsafeSlow(CHUNK);
+        this.#used = 0;
+        return joined;
     }
 }
 
@@ -71552,19 +72186,19 @@ var external_node_stream_ = __nccwpck_require__(7075);
 
 const uncompressed = { name: 'none', unpack: '', compressor: () => undefined };
 /** Node's own 16 KB would cost a turn through its thread pool for each, and half-filled packets. */
-const CHUNK = 128 * 1024;
+const compression_CHUNK = 128 * 1024;
 const ZSTD = {
     name: 'zstd',
     unpack: 'zstd -dcq | ',
     compressor: () => external_node_zlib_.createZstdCompress({
-        chunkSize: CHUNK,
+        chunkSize: compression_CHUNK,
         params: { [external_node_zlib_.constants.ZSTD_c_compressionLevel]: 3 },
     }),
 };
 const GZIP = {
     name: 'gzip',
     unpack: 'gzip -dc | ',
-    compressor: () => external_node_zlib_.createGzip({ chunkSize: CHUNK, level: 4 }),
+    compressor: () => external_node_zlib_.createGzip({ chunkSize: compression_CHUNK, level: 4 }),
 };
 /** Above this share of its size left, compressing is not worth its time. */
 const WORTH_IT = 0.9;
@@ -71579,70 +72213,7 @@ function chooseCodec(serverTools, sample) {
     return serverTools.has('gzip') ? GZIP : uncompressed;
 }
 
-;// CONCATENATED MODULE: ./src/release/tar-writer.ts
-const BLOCK = 512;
-const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
-const NAME_FIELD = 100;
-const MAX_OCTAL_SIZE = 0o77777777777;
-/** The header of a member, with the records before it that a long name needs. */
-function tarHeader(member) {
-    const name = member.type === 'folder' ? `${member.name}/` : member.name;
-    const to = member.to ?? '';
-    const parts = [];
-    if (name.length > NAME_FIELD)
-        parts.push(longText('L', name));
-    if (to.length > NAME_FIELD)
-        parts.push(longText('K', to));
-    const size = member.type === 'file' ? member.size : 0;
-    parts.push(block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to));
-    return Buffer.concat(parts);
-}
-/** Zeros that fill a content of this size up to whole blocks. */
-function tarPadding(size) {
-    return Buffer.alloc((BLOCK - (size % BLOCK)) % BLOCK);
-}
-/** What ends an archive. */
-function tarEnd() {
-    return Buffer.alloc(2 * BLOCK);
-}
-function longText(flag, text) {
-    const content = Buffer.from(`${text}\0`, 'latin1');
-    return Buffer.concat([
-        block('././@LongLink', 0o644, content.length, 0, flag, ''),
-        content,
-        tarPadding(content.length),
-    ]);
-}
-function block(name, mode, size, mtime, flag, to) {
-    const header = Buffer.alloc(BLOCK);
-    header.write(name.slice(0, NAME_FIELD), 0, 'latin1');
-    header.write(octal(mode, 7), 100);
-    header.write(octal(0, 7), 108);
-    header.write(octal(0, 7), 116);
-    if (size <= MAX_OCTAL_SIZE)
-        header.write(octal(size, 11), 124);
-    else {
-        header[124] = 0x80;
-        header.writeBigUInt64BE(BigInt(size), 128);
-    }
-    header.write(octal(mtime, 11), 136);
-    header.write('        ', 148);
-    header.write(flag, 156);
-    header.write(to.slice(0, NAME_FIELD), 157, 'latin1');
-    header.write('ustar  \0', 257);
-    let sum = 0;
-    for (let at = 0; at < BLOCK; at++)
-        sum += header[at] ?? 0;
-    header.write(`${octal(sum, 6)}\0 `, 148);
-    return header;
-}
-function octal(value, digits) {
-    return Math.max(0, Math.floor(value)).toString(8).padStart(digits, '0');
-}
-
 ;// CONCATENATED MODULE: ./src/release/transfer.ts
-
-
 
 
 
@@ -71662,22 +72233,7 @@ const LONG_PATH_MS = 60;
  */
 const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 };
 const NEAR_MS = 1;
-const transfer_CHUNK = 256 * 1024;
 const SAMPLE = 256 * 1024;
-/** The server hashes what arrived in so many processes at once, where it is much; opening a file counts as some bytes. */
-const HASH_LISTS = 4;
-const WORK_FOR_LISTS = 8 * 1024 * 1024;
-const FILE_COST = 8 * 1024;
-/** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
-function sentDigest(send) {
-    const digest = (0,external_node_crypto_.createHash)('sha256');
-    let files = 0;
-    for (const { hash } of send.ofType('file')) {
-        digest.update(`${hash}\n`);
-        files++;
-    }
-    return files === 0 ? '-' : digest.digest('hex');
-}
 async function chooseWay(connection, { send, tree, tools }) {
     const { files, bytes } = send.total;
     const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(send, files, tree));
@@ -71692,7 +72248,7 @@ async function chooseWay(connection, { send, tree, tools }) {
 async function transfer(connection, plan, { codec, lanes, apart, partBytes }, context) {
     const { send, stage, bell } = plan;
     const queue = pieces(send, partBytes);
-    const extra = [...plan.extra, ...joining(send, partBytes)];
+    const extra = () => [...plan.extra(), ...joining(send, partBytes)];
     const progress = trackProgress(send.total, context);
     const unpack = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`;
     const code = bell === undefined ? unpack : thenRing(unpack, bell);
@@ -71719,7 +72275,7 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes }, co
                 const lane = await openThe(index);
                 if (lane === undefined)
                     return;
-                const tar = archive(queue, index === 0 ? extra : [], plan, progress);
+                const tar = archive(queue, index === 0 ? extra : () => [], plan, progress);
                 const input = compressed(tar, codec, progress);
                 const result = await pipeToScript(connection.name, lane, code, input, signal);
                 if (result.code !== 0)
@@ -71747,6 +72303,64 @@ function thenRing(unpack, bell) {
 }
 /** On this machine or beside it: bytes travel faster there than they are compressed. */
 const isNear = ({ roundTripMs }) => roundTripMs < NEAR_MS;
+async function takeSample(send, count, tree) {
+    const chunks = [];
+    let bytes = 0;
+    let at = 0;
+    // From all over the site: its first files may all be images.
+    const step = Math.max(1, Math.floor(count / 32));
+    for (const file of send.ofType('file')) {
+        if (at++ % step !== 0)
+            continue;
+        for await (const chunk of tree.read(file)) {
+            const part = chunk.subarray(0, SAMPLE / 8);
+            chunks.push(part);
+            bytes += part.length;
+            break;
+        }
+        if (bytes >= SAMPLE)
+            break;
+    }
+    return Buffer.concat(chunks);
+}
+function compressed(tar, codec, progress) {
+    const counter = new external_node_stream_.Transform({
+        transform(chunk, _encoding, done) {
+            progress.onWire(chunk.length);
+            done(null, chunk);
+        },
+    });
+    const source = external_node_stream_.Readable.from(tar, { objectMode: false, highWaterMark: CHUNK });
+    const compressor = codec.compressor();
+    const last = compressor ?? source;
+    // `pipe` hands no errors on, and what reads the end must see them.
+    source.once('error', (error) => counter.destroy(error));
+    compressor?.once('error', (error) => counter.destroy(error));
+    counter.once('close', () => source.destroy());
+    if (compressor !== undefined)
+        source.pipe(compressor);
+    return last.pipe(counter);
+}
+function unpackFailure(connection, code, noise) {
+    const seen = fromByteString(noise).trim().split('\n').slice(-3).join('; ');
+    const full = /no space left|disk quota/i.test(seen);
+    return new src_failure/* Failure */.HR(full ? 'there is no space left on the server' : 'unpacking on the server failed', {
+        host: connection.name,
+        seen: seen || `exit code ${code}`,
+        hint: full
+            ? 'free some space there, or keep fewer releases (`keep-releases`)'
+            : 'look at the rights of the folder `releases` below the target',
+    });
+}
+
+;// CONCATENATED MODULE: ./src/release/transfer-lists.ts
+
+
+
+/** The server hashes what arrived in so many processes at once, where it is much; opening a file counts as some bytes. */
+const HASH_LISTS = 4;
+const WORK_FOR_LISTS = 8 * 1024 * 1024;
+const FILE_COST = 8 * 1024;
 /** Lists for the server, NUL-ended names; they travel in the archive as files beside the tree. */
 function lists({ removeFiles, removeFolders, send, result }) {
     return [
@@ -71755,9 +72369,6 @@ function lists({ removeFiles, removeFolders, send, result }) {
         ...sentLists(send),
         extraOf('manifest.gz', encodeManifest(result)),
     ];
-}
-function extraOf(name, content) {
-    return { name, size: content.length, pieces: () => [content] };
 }
 function nameList(name, paths) {
     let size = 0;
@@ -71787,156 +72398,20 @@ function* pathsOfShare(send, share, wanted) {
         before += size + FILE_COST;
     }
 }
-async function takeSample(send, count, tree) {
-    const chunks = [];
-    let bytes = 0;
-    let at = 0;
-    // From all over the site: its first files may all be images.
-    const step = Math.max(1, Math.floor(count / 32));
-    for (const file of send.ofType('file')) {
-        if (at++ % step !== 0)
-            continue;
-        for await (const chunk of tree.read(file)) {
-            const part = chunk.subarray(0, SAMPLE / 8);
-            chunks.push(part);
-            bytes += part.length;
-            break;
-        }
-        if (bytes >= SAMPLE)
-            break;
+/** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
+function sentDigest(send) {
+    const digest = (0,external_node_crypto_.createHash)('sha256');
+    let files = 0;
+    for (const { hash } of send.ofType('file')) {
+        digest.update(`${hash}\n`);
+        files++;
     }
-    return Buffer.concat(chunks);
-}
-function* pieces(send, partBytes) {
-    let large = 0;
-    for (const entry of send.values()) {
-        const name = `tree/${entry.path}`;
-        if (entry.type === 'link')
-            yield { entry, name, from: 0, to: 0 };
-        if (entry.type !== 'file')
-            continue;
-        if (entry.size <= partBytes) {
-            yield { entry, name, from: 0, to: entry.size };
-            continue;
-        }
-        large++;
-        for (let from = 0; from < entry.size; from += partBytes) {
-            const part = `parts-${large}-${from / partBytes}`;
-            yield { entry, name: from === 0 ? name : part, from, to: Math.min(entry.size, from + partBytes) };
-        }
-    }
-}
-/** The script by which the server puts the parts together; its own time is the one that files get. */
-function joining(send, partBytes) {
-    const lines = [];
-    let large = 0;
-    for (const { path, size, mode } of send.ofType('file')) {
-        if (size <= partBytes)
-            continue;
-        large++;
-        const whole = quote(`tree/${path}`);
-        for (let part = 1; part * partBytes < size; part++) {
-            const name = `parts-${large}-${part}`;
-            lines.push(`cat ${name} >>${whole}`, `rm ${name}`);
-        }
-        lines.push(`chmod ${mode.toString(8)} ${whole}`, `touch -r join.sh ${whole}`);
-    }
-    return lines.length === 0 ? [] : [extraOf('join.sh', Buffer.from(`${lines.join('\n')}\n`, 'latin1'))];
-}
-/**
- * What one lane brings: files as the lane gets round to them. Every lane brings all folders first: two tars that both
- * miss one get into each other's way when they make it for their files.
- */
-async function* archive(queue, extra, { send, tree, mtime }, progress) {
-    const chunks = new ChunkJoiner();
-    for (const { path, type, mode } of send.ofType('folder')) {
-        yield* chunks.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
-    }
-    for (let next = queue.next(); next.done !== true; next = queue.next()) {
-        const { entry, from, to, name } = next.value;
-        if (entry.type === 'link') {
-            yield* chunks.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }));
-            continue;
-        }
-        const isPart = to - from < entry.size;
-        const mode = isPart ? 0o600 : entry.mode;
-        yield* chunks.add(tarHeader({ name, type: 'file', mode, mtime, size: to - from }));
-        const small = isPart ? undefined : tree.readSmall(entry);
-        if (small !== undefined)
-            yield* chunks.add(small);
-        else
-            for await (const piece of tree.readPart(entry, from, to)) {
-                progress.sent(piece.length);
-                yield* chunks.add(piece);
-            }
-        if (small !== undefined)
-            progress.sent(small.length);
-        yield* chunks.add(tarPadding(to - from));
-        if (to === entry.size)
-            progress.fileSent();
-    }
-    for (const { name, size, pieces } of extra) {
-        yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }));
-        for (const piece of pieces())
-            yield* chunks.add(piece);
-        yield* chunks.add(tarPadding(size));
-    }
-    yield* chunks.add(tarEnd());
-    yield chunks.rest();
-}
-/** Headers and small files would each be a packet of their own. */
-class ChunkJoiner {
-    #joined = Buffer.allocUnsafeSlow(transfer_CHUNK);
-    #used = 0;
-    *add(part) {
-        if (part.length > this.#joined.length - this.#used) {
-            yield this.rest();
-            if (part.length >= transfer_CHUNK) {
-                yield part;
-                return;
-            }
-        }
-        part.copy(this.#joined, this.#used);
-        this.#used += part.length;
-    }
-    rest() {
-        const joined = this.#joined.subarray(0, this.#used);
-        this.#joined = Buffer.allocUnsafeSlow(transfer_CHUNK);
-        this.#used = 0;
-        return joined;
-    }
-}
-function compressed(tar, codec, progress) {
-    const counter = new external_node_stream_.Transform({
-        transform(chunk, _encoding, done) {
-            progress.onWire(chunk.length);
-            done(null, chunk);
-        },
-    });
-    const source = external_node_stream_.Readable.from(tar, { objectMode: false, highWaterMark: transfer_CHUNK });
-    const compressor = codec.compressor();
-    const last = compressor ?? source;
-    // `pipe` hands no errors on, and what reads the end must see them.
-    source.once('error', (error) => counter.destroy(error));
-    compressor?.once('error', (error) => counter.destroy(error));
-    counter.once('close', () => source.destroy());
-    if (compressor !== undefined)
-        source.pipe(compressor);
-    return last.pipe(counter);
-}
-function unpackFailure(connection, code, noise) {
-    const seen = fromByteString(noise).trim().split('\n').slice(-3).join('; ');
-    const full = /no space left|disk quota/i.test(seen);
-    return new src_failure/* Failure */.HR(full ? 'there is no space left on the server' : 'unpacking on the server failed', {
-        host: connection.name,
-        seen: seen || `exit code ${code}`,
-        hint: full
-            ? 'free some space there, or keep fewer releases (`keep-releases`)'
-            : 'look at the rights of the folder `releases` below the target',
-    });
+    return files === 0 ? '-' : digest.digest('hex');
 }
 
 ;// CONCATENATED MODULE: ./src/release/shell-site.ts
+
+
 
 
 
@@ -72061,7 +72536,7 @@ class ShellSite {
         const { bell, state } = opened;
         const sending = {
             send,
-            extra: this.#extra(plan),
+            extra: () => this.#extra(plan),
             tree,
             stage: this.#stagePath(release),
             bell,
@@ -72122,7 +72597,7 @@ class ShellSite {
         await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal });
     }
     /** Checks what arrives by so many lanes (0: what has arrived) against what was sent, and makes it a release. */
-    async #publish({ release, comparison, tree, content, owner, linked }, lanes, ending, context) {
+    async #publish({ release, comparison, tree, site, owner, linked }, lanes, ending, context) {
         const shared = linked.map((path) => {
             const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/');
             return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`;
@@ -72141,7 +72616,7 @@ class ShellSite {
                 want_bytes: String(comparison.send.total.bytes),
                 want_totals: `${all.files} ${all.bytes}`,
                 root_mode: tree.rootMode.toString(8),
-                content,
+                content: contentId(site),
                 owner,
             },
             signal: context.signal,
@@ -72403,8 +72878,6 @@ function describeAnswer({ ok, status, error, body }) {
     return parts.join(', ');
 }
 
-// EXTERNAL MODULE: external "node:net"
-var external_node_net_ = __nccwpck_require__(7030);
 // EXTERNAL MODULE: ./node_modules/is-stream/index.js
 var is_stream = __nccwpck_require__(6543);
 // EXTERNAL MODULE: ./node_modules/make-dir/index.js
@@ -73285,375 +73758,6 @@ class NodeSSH {
             this.connection.end();
             this.connection = null;
         }
-    }
-}
-
-// EXTERNAL MODULE: external "node:buffer"
-var external_node_buffer_ = __nccwpck_require__(4573);
-;// CONCATENATED MODULE: external "node:string_decoder"
-const external_node_string_decoder_namespaceObject = require("node:string_decoder");
-;// CONCATENATED MODULE: ./src/ssh/output-tail.ts
-
-
-/** Output without newlines (a progress bar, a binary) is cut into lines of this many characters. */
-const LONGEST_LINE = 65_536;
-/** Splits output into lines as it comes and keeps the last bytes of it. */
-class OutputTail {
-    #limit;
-    #onLine;
-    #decoder = new external_node_string_decoder_namespaceObject.StringDecoder('utf8');
-    #chunks = [];
-    #bytes = 0;
-    #partial = '';
-    constructor(limit, onLine) {
-        this.#limit = limit;
-        this.#onLine = onLine;
-    }
-    push(chunk) {
-        this.#chunks.push(chunk);
-        this.#bytes += chunk.length;
-        while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#limit && this.#chunks.length > 1) {
-            this.#bytes -= this.#chunks.shift()?.length ?? 0;
-        }
-        if (this.#onLine === undefined)
-            return;
-        const lines = (this.#partial + this.#decoder.write(chunk)).split('\n');
-        this.#partial = lines.pop() ?? '';
-        if (this.#partial.length > LONGEST_LINE) {
-            lines.push(this.#partial);
-            this.#partial = '';
-        }
-        for (const line of lines)
-            this.#onLine(line);
-    }
-    end() {
-        if (this.#onLine !== undefined && this.#partial !== '')
-            this.#onLine(this.#partial);
-        this.#partial = '';
-    }
-    get text() {
-        return external_node_buffer_.Buffer.concat(this.#chunks).subarray(-this.#limit).toString('utf8');
-    }
-}
-
-;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
-
-/** Constant, so that it means the same to every login shell and shows nothing in the process list. */
-const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
-/** The command to execute and the text for its standard input. Pure. */
-function remoteScript(text, { cwd, env = {} }) {
-    const lines = ['set -e', 'exec </dev/null'];
-    for (const [name, value] of Object.entries(env))
-        lines.push(`export ${shellName(name)}=${quote(value)}`);
-    // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
-    if (cwd !== undefined)
-        lines.push(`CDPATH= cd -- ${quote(cwd)}`);
-    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
-}
-/**
- * A command that holds its script: it needs no input, which saves a round trip, but the process list shows it, so that
- * nothing secret may be in it. Encoded so that it means the same to every login shell. Pure.
- */
-function openScript(text) {
-    const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
-    const encoded = Array.from(bytes, (byte) => {
-        const character = String.fromCharCode(byte);
-        if (/[A-Za-z0-9 ._/=:-]/.test(character))
-            return character;
-        return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
-    });
-    return `exec sh -c 'eval "$(printf %b "$1")"' sh '${encoded.join('')}'`;
-}
-function shellName(name) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
-        throw new TypeError(`'${name}' is not an environment variable name`);
-    return name;
-}
-
-;// CONCATENATED MODULE: ./src/ssh/target.ts
-
-const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?$/;
-const USER_NAME = /^[A-Za-z0-9_][A-Za-z0-9._@+-]*\$?$/;
-/** A port number of decimal digits, or undefined. */
-function parsePort(text) {
-    if (!/^[1-9]\d{0,4}$/.test(text))
-        return undefined;
-    const port = Number(text);
-    return port <= 65_535 ? port : undefined;
-}
-/**
- * Parses `[user@]host[:port]` with IPv6 in brackets. Returns what is wrong as a string, so that the caller can
- * report all bad inputs together.
- */
-function parseTarget(text, defaults) {
-    const at = text.lastIndexOf('@');
-    const user = at < 0 ? defaults.user : text.slice(0, at);
-    const address = at < 0 ? text : text.slice(at + 1);
-    if (user === '')
-        return `'${text}' names no user: write user@${address} or set the input 'user'`;
-    if (!isUserName(user))
-        return `'${text}': '${user}' is not a user name`;
-    const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^[\]:]+))(?::(.*))?$/.exec(address);
-    if (!match) {
-        const hint = (0,external_node_net_.isIP)(address) === 6 ? `write IPv6 in brackets: [${address}]` : 'write [user@]host[:port]';
-        return `'${text}' is not a host: ${hint}`;
-    }
-    const host = match[1] ?? match[2] ?? '';
-    if (match[1] !== undefined ? (0,external_node_net_.isIP)(host) !== 6 : !isHostName(host)) {
-        return `'${text}' is not a host: write a name or an IP address`;
-    }
-    const port = match[3] === undefined ? defaults.port : parsePort(match[3]);
-    if (port === undefined)
-        return `'${text}': '${match[3]}' is not a port (1-65535)`;
-    return { host, port, user };
-}
-/** Whether a text can be a login name (never an option, never shell syntax). */
-function isUserName(text) {
-    return USER_NAME.test(text);
-}
-function isHostName(text) {
-    // Digits and dots alone must be a whole IPv4 address: `10.0.0` would be resolved to 10.0.0.0's neighbour.
-    return /^[\d.]+$/.test(text) ? (0,external_node_net_.isIP)(text) === 4 : HOST_NAME.test(text);
-}
-/** `user@host` with the port where it is not 22, as one would type it. */
-function formatTarget({ host, port, user }) {
-    return `${user}@${formatAddress(host, port)}`;
-}
-/** `host`, `host:port` or `[v6]:port`; the port is left out where it is 22. */
-function formatAddress(host, port) {
-    const bracketed = (0,external_node_net_.isIP)(host) === 6 ? `[${host}]` : host;
-    return port === 22 ? bracketed : `${bracketed}:${port}`;
-}
-
-;// CONCATENATED MODULE: ./src/ssh/connection.ts
-
-
-
-
-
-const KEEP_BYTES = 1024 * 1024;
-/** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
-const PROHIBITED = 1;
-/** Further connections for a server that allows few sessions on one. */
-const MAX_FURTHER = 3;
-/** A logged-in connection to one server, its host key verified. */
-class Connection {
-    target;
-    #client;
-    #prepared = new Map();
-    #origin;
-    #further = [];
-    #apart = [];
-    #lost;
-    #closed = false;
-    constructor(target, client, origin) {
-        this.target = target;
-        this.#origin = origin;
-        this.#client = client;
-        client.on('error', (error) => {
-            this.#lost = error;
-        });
-        client.on('close', () => {
-            this.#closed = true;
-        });
-    }
-    /** Name for messages: user@host, with the port where it is not 22. */
-    get name() {
-        return formatTarget(this.target);
-    }
-    /** False once the connection is known to have gone. */
-    get isOpen() {
-        return !this.#closed;
-    }
-    get roundTripMs() {
-        return this.#origin.roundTripMs;
-    }
-    /** Whether the server has refused several sessions on one connection. */
-    get isNarrow() {
-        return this.#further.length > 0;
-    }
-    /** Called once when the connection has gone, for whatever reason. */
-    onClose(listener) {
-        this.#client.once('close', listener);
-    }
-    close() {
-        this.#client.end();
-        for (const one of [...this.#further, ...this.#apart]) {
-            one.then((connection) => connection.close(), () => { });
-        }
-    }
-    /**
-     * Runs one command line by the login shell. Everything variable in it must have gone through `quote`; prefer
-     * `script`, which keeps values out of the process list. Resolves whatever the exit status is; rejects with a
-     * `Failure` when the connection breaks before the status is known, since the command may then still run.
-     */
-    async exec(command, options = {}) {
-        return collect(await this.start(command), options);
-    }
-    /**
-     * Runs a POSIX shell script that travels over standard input: neither it nor its environment shows up in an
-     * argument, a process list or a file. It runs with `set -e` in `cwd`, its own standard input is /dev/null.
-     */
-    script(text, options = {}) {
-        const { command, stdin } = remoteScript(text, options);
-        return this.exec(command, { ...options, stdin });
-    }
-    /**
-     * As `script`, a round trip quicker, for a script in which nothing is secret: the server's process list shows it while
-     * it runs.
-     */
-    openScript(text, options = {}) {
-        return this.exec(openScript(text), options);
-    }
-    /**
-     * Starts a command line ahead of its use: the next `start` of the same one finds it waiting for its input, which saves
-     * the round trips of a new channel. For commands that do nothing before they get input. sshd allows 10 at a time.
-     */
-    prepare(command) {
-        const ready = this.#startHere(command);
-        ready.catch(() => { });
-        this.#prepared.set(command, [...(this.#prepared.get(command) ?? []), ready]);
-    }
-    /**
-     * Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. Where the server
-     * refuses a further session on this connection (MaxSessions), it runs on another one.
-     */
-    async start(command) {
-        const ready = this.#prepared.get(command)?.shift();
-        return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
-    }
-    /** Starts a command line on a connection of its own, which is closed with this one. */
-    async startApart(command, why) {
-        const next = this.#origin.again(why);
-        this.#apart.push(next);
-        return (await next).#startHere(command);
-    }
-    async #startNow(command) {
-        try {
-            return await this.#startHere(command);
-        }
-        catch (error) {
-            if (!isSessionRefused(error))
-                throw error;
-        }
-        for (const one of [...this.#further]) {
-            try {
-                return await (await one).#startHere(command);
-            }
-            catch (error) {
-                if (!isSessionRefused(error) || this.#further.length === MAX_FURTHER)
-                    throw error;
-            }
-        }
-        const next = this.#origin.again('allows too few sessions on one connection (MaxSessions)');
-        this.#further.push(next);
-        return (await next).#startHere(command);
-    }
-    async #startHere(command) {
-        let ended;
-        const channel = await this.#open((done) => {
-            this.#client.exec(command, (error, opened) => {
-                // At once: a short command's exit status can come in the same packet as the channel.
-                if (!error)
-                    ended = this.#exitOf(opened);
-                done(error, opened);
-            });
-        }, 'the server runs no commands for this user');
-        if (ended === undefined)
-            throw new TypeError('a channel was opened without its exit being awaited');
-        ended.catch(() => { });
-        return { channel, ended };
-    }
-    #exitOf(channel) {
-        return new Promise((resolve, reject) => {
-            let status;
-            channel.once('exit', (code, signal) => {
-                status = { code: code ?? undefined, signal: signal?.replace(/^SIG/, '') };
-            });
-            // A lost connection closes the channel too: only a status says that the command has ended.
-            channel.once('close', () => (status ? resolve(status) : reject(this.#connectionLost())));
-        });
-    }
-    /** A TCP connection from the server to an address as the server sees it. */
-    openTcp(host, port) {
-        return this.#open((done) => this.#client.forwardOut('127.0.0.1', 0, host, port, done), `the server opens no connection to ${formatAddress(host, port)}`);
-    }
-    /** Whether the server refuses to open connections to an address for this user (AllowTcpForwarding, PermitOpen). */
-    async refusesTcp(host, port) {
-        try {
-            const channel = await this.openTcp(host, port);
-            channel.on('error', () => { });
-            channel.destroy();
-            return false;
-        }
-        catch (error) {
-            // RFC 4254, 5.1: a connection that fails has another reason.
-            const { reason } = (error.details?.cause ?? {});
-            return reason === PROHIBITED || reason === 'ADMINISTRATIVELY_PROHIBITED';
-        }
-    }
-    /** A channel to a subsystem, such as `sftp`. A login without a shell may still have it. */
-    openSubsystem(name) {
-        return this.#open((done) => this.#client.subsys(name, done), `the server does not offer ${name} to this user`);
-    }
-    #open(start, what) {
-        return new Promise((resolve, reject) => {
-            if (this.#closed)
-                return reject(this.#connectionLost());
-            const gone = () => reject(this.#connectionLost());
-            this.#client.once('close', gone);
-            start((error, channel) => {
-                this.#client.removeListener('close', gone);
-                if (error)
-                    reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
-                else
-                    resolve(channel);
-            });
-        });
-    }
-    #connectionLost() {
-        return new src_failure/* Failure */.HR('the SSH connection broke', {
-            host: this.name,
-            seen: this.#lost ? (0,src_failure/* describeError */.Uc)(this.#lost) : 'the server closed it',
-            state: 'whether the last command still runs there is not known.',
-            hint: 'run the job again: it looks at the state of the server first',
-            cause: this.#lost,
-        });
-    }
-}
-/** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
-function isSessionRefused(error) {
-    return error instanceof src_failure/* Failure */.HR && /channel open failure: open failed/i.test(error.details.seen ?? '');
-}
-async function collect({ channel, ended }, options) {
-    const { signal, onLine, keepBytes = KEEP_BYTES } = options;
-    const stdout = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stdout')));
-    const stderr = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stderr')));
-    channel.on('data', (chunk) => stdout.push(chunk));
-    channel.stderr.on('data', (chunk) => stderr.push(chunk));
-    // A process that ends before it has read its input breaks the pipe: its exit status tells more.
-    channel.on('error', () => { });
-    let abort = () => { };
-    const aborted = new Promise((_resolve, reject) => {
-        abort = () => {
-            // The server answers a close only once the process has gone, which may be never.
-            channel.close();
-            if (signal)
-                reject(cancelled(signal));
-        };
-    });
-    if (signal?.aborted)
-        abort();
-    signal?.addEventListener('abort', abort, { once: true });
-    channel.end(options.stdin ?? '');
-    try {
-        const status = await Promise.race([ended, aborted]);
-        stdout.end();
-        stderr.end();
-        return { ...status, stdout: stdout.text, stderr: stderr.text };
-    }
-    finally {
-        signal?.removeEventListener('abort', abort);
     }
 }
 

@@ -163,9 +163,14 @@ export async function runWithPack(
  */
 async function feed({ stream, ended }: Pack, channel: ClientChannel): Promise<number | undefined> {
   let bytes = 0
+  // A channel whose connection has broken stays writable, and never drains.
+  let isOpen = true
+  channel.once('close', () => {
+    isOpen = false
+  })
   try {
     for await (const chunk of stream) {
-      if (!channel.writable) return undefined
+      if (!isOpen || !channel.writable) return undefined
       bytes += (chunk as Buffer).length
       if (!channel.write(chunk)) await drained(channel)
     }

@@ -62,21 +62,29 @@ export function makeManifest(entries: Iterable<Entry> = []): Manifest {
 
 /** The manifest as it lies on the server: NUL-ended records, gzipped. */
 export function encodeManifest(manifest: Manifest): Buffer {
-  const known = encoded.get(manifest)
-  if (known !== undefined) return known
-  const fresh = gzipSync(Buffer.concat([...records(manifest.values())]), { level: 1 })
-  encoded.set(manifest, fresh)
-  return fresh
+  return once(encoded, manifest, () => gzipSync(Buffer.concat([...records(manifest.values())]), { level: 1 }))
 }
 
-/** Several hosts mostly get the same one. */
 const encoded = new WeakMap<Manifest, Buffer>()
 
 /** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
 export function contentId(manifest: Manifest): string {
-  const hash = createHash('sha256')
-  for (const chunk of records(ownEntries(manifest))) hash.update(chunk)
-  return hash.digest('hex')
+  return once(contentIds, manifest, () => {
+    const hash = createHash('sha256')
+    for (const chunk of records(ownEntries(manifest))) hash.update(chunk)
+    return hash.digest('hex')
+  })
+}
+
+const contentIds = new WeakMap<Manifest, string>()
+
+/** Several hosts mostly get the same. */
+function once<T>(known: WeakMap<Manifest, T>, manifest: Manifest, make: () => T): T {
+  const before = known.get(manifest)
+  if (before !== undefined) return before
+  const made = make()
+  known.set(manifest, made)
+  return made
 }
 
 function* ownEntries(manifest: Manifest): Generator<Entry> {

@@ -149,9 +149,10 @@ export class PlaceRunner {
 
   async #isInside(folder: ByteString): Promise<boolean> {
     const { sftp, root } = this.#desk
-    this.#realRoot ??= sftp.realpath(root)
     // Servers resolve the last part of a path even where nothing is there.
     if ((await ifThere(sftp.stat(`${root}/${folder}`)))?.kind !== 'folder') return false
+    // Not before: where this look fails, nobody would wait for it.
+    this.#realRoot ??= sftp.realpath(root)
     const [real, top] = await Promise.all([sftp.realpath(`${root}/${folder}`), this.#realRoot])
     if (real.startsWith(top === '/' ? '/' : `${top}/`)) return true
     const what = `'${folder}' leads out of the folder of the site`

@@ -2,7 +2,7 @@ import type { Context } from '../context.ts'
 import type { ByteString } from '../ssh/remote-shell.ts'
 import { ifThere, linkOrCopy, listTree, makeFolder, writeFile } from '../ssh/sftp-files.ts'
 import { type PlaceStep, placeScripts, planPlace } from './in-place.ts'
-import { encodeManifest, type Manifest, makeManifest } from './manifest.ts'
+import { contentId, encodeManifest, type Manifest, makeManifest } from './manifest.ts'
 import { type SftpDesk, siteFailure, toEntry } from './sftp-desk.ts'
 import { PlaceRunner } from './sftp-place-steps.ts'
 import type { SftpWork } from './sftp-site.ts'
@@ -96,7 +96,7 @@ export class SftpPlace implements SftpWork {
     return buildTree(this.#desk, plan, context)
   }
 
-  async publish({ release, content, comparison, mtime }: SendPlan): Promise<void> {
+  async publish({ release, site, comparison, mtime }: SendPlan): Promise<void> {
     const desk = this.#desk
     const { sftp, state } = desk
     const stage = this.#stage
@@ -107,7 +107,7 @@ export class SftpPlace implements SftpWork {
     const undo: UndoSteps = { gone, restore }
     const files: Record<string, Buffer> = {
       release: Buffer.from(`${release}\n`),
-      content: Buffer.from(`${content}\n`),
+      content: Buffer.from(`${contentId(site)}\n`),
       owner: Buffer.from('\n'),
       'undo.json': Buffer.from(JSON.stringify(undo)),
     }

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts'
 import type { ByteString } from '../ssh/remote-shell.ts'
 import { ifThere, listTree, writeFile } from '../ssh/sftp-files.ts'
-import { encodeManifest, type Manifest, makeManifest } from './manifest.ts'
+import { contentId, encodeManifest, type Manifest, makeManifest } from './manifest.ts'
 import { type SftpDesk, siteFailure } from './sftp-desk.ts'
 import type { SftpWork } from './sftp-site.ts'
 import { buildTree, checkContents, checkTree, makeLink, readArrived, type TreeResult } from './sftp-tree.ts'
@@ -115,7 +115,7 @@ export class SftpReleases implements SftpWork {
     return buildTree(this.#desk, plan, context)
   }
 
-  async publish({ release, content, tree, linked, comparison }: SendPlan): Promise<void> {
+  async publish({ release, site, tree, linked, comparison }: SendPlan): Promise<void> {
     const desk = this.#desk
     const { sftp, root, state } = desk
     const stage = this.#stage
@@ -129,7 +129,7 @@ export class SftpReleases implements SftpWork {
     await writeFile(sftp, `${stage}/meta/manifest.gz`, encodeManifest(result))
     // The order of the releases is that of these times, which count whole seconds here.
     const noted = `${stage}/meta/content`
-    await writeFile(sftp, noted, Buffer.from(`${content}\n`))
+    await writeFile(sftp, noted, Buffer.from(`${contentId(site)}\n`))
     const { mtime } = await sftp.lstat(noted)
     if (mtime <= this.#newest) await sftp.setstat(noted, { mtime: this.#newest + 1 })
     await desk.retire(`${state}/meta/${release}`)

@@ -3,10 +3,11 @@ import { Failure } from '../failure.ts'
 import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
 import { type ByteString, fromByteString, openLane, RemoteShell, toByteString } from '../ssh/remote-shell.ts'
+import { type Extra, extraOf } from './archive.ts'
 import type { Comparison } from './comparison.ts'
 import { placeScripts, planPlace, takeUp } from './in-place.ts'
 import { IN_PLACE_CODE } from './in-place-code.ts'
-import { makeManifest } from './manifest.ts'
+import { contentId, makeManifest } from './manifest.ts'
 import { RELEASES_CODE } from './releases-code.ts'
 import { COMMON_CODE } from './remote-code.ts'
 import {
@@ -21,7 +22,8 @@ import {
   type SiteSettings,
 } from './site-host.ts'
 import { type Opened, StateReader } from './site-state.ts'
-import { chooseWay, type Extra, extraOf, lists, ringBell, sentDigest, transfer } from './transfer.ts'
+import { chooseWay, ringBell, transfer } from './transfer.ts'
+import { lists, sentDigest } from './transfer-lists.ts'
 
 interface Script {
   readonly code: string
@@ -152,7 +154,7 @@ export class ShellSite implements SiteHost {
     const { bell, state } = opened
     const sending = {
       send,
-      extra: this.#extra(plan),
+      extra: () => this.#extra(plan),
       tree,
       stage: this.#stagePath(release),
       bell,
@@ -219,7 +221,7 @@ export class ShellSite implements SiteHost {
 
   /** Checks what arrives by so many lanes (0: what has arrived) against what was sent, and makes it a release. */
   async #publish(
-    { release, comparison, tree, content, owner, linked }: SendPlan,
+    { release, comparison, tree, site, owner, linked }: SendPlan,
     lanes: number,
     ending: Ending,
     context: Context,
@@ -242,7 +244,7 @@ export class ShellSite implements SiteHost {
         want_bytes: String(comparison.send.total.bytes),
         want_totals: `${all.files} ${all.bytes}`,
         root_mode: tree.rootMode.toString(8),
-        content,
+        content: contentId(site),
         owner,
       },
       signal: context.signal,

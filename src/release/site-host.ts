@@ -4,6 +4,7 @@ import type { Connection } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
 import type { ByteString } from '../ssh/remote-shell.ts'
 import type { Comparison } from './comparison.ts'
+import type { Manifest } from './manifest.ts'
 import type { Opened } from './site-state.ts'
 import type { SourceTree } from './source-tree.ts'
 
@@ -56,8 +57,7 @@ export interface SendPlan {
   readonly tree: SourceTree
   /** Time of every file sent, in Unix seconds. */
   readonly mtime: number
-  /** Identity of the content, see `contentId`. */
-  readonly content: string
+  readonly site: Manifest
   /** `user:group`, '' to leave it. */
   readonly owner: string
   readonly linked: readonly string[]

@@ -4,7 +4,7 @@ import { Failure } from '../failure.ts'
 import { type ByteString, toByteString } from '../ssh/remote-shell.ts'
 import { type Comparison, compare } from './comparison.ts'
 import { compareInPlace, type Deletion } from './in-place.ts'
-import { type Entry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
+import { contentId, type Entry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
 import { formatBytes } from './progress.ts'
 import type { Ending, SiteHost } from './site-host.ts'
 import type { Opened } from './site-state.ts'
@@ -12,9 +12,8 @@ import type { SourceTree } from './source-tree.ts'
 
 export interface StageOptions {
   readonly release: string
-  /** The site with its `linked` paths, and the identity of that content. */
+  /** The site with its `linked` paths. */
   readonly site: Manifest
-  readonly content: string
   readonly linked: readonly string[]
   /** For `in-place`: what is removed, and what never is. */
   readonly deletion: Deletion
@@ -107,10 +106,10 @@ function isNoFolder(site: Manifest, parts: readonly string[]): boolean {
 }
 
 /** Throws where the release is there with another content. */
-export function checkSameContent(host: string, { state }: Opened, release: string, content: string): boolean {
+export function checkSameContent(host: string, { state }: Opened, release: string, site: Manifest): boolean {
   const present = state.releases.find(({ id }) => id === release)
   if (present === undefined) return false
-  if (present.content === content) return true
+  if (present.content === contentId(site)) return true
   throw new Failure(`release ${release} is there already, with other content`, {
     host,
     state: 'this step changed nothing.',
@@ -141,7 +140,7 @@ export async function stageOn(
   context: Context,
 ): Promise<StageReport> {
   const { clock, log } = context
-  const { release, site, content, dryRun } = options
+  const { release, site, dryRun } = options
   const started = clock.monotonic()
   const whole = site.total
   const still = {
@@ -154,7 +153,7 @@ export async function stageOn(
     sentMs: 0,
     verifiedMs: 0,
   }
-  if (checkSameContent(host.name, opened, release, content)) {
+  if (checkSameContent(host.name, opened, release, site)) {
     const unchanged = whole.files
     return { ...still, added: 0, changed: 0, removed: 0, unchanged, complete: true, comparedMs: 0 }
   }
@@ -182,7 +181,7 @@ export async function stageOn(
   if (dryRun) return { ...still, ...counts, comparedMs, filesSent: sent.files }
 
   const { mtime, owner, linked } = options
-  const plan = { release, comparison, opened, tree, mtime, content, owner, linked }
+  const plan = { release, comparison, opened, tree, mtime, site, owner, linked }
   const result = await host.bring(plan, options.ending, context).catch(async (error: unknown) => {
     // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
     if (error instanceof Failure && /no space left/.test(error.message)) await host.discard(release)

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { Readable, Transform } from 'node:stream'
 import type { Context } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
@@ -11,24 +10,15 @@ import {
   openLaneApart,
   pipeToScript,
 } from '../ssh/remote-shell.ts'
-import type { Comparison } from './comparison.ts'
+import { archive, CHUNK, type Content, type Extra, joining, pieces } from './archive.ts'
 import { type Codec, chooseCodec, uncompressed } from './compression.ts'
-import { encodeManifest, type FileEntry, type LinkEntry, type Manifest } from './manifest.ts'
+import type { Manifest } from './manifest.ts'
 import { type Progress, trackProgress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
-import { tarEnd, tarHeader, tarPadding } from './tar-writer.ts'
 
-/** A file that travels beside the tree: a list, a script, the manifest. */
-export interface Extra {
-  readonly name: string
-  readonly size: number
-  pieces(): Iterable<Buffer>
-}
-
-export interface TransferPlan {
-  readonly send: Manifest
-  readonly extra: readonly Extra[]
-  readonly tree: SourceTree
+export interface TransferPlan extends Content {
+  /** Asked for when all files have been packed. */
+  readonly extra: () => readonly Extra[]
   /** Folder on the server that gets `tree/` and the lists beside it. */
   readonly stage: ByteString
   readonly tools: ReadonlySet<string>
@@ -36,8 +26,6 @@ export interface TransferPlan {
   readonly bell: ByteString | undefined
   /** Opened beforehand. */
   readonly lane: Promise<RemoteProcess>
-  /** Time of every file sent, in Unix seconds. */
-  readonly mtime: number
 }
 
 export interface TransferResult {
@@ -58,23 +46,7 @@ const LONG_PATH_MS = 60
  */
 const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 }
 const NEAR_MS = 1
-const CHUNK = 256 * 1024
 const SAMPLE = 256 * 1024
-/** The server hashes what arrived in so many processes at once, where it is much; opening a file counts as some bytes. */
-const HASH_LISTS = 4
-const WORK_FOR_LISTS = 8 * 1024 * 1024
-const FILE_COST = 8 * 1024
-
-/** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
-export function sentDigest(send: Manifest): string {
-  const digest = createHash('sha256')
-  let files = 0
-  for (const { hash } of send.ofType('file')) {
-    digest.update(`${hash}\n`)
-    files++
-  }
-  return files === 0 ? '-' : digest.digest('hex')
-}
 
 /** How the archive travels. */
 export interface Way {
@@ -107,7 +79,7 @@ export async function transfer(
 ): Promise<TransferResult> {
   const { send, stage, bell } = plan
   const queue = pieces(send, partBytes)
-  const extra = [...plan.extra, ...joining(send, partBytes)]
+  const extra = () => [...plan.extra(), ...joining(send, partBytes)]
   const progress = trackProgress(send.total, context)
   const unpack = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`
   const code = bell === undefined ? unpack : thenRing(unpack, bell)
@@ -130,7 +102,7 @@ export async function transfer(
         try {
           const lane = await openThe(index)
           if (lane === undefined) return
-          const tar = archive(queue, index === 0 ? extra : [], plan, progress)
+          const tar = archive(queue, index === 0 ? extra : () => [], plan, progress)
           const input = compressed(tar, codec, progress)
           const result = await pipeToScript(connection.name, lane, code, input, signal)
           if (result.code !== 0) throw unpackFailure(connection, result.code, result.noise)
@@ -160,50 +132,6 @@ function thenRing(unpack: ByteString, bell: ByteString): ByteString {
 /** On this machine or beside it: bytes travel faster there than they are compressed. */
 const isNear = ({ roundTripMs }: Connection) => roundTripMs < NEAR_MS
 
-/** Lists for the server, NUL-ended names; they travel in the archive as files beside the tree. */
-export function lists({ removeFiles, removeFolders, send, result }: Comparison): Extra[] {
-  return [
-    nameList('remove', () => removeFiles),
-    nameList('rmdirs', () => removeFolders),
-    ...sentLists(send),
-    extraOf('manifest.gz', encodeManifest(result)),
-  ]
-}
-
-export function extraOf(name: string, content: Buffer): Extra {
-  return { name, size: content.length, pieces: () => [content] }
-}
-
-function nameList(name: string, paths: () => Iterable<ByteString>): Extra {
-  let size = 0
-  for (const path of paths()) size += path.length + 3
-  return {
-    name,
-    size,
-    *pieces() {
-      for (const path of paths()) yield Buffer.from(`./${path}\0`, 'latin1')
-    },
-  }
-}
-
-/** The files sent, in order, in lists that take the server about as long to hash one as the other. */
-function sentLists(send: Manifest): Extra[] {
-  const { files, bytes } = send.total
-  const work = bytes + files * FILE_COST
-  const share = work < WORK_FOR_LISTS ? work : Math.ceil(work / HASH_LISTS)
-  return Array.from({ length: Math.ceil(work / share) || 0 }, (_, at) =>
-    nameList(`sent.${at}`, () => pathsOfShare(send, share, at)),
-  )
-}
-
-function* pathsOfShare(send: Manifest, share: number, wanted: number): Generator<ByteString> {
-  let before = 0
-  for (const { path, size } of send.ofType('file')) {
-    if (Math.floor(before / share) === wanted) yield path
-    before += size + FILE_COST
-  }
-}
-
 async function takeSample(send: Manifest, count: number, tree: SourceTree): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
@@ -221,114 +149,6 @@ async function takeSample(send: Manifest, count: number, tree: SourceTree): Prom
     if (bytes >= SAMPLE) break
   }
   return Buffer.concat(chunks)
-}
-
-/** A link, or what of a file one lane brings. */
-type Piece =
-  | { readonly entry: LinkEntry; readonly name: ByteString; readonly from: 0; readonly to: 0 }
-  | { readonly entry: FileEntry; readonly name: ByteString; readonly from: number; readonly to: number }
-
-function* pieces(send: Manifest, partBytes: number): Generator<Piece, undefined> {
-  let large = 0
-  for (const entry of send.values()) {
-    const name = `tree/${entry.path}`
-    if (entry.type === 'link') yield { entry, name, from: 0, to: 0 }
-    if (entry.type !== 'file') continue
-    if (entry.size <= partBytes) {
-      yield { entry, name, from: 0, to: entry.size }
-      continue
-    }
-    large++
-    for (let from = 0; from < entry.size; from += partBytes) {
-      const part = `parts-${large}-${from / partBytes}`
-      yield { entry, name: from === 0 ? name : part, from, to: Math.min(entry.size, from + partBytes) }
-    }
-  }
-}
-
-/** The script by which the server puts the parts together; its own time is the one that files get. */
-function joining(send: Manifest, partBytes: number): Extra[] {
-  const lines: ByteString[] = []
-  let large = 0
-  for (const { path, size, mode } of send.ofType('file')) {
-    if (size <= partBytes) continue
-    large++
-    const whole = quote(`tree/${path}`)
-    for (let part = 1; part * partBytes < size; part++) {
-      const name = `parts-${large}-${part}`
-      lines.push(`cat ${name} >>${whole}`, `rm ${name}`)
-    }
-    lines.push(`chmod ${mode.toString(8)} ${whole}`, `touch -r join.sh ${whole}`)
-  }
-  return lines.length === 0 ? [] : [extraOf('join.sh', Buffer.from(`${lines.join('\n')}\n`, 'latin1'))]
-}
-
-/**
- * What one lane brings: files as the lane gets round to them. Every lane brings all folders first: two tars that both
- * miss one get into each other's way when they make it for their files.
- */
-async function* archive(
-  queue: Iterator<Piece>,
-  extra: readonly Extra[],
-  { send, tree, mtime }: TransferPlan,
-  progress: Progress,
-): AsyncGenerator<Buffer> {
-  const chunks = new ChunkJoiner()
-  for (const { path, type, mode } of send.ofType('folder')) {
-    yield* chunks.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }))
-  }
-  for (let next = queue.next(); next.done !== true; next = queue.next()) {
-    const { entry, from, to, name } = next.value
-    if (entry.type === 'link') {
-      yield* chunks.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }))
-      continue
-    }
-    const isPart = to - from < entry.size
-    const mode = isPart ? 0o600 : entry.mode
-    yield* chunks.add(tarHeader({ name, type: 'file', mode, mtime, size: to - from }))
-    const small = isPart ? undefined : tree.readSmall(entry)
-    if (small !== undefined) yield* chunks.add(small)
-    else
-      for await (const piece of tree.readPart(entry, from, to)) {
-        progress.sent(piece.length)
-        yield* chunks.add(piece)
-      }
-    if (small !== undefined) progress.sent(small.length)
-    yield* chunks.add(tarPadding(to - from))
-    if (to === entry.size) progress.fileSent()
-  }
-  for (const { name, size, pieces } of extra) {
-    yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }))
-    for (const piece of pieces()) yield* chunks.add(piece)
-    yield* chunks.add(tarPadding(size))
-  }
-  yield* chunks.add(tarEnd())
-  yield chunks.rest()
-}
-
-/** Headers and small files would each be a packet of their own. */
-class ChunkJoiner {
-  #joined = Buffer.allocUnsafeSlow(CHUNK)
-  #used = 0;
-
-  *add(part: Buffer): Generator<Buffer> {
-    if (part.length > this.#joined.length - this.#used) {
-      yield this.rest()
-      if (part.length >= CHUNK) {
-        yield part
-        return
-      }
-    }
-    part.copy(this.#joined, this.#used)
-    this.#used += part.length
-  }
-
-  rest(): Buffer {
-    const joined = this.#joined.subarray(0, this.#used)
-    this.#joined = Buffer.allocUnsafeSlow(CHUNK)
-    this.#used = 0
-    return joined
-  }
 }
 
 function compressed(tar: AsyncGenerator<Buffer>, codec: Codec, progress: Progress): Readable {

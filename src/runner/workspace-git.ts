@@ -38,7 +38,7 @@ export class WorkspaceGit {
     // At once: what nobody reads yet when a child ends is thrown away.
     const stream = child.stdout.pipe(new PassThrough())
     child.stdin.end(`${[...shallow, sha, ...haves].join('\n')}\n`)
-    const ended = outcome(child, false).then(({ code, stderr }) => {
+    const ended = outcome(child, false, this.#signal).then(({ code, stderr }) => {
       if (code === 0) return
       throw new Failure('git could not pack the commits on the runner', {
         seen: stderr.trim() || `exit code ${code}`,
@@ -87,7 +87,7 @@ export class WorkspaceGit {
   #git(args: readonly string[], input = ''): Promise<Output> {
     const child = this.#start(args)
     child.stdin.end(input)
-    return outcome(child, true)
+    return outcome(child, true, this.#signal)
   }
 
   #start(args: readonly string[]): ChildProcessByStdio<Writable, Readable, Readable> {
@@ -107,6 +107,7 @@ export class WorkspaceGit {
 function outcome(
   child: ChildProcessByStdio<Writable, Readable, Readable>,
   keepStdout: boolean,
+  signal: AbortSignal,
 ): Promise<Output> {
   return new Promise((resolve, reject) => {
     const stdout: Buffer[] = []
@@ -115,7 +116,7 @@ function outcome(
     child.stderr.on('data', (chunk: Buffer) => {
       stderr = (stderr + chunk.toString('utf8')).slice(-4096)
     })
-    child.once('error', reject)
+    child.once('error', (error) => reject(signal.aborted ? cancelled(signal) : error))
     child.once('close', (code) => resolve({ code, stdout: Buffer.concat(stdout).toString('utf8'), stderr }))
   })
 }

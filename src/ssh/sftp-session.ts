@@ -153,12 +153,13 @@ export class SftpSession {
     const id = reader.int()
     const one = this.#waiting.get(id)
     if (one === undefined) throw new RangeError('an answer that nobody waits for')
+    // First: one whose answer cannot be understood still waits, and is told by `#end`.
+    one.resolve(reader, type)
     this.#waiting.delete(id)
     this.#bytes -= one.bytes
     if (performance.now() - one.since > SLOW_ANSWER_MS) {
       this.#mayBytes = Math.max(MIN_BYTES, Math.min(this.#mayBytes, this.#bytes))
     }
-    one.resolve(reader, type)
     while (this.#hasRoom && this.#queue.length > 0) this.#queue.shift()?.()
   }
 
@@ -166,6 +167,8 @@ export class SftpSession {
     this.#lost ??= failure
     for (const one of this.#waiting.values()) one.reject(this.#lost)
     this.#waiting.clear()
+    // Nothing is on its way any more: whoever asks from now on must not queue for room.
+    this.#bytes = 0
     for (const send of this.#queue.splice(0)) send()
   }
 }

@@ -15,6 +15,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { startNginx } from '../bed/nginx.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { startLine } from './static-line.ts'
 import { type Files, StaticSite, treeOf } from './static-site.ts'
 
 let sshd: Sshd
@@ -106,6 +107,24 @@ test('many files and large ones', async () => {
   const result = await site.upload('r1')
   expectSuccess(result)
   expect(Number(result.outputs['bytes-sent'])).toBeGreaterThan(large.length)
+  expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
+})
+
+test('a connection that is cut while a large file is on its way fails the upload, and leaves the site free', async () => {
+  const site = newSite({ 'index.html': 'one' })
+  expectSuccess(await site.upload('r1'))
+  site.write({ 'index.html': 'two', 'large.bin': Buffer.alloc(16_000_000, 'a large file, ') })
+  const line = await startLine(sshd)
+  onTestFinished(() => line.close())
+  line.haltAfter(4_000_000)
+  const run = site.startUpload('r2', line.inputs)
+  await line.halted()
+  // By the next line of its progress, as much is on its way as may be.
+  await run.waitForLog(/uploading: /)
+  line.cut()
+  expectFailure(await run.result, /the SFTP session ended in the middle of its work/)
+  expect(site.served('index.html')).toBe('one')
+  expectSuccess(await site.upload('r2'))
   expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
 })
 

@@ -24,9 +24,13 @@ test('nor does what failed with words of its own, which are shown whole and as t
   expect(result.annotations.filter(({ message }) => message === 'pwned')).toEqual([])
 })
 
-test.each(['defect', 'defect aside'])('a %s is called one, and the last state is settled', async (ending) => {
+test.each([
+  'defect',
+  'defect aside',
+  'standstill',
+])('a %s is called one, and the last state is settled', async (ending) => {
   const result = await run({ ending })
-  expectFailure(result, /a defect of this action:\nTypeError: /)
+  expectFailure(result, /a defect of this action:\n(Type)?Error: /)
   expect(result.log).toContain(`settling {"step":2,"ending":"${ending}"}`)
 })
 

@@ -155,6 +155,14 @@ describe('running things', () => {
     expect(text).toMatch(/the SSH connection broke/)
     expect(text).toMatch(/State now/)
   })
+
+  test('a connection that is about to end begins nothing more, and says so', async () => {
+    await connected(async (ssh) => {
+      ssh.close()
+      expect(await failure(ssh.exec('true'))).toMatch(/the SSH connection broke/)
+      expect(ssh.isOpen).toBe(false)
+    })
+  })
 })
 
 describe('host keys', () => {

@@ -1,7 +1,6 @@
 import type { Context } from '../../context.ts'
 import { activateOnAll, endingOf, nothingDone, onEach, served } from '../../release/deployment.ts'
 import { pathMatcher } from '../../release/glob.ts'
-import { contentId } from '../../release/manifest.ts'
 import { beginOn } from '../../release/open-site.ts'
 import { repair, reportMix } from '../../release/recovery.ts'
 import type { Ending, SiteHost } from '../../release/site-host.ts'
@@ -23,7 +22,7 @@ export const scpStaticUpload: Action = {
     run.saveState({ token: settings.token })
     const exclude = pathMatcher(inputs.exclude)
     const { context } = run
-    // Both at once: the servers are reached while the files are listed, and answer while they are read.
+    // Both at once: the servers are reached and answer while the files are listed and read.
     const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, inputs.dryRun ? 0 : 1)
     opening.catch(() => {})
     const names = await closingOnFailure(opening, async () => {
@@ -32,12 +31,12 @@ export const scpStaticUpload: Action = {
       checkLinked(listed.manifest, inputs.linked)
       return listed
     })
+    const hashing = names.hash(context.signal)
+    // Its failure is taken up below; until then it must not count as unhandled.
+    hashing.catch(() => {})
     const hosts = await opening
     try {
       const connectedMs = context.clock.monotonic() - started
-      const hashing = names.hash(context.signal)
-      // Its failure is taken up below; until then it must not count as unhandled.
-      hashing.catch(() => {})
       const opened = await begin(hosts, inputs, context)
       await checkVantage(hosts, inputs.health)
       const tree = await hashing
@@ -46,7 +45,6 @@ export const scpStaticUpload: Action = {
       const options = {
         ...inputs,
         site,
-        content: contentId(site),
         isExcluded: exclude,
         keepAssets: pathMatcher(inputs.keepAssets),
         mtime: unixTime(),
