@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ClientChannel } from 'ssh2'
-import { cancelled } from '../context.ts'
+import { cancelled, unlessAborted } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
 import { CommandRefused, type Connection, type RemoteProcess } from './connection.ts'
 
@@ -211,16 +211,6 @@ export async function pipeToScript(
     seen: status.signal === undefined ? describeError(broken) : `killed by ${status.signal}`,
     hint: 'run the job again: what has arrived is not sent a second time',
     cause: broken,
-  })
-}
-
-/** Settles as the work does, or rejects as soon as the signal aborts. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(cancelled(signal))
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
   })
 }
 
