@@ -43874,6 +43874,16 @@ function cancelled(signal) {
         ? signal.reason
         : new Cancelled('cancelled', { cause: signal.reason });
 }
+/** Settles as the work does, or rejects as soon as the signal aborts. */
+function unlessAborted(work, signal) {
+    return new Promise((resolve, reject) => {
+        const abort = () => reject(cancelled(signal));
+        if (signal.aborted)
+            abort();
+        signal.addEventListener('abort', abort, { once: true });
+        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+}
 /** The same log with every line prefixed, one prefix per host. */
 function prefixedLog(log, prefix) {
     return {

@@ -67501,6 +67501,16 @@ function context_cancelled(signal) {
         ? signal.reason
         : new src_failure/* Cancelled */.cJ('cancelled', { cause: signal.reason });
 }
+/** Settles as the work does, or rejects as soon as the signal aborts. */
+function unlessAborted(work, signal) {
+    return new Promise((resolve, reject) => {
+        const abort = () => reject(context_cancelled(signal));
+        if (signal.aborted)
+            abort();
+        signal.addEventListener('abort', abort, { once: true });
+        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+}
 /** The same log with every line prefixed, one prefix per host. */
 function prefixedLog(log, prefix) {
     return {
@@ -67953,7 +67963,7 @@ told=
 until flock -n 8; do
   [ -n "$told" ] || { printf 'held %s %s\n' "$(date +%s)" "$(cat "$folder/holder" 2>/dev/null)"; told=1; }
   # This deploy itself, on a connection that is dead to its runner and not yet to the server.
-  [ -z "$resume" ] || [ "$(cat "$folder/fence")" != "$resume" ] || kill "$(cat "$folder/deploy.pid")" 2>/dev/null || :
+  [ -z "$resume" ] || [ "$(head -n 1 "$folder/fence")" != "$resume" ] || kill "$(cat "$folder/deploy.pid")" 2>/dev/null || :
   [ "$waited" -lt "$wait" ] || { printf 'refused\n'; exit 0; }
   # Standard input at its end: nobody waits for the lock any more.
   timeout 1 sh -c 'read -r line' || [ "$?" -ne 1 ] || exit 0
@@ -67967,7 +67977,7 @@ if [ -n "$resume" ]; then
   fence=$resume
 fi
 printf '%s\n' "$$" >"$folder/deploy.pid"
-printf '%s\n' "$fence" >"$folder/fence.new" && mv "$folder/fence.new" "$folder/fence" || exit 1
+printf '%s\n' "$fence" "$id" >"$folder/fence.new" && mv "$folder/fence.new" "$folder/fence" || exit 1
 now=$(date +%s)
 printf '%s %s\n' "$now" "$holder" >"$folder/holder"
 beaten=0
@@ -67988,25 +67998,26 @@ while timeout "$beat" sh -c 'read -r line' 8>&-; do date +%s >"$folder/beat"; do
 `;
 /** Takes the lock, waiting for it; throws a `Failure` that names the holder when it stays taken. */
 async function takeLock(connection, request, context) {
-    const { folder, holder, waitMs, resume, work } = request;
+    const { folder, holder, id = '', waitMs, resume, work } = request;
     const { channel, ended } = await connection.start(READ_SCRIPT);
     channel.on('error', () => { });
     let errors = '';
     channel.stderr.on('data', (chunk) => {
         errors = (errors + chunk.toString('utf8')).slice(-4096);
     });
-    const settings = `folder=${quote(folder)} holder=${quote(holder)} wait=${waitMs} resume=${resume ?? ''} beat=${BEAT_TIMEOUT_S} after=${work?.after ?? 'none'}`;
+    const settings = `folder=${quote(folder)} holder=${quote(holder)} id=${quote(id)} wait=${waitMs} resume=${resume ?? ''} beat=${BEAT_TIMEOUT_S} after=${work?.after ?? 'none'}`;
     const script = external_node_buffer_.Buffer.from(`${settings}\n${hold(work?.script ?? ':')}`);
     channel.write(external_node_buffer_.Buffer.concat([external_node_buffer_.Buffer.from(`${script.length}\n`), script]));
     const output = new external_node_stream_.PassThrough();
     let held = 'by another deploy';
     let abort = () => { };
     const got = await new Promise((resolve, reject) => {
-        const refuse = (what, seen) => reject(new src_failure/* Failure */.HR(what, {
+        const wait = "wait for that run to end and run this one again, or raise the input 'lock-wait'";
+        const refuse = (what, seen, hint = wait) => reject(new src_failure/* Failure */.HR(what, {
             host: connection.name,
             seen,
             state: 'nothing was changed there.',
-            hint: "wait for that run to end and run this one again, or raise the input 'lock-wait'",
+            hint,
         }));
         abort = () => {
             channel.close();
@@ -68041,7 +68052,7 @@ async function takeLock(connection, request, context) {
                 output.write(text);
         });
         channel.once('close', () => output.end());
-        ended.then(({ code }) => refuse('the lock could not be taken', errors.trim() || `exit code ${code}`), reject);
+        ended.then(({ code }) => refuse('the lock could not be taken', errors.trim() || `exit code ${code}`, 'check the free disk space there, and that the user may write to the folder'), reject);
     }).finally(() => context.signal.removeEventListener('abort', abort));
     const beats = setInterval(() => channel.write('\n'), BEAT_MS);
     let lost = false;
@@ -69096,6 +69107,67 @@ function shellName(name) {
     return name;
 }
 
+;// CONCATENATED MODULE: ./src/ssh/slow-start.ts
+const MSG_IGNORE = 2;
+/** A packet of any server's may have at least this many (RFC 4253, 6.1). */
+const PACKET_BYTES = 32_000;
+/** What TCP sends in the first round trip: ten segments (RFC 6928). */
+const FIRST_BYTES = 14_000;
+const ROUNDS = 4;
+/** Below this a slow start is over soon enough. */
+const FAR_MS = 10;
+/**
+ * Takes a connection through TCP's slow start while nothing else can be sent: until the server has said how it stands, a
+ * path that could carry 500 KB in a round trip has carried 14, and grows only with what is sent (RFC 5681, 3.1). So as much
+ * as TCP lets through is sent in messages that say nothing (RFC 4253, 11.2), some 200 KB at most.
+ */
+class SlowStart {
+    #client;
+    #roundTripMs;
+    #timer;
+    #round = 0;
+    constructor(client, roundTripMs) {
+        this.#client = client;
+        this.#roundTripMs = roundTripMs;
+        client.once('close', () => this.end());
+    }
+    /** To be called after the login; `isWorthIt` is asked before each round. */
+    begin(isWorthIt) {
+        if (this.#roundTripMs < FAR_MS || this.#timer !== undefined)
+            return;
+        const next = () => {
+            if (isWorthIt())
+                this.#send(FIRST_BYTES * 2 ** this.#round);
+            this.#round++;
+            if (this.#round === ROUNDS)
+                this.end();
+        };
+        this.#timer = setInterval(next, this.#roundTripMs);
+        next();
+    }
+    /** To be called as soon as there is something to be sent. */
+    end() {
+        clearInterval(this.#timer);
+    }
+    #send(bytes) {
+        const { _protocol: protocol } = this.#client;
+        // While keys are exchanged anew, nothing may come between.
+        if (protocol === undefined || protocol._kexinit !== undefined)
+            return;
+        const { write } = protocol._packetRW;
+        for (let left = bytes; left > 0; left -= PACKET_BYTES) {
+            const size = Math.min(left, PACKET_BYTES);
+            const packet = write.alloc(1 + 4 + size);
+            const start = write.allocStart;
+            packet[start] = MSG_IGNORE;
+            packet.writeUInt32BE(size, start + 1);
+            // It is not empty when it is new: what lay there is nobody's business.
+            packet.fill(0, start + 5, start + 5 + size);
+            protocol._cipher.encrypt(write.finalize(packet));
+        }
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/target.ts
 
 const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?$/;
@@ -69158,8 +69230,9 @@ function formatAddress(host, port) {
 
 
 
+
 /** The server runs no commands for this user. */
-class connection_CommandRefused extends src_failure/* Failure */.HR {
+class CommandRefused extends src_failure/* Failure */.HR {
 }
 const KEEP_BYTES = 1024 * 1024;
 /** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
@@ -69169,6 +69242,7 @@ const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
 class Connection {
     target;
+    slowStart;
     #client;
     #commands;
     #prepared = new Map();
@@ -69182,6 +69256,7 @@ class Connection {
         this.#origin = origin;
         this.#client = client;
         this.#commands = new EarlyExec(client);
+        this.slowStart = new SlowStart(client, origin.roundTripMs);
         client.on('error', (error) => {
             this.#lost = error;
         });
@@ -69296,7 +69371,7 @@ class Connection {
             }, (error, opened) => {
                 if (opened === undefined)
                     return done(error);
-                refuse(new connection_CommandRefused(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
+                refuse(new CommandRefused(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
                 opened.close();
             });
         }, what);
@@ -69709,9 +69784,9 @@ const RETRY_DELAY_MS = 500;
 /**
  * Logs in, through the jump host where there is one; each server's host key is verified before anything is sent.
  * Dialling is retried while the network refuses (nothing has been done yet); a wrong key or login never is.
- * Throws a `Failure` that says what to do. `ahead` are commands to prepare on it, which then cost fewer round trips.
+ * Throws a `Failure` that says what to do.
  */
-async function connect(target, credentials, context, ahead = []) {
+async function connect(target, credentials, context, ahead = {}) {
     const { jump } = credentials;
     const again = (why) => {
         context.log.info(`${formatTarget(target)} ${why}: another connection is made`);
@@ -69731,7 +69806,7 @@ async function connect(target, credentials, context, ahead = []) {
         throw error;
     }
 }
-async function login(target, key, credentials, context, openSocket, again, ahead = []) {
+async function login(target, key, credentials, context, openSocket, again, ahead = {}) {
     const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
@@ -69797,7 +69872,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
             throw new src_failure/* Failure */.HR('the connection was closed before the login', { host });
         const connection = new Connection(target, client, origin);
         const prepare = () => {
-            for (const command of ahead)
+            for (const command of ahead.commands ?? [])
                 connection.prepare(command);
         };
         let isPrepared = false;
@@ -69810,6 +69885,8 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         await ready;
         if (!isPrepared)
             prepare();
+        if (ahead.willSendMuch !== undefined)
+            connection.slowStart.begin(ahead.willSendMuch);
         return connection;
     }
     catch (error) {
@@ -69975,99 +70052,6 @@ class Reconnecting {
     close() {
         this.#connection.close();
     }
-}
-
-;// CONCATENATED MODULE: ./src/git/bring.ts
-
-/** Brings the commit to one host whose lock is held; never throws for a failed deploy, the outcome tells it. */
-async function bringCommit(host) {
-    const { plan, context } = host;
-    const { log } = context;
-    const unchanged = await upAlready(host);
-    if (unchanged !== undefined)
-        return unchanged;
-    log.info(`bringing ${bring_short(plan.sha)}${host.before === undefined ? '' : `, up before: ${bring_short(host.before)}`}`);
-    const verdict = await host.judge(await host.bring());
-    if (verdict.good) {
-        await host.record('ok', host.head);
-        log.info(`${bring_short(plan.sha)} is up (health: ${verdict.health})`);
-        return host.outcome({ result: 'ok', runs: host.head, health: verdict.health });
-    }
-    return failedDeploy(host, verdict);
-}
-/** The outcome of a deploy that has nothing to do, or undefined. */
-async function upAlready(host) {
-    const { plan, found, context } = host;
-    if (!host.isUpAlready)
-        return undefined;
-    const verdict = await host.judge({ outcome: 'ok', phase: 'up', code: 0, lastLines: [] });
-    if (!verdict.good) {
-        context.log.warn(`${bring_short(plan.sha)} is there already but ${verdict.what}: bringing it up again`);
-        return undefined;
-    }
-    context.log.info(`nothing to do: ${bring_short(plan.sha)} is up already (health: ${verdict.health})`);
-    return host.outcome({ result: 'ok', runs: found.head ?? null, changed: false, health: verdict.health });
-}
-/** What follows a deploy that failed: the way back, or a stop for a person to look. */
-async function failedDeploy(host, verdict) {
-    const { plan, before, wayBack, context } = host;
-    context.log.warn(`${verdict.what}`);
-    if (verdict.phase === 'checkout') {
-        await host.record('interrupted', before, verdict.what);
-        return conclude(host, verdict, before, {
-            rolledBack: false,
-            state: `the checkout could not be changed: ${running(before)}.`,
-            hint: 'move what is in the way (git status in the checkout tells it) and run the job again',
-        });
-    }
-    if (plan.onFailure === 'stop' || wayBack === undefined) {
-        // Until `up` begins, what was up before still is.
-        const runs = verdict.phase === 'build' ? before : undefined;
-        await host.record('failed', runs, verdict.what);
-        const why = plan.onFailure === 'stop' ? '`on-failure` is stop' : 'there is no earlier good commit to go back to';
-        return conclude(host, verdict, runs, {
-            rolledBack: false,
-            state: `${bring_short(plan.sha)} is checked out and left as it is, since ${why}; ${runs === undefined ? 'what runs is not known' : running(runs)}.`,
-            hint: `log in and look; the whole log is ${host.logPath}`,
-        });
-    }
-    return goBack(host, wayBack, verdict);
-}
-/** Checks out, builds and brings up an earlier commit, asks for health again, and tells how it came out. */
-async function goBack(host, to, verdict) {
-    const { context } = host;
-    const logPath = host.logPath;
-    context.log.info(`going back to ${bring_short(to)}`);
-    const back = await host.judge(await host.back(to));
-    if (back.good) {
-        await host.record('failed', to, verdict.what);
-        const health = back.health === 'not checked' ? '' : `, health: ${back.health}`;
-        return conclude(host, verdict, to, {
-            rolledBack: true,
-            logPath,
-            health: back.health,
-            state: `back at ${bring_short(to)}: built and brought up again${health}.`,
-            hint: `correct the commit and deploy the next one; the whole log is ${logPath}`,
-        });
-    }
-    await host.record('failed', undefined, `${verdict.what}; then, on the way back: ${back.what}`);
-    return conclude(host, verdict, null, {
-        rolledBack: false,
-        logPath,
-        state: `the way back to ${bring_short(to)} failed too: ${back.what}. What runs is not known.\n  ${back.seen}`,
-        hint: `log in now and look; the logs are ${logPath} and ${host.logPath}`,
-    });
-}
-function conclude(host, verdict, runs, { state, hint, ...parts }) {
-    const failure = new src_failure/* Failure */.HR(verdict.what, { host: host.server.name, seen: verdict.seen, state, hint });
-    const result = verdict.phase === 'checkout' ? 'interrupted' : 'failed';
-    return host.outcome({ result, runs: runs ?? null, health: verdict.health, failure, ...parts });
-}
-function bring_short(sha) {
-    return sha.slice(0, 7);
-}
-function running(sha) {
-    return sha === undefined ? 'nothing was up before' : `${bring_short(sha)} runs on as before`;
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/unit-output.ts
@@ -70384,6 +70368,9 @@ function variables(folder, name) {
 
 
 const LAST_LINES = 20;
+/** Nothing of a unit has begun. */
+class NotStarted extends src_failure/* Failure */.HR {
+}
 /** A start script for `Started`, with its token. */
 function startText(plan, before) {
     const token = (0,external_node_crypto_.randomBytes)(12).toString('hex');
@@ -70392,8 +70379,8 @@ function startText(plan, before) {
 /**
  * Starts a unit: work that goes on whatever becomes of the connection, its log on the server. Streams the log and
  * resolves with the result; after a cut it connects again and goes on with the next byte. Rejects with `Cancelled`
- * when the signal aborts; the unit then still runs (see `cancelUnit`). A preparation that fails rejects with its own
- * explanation.
+ * when the signal aborts; the unit then still runs (see `cancelUnit`). Where it could not be started, rejects with
+ * `NotStarted`; for a preparation that has failed, with its own explanation.
  */
 async function runUnit(server, plan, onLine, context, { before, started, again = () => startText(plan, before) } = {}) {
     const stream = new UnitStream(server, plan, onLine);
@@ -70498,35 +70485,100 @@ function refused(host, { code, before }, preparation) {
     const hint = 'look at the run that is at work there, and run this one again after it';
     const state = 'nothing was started there.';
     if (code === BUSY)
-        return new src_failure/* Failure */.HR('other work goes on in the same place', { host, state, hint });
+        return new NotStarted('other work goes on in the same place', { host, state, hint });
     if (code === FENCED)
-        return new src_failure/* Failure */.HR('a later run has taken over', { host, state, hint });
+        return new NotStarted('a later run has taken over', { host, state, hint });
     if (code === NOT_PREPARED && preparation !== undefined) {
         const end = before.lastIndexOf('\n');
-        return preparation.explain(Number(before.slice(end + 1)), before.slice(0, end));
+        const { message, details } = preparation.explain(Number(before.slice(end + 1)), before.slice(0, end));
+        return new NotStarted(message, details);
     }
-    return new src_failure/* Failure */.HR('the work could not be started on the server', {
+    return new NotStarted('the work could not be started on the server', {
         host,
         seen: before.trim(),
+        state,
         hint: 'check free disk space and that the user may write there',
     });
 }
-async function unlessAborted(work, signal) {
-    let abort = () => { };
-    try {
-        return await Promise.race([
-            work,
-            new Promise((_resolve, reject) => {
-                abort = () => reject(context_cancelled(signal));
-                if (signal.aborted)
-                    abort();
-                signal.addEventListener('abort', abort, { once: true });
-            }),
-        ]);
+
+;// CONCATENATED MODULE: ./src/git/record.ts
+
+
+const record_FENCED = 64;
+/** The server does not let the history be written: its disk is full. */
+class NotWritten extends src_failure/* Failure */.HR {
+}
+/**
+ * Writes a line into the history in `folder` and takes the journal away; refused where a later lock than `fence` has been
+ * taken since. `NotWritten` tells that it could not be.
+ */
+async function writeHistory(connection, folder, fence, entry) {
+    const written = await connection.script(String.raw `
+folder=${quote(folder)}
+read -r last <"$folder/fence"
+[ "$last" -le ${fence} ] || exit ${record_FENCED}
+umask 077
+# The end of a line that a full disk has cut off.
+[ ! -s "$folder/history.jsonl" ] || [ -z "$(tail -c 1 "$folder/history.jsonl")" ] || printf '\n' >>"$folder/history.jsonl"
+printf '%s\n' ${quote(JSON.stringify(entry))} >>"$folder/history.jsonl" || { df -Pk -- "$folder" >&2; exit 1; }
+rm -f "$folder/current.json"`);
+    if (written.code === 0)
+        return;
+    const state = entry.runs === null ? 'what runs there is not known.' : `${entry.runs.slice(0, 7)} is up there.`;
+    if (written.code === record_FENCED)
+        throw new src_failure/* Failure */.HR('a later run has taken over', { host: connection.name, state });
+    throw new NotWritten('the history on the server could not be written', {
+        host: connection.name,
+        seen: written.stderr.trim(),
+        state,
+        hint: 'free some space there; the next deploy to it puts the history right',
+    });
+}
+
+;// CONCATENATED MODULE: ./src/health/poll.ts
+
+/** The first pause: a service that is back at once is found at once. */
+const FIRST_PAUSE_MS = 50;
+/** The pause after the n-th attempt (counted from 1): doubles from 50 ms up to the interval. */
+function pauseAfter(attempt, intervalMs) {
+    return Math.min(intervalMs, FIRST_PAUSE_MS * 2 ** Math.min(attempt - 1, 30));
+}
+/** Probes until enough good answers came in a row or the time is over. Rejects only when cancelled. */
+async function pollHealth(probe, policy, context) {
+    const { clock, signal, log } = context;
+    const start = clock.monotonic();
+    const elapsed = () => clock.monotonic() - start;
+    let inARow = 0;
+    let last;
+    for (let attempts = 1;; attempts++) {
+        // No probe may outlast the deadline, however long the server keeps the connection open.
+        const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(policy.timeoutMs - elapsed())));
+        const answer = await probe(AbortSignal.any([signal, deadline]));
+        throwIfCancelled(signal);
+        // A probe that the deadline cut short says less than the answer before it.
+        if (last === undefined || answer.ok || !deadline.aborted) {
+            if (last === undefined || describeAnswer(last) !== describeAnswer(answer)) {
+                log.info(`health: ${describeAnswer(answer)}`);
+            }
+            last = answer;
+        }
+        inARow = answer.ok ? inARow + 1 : 0;
+        if (inARow >= policy.threshold)
+            return { healthy: true, attempts, durationMs: elapsed(), last };
+        const pause = pauseAfter(attempts, policy.intervalMs);
+        if (elapsed() + pause >= policy.timeoutMs)
+            return { healthy: false, attempts, durationMs: elapsed(), last };
+        await clock.sleep(pause, signal);
     }
-    finally {
-        signal.removeEventListener('abort', abort);
-    }
+}
+/** An answer in a few words, for log lines and errors. */
+function describeAnswer({ ok, status, error, body }) {
+    const parts = [ok ? 'good' : (error ?? 'bad')];
+    if (status !== undefined)
+        parts.push(`status ${status}`);
+    if (body)
+        parts.push(`'${body}'`);
+    return parts.join(', ');
 }
 
 ;// CONCATENATED MODULE: ./src/git/history.ts
@@ -70582,267 +70634,6 @@ function wayBack(history, head, sha) {
     return good.find((one) => one !== undefined && !same.has(one) && !failed.has(one));
 }
 
-;// CONCATENATED MODULE: ./src/git/plan.ts
-
-/** Digest of the commands; values of `env` are not part of it, since nothing of them may be kept. */
-function commandsDigest({ build, up, sync }) {
-    return (0,external_node_crypto_.createHash)('sha256')
-        .update(JSON.stringify([build, up, sync]))
-        .digest('hex')
-        .slice(0, 16);
-}
-
-;// CONCATENATED MODULE: external "node:stream/promises"
-const external_node_stream_promises_namespaceObject = require("node:stream/promises");
-;// CONCATENATED MODULE: ./src/ssh/remote-shell.ts
-
-
-
-
-
-/**
- * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
- * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
- * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
- */
-const SHELL_COMMAND = String.raw `exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`;
-const KEEP_NOISE = 64 * 1024;
-const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)';
-const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
-/** How a byte string reads for people. */
-const fromByteString = (bytes) => Buffer.from(bytes, 'latin1').toString('utf8');
-/** The login runs no commands: it may still have SFTP. Nothing was done on the server. */
-class NoShell extends (/* unused pure expression or super */ null && (Failure)) {
-}
-/**
- * A POSIX shell on the server that stays open over several blocks of code, so that what it holds (a lock) lasts from
- * one block to the next and goes with the connection. Records are told from other output by a random mark.
- */
-class RemoteShell {
-    /** Random, of this shell alone; `$mark` there. */
-    mark;
-    #channel;
-    #connection;
-    #parser;
-    #ended;
-    #queue = Promise.resolve();
-    #stderr = '';
-    #closed = false;
-    /** Whether the shell has ever answered, and the exit code of its command. */
-    #hasAnswered = false;
-    #exitCode;
-    #refusal;
-    constructor(connection, { channel, ended }) {
-        this.mark = randomBytes(12).toString('hex');
-        this.#connection = connection;
-        this.#channel = channel;
-        channel.on('data', (chunk) => this.#parser?.push(chunk));
-        channel.stderr.on('data', (chunk) => {
-            this.#stderr = (this.#stderr + chunk.toString('latin1')).slice(-KEEP_NOISE);
-        });
-        // A broken connection also ends the channel: `close` is where that is told.
-        channel.on('error', () => { });
-        this.#ended = ended.then(({ code }) => {
-            this.#exitCode = code;
-        }, (error) => {
-            if (error instanceof CommandRefused)
-                this.#refusal = error;
-        });
-        void this.#ended.then(() => {
-            this.#closed = true;
-            this.#parser?.end();
-        });
-        this.#send('+', [
-            `mark=${this.mark}`,
-            `say() { printf '%s %s\\n' "$mark" "$*"; }`,
-            `send() { printf '%s data %s %s\\n' "$mark" "$1" "$(($(wc -c <"$2")))"; cat <"$2"; }`,
-        ]);
-    }
-    static async open(connection) {
-        try {
-            return new RemoteShell(connection, await connection.start(SHELL_COMMAND));
-        }
-        catch (error) {
-            if (!(error instanceof Failure) || !connection.isOpen)
-                throw error;
-            throw noShell(error);
-        }
-    }
-    /**
-     * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
-     * shell ends before the block's own end line has come: then it is not known how far it got.
-     */
-    run(code, options = {}) {
-        const turn = this.#queue.then(() => this.#runNow(code, options));
-        this.#queue = turn.catch(() => { });
-        return options.signal === undefined ? turn : remote_shell_unlessAborted(turn, options.signal);
-    }
-    /** Lets the shell come to its end, after what it is at; what it holds is released. Resolves when it has gone. */
-    async close() {
-        await this.#queue;
-        if (this.#closed)
-            return;
-        this.#channel.end();
-        await this.#ended;
-    }
-    #runNow(code, { prelude = '', onRecord, onData }) {
-        return new Promise((resolve, reject) => {
-            if (this.#closed)
-                return reject(this.#gone());
-            this.#parser = new RecordParser(this.mark, {
-                onRecord: (name, value) => {
-                    this.#hasAnswered = true;
-                    if (name !== 'end') {
-                        onRecord?.(name, value);
-                        return;
-                    }
-                    const noise = this.#parser?.noise ?? '';
-                    this.#parser = undefined;
-                    resolve({ code: Number(value), noise });
-                },
-                onData: (name, bytes) => onData?.(name, bytes),
-                onGone: () => reject(this.#gone()),
-            });
-            this.#send('+', [prelude, '(', 'set -e', code, ') 2>&1', 'say "end $?"']);
-            this.#channel.write('.\n');
-        });
-    }
-    #send(prefix, parts) {
-        const lines = parts.join('\n').split('\n');
-        this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'));
-    }
-    #gone() {
-        if (this.#refusal !== undefined)
-            return noShell(this.#refusal);
-        const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
-        if (!this.#hasAnswered && this.#exitCode !== undefined) {
-            return new NoShell('the server runs no commands for this user', {
-                host: this.#connection.name,
-                seen: said || `exit code ${this.#exitCode}`,
-                hint: NO_SHELL_HINT,
-            });
-        }
-        return new Failure('the connection or the remote shell ended in the middle of its work', {
-            host: this.#connection.name,
-            seen: said || 'no answer',
-            hint: 'run the job again: it looks at the state of the server first',
-        });
-    }
-}
-const noShell = ({ message, details }) => new NoShell(message, { ...details, hint: NO_SHELL_HINT });
-/** A remote process that waits for a script and what the script reads. */
-const openLane = (connection) => connection.start(SHELL_COMMAND);
-/** The same over a connection of its own: one alone fills no long fat path. */
-const openLaneApart = (connection) => connection.startApart(SHELL_COMMAND, 'is far away, and much is to be sent');
-/** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
-async function pipeToScript(host, { channel, ended }, code, input, signal) {
-    let noise = '';
-    const keep = (chunk) => {
-        noise = (noise + chunk.toString('latin1')).slice(-KEEP_NOISE);
-    };
-    channel.on('data', keep);
-    channel.stderr.on('data', keep);
-    const lines = code.split('\n').map((line) => `+${line}\n`);
-    channel.write(Buffer.from(`${lines.join('')}<\n`, 'latin1'));
-    let broken;
-    try {
-        // An aborted pipeline waits until the other side has closed too, which may never come.
-        await remote_shell_unlessAborted((0,external_node_stream_promises_namespaceObject.pipeline)(input, channel, { signal }), signal);
-    }
-    catch (error) {
-        if (signal.aborted)
-            throw context_cancelled(signal);
-        if (error instanceof src_failure/* Failure */.HR) {
-            channel.close();
-            throw error;
-        }
-        broken = error;
-    }
-    // A remote process that ends early closes the pipe: its own words tell more than that.
-    const status = await remote_shell_unlessAborted(ended, signal);
-    if (status.code !== undefined && (status.code !== 0 || broken === undefined)) {
-        return { code: status.code, noise };
-    }
-    throw new src_failure/* Failure */.HR('the transfer was cut off', {
-        host,
-        seen: status.signal === undefined ? (0,src_failure/* describeError */.Uc)(broken) : `killed by ${status.signal}`,
-        hint: 'run the job again: what has arrived is not sent a second time',
-        cause: broken,
-    });
-}
-/** Settles as the work does, or rejects as soon as the signal aborts. */
-function remote_shell_unlessAborted(work, signal) {
-    return new Promise((resolve, reject) => {
-        const abort = () => reject(context_cancelled(signal));
-        if (signal.aborted)
-            abort();
-        signal.addEventListener('abort', abort, { once: true });
-        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-    });
-}
-/** Splits a shell's output into records, frames of bytes, and the rest. */
-class RecordParser {
-    #mark;
-    #sinks;
-    #pending = Buffer.alloc(0);
-    #frame;
-    noise = '';
-    constructor(mark, sinks) {
-        this.#mark = `${mark} `;
-        this.#sinks = sinks;
-    }
-    push(chunk) {
-        let rest = this.#pending.length > 0 ? Buffer.concat([this.#pending, chunk]) : chunk;
-        this.#pending = Buffer.alloc(0);
-        for (;;) {
-            if (this.#frame !== undefined) {
-                rest = this.#fill(this.#frame, rest);
-                if (this.#frame !== undefined)
-                    return;
-            }
-            const end = rest.indexOf(10);
-            if (end < 0) {
-                this.#pending = rest;
-                return;
-            }
-            this.#line(rest.subarray(0, end).toString('latin1'));
-            rest = rest.subarray(end + 1);
-        }
-    }
-    end() {
-        this.noise += this.#pending.toString('latin1');
-        this.#sinks.onGone();
-    }
-    #fill(frame, from) {
-        const part = from.subarray(0, frame.bytes - frame.have);
-        frame.chunks.push(part);
-        frame.have += part.length;
-        if (frame.have === frame.bytes) {
-            this.#frame = undefined;
-            this.#sinks.onData(frame.name, Buffer.concat(frame.chunks));
-        }
-        return from.subarray(part.length);
-    }
-    #line(line) {
-        // Output that does not end in a newline stands before the mark.
-        const at = line.indexOf(this.#mark);
-        if (at < 0) {
-            this.noise = `${this.noise}${line}\n`.slice(-KEEP_NOISE);
-            return;
-        }
-        this.noise += line.slice(0, at);
-        const record = line.slice(at + this.#mark.length);
-        const space = record.indexOf(' ');
-        const name = space < 0 ? record : record.slice(0, space);
-        const value = space < 0 ? '' : record.slice(space + 1);
-        const frame = name === 'data' ? /^(\S+) (\d+)$/.exec(value) : null;
-        if (frame?.[1] === undefined)
-            this.#sinks.onRecord(name, value);
-        else
-            this.#frame = { name: frame[1], bytes: Number(frame[2]), chunks: [], have: 0 };
-    }
-}
-
 ;// CONCATENATED MODULE: ./src/git/ref.ts
 /** Parses a full commit id, a branch, a tag or a whole ref name; returns what is wrong as a string. */
 function parseRef(text) {
@@ -70891,7 +70682,6 @@ function chooseCommit(name, advertised) {
 
 
 
-
 /** Resolves a branch or tag to one full commit by the checkout on the runner, or else by its origin. */
 async function resolveOnRunner(ref, workspace) {
     if (ref.kind === 'sha')
@@ -70921,33 +70711,6 @@ async function resolveOnRunner(ref, workspace) {
 const COMPLETE = `complete() {
   git cat-file -e "$1^{commit}" 2>/dev/null && git rev-list --objects --quiet "$1" --not --all 2>/dev/null
 }`;
-/**
- * Sends a pack over the open connection into a script, which must hand its standard
- * input to `git index-pack --stdin --fix-thin`. Resolves with what the script printed.
- */
-async function sendPack(connection, script, { stream, ended }, { log, signal }) {
-    let bytes = 0;
-    const counted = async function* () {
-        for await (const chunk of stream) {
-            bytes += chunk.length;
-            yield chunk;
-        }
-    };
-    const input = external_node_stream_.Readable.from(counted(), { objectMode: false });
-    try {
-        const lane = await openLane(connection);
-        const { code, noise } = await pipeToScript(connection.name, lane, toByteString(`set -e\n${script}`), input, signal);
-        await ended;
-        log.info(`commits sent: ${bytes} bytes`);
-        if (code === 0)
-            return Buffer.from(noise, 'latin1').toString('utf8');
-        throw notStored(connection.name, noise.trim() || `exit code ${code}`);
-    }
-    finally {
-        input.destroy();
-        stream.destroy();
-    }
-}
 function notStored(host, seen) {
     return new src_failure/* Failure */.HR('the commits could not be stored on the server', {
         host,
@@ -70957,11 +70720,11 @@ function notStored(host, seen) {
     });
 }
 /**
- * Starts a script on the server whose standard input is a pack: it must begin with `git index-pack --stdin --fix-thin`.
+ * Starts a script on the server whose standard input is a pack, which it must hand to `git index-pack --stdin --fix-thin`.
  * `sent` rejects when git could not make the pack on the runner; the script then fails, too.
  */
 async function startWithPack(connection, script, pack, { log }) {
-    const { channel } = await connection.start(READ_SCRIPT);
+    const { channel, ended } = await connection.start(READ_SCRIPT);
     channel.on('error', () => { });
     channel.stderr.resume();
     const text = Buffer.from(script);
@@ -70971,7 +70734,56 @@ async function startWithPack(connection, script, pack, { log }) {
             log.info(`commits sent: ${bytes} bytes`);
     });
     sent.catch(() => { });
-    return { output: channel, sent };
+    return { channel, ended, sent };
+}
+/** The commits of a deploy on their way to one server. */
+class Shipment {
+    #make;
+    #ahead;
+    #sent;
+    constructor(make) {
+        this.#make = make;
+    }
+    /** Begins to make the pack. */
+    prepare() {
+        this.#ahead = this.#make();
+        this.#ahead.catch(() => { });
+    }
+    /** Starts a script as `startWithPack` does, each time with a pack of its own; resolves with the script's output. */
+    async start(connection, script, context) {
+        const ahead = this.#ahead;
+        this.#ahead = undefined;
+        const { channel, sent } = await startWithPack(connection, script, await (ahead ?? this.#make()), context);
+        this.#sent = sent;
+        return channel;
+    }
+    /** Of the last start; rejects when git could not make its pack. */
+    get sent() {
+        return this.#sent;
+    }
+    /** Lets go of a pack that was not wanted after all. */
+    drop() {
+        this.#ahead?.then(({ stream }) => stream.destroy(), () => { });
+    }
+}
+/** As `startWithPack`, and resolves with what the script printed. */
+async function runWithPack(connection, script, pack, context) {
+    const text = `exec 2>&1\nset -e\n${script}`;
+    const { channel, ended, sent } = await startWithPack(connection, text, pack, context);
+    let printed = '';
+    channel.setEncoding('utf8').on('data', (part) => {
+        printed += part;
+    });
+    try {
+        const [{ code }] = await unlessAborted(Promise.all([ended, sent]), context.signal);
+        if (code === 0)
+            return printed;
+        throw notStored(connection.name, printed.trim() || `exit code ${code}`);
+    }
+    finally {
+        channel.close();
+        pack.stream.destroy();
+    }
 }
 /**
  * Resolves with the number of bytes; with undefined where the channel ended early, which is no error here: the script's own
@@ -71008,375 +70820,6 @@ function drained(channel) {
         };
         channel.once('drain', done);
         channel.once('close', done);
-    });
-}
-
-;// CONCATENATED MODULE: ./src/git/record.ts
-
-
-/**
- * Writes a line into the history in `folder` and takes the journal away; refused where a later lock than `fence` has been
- * taken since.
- */
-async function writeHistory(connection, folder, fence, entry) {
-    const written = await connection.script(String.raw `
-folder=${quote(folder)}
-read -r last <"$folder/fence"
-[ "$last" -le ${fence} ]
-umask 077
-printf '%s\n' ${quote(JSON.stringify(entry))} >>"$folder/history.jsonl"
-rm -f "$folder/current.json"`);
-    if (written.code === 0)
-        return;
-    throw new src_failure/* Failure */.HR('the history on the server could not be written', {
-        host: connection.name,
-        seen: written.stderr.trim() || 'a later run has taken over',
-        state: entry.runs === null ? 'what runs there is not known.' : `${entry.runs.slice(0, 7)} is up there.`,
-        hint: 'check the free disk space there',
-    });
-}
-
-;// CONCATENATED MODULE: ./src/git/left-locks.ts
-/**
- * Removes lock files that a killed git has left in the repository of the current directory: otherwise no git works there
- * any more. For use under the deploy's own lock. While any git process is at work there, or one of another user whose
- * directory cannot be seen, they stay, and the next command says who holds them.
- */
-const clearLocks = (files) => String.raw `
-git_is_at_work() {
-  for process in /proc/[0-9]*; do
-    read -r command 2>/dev/null <"$process/comm" || continue
-    case $command in git | git-*) ;; *) continue ;; esac
-    case $(readlink "$process/cwd" || echo unknown)/ in "$(pwd -P)"/* | unknown/) return 0 ;; esac
-  done
-  return 1
-}
-for lock in ${files}; do
-  [ -f "$lock" ] && ! git_is_at_work || continue
-  rm -f -- "$lock"
-  printf 'evenkeel: removed %s, left by a git that was killed\n' "$lock"
-done
-`;
-const REFS = '.git/packed-refs.lock .git/shallow.lock .git/refs/evenkeel/*.lock .git/refs/evenkeel/*/*.lock';
-/** Those that are in the way of a fetch. */
-const CLEAR_FETCH_LOCKS = clearLocks(REFS);
-/** Those that are in the way of a checkout. */
-const CLEAR_CHECKOUT_LOCKS = clearLocks(`.git/index.lock .git/HEAD.lock .git/config.lock ${REFS} .git/modules/*/index.lock .git/modules/*/HEAD.lock`);
-
-;// CONCATENATED MODULE: ./src/git/submodules.ts
-/**
- * Shell functions for submodules. Everything in `.gitmodules` is the word of whoever made the commit: names become folders
- * below `modules`, addresses are asked, so both are checked by rules at least as strict as git's own (check_submodule_name
- * and its later siblings). git's own `submodule update` is not used: it writes over untracked and ignored files.
- */
-const READ = String.raw `
-refuse_module() { printf 'evenkeel: submodule %s: %s\n' "$1" "$2"; exit 65; }
-# Lines of commit and path; one commit of the repository in $1.
-modules_of() {
-  git --git-dir="$1" -c core.quotePath=false ls-tree -r "$2" | sed -n 's/^160000 commit //p'
-}
-# The name in .gitmodules for a path, checked.
-module_name() {
-  case $3 in \"*) refuse_module "$3" 'its path holds a control character or a quote' ;; esac
-  name=$(git --git-dir="$1" config --blob "$2:.gitmodules" --get-regexp '^submodule\..*\.path$' 2>/dev/null | while IFS= read -r line; do
-    case $line in submodule.*".path $3") line=${'$'}{line#submodule.}; printf '%s' "${'$'}{line%".path $3"}"; break ;; esac
-  done)
-  case /$name/ in
-    // | */../* | */./* | *//* | /-* | *\\*) refuse_module "$3" ".gitmodules does not name it, or by a name that cannot be a folder: '$name'" ;;
-  esac
-  # One repository inside of another could change what the other runs.
-  above=$name
-  while :; do
-    case $above in */*) above=${'$'}{above%/*} ;; *) break ;; esac
-    [ ! -e "$1/modules/$above/HEAD" ] || refuse_module "$3" "its name '$name' lies inside that of another"
-  done
-  printf '%s' "$name"
-}
-`;
-/** `fetch_modules <git dir> <commit> <its address>`: all submodules' commits, in the repositories below `modules`. */
-const FETCH_MODULES = String.raw `${READ}
-# The address of $1, which may be relative to $2.
-module_url() {
-  url=$1 base=${'$'}{2%/} relative=
-  case $url in
-    ./* | ../*)
-      [ -n "$base" ] || return 1
-      mark=/ relative=1
-      while :; do
-        case $url in
-          ./*) url=${'$'}{url#./} ;;
-          ../*)
-            url=${'$'}{url#../}
-            case $base in
-              *://*/* | /*) base=${'$'}{base%/*} ;;
-              *://*) return 1 ;;
-              */*) base=${'$'}{base%/*} ;;
-              *:*) base=${'$'}{base%:*} mark=: ;;
-              *) return 1 ;;
-            esac ;;
-          *) break ;;
-        esac
-      done
-      url=$base$mark$url ;;
-  esac
-  case $url in
-    *[[:cntrl:]]*) return 1 ;;
-    https://[!-]* | ssh://[!-]*) ;;
-    http://[!-]*) case $2 in http://*) ;; *) return 1 ;; esac ;;
-    /*) [ -n "$relative" ] || return 1 ;;
-    -* | *::* | *://* | .*) return 1 ;;
-    [!-]*@[!-]*:[!-]*) ;;
-    *) return 1 ;;
-  esac
-  printf '%s' "$url"
-}
-fetch_modules() (
-  modules=$(modules_of "$1" "$2")
-  [ -n "$modules" ] || return 0
-  # What is beside the repository itself is asked as that is; nothing else of this server.
-  case $3 in http://*) also=:http ;; /*) also=:file ;; *) also= ;; esac
-  export GIT_ALLOW_PROTOCOL="https:ssh$also"
-  printf '%s\n' "$modules" | {
-    while IFS=$(printf '\t') read -r commit path; do
-      name=$(module_name "$1" "$2" "$path") || { printf '%s\n' "$name"; exit 65; }
-      given=$(git --git-dir="$1" config --blob "$2:.gitmodules" --get "submodule.$name.url" || :)
-      url=$(module_url "$given" "$3") || refuse_module "$path" "its address '$given' is none that may be asked: https or ssh"
-      GIT_DIR=$1/modules/$name
-      export GIT_DIR
-      if [ ! -e "$GIT_DIR/HEAD" ]; then
-        mkdir -p -- "$GIT_DIR"
-        git init -q >/dev/null
-        git config core.bare false
-        git config remote.origin.url "$url"
-        git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*'
-      fi
-      export GIT_WORK_TREE=.
-      complete "$commit" || fetch_from "$url" "$commit" || {
-        printf 'evenkeel: submodule %s: its commit %s cannot be had from %s\n' "$path" "$commit" "$url"
-        exit 65
-      }
-      ! lacks_lfs "$commit" || exit 66
-      git update-ref "refs/evenkeel/commits/$commit" "$commit"
-      module=$GIT_DIR
-      unset GIT_DIR GIT_WORK_TREE
-      fetch_modules "$module" "$commit" "$url" </dev/null || exit
-    done
-  }
-)
-`;
-/**
- * `place_modules <work tree> <git dir> <commit>`, both relative to the top: checks the submodules of a commit out where
- * they belong; their commits are there already. Changed tracked files and commits that no ref holds are kept as those of
- * the checkout itself are.
- */
-const PLACE_MODULES = String.raw `${READ}
-keep_changes() {
-  [ -z "$(git status --porcelain --untracked-files=no --ignore-submodules=dirty)" ] || {
-    saved=$(git stash create "before $sha") || saved=
-    [ -n "$saved" ] || { git status --short --untracked-files=no; return 1; }
-    git update-ref "refs/evenkeel/stash/$stamp" "$saved"
-    printf 'evenkeel: changed tracked files of the submodule %s were saved: refs/evenkeel/stash/%s there\n' "$1" "$stamp"
-    git reset -q --hard
-  }
-  ! held=$(git rev-parse -q --verify HEAD) || [ -n "$(git for-each-ref --count=1 --contains "$held")" ] ||
-    git update-ref "refs/evenkeel/kept/$stamp" "$held"
-}
-place_modules() (
-  modules=$(modules_of "$top/$2" "$3")
-  [ -n "$modules" ] || return 0
-  printf '%s\n' "$modules" | {
-    while IFS=$(printf '\t') read -r commit path; do
-      name=$(module_name "$top/$2" "$3" "$path") || { printf '%s\n' "$name"; exit 65; }
-      full=$1$path module=$2/modules/$name
-      cd "$top" || exit 65
-      mkdir -p -- "$full"
-      [ "$(CDPATH= cd -- "$full" && pwd -P)" = "$top/$full" ] || refuse_module "$path" 'a link leads away from its path'
-      link="gitdir: $(printf '%s' "$full" | sed 's#[^/]*#..#g')/$module"
-      if [ ! -d "$full/.git" ] && [ "$(cat "$full/.git" 2>/dev/null)" != "$link" ]; then
-        printf '%s\n' "$link" >"$full/.git" &&
-          git --git-dir="$module" config core.worktree "$(printf '%s' "$module" | sed 's#[^/]*#..#g')/$full" &&
-          git --git-dir="$2" config "submodule.$name.url" "$(git --git-dir="$module" config --get remote.origin.url)" || exit 65
-      fi
-      CDPATH= cd -- "$full" || exit 65
-      if [ "$(git rev-parse -q --verify HEAD || :)" != "$commit" ] || [ -n "$(git status --porcelain --untracked-files=no)" ]; then
-        keep_changes "$full" || exit 65
-        git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$commit" || exit 65
-        printf 'evenkeel: submodule %s: checked out %s\n' "$full" "$(git log -1 --format='%h %s')"
-      fi
-      place_modules "$full/" "$module" "$commit" </dev/null || exit
-    done
-  }
-)
-`;
-
-;// CONCATENATED MODULE: ./src/git/repository.ts
-
-
-
-
-
-
-/**
- * A shell function `remote_git` that runs git against the remote. The token is in the environment of that one process;
- * git asks the helper for it only when a server below `tokenUrl` demands a login. The empty helper first keeps the
- * server's own helpers from storing it.
- */
-function remoteGit({ token, tokenUrl }) {
-    const head = 'export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true LC_ALL=C\n';
-    if (token === '')
-        return `${head}remote_git() { git "$@"; }`;
-    const helper = '!f() { test "$1" = get && printf "username=x-access-token\\npassword=%s\\n" "$EVENKEEL_GIT_TOKEN"; }; f';
-    const options = ['-c', 'credential.helper=', '-c', `credential.${tokenUrl}.helper=${helper}`];
-    return `${head}remote_git() { EVENKEEL_GIT_TOKEN=${quote(token)} git ${quoteAll(options)} "$@"; }`;
-}
-/**
- * Resolves a branch or tag to one full commit, asking where it comes from: the origin of the checkout, or else the
- * repository that would be cloned. Changes nothing.
- */
-async function resolveRef(connection, ref, path, source, context) {
-    if (ref.kind === 'sha')
-        return ref.sha;
-    const patterns = candidates(ref.name).flatMap((name) => [name, `${name}^{}`]);
-    const script = `${remoteGit(source)}
-remote=${quote(source.repository ?? '')}
-if [ -e ${quote(`${path}/.git`)} ]; then
-  CDPATH= cd -- ${quote(path)}
-  [ -z "$(git config --get remote.origin.url)" ] || remote=origin
-fi
-printf '\\n'
-remote_git ls-remote -- "$remote" ${quoteAll(patterns)}`;
-    const { signal } = context;
-    const result = source.token === ''
-        ? await connection.openScript(script, { signal })
-        : await connection.script(script, { signal });
-    if (result.code !== 0)
-        throw remoteFailure(connection.name, 'the repository could not be read', result, source);
-    const chosen = chooseCommit(ref.name, parseLsRemote(result.stdout));
-    if (typeof chosen === 'string') {
-        throw new src_failure/* Failure */.HR(chosen, {
-            host: connection.name,
-            state: 'nothing was changed there.',
-            hint: "check the input 'ref'; the commit must have been pushed",
-        });
-    }
-    return chosen.sha;
-}
-/** Makes an empty repository where there is none, with its origin; returns its absolute path and state folder. */
-async function prepareRepository(connection, path, repository) {
-    const origin = repository === undefined
-        ? ''
-        : `git config --get remote.origin.url >/dev/null || {
-  git config remote.origin.url ${quote(repository)}
-  git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*'
-}`;
-    const { code, stdout, stderr } = await connection.script(String.raw `
-mkdir -p -- ${quote(path)}
-CDPATH= cd -- ${quote(path)}
-[ -e .git ] || git init -q >/dev/null
-${origin}
-folder=$(git rev-parse --absolute-git-dir)/evenkeel
-(umask 077; mkdir -p "$folder")
-printf '\npath %s\nfolder %s\n' "$(pwd -P)" "$folder"`);
-    const absolute = /^path (.+)$/m.exec(stdout)?.[1];
-    const folder = /^folder (.+)$/m.exec(stdout)?.[1];
-    if (code !== 0 || !absolute || !folder) {
-        throw new src_failure/* Failure */.HR(`the checkout '${path}' could not be prepared`, {
-            host: connection.name,
-            seen: stderr.trim(),
-            hint: 'the user must be able to write there',
-        });
-    }
-    return { path: absolute, folder };
-}
-const ABSENT = 64;
-const BAD_SUBMODULE = 65;
-const NO_LFS = 66;
-const NOT_STORED = 67;
-const FETCH = `${COMPLETE}
-fetch_from() {
-  set -- "$1" "$2" -q --no-tags --no-auto-gc --no-write-fetch-head --no-recurse-submodules
-  from=$1 wanted=$2
-  shift 2
-  remote_git fetch "$@" -- "$from" "+$wanted:refs/evenkeel/target" 2>&1 && return
-  # A server that hands out no single commits: everything it has.
-  remote_git fetch "$@" -- "$from" '+refs/heads/*:refs/evenkeel/fetched/heads/*' '+refs/tags/*:refs/evenkeel/fetched/tags/*' 2>&1 || return 1
-  complete "$wanted" || return ${ABSENT}
-  git update-ref refs/evenkeel/target "$wanted"
-}
-lacks_lfs() {
-  git grep -q -e 'filter=lfs' "$1" -- .gitattributes ':(glob)**/.gitattributes' && ! git lfs version >/dev/null 2>&1
-}
-`;
-/**
- * Script that brings a commit and those of its submodules into the repository's objects, pinned by refs of ours; branches
- * and work tree stay as they are. Its failure is for `fetchFailure`.
- */
-function fetchScript(path, sha, source) {
-    return `${remoteGit(source)}
-${FETCH}
-CDPATH= cd -- ${quote(path)}
-${CLEAR_FETCH_LOCKS}
-if complete ${sha}; then git update-ref refs/evenkeel/target ${sha}
-else ${source.workspace === undefined ? `fetch_from origin ${sha} || exit` : `exit ${ABSENT}`}; fi
-parts=$(git ls-tree -r ${sha} | awk '/^160000/ { m = "modules" } /[^a-zA-Z0-9.]\\.gitattributes$/ { a = "attributes" } END { print m, a }')
-case $parts in *attributes) ! lacks_lfs ${sha} || exit ${NO_LFS} ;; esac
-case $parts in
-  modules*)
-    ${FETCH_MODULES}
-    if [ ! -d .git ]; then echo 'evenkeel: submodules in a work tree of another checkout'; exit ${BAD_SUBMODULE}; fi
-    fetch_modules "$(git rev-parse --absolute-git-dir)" ${sha} "$(git config --get remote.origin.url || :)" ;;
-esac`;
-}
-/** To precede `fetchScript` where the commit comes as a pack over standard input. */
-function storeScript(path) {
-    return `CDPATH= cd -- ${quote(path)}
-git index-pack --stdin --fix-thin >/dev/null || exit ${NOT_STORED}
-exec </dev/null`;
-}
-/** What the failure of `fetchScript` or `storeScript` means. */
-function fetchFailure(host, sha, source, code, output) {
-    const state = 'the checkout and what runs are as they were.';
-    if (code === ABSENT) {
-        return new src_failure/* Failure */.HR(`the commit ${sha} is not in the repository`, {
-            host,
-            seen: output.trim(),
-            state,
-            hint: "push it first; after a forced push give the new commit's id",
-        });
-    }
-    if (code === BAD_SUBMODULE) {
-        return new src_failure/* Failure */.HR(`the submodules of the commit ${sha} cannot be brought`, {
-            host,
-            seen: output.trim(),
-            state,
-            hint: source.workspace === undefined
-                ? 'check .gitmodules, and that the submodule has the commit; a private one needs `token` or a key on the server'
-                : 'commits of submodules are not pushed: the server fetches them itself and must be able to',
-        });
-    }
-    if (code === NOT_STORED)
-        return notStored(host, output.trim());
-    if (code === NO_LFS) {
-        return new src_failure/* Failure */.HR(`the commit ${sha} has files in Git LFS, and git-lfs is not installed on the server`, {
-            host,
-            state,
-            hint: 'install git-lfs there (apt-get install git-lfs) and run the job again',
-        });
-    }
-    return remoteFailure(host, 'the commit could not be fetched', { stdout: output, stderr: '' }, source);
-}
-function remoteFailure(host, what, result, { token, tokenUrl }) {
-    const seen = `${result.stdout}\n${result.stderr}`.trim();
-    const login = /could not read Username|Authentication failed|terminal prompts disabled|403|401/.test(seen);
-    return new src_failure/* Failure */.HR(what, {
-        host,
-        seen,
-        state: 'the checkout and what runs are as they were.',
-        hint: login
-            ? token === ''
-                ? "the repository is private: set the input 'token' (secrets.GITHUB_TOKEN with `contents: read`)"
-                : `the token was refused, or the origin is not on ${tokenUrl}, the only host that gets it`
-            : 'try it on the server by hand: git ls-remote',
     });
 }
 
@@ -71507,60 +70950,18 @@ function parseSurvey(text) {
     };
 }
 
-;// CONCATENATED MODULE: ./src/health/poll.ts
-
-/** The first pause: a service that is back at once is found at once. */
-const FIRST_PAUSE_MS = 50;
-/** The pause after the n-th attempt (counted from 1): doubles from 50 ms up to the interval. */
-function pauseAfter(attempt, intervalMs) {
-    return Math.min(intervalMs, FIRST_PAUSE_MS * 2 ** Math.min(attempt - 1, 30));
-}
-/** Probes until enough good answers came in a row or the time is over. Rejects only when cancelled. */
-async function pollHealth(probe, policy, context) {
-    const { clock, signal, log } = context;
-    const start = clock.monotonic();
-    const elapsed = () => clock.monotonic() - start;
-    let inARow = 0;
-    let last;
-    for (let attempts = 1;; attempts++) {
-        // No probe may outlast the deadline, however long the server keeps the connection open.
-        const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(policy.timeoutMs - elapsed())));
-        const answer = await probe(AbortSignal.any([signal, deadline]));
-        throwIfCancelled(signal);
-        // A probe that the deadline cut short says less than the answer before it.
-        if (last === undefined || answer.ok || !deadline.aborted) {
-            if (last === undefined || describeAnswer(last) !== describeAnswer(answer)) {
-                log.info(`health: ${describeAnswer(answer)}`);
-            }
-            last = answer;
-        }
-        inARow = answer.ok ? inARow + 1 : 0;
-        if (inARow >= policy.threshold)
-            return { healthy: true, attempts, durationMs: elapsed(), last };
-        const pause = pauseAfter(attempts, policy.intervalMs);
-        if (elapsed() + pause >= policy.timeoutMs)
-            return { healthy: false, attempts, durationMs: elapsed(), last };
-        await clock.sleep(pause, signal);
-    }
-}
-/** An answer in a few words, for log lines and errors. */
-function describeAnswer({ ok, status, error, body }) {
-    const parts = [ok ? 'good' : (error ?? 'bad')];
-    if (status !== undefined)
-        parts.push(`status ${status}`);
-    if (body)
-        parts.push(`'${body}'`);
-    return parts.join(', ');
-}
-
 ;// CONCATENATED MODULE: ./src/git/verdict.ts
 
+
+/** Below this, in KiB, it is the disk that keeps things from working. */
+const FULL_KIB = 1024;
 /** Judges how a unit ended and, when it went well, asks for the health of the app at `path`. */
 async function judgeUnit(unit, { health, timeoutMs }, server, path, context) {
     const { phase } = unit;
     if (unit.outcome !== 'ok') {
         const seen = unit.lastLines.join('\n  ');
-        return { good: false, phase, what: describeUnit(unit, timeoutMs), seen, health: 'not asked' };
+        const what = describeUnit(unit, timeoutMs);
+        return withDisk({ good: false, phase, what, seen, health: 'not asked' }, server, path);
     }
     if (health === undefined) {
         context.log.info('no health check is configured: nothing was checked');
@@ -71573,6 +70974,15 @@ async function judgeUnit(unit, { health, timeoutMs }, server, path, context) {
     const what = `not healthy after ${polled.attempts} probes in ${Math.round(polled.durationMs)} ms`;
     const log = unit.lastLines.length > 0 ? `; last lines of the log:\n  ${unit.lastLines.join('\n  ')}` : '';
     return { good: false, phase: 'health', what, seen: `${answer}${log}`, health: answer };
+}
+/** Says how little room there is, in a bad verdict, where the disk is full: the log lacks its last lines then. */
+async function withDisk(verdict, server, path) {
+    const found = await survey(server.connection, path).catch(() => undefined);
+    if (found === undefined || found.freeKiB >= FULL_KIB)
+        return verdict;
+    const full = `the disk is full: ${found.freeKiB} KiB are free at '${path}'`;
+    const seen = verdict.seen === '' ? full : `${verdict.seen}\n  ${full}`;
+    return { ...verdict, seen, hint: 'free some space there' };
 }
 function describeUnit({ outcome, phase, code }, timeoutMs) {
     switch (outcome) {
@@ -71587,7 +70997,576 @@ function describeUnit({ outcome, phase, code }, timeoutMs) {
     }
 }
 
+;// CONCATENATED MODULE: ./src/git/bring.ts
+
+
+
+
+/** Brings the commit to one host whose lock is held; never throws for a failed deploy, the outcome tells it. */
+async function bringCommit(host) {
+    const { plan, context } = host;
+    const { log } = context;
+    const unchanged = await upAlready(host);
+    if (unchanged !== undefined)
+        return unchanged;
+    log.info(`bringing ${bring_short(plan.sha)}${host.before === undefined ? '' : `, up before: ${bring_short(host.before)}`}`);
+    const unit = await host.bring().catch(notStarted);
+    if (unit instanceof NotStarted) {
+        const runs = host.before ?? null;
+        return host.outcome({ result: 'interrupted', runs, changed: false, health: 'not asked', failure: unit });
+    }
+    const verdict = await host.judge(unit);
+    return verdict.good ? goodDeploy(host, verdict) : failedDeploy(host, verdict);
+}
+function notStarted(error) {
+    if (error instanceof NotStarted)
+        return error;
+    throw error;
+}
+/** The outcome of a commit that is up: it stays so where the history cannot be written. */
+async function goodDeploy(host, { health }) {
+    const failure = await recorded(host, 'ok', host.head);
+    host.context.log.info(`${bring_short(host.plan.sha)} is up (health: ${health})`);
+    return host.outcome({ result: 'ok', runs: host.head, health, failure });
+}
+/** Writes the history; resolves with what has kept it from being written. */
+async function recorded(host, ...line) {
+    try {
+        await host.record(...line);
+        return undefined;
+    }
+    catch (error) {
+        if (error instanceof NotWritten)
+            return error;
+        throw error;
+    }
+}
+/** The outcome of a deploy that has nothing to do, or undefined. */
+async function upAlready(host) {
+    const { plan, found, context } = host;
+    if (!host.isUpAlready)
+        return undefined;
+    const verdict = await host.judge({ outcome: 'ok', phase: 'up', code: 0, lastLines: [] });
+    if (!verdict.good) {
+        context.log.warn(`${bring_short(plan.sha)} is there already but ${verdict.what}: bringing it up again`);
+        return undefined;
+    }
+    context.log.info(`nothing to do: ${bring_short(plan.sha)} is up already (health: ${verdict.health})`);
+    return host.outcome({ result: 'ok', runs: found.head ?? null, changed: false, health: verdict.health });
+}
+/** What follows a deploy that failed: the way back, or a stop for a person to look. */
+async function failedDeploy(host, verdict) {
+    const { plan, before, wayBack, context } = host;
+    context.log.warn(`${verdict.what}`);
+    if (verdict.phase === 'checkout') {
+        const unwritten = await recorded(host, 'interrupted', before, verdict.what);
+        return conclude(host, verdict, before, {
+            rolledBack: false,
+            state: `the checkout could not be changed: ${running(before)}.`,
+            hint: 'move what is in the way (a file, a full disk, a folder of another user) and run the job again',
+            unwritten,
+        });
+    }
+    if (plan.onFailure === 'stop' || wayBack === undefined) {
+        // Until `up` begins, what was up before still is.
+        const runs = verdict.phase === 'build' ? before : undefined;
+        const unwritten = await recorded(host, 'failed', runs, verdict.what);
+        const why = plan.onFailure === 'stop' ? '`on-failure` is stop' : 'there is no earlier good commit to go back to';
+        return conclude(host, verdict, runs, {
+            rolledBack: false,
+            state: `${bring_short(plan.sha)} is checked out and left as it is, since ${why}; ${runs === undefined ? 'what runs is not known' : running(runs)}.`,
+            hint: `log in and look; the whole log is ${host.logPath}`,
+            unwritten,
+        });
+    }
+    return goBack(host, wayBack, verdict);
+}
+/** Checks out, builds and brings up an earlier commit, asks for health again, and tells how it came out. */
+async function goBack(host, to, verdict) {
+    const { context } = host;
+    const logPath = host.logPath;
+    context.log.info(`going back to ${bring_short(to)}`);
+    const back = await tryBack(host, to);
+    if (back.good) {
+        const unwritten = await recorded(host, 'failed', to, verdict.what);
+        const health = back.health === 'not checked' ? '' : `, health: ${back.health}`;
+        return conclude(host, verdict, to, {
+            rolledBack: true,
+            logPath,
+            health: back.health,
+            state: `back at ${bring_short(to)}: built and brought up again${health}.`,
+            hint: `correct the commit and deploy the next one; the whole log is ${logPath}`,
+            unwritten,
+        });
+    }
+    const runs = runsOn(host, verdict, back);
+    const unwritten = await recorded(host, 'failed', runs, `${verdict.what}; then, on the way back: ${back.what}`);
+    const log = back.phase === '' ? '' : `, that of the way back ${host.logPath}`;
+    const what = runs === undefined ? 'What runs is not known' : `\`up\` did not begin: ${running(runs)}`;
+    return conclude(host, { ...verdict, hint: verdict.hint ?? back.hint }, runs, {
+        rolledBack: false,
+        logPath,
+        state: `the way back to ${bring_short(to)} failed too: ${back.what}. ${what}.\n  ${back.seen}`,
+        hint: `log in now and look; the whole log is ${logPath}${log}`,
+        unwritten,
+    });
+}
+/** How the way back came out; its phase is '' where it could not begin. */
+async function tryBack(host, to) {
+    const unit = await host.back(to).catch(notStarted);
+    if (!(unit instanceof NotStarted))
+        return host.judge(unit);
+    const { message, details } = unit;
+    const verdict = { good: false, phase: '', what: message, seen: details.seen ?? '', health: 'not asked' };
+    return withDisk(verdict, host.server, host.path);
+}
+/** The commit that is up as before, where neither the deploy nor the way back has come to its `up`. */
+function runsOn({ before, head }, verdict, back) {
+    if (back.phase === 'up' || back.phase === 'health')
+        return undefined;
+    if (verdict.phase === 'fleet')
+        return head;
+    return verdict.phase === 'build' ? before : undefined;
+}
+function conclude(host, verdict, runs, { state, hint, unwritten, ...parts }) {
+    const failure = new src_failure/* Failure */.HR(verdict.what, {
+        host: host.server.name,
+        seen: verdict.seen,
+        state: unwritten === undefined ? state : `${state}\n  ${unwritten.message}: ${unwritten.details.seen}`,
+        hint: verdict.hint === undefined ? hint : `${verdict.hint}, then ${hint}`,
+    });
+    const result = verdict.phase === 'checkout' ? 'interrupted' : 'failed';
+    return host.outcome({ result, runs: runs ?? null, health: verdict.health, failure, ...parts });
+}
+function bring_short(sha) {
+    return sha.slice(0, 7);
+}
+function running(sha) {
+    return sha === undefined ? 'nothing was up before' : `${bring_short(sha)} runs on as before`;
+}
+
+;// CONCATENATED MODULE: ./src/git/plan.ts
+
+/** Whether a deploy finds its commit up already, as it seems, by the same commands. Pure. */
+function isUpAlready(plan, { head, changedFiles, history }) {
+    const newest = history.at(-1);
+    return (head === (newest?.head ?? plan.sha) &&
+        changedFiles.length === 0 &&
+        newest?.result === 'ok' &&
+        newest.sha === plan.sha &&
+        newest.commands === commandsDigest(plan) &&
+        // Their values are kept nowhere, so that nobody can tell whether they are the same.
+        Object.keys(plan.env).length === 0);
+}
+/** Digest of the commands; values of `env` are not part of it, since nothing of them may be kept. */
+function commandsDigest({ build, up, sync }) {
+    return (0,external_node_crypto_.createHash)('sha256')
+        .update(JSON.stringify([build, up, sync]))
+        .digest('hex')
+        .slice(0, 16);
+}
+
+;// CONCATENATED MODULE: ./src/git/left-locks.ts
+/**
+ * A shell function that removes files which a git that was killed, or found the disk full, has left in the repository of
+ * the current directory: with a lock file there no git works any more, and half a pack keeps the disk full. For use under
+ * the deploy's own lock. While any git process is at work there, or one of another user whose directory cannot be seen,
+ * they stay, and the next command says who holds them.
+ */
+const CLEAR = String.raw `
+git_is_at_work() {
+  for process in /proc/[0-9]*; do
+    read -r command 2>/dev/null <"$process/comm" || continue
+    case $command in git | git-*) ;; *) continue ;; esac
+    # One that has ended in the meantime has no directory any more.
+    case $(readlink "$process/cwd" || sed -n 's/^State:.[^XZ].*/unknown/p' "$process/status" 2>/dev/null)/ in "$(pwd -P)"/* | unknown/) return 0 ;; esac
+  done
+  return 1
+}
+clear_left() {
+  for left in "$@"; do
+    [ -f "$left" ] && ! git_is_at_work || continue
+    rm -f -- "$left"
+    printf 'evenkeel: removed %s, left by a git that did not come to its end\n' "$left"
+  done
+}
+`;
+const REFS = '.git/packed-refs.lock .git/shallow.lock .git/refs/evenkeel/*.lock .git/refs/evenkeel/*/*.lock';
+/** Before objects are brought: what is in their way; and when that fails, the half of them that has come. */
+const CLEAR_AROUND_FETCH = `${CLEAR}clear_left ${REFS} .git/objects/pack/tmp_*
+trap '[ "$?" -eq 0 ] || clear_left .git/objects/pack/tmp_* .git/objects/??/tmp_obj_* .git/modules/*/objects/pack/tmp_*' EXIT
+`;
+/** Before a checkout: what is in its way. */
+const CLEAR_BEFORE_CHECKOUT = `${CLEAR}clear_left .git/index.lock .git/HEAD.lock .git/config.lock ${REFS} .git/modules/*/index.lock .git/modules/*/HEAD.lock
+`;
+
+;// CONCATENATED MODULE: ./src/git/submodules.ts
+/**
+ * Shell functions for submodules. Everything in `.gitmodules` is the word of whoever made the commit: names become folders
+ * below `modules`, addresses are asked, so both are checked by rules at least as strict as git's own (check_submodule_name
+ * and its later siblings). git's own `submodule update` is not used: it writes over untracked and ignored files.
+ */
+const READ = String.raw `
+refuse_module() { printf 'evenkeel: submodule %s: %s\n' "$1" "$2"; exit 65; }
+# Lines of commit and path; one commit of the repository in $1.
+modules_of() {
+  git --git-dir="$1" -c core.quotePath=false ls-tree -r "$2" | sed -n 's/^160000 commit //p'
+}
+# The name in .gitmodules for a path, checked.
+module_name() {
+  case $3 in \"*) refuse_module "$3" 'its path holds a control character or a quote' ;; esac
+  name=$(git --git-dir="$1" config --blob "$2:.gitmodules" --get-regexp '^submodule\..*\.path$' 2>/dev/null | while IFS= read -r line; do
+    case $line in submodule.*".path $3") line=${'$'}{line#submodule.}; printf '%s' "${'$'}{line%".path $3"}"; break ;; esac
+  done)
+  case /$name/ in
+    // | */../* | */./* | *//* | /-* | *\\*) refuse_module "$3" ".gitmodules does not name it, or by a name that cannot be a folder: '$name'" ;;
+  esac
+  # One repository inside of another could change what the other runs.
+  above=$name
+  while :; do
+    case $above in */*) above=${'$'}{above%/*} ;; *) break ;; esac
+    [ ! -e "$1/modules/$above/HEAD" ] || refuse_module "$3" "its name '$name' lies inside that of another"
+  done
+  printf '%s' "$name"
+}
+`;
+/** `fetch_modules <git dir> <commit> <its address>`: all submodules' commits, in the repositories below `modules`. */
+const FETCH_MODULES = String.raw `${READ}
+# The address of $1, which may be relative to $2.
+module_url() {
+  url=$1 base=${'$'}{2%/} relative=
+  case $url in
+    ./* | ../*)
+      [ -n "$base" ] || return 1
+      mark=/ relative=1
+      while :; do
+        case $url in
+          ./*) url=${'$'}{url#./} ;;
+          ../*)
+            url=${'$'}{url#../}
+            case $base in
+              *://*/* | /*) base=${'$'}{base%/*} ;;
+              *://*) return 1 ;;
+              */*) base=${'$'}{base%/*} ;;
+              *:*) base=${'$'}{base%:*} mark=: ;;
+              *) return 1 ;;
+            esac ;;
+          *) break ;;
+        esac
+      done
+      url=$base$mark$url ;;
+  esac
+  case $url in
+    *[[:cntrl:]]*) return 1 ;;
+    https://[!-]* | ssh://[!-]*) ;;
+    http://[!-]*) case $2 in http://*) ;; *) return 1 ;; esac ;;
+    /*) [ -n "$relative" ] || return 1 ;;
+    -* | *::* | *://* | .*) return 1 ;;
+    [!-]*@[!-]*:[!-]*) ;;
+    *) return 1 ;;
+  esac
+  printf '%s' "$url"
+}
+fetch_modules() (
+  modules=$(modules_of "$1" "$2")
+  [ -n "$modules" ] || return 0
+  # What is beside the repository itself is asked as that is; nothing else of this server.
+  case $3 in http://*) also=:http ;; /*) also=:file ;; *) also= ;; esac
+  export GIT_ALLOW_PROTOCOL="https:ssh$also"
+  printf '%s\n' "$modules" | {
+    while IFS=$(printf '\t') read -r commit path; do
+      name=$(module_name "$1" "$2" "$path") || { printf '%s\n' "$name"; exit 65; }
+      given=$(git --git-dir="$1" config --blob "$2:.gitmodules" --get "submodule.$name.url" || :)
+      url=$(module_url "$given" "$3") || refuse_module "$path" "its address '$given' is none that may be asked: https or ssh"
+      GIT_DIR=$1/modules/$name
+      export GIT_DIR
+      if [ ! -e "$GIT_DIR/HEAD" ]; then
+        mkdir -p -- "$GIT_DIR"
+        git init -q >/dev/null
+        git config core.bare false
+        git config remote.origin.url "$url"
+        git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*'
+      fi
+      export GIT_WORK_TREE=.
+      complete "$commit" || fetch_from "$url" "$commit" || {
+        printf 'evenkeel: submodule %s: its commit %s cannot be had from %s\n' "$path" "$commit" "$url"
+        exit 65
+      }
+      ! lacks_lfs "$commit" || exit 66
+      git update-ref "refs/evenkeel/commits/$commit" "$commit"
+      module=$GIT_DIR
+      unset GIT_DIR GIT_WORK_TREE
+      fetch_modules "$module" "$commit" "$url" </dev/null || exit
+    done
+  }
+)
+`;
+/**
+ * `place_modules <work tree> <git dir> <commit>`, both relative to the top: checks the submodules of a commit out where
+ * they belong; their commits are there already. Changed tracked files and commits that no ref holds are kept as those of
+ * the checkout itself are. Needs `GO_TO`.
+ */
+const PLACE_MODULES = String.raw `${READ}
+keep_changes() {
+  [ -z "$(git status --porcelain --untracked-files=no --ignore-submodules=dirty)" ] || {
+    saved=$(git stash create "before $sha") || saved=
+    [ -n "$saved" ] || { git status --short --untracked-files=no; return 1; }
+    git update-ref "refs/evenkeel/stash/$stamp" "$saved"
+    printf 'evenkeel: changed tracked files of the submodule %s were saved: refs/evenkeel/stash/%s there\n' "$1" "$stamp"
+    git reset -q --hard
+  }
+  ! held=$(git rev-parse -q --verify HEAD) || [ -n "$(git for-each-ref --count=1 --contains "$held")" ] ||
+    git update-ref "refs/evenkeel/kept/$stamp" "$held"
+}
+place_modules() (
+  modules=$(modules_of "$top/$2" "$3")
+  [ -n "$modules" ] || return 0
+  printf '%s\n' "$modules" | {
+    while IFS=$(printf '\t') read -r commit path; do
+      name=$(module_name "$top/$2" "$3" "$path") || { printf '%s\n' "$name"; exit 65; }
+      full=$1$path module=$2/modules/$name
+      cd "$top" || exit 65
+      mkdir -p -- "$full"
+      [ "$(CDPATH= cd -- "$full" && pwd -P)" = "$top/$full" ] || refuse_module "$path" 'a link leads away from its path'
+      link="gitdir: $(printf '%s' "$full" | sed 's#[^/]*#..#g')/$module"
+      if [ ! -d "$full/.git" ] && [ "$(cat "$full/.git" 2>/dev/null)" != "$link" ]; then
+        printf '%s\n' "$link" >"$full/.git" &&
+          git --git-dir="$module" config core.worktree "$(printf '%s' "$module" | sed 's#[^/]*#..#g')/$full" &&
+          git --git-dir="$2" config "submodule.$name.url" "$(git --git-dir="$module" config --get remote.origin.url)" || exit 65
+      fi
+      CDPATH= cd -- "$full" || exit 65
+      if [ "$(git rev-parse -q --verify HEAD || :)" != "$commit" ] || [ -n "$(git status --porcelain --untracked-files=no)" ]; then
+        keep_changes "$full" || exit 65
+        go_to "$commit" || { [ "$?" -eq 1 ] || take_back "$held" "$commit"; exit 65; }
+        printf 'evenkeel: submodule %s: checked out %s\n' "$full" "$(git log -1 --format='%h %s')"
+      fi
+      place_modules "$full/" "$module" "$commit" </dev/null || exit
+    done
+  }
+)
+`;
+
+;// CONCATENATED MODULE: ./src/git/repository.ts
+
+
+
+
+
+
+/**
+ * A shell function `remote_git` that runs git against the remote. The token is in the environment of that one process;
+ * git asks the helper for it only when a server below `tokenUrl` demands a login. The empty helper first keeps the
+ * server's own helpers from storing it.
+ */
+function remoteGit({ token, tokenUrl }) {
+    const head = 'export GIT_TERMINAL_PROMPT=0 GIT_ASKPASS=true LC_ALL=C\n';
+    if (token === '')
+        return `${head}remote_git() { git "$@"; }`;
+    const helper = '!f() { test "$1" = get && printf "username=x-access-token\\npassword=%s\\n" "$EVENKEEL_GIT_TOKEN"; }; f';
+    const options = ['-c', 'credential.helper=', '-c', `credential.${tokenUrl}.helper=${helper}`];
+    return `${head}remote_git() { EVENKEEL_GIT_TOKEN=${quote(token)} git ${quoteAll(options)} "$@"; }`;
+}
+/**
+ * Resolves a branch or tag to one full commit, asking where it comes from: the origin of the checkout, or else the
+ * repository that would be cloned. Changes nothing.
+ */
+async function resolveRef(connection, ref, path, source, context) {
+    if (ref.kind === 'sha')
+        return ref.sha;
+    const patterns = candidates(ref.name).flatMap((name) => [name, `${name}^{}`]);
+    const script = `${remoteGit(source)}
+remote=${quote(source.repository ?? '')}
+if [ -e ${quote(`${path}/.git`)} ]; then
+  CDPATH= cd -- ${quote(path)}
+  [ -z "$(git config --get remote.origin.url)" ] || remote=origin
+fi
+printf '\\n'
+remote_git ls-remote -- "$remote" ${quoteAll(patterns)}`;
+    const { signal } = context;
+    const result = source.token === ''
+        ? await connection.openScript(script, { signal })
+        : await connection.script(script, { signal });
+    if (result.code !== 0)
+        throw remoteFailure(connection.name, 'the repository could not be read', result, source);
+    const chosen = chooseCommit(ref.name, parseLsRemote(result.stdout));
+    if (typeof chosen === 'string') {
+        throw new src_failure/* Failure */.HR(chosen, {
+            host: connection.name,
+            state: 'nothing was changed there.',
+            hint: "check the input 'ref'; the commit must have been pushed",
+        });
+    }
+    return chosen.sha;
+}
+/** Makes an empty repository where there is none, with its origin; returns its absolute path and state folder. */
+async function prepareRepository(connection, path, repository) {
+    const origin = repository === undefined
+        ? ''
+        : `git config --get remote.origin.url >/dev/null || {
+  git config remote.origin.url ${quote(repository)}
+  git config remote.origin.fetch '+refs/heads/*:refs/remotes/origin/*'
+}`;
+    const { code, stdout, stderr } = await connection.script(String.raw `
+mkdir -p -- ${quote(path)}
+CDPATH= cd -- ${quote(path)}
+[ -e .git ] || git init -q >/dev/null
+${origin}
+folder=$(git rev-parse --absolute-git-dir)/evenkeel
+(umask 077; mkdir -p "$folder")
+printf '\npath %s\nfolder %s\n' "$(pwd -P)" "$folder"`);
+    const absolute = /^path (.+)$/m.exec(stdout)?.[1];
+    const folder = /^folder (.+)$/m.exec(stdout)?.[1];
+    if (code !== 0 || !absolute || !folder) {
+        throw new src_failure/* Failure */.HR(`the checkout '${path}' could not be prepared`, {
+            host: connection.name,
+            seen: stderr.trim(),
+            hint: 'the user must be able to write there',
+        });
+    }
+    return { path: absolute, folder };
+}
+const ABSENT = 64;
+const BAD_SUBMODULE = 65;
+const NO_LFS = 66;
+const NOT_STORED = 67;
+const FETCH = `${COMPLETE}
+fetch_from() {
+  set -- "$1" "$2" -q --no-tags --no-auto-gc --no-write-fetch-head --no-recurse-submodules
+  from=$1 wanted=$2
+  shift 2
+  remote_git fetch "$@" -- "$from" "+$wanted:refs/evenkeel/target" 2>&1 && return
+  # A server that hands out no single commits: everything it has.
+  remote_git fetch "$@" -- "$from" '+refs/heads/*:refs/evenkeel/fetched/heads/*' '+refs/tags/*:refs/evenkeel/fetched/tags/*' 2>&1 || return 1
+  complete "$wanted" || return ${ABSENT}
+  git update-ref refs/evenkeel/target "$wanted"
+}
+lacks_lfs() {
+  git grep -q -e 'filter=lfs' "$1" -- .gitattributes ':(glob)**/.gitattributes' && ! git lfs version >/dev/null 2>&1
+}
+`;
+const STORE = `git index-pack --stdin --fix-thin >/dev/null || exit ${NOT_STORED}
+exec </dev/null`;
+/**
+ * Script that brings a commit and those of its submodules into the repository's objects, pinned by refs of ours; branches
+ * and work tree stay as they are. Where the commit is `pushed`, it comes as a pack over standard input. Its failure is
+ * for `fetchFailure`.
+ */
+function fetchScript(path, sha, source, pushed) {
+    return `${remoteGit(source)}
+${FETCH}
+CDPATH= cd -- ${quote(path)}
+${CLEAR_AROUND_FETCH}
+${pushed ? STORE : ''}
+if complete ${sha}; then git update-ref refs/evenkeel/target ${sha}
+else ${source.workspace === undefined ? `fetch_from origin ${sha} || exit` : `exit ${ABSENT}`}; fi
+parts=$(git ls-tree -r ${sha} | awk '/^160000/ { m = "modules" } /[^a-zA-Z0-9.]\\.gitattributes$/ { a = "attributes" } END { print m, a }')
+case $parts in *attributes) ! lacks_lfs ${sha} || exit ${NO_LFS} ;; esac
+case $parts in
+  modules*)
+    ${FETCH_MODULES}
+    if [ ! -d .git ]; then echo 'evenkeel: submodules in a work tree of another checkout'; exit ${BAD_SUBMODULE}; fi
+    fetch_modules "$(git rev-parse --absolute-git-dir)" ${sha} "$(git config --get remote.origin.url || :)" ;;
+esac`;
+}
+/** What the failure of `fetchScript` means. */
+function fetchFailure(host, sha, source, code, output) {
+    const state = 'the checkout and what runs are as they were.';
+    if (code === ABSENT) {
+        return new src_failure/* Failure */.HR(`the commit ${sha} is not in the repository`, {
+            host,
+            seen: output.trim(),
+            state,
+            hint: "push it first; after a forced push give the new commit's id",
+        });
+    }
+    if (code === BAD_SUBMODULE) {
+        return new src_failure/* Failure */.HR(`the submodules of the commit ${sha} cannot be brought`, {
+            host,
+            seen: output.trim(),
+            state,
+            hint: source.workspace === undefined
+                ? 'check .gitmodules, and that the submodule has the commit; a private one needs `token` or a key on the server'
+                : 'commits of submodules are not pushed: the server fetches them itself and must be able to',
+        });
+    }
+    if (code === NOT_STORED)
+        return notStored(host, output.trim());
+    if (code === NO_LFS) {
+        return new src_failure/* Failure */.HR(`the commit ${sha} has files in Git LFS, and git-lfs is not installed on the server`, {
+            host,
+            state,
+            hint: 'install git-lfs there (apt-get install git-lfs) and run the job again',
+        });
+    }
+    return remoteFailure(host, 'the commit could not be fetched', { stdout: output, stderr: '' }, source);
+}
+function remoteFailure(host, what, result, { token, tokenUrl }) {
+    const seen = `${result.stdout}\n${result.stderr}`.trim();
+    const isFull = /No space left|Disk quota exceeded|Out of diskspace/.test(seen);
+    const login = /could not read Username|Authentication failed|terminal prompts disabled|403|401/.test(seen);
+    return new src_failure/* Failure */.HR(what, {
+        host,
+        seen,
+        state: 'the checkout and what runs are as they were.',
+        hint: isFull
+            ? 'free some space there and run the job again'
+            : login
+                ? token === ''
+                    ? "the repository is private: set the input 'token' (secrets.GITHUB_TOKEN with `contents: read`)"
+                    : `the token was refused, or the origin is not on ${tokenUrl}, the only host that gets it`
+                : 'try it on the server by hand: git ls-remote',
+    });
+}
+
+;// CONCATENATED MODULE: ./src/git/go-to.ts
+/**
+ * Shell functions that change a work tree, the current directory.
+ *
+ * `go_to <commit>`: as git's own checkout, but fails, too, where git could not write some file (a full disk, a directory of
+ * another user), which git says as `error:` while its status is 0. Status 1: refused, and nothing has been written. What
+ * git says is read up to a mark, since a hook may leave a process behind that keeps the pipe open.
+ *
+ * `take_back <from> <to>`: after a checkout that failed in the middle, the files of `from` ('' where there was nothing)
+ * again, so that what is half written is not in the way of the next one. Of the files that are new with `to` only those
+ * are removed that hold what it has there, or the beginning of that.
+ */
+const GO_TO = String.raw `
+go_to() {
+  {
+    status=0
+    git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$1" 2>&1 || status=$?
+    printf '${'\x1e'}%s\n' "$status"
+  } | (
+    unsure=
+    while IFS= read -r line; do
+      case $line in
+        *'${'\x1e'}0') [ -z "$unsure" ] || git diff-files --quiet --ignore-submodules || exit 128; exit 0 ;;
+        *'${'\x1e'}'*) exit "${'$'}{line##*${'\x1e'}}" ;;
+        error:*) unsure=1 ;;
+      esac
+      printf '%s\n' "$line" || :
+    done
+    exit 128
+  )
+}
+take_back() {
+  before=${'$'}{1:-$(git hash-object -t tree /dev/null)}
+  git diff --name-only -z --no-renames --diff-filter=A "$before" "$2" | xargs -0 sh -c '
+    commit=$1
+    shift
+    for file; do
+      if [ -L "./$file" ]; then [ "$(readlink "./$file")" = "$(git cat-file blob "$commit:$file")" ] || continue
+      elif [ -f "./$file" ]; then
+        git cat-file --filters "$commit:$file" | head -c "$(($(wc -c <"./$file")))" | cmp -s - "./$file" || continue
+      else continue; fi
+      rm -f "./$file"
+    done' sh "$2" || :
+  [ -z "$1" ] || git reset -q --hard "$1" || :
+}
+`;
+
 ;// CONCATENATED MODULE: ./src/git/checkout.ts
+
 
 
 
@@ -71662,7 +71641,8 @@ export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=submodule.recurse GIT_CONFIG_VALUE_0=
 export GIT_AUTHOR_NAME=Evenkeel GIT_AUTHOR_EMAIL=evenkeel@localhost
 export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
 saved= top=$(pwd -P)
-${CLEAR_CHECKOUT_LOCKS}
+${CLEAR_BEFORE_CHECKOUT}
+${GO_TO}
 ${how === 'rebase' ? REBASE : ''}
 # Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
 git ls-files -v | sed -n 's/^\([a-z]\|S\) //p' | while IFS= read -r file; do
@@ -71697,12 +71677,16 @@ if [ -n "$head" ]; then
   if [ -f .git ] || [ -d .git/rebase-merge ] || [ -d .git/rebase-apply ]; then git rebase --quit 2>/dev/null || :; fi
 fi
 as_it_was() {
+  if [ "$1" -ne 1 ]; then
+    take_back "$head" "$sha"
+    [ -z "$branch" ] || git symbolic-ref HEAD "$branch"
+  fi
   if [ -n "$saved" ]; then
     git stash apply -q --index "$saved" || git stash apply -q "$saved" || :
   fi
   exit 1
 }
-git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$sha" || as_it_was
+go_to "$sha" || as_it_was "$?"
 if [ -e .gitmodules ] && [ -d .git ]; then
   ${PLACE_MODULES}
   if ! place_modules '' .git "$sha"; then
@@ -71710,7 +71694,7 @@ if [ -e .gitmodules ] && [ -d .git ]; then
       git checkout -q --no-overwrite-ignore --detach "$head" && place_modules '' .git "$head" || :
       [ -z "$branch" ] || git symbolic-ref HEAD "$branch"
     fi
-    as_it_was
+    as_it_was 1
   fi
 fi
 ${how === 'back' ? 'base=$(git rev-parse -q --verify "refs/evenkeel/bases/$sha") || base=' : 'base=$wanted'}
@@ -71728,17 +71712,24 @@ wait "$!"
 
 /** Status of a preparation that was not needed any more. */
 const LOCK_LOST = 68;
+/** A free lock takes milliseconds. */
+const AWAIT_LOCK = `looks=0
+until has_lock 2>/dev/null; do
+  looks=$((looks + 1))
+  [ "$looks" -lt 1000 ] || exit ${LOCK_LOST}
+  sleep 0.01
+done`;
 /**
  * The commit is fetched right before the unit starts, or read from standard input where it is `pushed`; the unit starts
- * only if the deploy is still alive then. Pure.
+ * only if the deploy is still alive then. A pushed one may come while the lock is still being taken. Pure.
  */
 function preparation(plan, place, pushed = false) {
     const { host, path, folder, fence } = place;
-    const script = `${pushed ? storeScript(path) : ''}
-${fetchScript(path, plan.sha, plan.source)}
-folder=${quote(folder)}
-read -r fence <"$folder/fence"
-[ "$fence" = ${fence} ] && ! flock -s -n 7 7>>"$folder/deploy.lock" || exit ${LOCK_LOST}`;
+    const script = `folder=${quote(folder)}
+has_lock() { { read -r fence; read -r owner; } <"$folder/fence" && [ "$fence $owner" = ${quote(`${fence} ${plan.id}`)} ]; }
+${pushed ? AWAIT_LOCK : ''}
+${fetchScript(path, plan.sha, plan.source, pushed)}
+has_lock && ! flock -s -n 7 7>>"$folder/deploy.lock" || exit ${LOCK_LOST}`;
     const explain = (code, output) => code === LOCK_LOST
         ? new src_failure/* Failure */.HR('the lock was lost while the commit was fetched', {
             host,
@@ -71817,11 +71808,8 @@ class HostDeploy {
     #unit = '';
     #head;
     #started;
-    /** Of the first look: what the repository had then it still has. */
-    #stored;
-    #pack;
-    /** Rejects when the commits could not be packed on the runner. */
-    #sent;
+    /** What the repository lacks, where the runner sends it. */
+    #shipment;
     #began;
     constructor(server, plan, context, found) {
         this.server = server;
@@ -71830,7 +71818,11 @@ class HostDeploy {
         this.found = found;
         this.path = found.path;
         this.folder = found.folder;
-        this.#stored = found.stored;
+        const { workspace } = plan.source;
+        // Of the first look: what the repository had then it still has.
+        const { stored } = found;
+        if (workspace && !stored.hasCommit)
+            this.#shipment = new Shipment(() => workspace.pack(plan.sha, stored));
         this.#began = context.clock.monotonic();
         server.onReconnect(() => this.#renewLock());
     }
@@ -71843,18 +71835,32 @@ class HostDeploy {
         const isReady = seen.known && (seen.origin !== '' || repository === undefined);
         const where = isReady ? seen : await prepareRepository(server.connection, plan.path, repository);
         const host = new HostDeploy(server, plan, context, { ...seen, ...where });
-        if (atOnce)
-            host.#packAhead();
-        await host.#takeLock(isReady && atOnce);
+        // While the lock is being taken.
+        if (atOnce && !host.isUpAlready)
+            host.#shipment?.prepare();
+        try {
+            await host.#takeLock(isReady && atOnce);
+        }
+        catch (error) {
+            void host.#abandon();
+            throw error;
+        }
         return host;
     }
     async #takeLock(atOnce) {
         const { plan, folder, found, context, server } = this;
         const next = this.#place(found.fence + 1);
         const unit = atOnce && this.#isOrdinary() ? this.#unitPlan(this.#ownTask, next) : undefined;
-        const start = unit && startText(unit, preparation(plan, next));
+        const shipment = this.#shipment;
+        const start = unit && !shipment ? startText(unit, preparation(plan, next)) : undefined;
+        if (unit && shipment) {
+            // In the same round trip; it waits for the lock on the server.
+            const stream = this.#startByPush(shipment, unit, next);
+            stream.catch(() => { });
+            this.#started = { unit, stream };
+        }
         this.#lock = await takeLock(server.connection, {
-            ...{ folder, holder: plan.run, waitMs: plan.lockWaitMs },
+            ...{ folder, holder: plan.run, id: plan.id, waitMs: plan.lockWaitMs },
             ...(start === undefined ? {} : { work: { after: found.fence, script: start.script } }),
         }, context);
         const { fence, output } = this.#lock;
@@ -71862,35 +71868,26 @@ class HostDeploy {
             this.#started = { unit, stream: { token: start.token, output } };
         }
         const isSame = fence === found.fence + 1 && !found.held && found.known;
-        if (!isSame)
-            await this.look();
+        if (isSame)
+            return;
+        await this.#abandon();
+        await this.look();
+    }
+    /** Lets go of what was begun before the lock was had. */
+    async #abandon() {
+        const stream = this.#started?.stream;
+        this.#started = undefined;
+        const started = await Promise.resolve(stream).catch(() => undefined);
+        started?.output.destroy();
     }
     /** Whether nothing has to be decided between the lock and the start of the work. */
     #isOrdinary() {
         const { held, busy, journal } = this.found;
-        return !held && !busy && journal === undefined && !this.isUpAlready && !this.#isToBePushed;
-    }
-    get #isToBePushed() {
-        return this.plan.source.workspace !== undefined && !this.#stored.hasCommit;
-    }
-    /** Begins to make the pack while the lock is being taken. */
-    #packAhead() {
-        if (!this.#isToBePushed || this.isUpAlready)
-            return;
-        this.#pack = this.plan.source.workspace?.pack(this.plan.sha, this.#stored);
-        this.#pack?.catch(() => { });
+        return !held && !busy && journal === undefined && !this.isUpAlready;
     }
     /** Whether the commit seems to be up already, by the same commands. */
     get isUpAlready() {
-        const { plan, found } = this;
-        const newest = found.history.at(-1);
-        return (found.head === (newest?.head ?? plan.sha) &&
-            found.changedFiles.length === 0 &&
-            newest?.result === 'ok' &&
-            newest.sha === plan.sha &&
-            newest.commands === commandsDigest(plan) &&
-            // Their values are kept nowhere, so that nobody can tell whether they are the same.
-            Object.keys(plan.env).length === 0);
+        return isUpAlready(this.plan, this.found);
     }
     /** How long the deploy before had been silent when this one took its lock, in ms. */
     get silentMs() {
@@ -71941,10 +71938,10 @@ class HostDeploy {
     async #follow(unit, fetchTo) {
         const { server, context, plan } = this;
         this.#unit = unit.name;
-        const isPushed = fetchTo !== undefined && this.#started === undefined && this.#isToBePushed;
-        const before = fetchTo && preparation(plan, fetchTo, isPushed);
-        const push = isPushed ? () => this.#startByPush(unit, before) : undefined;
-        const started = this.#started?.stream ?? (await push?.());
+        const shipment = fetchTo && this.#shipment;
+        const push = shipment && (() => this.#startByPush(shipment, unit, fetchTo));
+        const before = fetchTo && preparation(plan, fetchTo, shipment !== undefined);
+        const started = await (this.#started?.stream ?? push?.());
         this.#started = undefined;
         let isFirst = true;
         const onLine = (line) => {
@@ -71958,8 +71955,8 @@ class HostDeploy {
             return await runUnit(server, unit, onLine, context, { before, started, again: push });
         }
         catch (error) {
-            if (isPushed && !context.signal.aborted)
-                await this.#sent;
+            if (!context.signal.aborted)
+                await shipment?.sent;
             // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
             if (context.signal.aborted && fetchTo !== undefined)
                 await cancelUnit(server, unit, ['build']);
@@ -71967,17 +71964,9 @@ class HostDeploy {
         }
     }
     /** Starts a unit by a script that first takes in what the repository lacks of the commit. */
-    async #startByPush(unit, before) {
-        const { plan, server, context } = this;
-        const { workspace } = plan.source;
-        if (workspace === undefined)
-            throw new TypeError('there is no checkout to push from');
-        const pack = await (this.#pack ?? workspace.pack(plan.sha, this.#stored));
-        this.#pack = undefined;
-        const { token, script } = startText(unit, before);
-        const { output, sent } = await startWithPack(server.connection, script, pack, context);
-        this.#sent = sent;
-        return { token, output };
+    async #startByPush(shipment, unit, place) {
+        const { token, script } = startText(unit, preparation(this.plan, place, true));
+        return { token, output: await shipment.start(this.server.connection, script, this.context) };
     }
     /** The commit that is checked out for the deploy: not its own where local commits are on top of it. */
     get head() {
@@ -71994,7 +71983,7 @@ class HostDeploy {
         if (this.#lock?.lost !== true)
             return;
         const { folder, plan, context } = this;
-        const request = { folder, holder: plan.run, waitMs: 60_000, resume: this.#lock.fence };
+        const request = { folder, holder: plan.run, id: plan.id, waitMs: 60_000, resume: this.#lock.fence };
         this.#lock = await takeLock(this.server.connection, request, context);
     }
     /** Judges how a unit ended and, when it went well, asks for health. */
@@ -72040,8 +72029,7 @@ class HostDeploy {
         };
     }
     async release() {
-        // A pack that was not wanted after all.
-        this.#pack?.then(({ stream }) => stream.destroy(), () => { });
+        this.#shipment?.drop();
         await this.#lock?.release();
     }
 }
@@ -72120,10 +72108,7 @@ async function finishDeploy(host) {
     }
     await host.noteHead(result);
     const verdict = await host.judge(result);
-    if (!verdict.good)
-        return failedDeploy(host, verdict);
-    await host.record('ok', host.head);
-    return host.outcome({ result: 'ok', runs: host.head, health: verdict.health });
+    return verdict.good ? goodDeploy(host, verdict) : failedDeploy(host, verdict);
 }
 /** `up` never began: what was up before still is, and gets its files back. */
 async function cancelledBuild(host, before) {
@@ -72256,7 +72241,7 @@ async function deployFleet(candidates, plan, batch, onUpdated) {
                     outcomes.push(one.value);
             onUpdated(outcomes.filter(updated).map(({ host }) => host));
             const crash = done.find((one) => one.status === 'rejected');
-            if (crash === undefined && outcomes.every(({ failure }) => failure === undefined))
+            if (crash === undefined && outcomes.every(({ result }) => result === 'ok'))
                 continue;
             const back = await bringBack(hosts, outcomes, plan);
             if (crash !== undefined)
@@ -72272,7 +72257,7 @@ async function deployFleet(candidates, plan, batch, onUpdated) {
 function place(candidates, host) {
     return candidates.findIndex(({ server }) => server === host.server);
 }
-const updated = ({ changed, failure }) => changed && failure === undefined;
+const updated = ({ changed, result }) => changed && result === 'ok';
 /** Brings the hosts that were updated before another one failed back to what they had. */
 async function bringBack(hosts, outcomes, plan) {
     if (plan.onFailure === 'stop')
@@ -72908,7 +72893,7 @@ git --git-dir="$apart" -c core.quotePath=false diff --raw --abbrev=7 --no-rename
   sed -n 's/^:\(160000 [0-7]*\|[0-7]* 160000\) \([0-9a-f.]*\) \([0-9a-f.]*\) [A-Z]\t\(.*\)/submodule \4: \2 -> \3/p' |
   sed 's/: 0000000 ->/: nothing ->/; s/-> 0000000$/-> nothing/' | head -n 500`;
     if (workspace !== undefined && !stored.hasCommit) {
-        return linesOf(await sendPack(connection, script, await workspace.pack(sha, stored), context));
+        return linesOf(await runWithPack(connection, script, await workspace.pack(sha, stored), context));
     }
     const result = await connection.script(script, { signal: context.signal });
     if (result.code !== 0)
@@ -72961,7 +72946,7 @@ function table(outcomes, title) {
         outcome.host,
         name(outcome.previous),
         name(outcome.sha),
-        outcome.changed
+        outcome.changed || outcome.failure
             ? outcome.rolledBack
                 ? `${outcome.result}, went back`
                 : outcome.result

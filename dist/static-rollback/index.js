@@ -67501,6 +67501,16 @@ function cancelled(signal) {
         ? signal.reason
         : new src_failure/* Cancelled */.cJ('cancelled', { cause: signal.reason });
 }
+/** Settles as the work does, or rejects as soon as the signal aborts. */
+function unlessAborted(work, signal) {
+    return new Promise((resolve, reject) => {
+        const abort = () => reject(cancelled(signal));
+        if (signal.aborted)
+            abort();
+        signal.addEventListener('abort', abort, { once: true });
+        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+}
 /** The same log with every line prefixed, one prefix per host. */
 function prefixedLog(log, prefix) {
     return {
@@ -68061,6 +68071,67 @@ function shellName(name) {
     return name;
 }
 
+;// CONCATENATED MODULE: ./src/ssh/slow-start.ts
+const MSG_IGNORE = 2;
+/** A packet of any server's may have at least this many (RFC 4253, 6.1). */
+const PACKET_BYTES = 32_000;
+/** What TCP sends in the first round trip: ten segments (RFC 6928). */
+const FIRST_BYTES = 14_000;
+const ROUNDS = 4;
+/** Below this a slow start is over soon enough. */
+const FAR_MS = 10;
+/**
+ * Takes a connection through TCP's slow start while nothing else can be sent: until the server has said how it stands, a
+ * path that could carry 500 KB in a round trip has carried 14, and grows only with what is sent (RFC 5681, 3.1). So as much
+ * as TCP lets through is sent in messages that say nothing (RFC 4253, 11.2), some 200 KB at most.
+ */
+class SlowStart {
+    #client;
+    #roundTripMs;
+    #timer;
+    #round = 0;
+    constructor(client, roundTripMs) {
+        this.#client = client;
+        this.#roundTripMs = roundTripMs;
+        client.once('close', () => this.end());
+    }
+    /** To be called after the login; `isWorthIt` is asked before each round. */
+    begin(isWorthIt) {
+        if (this.#roundTripMs < FAR_MS || this.#timer !== undefined)
+            return;
+        const next = () => {
+            if (isWorthIt())
+                this.#send(FIRST_BYTES * 2 ** this.#round);
+            this.#round++;
+            if (this.#round === ROUNDS)
+                this.end();
+        };
+        this.#timer = setInterval(next, this.#roundTripMs);
+        next();
+    }
+    /** To be called as soon as there is something to be sent. */
+    end() {
+        clearInterval(this.#timer);
+    }
+    #send(bytes) {
+        const { _protocol: protocol } = this.#client;
+        // While keys are exchanged anew, nothing may come between.
+        if (protocol === undefined || protocol._kexinit !== undefined)
+            return;
+        const { write } = protocol._packetRW;
+        for (let left = bytes; left > 0; left -= PACKET_BYTES) {
+            const size = Math.min(left, PACKET_BYTES);
+            const packet = write.alloc(1 + 4 + size);
+            const start = write.allocStart;
+            packet[start] = MSG_IGNORE;
+            packet.writeUInt32BE(size, start + 1);
+            // It is not empty when it is new: what lay there is nobody's business.
+            packet.fill(0, start + 5, start + 5 + size);
+            protocol._cipher.encrypt(write.finalize(packet));
+        }
+    }
+}
+
 // EXTERNAL MODULE: external "node:net"
 var external_node_net_ = __nccwpck_require__(7030);
 ;// CONCATENATED MODULE: ./src/ssh/target.ts
@@ -68125,6 +68196,7 @@ function formatAddress(host, port) {
 
 
 
+
 /** The server runs no commands for this user. */
 class CommandRefused extends src_failure/* Failure */.HR {
 }
@@ -68136,6 +68208,7 @@ const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
 class Connection {
     target;
+    slowStart;
     #client;
     #commands;
     #prepared = new Map();
@@ -68149,6 +68222,7 @@ class Connection {
         this.#origin = origin;
         this.#client = client;
         this.#commands = new EarlyExec(client);
+        this.slowStart = new SlowStart(client, origin.roundTripMs);
         client.on('error', (error) => {
             this.#lost = error;
         });
@@ -68548,16 +68622,6 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
         seen: status.signal === undefined ? (0,src_failure/* describeError */.Uc)(broken) : `killed by ${status.signal}`,
         hint: 'run the job again: what has arrived is not sent a second time',
         cause: broken,
-    });
-}
-/** Settles as the work does, or rejects as soon as the signal aborts. */
-function unlessAborted(work, signal) {
-    return new Promise((resolve, reject) => {
-        const abort = () => reject(cancelled(signal));
-        if (signal.aborted)
-            abort();
-        signal.addEventListener('abort', abort, { once: true });
-        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
     });
 }
 /** Splits a shell's output into records, frames of bytes, and the rest. */
@@ -72233,6 +72297,8 @@ const LONG_PATH_MS = 60;
  */
 const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 };
 const NEAR_MS = 1;
+/** GNU tar reads and writes 10 KB at a time unless told otherwise; other tars take what a pipe holds. */
+const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar ;; esac)";
 const SAMPLE = 256 * 1024;
 async function chooseWay(connection, { send, tree, tools }) {
     const { files, bytes } = send.total;
@@ -72249,8 +72315,15 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes }, co
     const { send, stage, bell } = plan;
     const queue = pieces(send, partBytes);
     const extra = () => [...plan.extra(), ...joining(send, partBytes)];
+    connection.slowStart.end();
     const progress = trackProgress(send.total, context);
-    const unpack = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`;
+    const onWire = (bytes) => {
+        if (progress.bytesOnWire === 0)
+            setImmediate(plan.onFlow);
+        progress.onWire(bytes);
+    };
+    const tar = send.total.bytes < BYTES_FOR_LANES ? 'tar' : LARGE_TAR;
+    const unpack = `cd ${quote(stage)} && ${codec.unpack}${tar} -xpof -`;
     const code = bell === undefined ? unpack : thenRing(unpack, bell);
     const openThe = async (index) => {
         if (index === 0)
@@ -72276,7 +72349,7 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes }, co
                 if (lane === undefined)
                     return;
                 const tar = archive(queue, index === 0 ? extra : () => [], plan, progress);
-                const input = compressed(tar, codec, progress);
+                const input = compressed(tar, codec, onWire);
                 const result = await pipeToScript(connection.name, lane, code, input, signal);
                 if (result.code !== 0)
                     throw unpackFailure(connection, result.code, result.noise);
@@ -72323,10 +72396,10 @@ async function takeSample(send, count, tree) {
     }
     return Buffer.concat(chunks);
 }
-function compressed(tar, codec, progress) {
+function compressed(tar, codec, onWire) {
     const counter = new external_node_stream_.Transform({
         transform(chunk, _encoding, done) {
-            progress.onWire(chunk.length);
+            onWire(chunk.length);
             done(null, chunk);
         },
     });
@@ -72534,6 +72607,7 @@ class ShellSite {
         await this.#clear(release, replace, context);
         const sendStart = clock.monotonic();
         const { bell, state } = opened;
+        let publishing;
         const sending = {
             send,
             extra: () => this.#extra(plan),
@@ -72543,18 +72617,21 @@ class ShellSite {
             tools: state.tools,
             lane: this.#laneNow(),
             mtime,
+            onFlow: () => {
+                // Where the server's shell can wait for what arrives, it is told all it has to do meanwhile.
+                if (bell !== undefined)
+                    publishing = this.#publish(plan, lanes, ending, context);
+                publishing?.catch(() => { });
+            },
         };
         const way = await chooseWay(this.connection, sending);
         const lanes = bell === undefined ? 0 : way.lanes;
-        // Where the server's shell can wait for what arrives, it is told all it has to do right away.
-        const publishing = bell === undefined ? undefined : this.#publish(plan, lanes, ending, context);
-        publishing?.catch(() => { });
         const result = await transfer(this.connection, sending, way, context).catch(async (error) => {
             await this.#giveUp(publishing, bell, context);
             throw error;
         });
         const verifyStart = clock.monotonic();
-        await (publishing ?? this.#publish(plan, 0, ending, context));
+        await (publishing ?? this.#publish(plan, lanes, ending, context));
         return {
             ...result,
             filesSent: send.total.files,
@@ -74063,9 +74140,9 @@ const RETRY_DELAY_MS = 500;
 /**
  * Logs in, through the jump host where there is one; each server's host key is verified before anything is sent.
  * Dialling is retried while the network refuses (nothing has been done yet); a wrong key or login never is.
- * Throws a `Failure` that says what to do. `ahead` are commands to prepare on it, which then cost fewer round trips.
+ * Throws a `Failure` that says what to do.
  */
-async function connect(target, credentials, context, ahead = []) {
+async function connect(target, credentials, context, ahead = {}) {
     const { jump } = credentials;
     const again = (why) => {
         context.log.info(`${formatTarget(target)} ${why}: another connection is made`);
@@ -74085,7 +74162,7 @@ async function connect(target, credentials, context, ahead = []) {
         throw error;
     }
 }
-async function login(target, key, credentials, context, openSocket, again, ahead = []) {
+async function login(target, key, credentials, context, openSocket, again, ahead = {}) {
     const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
@@ -74151,7 +74228,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
             throw new src_failure/* Failure */.HR('the connection was closed before the login', { host });
         const connection = new Connection(target, client, origin);
         const prepare = () => {
-            for (const command of ahead)
+            for (const command of ahead.commands ?? [])
                 connection.prepare(command);
         };
         let isPrepared = false;
@@ -74164,6 +74241,8 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         await ready;
         if (!isPrepared)
             prepare();
+        if (ahead.willSendMuch !== undefined)
+            connection.slowStart.begin(ahead.willSendMuch);
         return connection;
     }
     catch (error) {
@@ -74349,9 +74428,10 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
 
 /** How long to wait for what the killed step left running on a server. */
 const LOCK_WAIT_MS = 10_000;
-/** Connects to all hosts at once, with `lanes` ways for what is sent opened right away. On a failure those that were reached are closed again. */
-async function openHosts(hosts, credentials, settings, context, lanes = 0) {
-    const ahead = Array(lanes + 1).fill(SHELL_COMMAND);
+/** For a site that is going to be sent: a shell, and a way for what is sent. */
+const toSend = { commands: [SHELL_COMMAND, SHELL_COMMAND] };
+/** Connects to all hosts at once. On a failure those that were reached are closed again. */
+async function openHosts(hosts, credentials, settings, context, ahead = { commands: [SHELL_COMMAND] }) {
     const results = await Promise.allSettled(hosts.map(async (host) => openSite(await connect(host, credentials, context, ahead), settings, context)));
     const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const failed = results.find((result) => result.status === 'rejected');

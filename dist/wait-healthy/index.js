@@ -67267,6 +67267,16 @@ function cancelled(signal) {
         ? signal.reason
         : new Cancelled('cancelled', { cause: signal.reason });
 }
+/** Settles as the work does, or rejects as soon as the signal aborts. */
+function unlessAborted(work, signal) {
+    return new Promise((resolve, reject) => {
+        const abort = () => reject(cancelled(signal));
+        if (signal.aborted)
+            abort();
+        signal.addEventListener('abort', abort, { once: true });
+        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+}
 /** The same log with every line prefixed, one prefix per host. */
 function prefixedLog(log, prefix) {
     return {
@@ -68945,6 +68955,67 @@ function shellName(name) {
     return name;
 }
 
+;// CONCATENATED MODULE: ./src/ssh/slow-start.ts
+const MSG_IGNORE = 2;
+/** A packet of any server's may have at least this many (RFC 4253, 6.1). */
+const PACKET_BYTES = 32_000;
+/** What TCP sends in the first round trip: ten segments (RFC 6928). */
+const FIRST_BYTES = 14_000;
+const ROUNDS = 4;
+/** Below this a slow start is over soon enough. */
+const FAR_MS = 10;
+/**
+ * Takes a connection through TCP's slow start while nothing else can be sent: until the server has said how it stands, a
+ * path that could carry 500 KB in a round trip has carried 14, and grows only with what is sent (RFC 5681, 3.1). So as much
+ * as TCP lets through is sent in messages that say nothing (RFC 4253, 11.2), some 200 KB at most.
+ */
+class SlowStart {
+    #client;
+    #roundTripMs;
+    #timer;
+    #round = 0;
+    constructor(client, roundTripMs) {
+        this.#client = client;
+        this.#roundTripMs = roundTripMs;
+        client.once('close', () => this.end());
+    }
+    /** To be called after the login; `isWorthIt` is asked before each round. */
+    begin(isWorthIt) {
+        if (this.#roundTripMs < FAR_MS || this.#timer !== undefined)
+            return;
+        const next = () => {
+            if (isWorthIt())
+                this.#send(FIRST_BYTES * 2 ** this.#round);
+            this.#round++;
+            if (this.#round === ROUNDS)
+                this.end();
+        };
+        this.#timer = setInterval(next, this.#roundTripMs);
+        next();
+    }
+    /** To be called as soon as there is something to be sent. */
+    end() {
+        clearInterval(this.#timer);
+    }
+    #send(bytes) {
+        const { _protocol: protocol } = this.#client;
+        // While keys are exchanged anew, nothing may come between.
+        if (protocol === undefined || protocol._kexinit !== undefined)
+            return;
+        const { write } = protocol._packetRW;
+        for (let left = bytes; left > 0; left -= PACKET_BYTES) {
+            const size = Math.min(left, PACKET_BYTES);
+            const packet = write.alloc(1 + 4 + size);
+            const start = write.allocStart;
+            packet[start] = MSG_IGNORE;
+            packet.writeUInt32BE(size, start + 1);
+            // It is not empty when it is new: what lay there is nobody's business.
+            packet.fill(0, start + 5, start + 5 + size);
+            protocol._cipher.encrypt(write.finalize(packet));
+        }
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/target.ts
 
 const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?$/;
@@ -69007,6 +69078,7 @@ function formatAddress(host, port) {
 
 
 
+
 /** The server runs no commands for this user. */
 class CommandRefused extends Failure {
 }
@@ -69018,6 +69090,7 @@ const MAX_FURTHER = 3;
 /** A logged-in connection to one server, its host key verified. */
 class Connection {
     target;
+    slowStart;
     #client;
     #commands;
     #prepared = new Map();
@@ -69031,6 +69104,7 @@ class Connection {
         this.#origin = origin;
         this.#client = client;
         this.#commands = new EarlyExec(client);
+        this.slowStart = new SlowStart(client, origin.roundTripMs);
         client.on('error', (error) => {
             this.#lost = error;
         });
@@ -69558,9 +69632,9 @@ const RETRY_DELAY_MS = 500;
 /**
  * Logs in, through the jump host where there is one; each server's host key is verified before anything is sent.
  * Dialling is retried while the network refuses (nothing has been done yet); a wrong key or login never is.
- * Throws a `Failure` that says what to do. `ahead` are commands to prepare on it, which then cost fewer round trips.
+ * Throws a `Failure` that says what to do.
  */
-async function connect(target, credentials, context, ahead = []) {
+async function connect(target, credentials, context, ahead = {}) {
     const { jump } = credentials;
     const again = (why) => {
         context.log.info(`${formatTarget(target)} ${why}: another connection is made`);
@@ -69580,7 +69654,7 @@ async function connect(target, credentials, context, ahead = []) {
         throw error;
     }
 }
-async function login(target, key, credentials, context, openSocket, again, ahead = []) {
+async function login(target, key, credentials, context, openSocket, again, ahead = {}) {
     const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port);
     let rejected;
     for (const algorithms of attempts) {
@@ -69646,7 +69720,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
             throw new Failure('the connection was closed before the login', { host });
         const connection = new Connection(target, client, origin);
         const prepare = () => {
-            for (const command of ahead)
+            for (const command of ahead.commands ?? [])
                 connection.prepare(command);
         };
         let isPrepared = false;
@@ -69659,6 +69733,8 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         await ready;
         if (!isPrepared)
             prepare();
+        if (ahead.willSendMuch !== undefined)
+            connection.slowStart.begin(ahead.willSendMuch);
         return connection;
     }
     catch (error) {
