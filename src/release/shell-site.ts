@@ -119,13 +119,16 @@ export class ShellSite implements SiteHost {
       const reader = new StateReader()
       if (!dryRun) prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi'
       const guard = dryRun ? '' : '[ -n "$prepared" ] || fail "the folder cannot be used"'
-      await this.#run({
+      const running = this.#run({
         code: [guard, ...steps].join('\n'),
         prelude,
         signal: context.signal,
         onRecord: (name, value) => reader.record(name, value),
         onData: (name, bytes) => reader.data.set(name, bytes),
       })
+      // Once that is on its way.
+      setImmediate(() => this.connection.slowStart.keepPushing())
+      await running
       if (reader.busy === undefined) {
         if (!dryRun) this.#startBeat()
         const opened = reader.finish()

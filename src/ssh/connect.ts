@@ -187,6 +187,7 @@ async function handshake(
     const client = ssh.connection
     if (client === null) throw new Failure('the connection was closed before the login', { host })
     const connection = new Connection(target, client, origin)
+    if (ahead.willSendMuch !== undefined) connection.slowStart.isWorthIt = ahead.willSendMuch
     const prepare = () => {
       for (const command of ahead.commands ?? []) connection.prepare(command)
     }
@@ -194,11 +195,12 @@ async function handshake(
     client.once('handshake', () => prepareKeys(client))
     logInAtOnce(client, key, (isOpenSsh) => {
       isPrepared = isOpenSsh
-      if (isOpenSsh) prepare()
+      if (!isOpenSsh) return
+      prepare()
+      connection.slowStart.push()
     })
     await ready
     if (!isPrepared) prepare()
-    if (ahead.willSendMuch !== undefined) connection.slowStart.begin(ahead.willSendMuch)
     return connection
   } catch (error) {
     socket.destroy()
