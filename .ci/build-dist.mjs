@@ -16,9 +16,16 @@ const names = readdirSync(join(root, 'src', 'actions'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && (only.length === 0 || only.includes(entry.name)))
   .map((entry) => entry.name)
 
-// In @actions/core, only the tokens for cloud logins need an HTTP client, and nothing here asks for one: loading it would
-// double the time that a bundle takes to start. Something that is there anyway stands in for it.
-const unused = { './oidc-utils.js': 'node:http' }
+// What packages load at the start for features that nothing here uses; it would double the time that a bundle takes to
+// start. Something that is there anyway stands in for each.
+const unused = {
+  // The tokens for cloud logins in @actions/core, which need an HTTP client.
+  './oidc-utils.js': 'node:path',
+  // HTTP agents over SSH in ssh2, which need Node's own HTTP client.
+  './http-agents.js': 'node:path',
+  // For whole folders fetched by node-ssh; brings semver along.
+  'make-dir': 'node:path',
+}
 
 // What begins a package in a list of licenses: its name, and the license's on the next line.
 const nextPackage = /\n\n+(?=(?:@[\w.-]+\/)?[\w.-]+\n(?:\S+|\(.+\))\n)/
