@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import type { ClientChannel } from 'ssh2'
 import { cancelled, unlessAborted } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
-import { CommandRefused, type Connection, type RemoteProcess } from './connection.ts'
+import type { Connection, RemoteProcess } from './connection.ts'
 
 /**
  * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
@@ -61,7 +61,6 @@ export class RemoteShell {
   /** Whether the shell has ever answered, and the exit code of its command. */
   #hasAnswered = false
   #exitCode: number | undefined
-  #refusal: CommandRefused | undefined
 
   private constructor(connection: Connection, { channel, ended }: RemoteProcess) {
     this.mark = randomBytes(12).toString('hex')
@@ -77,9 +76,7 @@ export class RemoteShell {
       ({ code }) => {
         this.#exitCode = code
       },
-      (error: unknown) => {
-        if (error instanceof CommandRefused) this.#refusal = error
-      },
+      () => {},
     )
     void this.#ended.then(() => {
       this.#closed = true
@@ -97,7 +94,7 @@ export class RemoteShell {
       return new RemoteShell(connection, await connection.start(SHELL_COMMAND))
     } catch (error) {
       if (!(error instanceof Failure) || !connection.isOpen) throw error
-      throw noShell(error)
+      throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT })
     }
   }
 
@@ -147,7 +144,6 @@ export class RemoteShell {
   }
 
   #gone(): Failure {
-    if (this.#refusal !== undefined) return noShell(this.#refusal)
     const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim()
     if (!this.#hasAnswered && this.#exitCode !== undefined) {
       return new NoShell('the server runs no commands for this user', {
@@ -163,8 +159,6 @@ export class RemoteShell {
     })
   }
 }
-
-const noShell = ({ message, details }: Failure) => new NoShell(message, { ...details, hint: NO_SHELL_HINT })
 
 /** A remote process that waits for a script and what the script reads. */
 export const openLane = (connection: Connection): Promise<RemoteProcess> => connection.start(SHELL_COMMAND)
