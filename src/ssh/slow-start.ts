@@ -1,23 +1,6 @@
 import type { Client } from 'ssh2'
+import { sendIgnored } from './ignored-message.ts'
 
-/** What ssh2 keeps to itself, see early-login.ts. */
-interface Innards {
-  readonly _protocol?: {
-    readonly _kexinit: unknown
-    readonly _packetRW: {
-      readonly write: {
-        readonly allocStart: number
-        alloc(bytes: number): Buffer
-        finalize(packet: Buffer): Buffer
-      }
-    }
-    readonly _cipher: { encrypt(packet: Buffer): void }
-  }
-}
-
-const MSG_IGNORE = 2
-/** A packet of any server's may have at least this many (RFC 4253, 6.1). */
-const PACKET_BYTES = 32_000
 /** What TCP sends in the first round trip: ten segments (RFC 6928). */
 const FIRST_BYTES = 14_000
 const ROUNDS = 4
@@ -33,7 +16,7 @@ const FAR_MS = 10
 export class SlowStart {
   /** Whether much is going to be sent; asked before each round. */
   isWorthIt = () => false
-  readonly #client: Client & Innards
+  readonly #client: Client
   readonly #roundTripMs: number
   #timer: NodeJS.Timeout | undefined
   #round = 0
@@ -47,7 +30,7 @@ export class SlowStart {
   /** One round, behind what has been sent. */
   push(): void {
     if (this.#roundTripMs < FAR_MS || this.#round === ROUNDS || !this.isWorthIt()) return
-    this.#send(FIRST_BYTES * 2 ** this.#round)
+    sendIgnored(this.#client, FIRST_BYTES * 2 ** this.#round)
     this.#round++
     if (this.#round === ROUNDS) this.end()
   }
@@ -63,22 +46,5 @@ export class SlowStart {
   end(): void {
     this.#round = ROUNDS
     clearInterval(this.#timer)
-  }
-
-  #send(bytes: number): void {
-    const { _protocol: protocol } = this.#client
-    // While keys are exchanged anew, nothing may come between.
-    if (protocol === undefined || protocol._kexinit !== undefined) return
-    const { write } = protocol._packetRW
-    for (let left = bytes; left > 0; left -= PACKET_BYTES) {
-      const size = Math.min(left, PACKET_BYTES)
-      const packet = write.alloc(1 + 4 + size)
-      const start = write.allocStart
-      packet[start] = MSG_IGNORE
-      packet.writeUInt32BE(size, start + 1)
-      // It is not empty when it is new: what lay there is nobody's business.
-      packet.fill(0, start + 5, start + 5 + size)
-      protocol._cipher.encrypt(write.finalize(packet))
-    }
   }
 }
