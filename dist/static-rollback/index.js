@@ -26550,530 +26550,7 @@ class StateFile {
 
 ;// CONCATENATED MODULE: external "node:stream/promises"
 const external_node_stream_promises_namespaceObject = require("node:stream/promises");
-;// CONCATENATED MODULE: ./src/ssh/early-exec.ts
-/**
- * Asks for commands and hands out their channels as soon as the request is on its way: what they are to read need not wait
- * a round trip for the server's word that they run (RFC 4254, 5.4), for which ssh2 waits. One for each connection, made
- * right after `connect`.
- */
-class EarlyExec {
-    #client;
-    #requested = new Map();
-    constructor(client) {
-        this.#client = client;
-        const { _protocol: protocol, _chanMgr: manager } = client;
-        if (protocol === undefined || manager === undefined)
-            return;
-        const request = protocol.exec.bind(protocol);
-        protocol.exec = (id, command, wantsReply) => {
-            request(id, command, wantsReply);
-            const isIts = (one) => one.outgoing?.id === id;
-            const channel = Object.values(manager._channels).find(isIts);
-            if (channel !== undefined)
-                this.#requested.get(command)?.(channel);
-        };
-    }
-    /**
-     * `requested` gets the channel; `failed` is told that there is none, or later that the server does not run the command
-     * on it (`channel` is set then).
-     */
-    start(command, requested, failed) {
-        // The protocol takes bytes as well as text, and these are known again by their identity.
-        const line = Buffer.from(command, 'utf8');
-        let channel;
-        const take = (opened) => {
-            this.#requested.delete(line);
-            if (channel === undefined)
-                requested(opened);
-            channel = opened;
-        };
-        this.#requested.set(line, take);
-        this.#client.exec(line, (error, opened) => {
-            this.#requested.delete(line);
-            if (error)
-                failed(error, channel);
-            else
-                take(opened);
-        });
-    }
-}
-
-// EXTERNAL MODULE: external "node:buffer"
-var external_node_buffer_ = __nccwpck_require__(4573);
-;// CONCATENATED MODULE: external "node:string_decoder"
-const external_node_string_decoder_namespaceObject = require("node:string_decoder");
-;// CONCATENATED MODULE: ./src/ssh/output-tail.ts
-
-
-/** Output without newlines (a progress bar, a binary) is cut into lines of this many characters. */
-const LONGEST_LINE = 65_536;
-/** Splits output into lines as it comes and keeps the last bytes of it. */
-class OutputTail {
-    #limit;
-    #onLine;
-    #decoder = new external_node_string_decoder_namespaceObject.StringDecoder('utf8');
-    #chunks = [];
-    #bytes = 0;
-    #partial = '';
-    constructor(limit, onLine) {
-        this.#limit = limit;
-        this.#onLine = onLine;
-    }
-    push(chunk) {
-        this.#chunks.push(chunk);
-        this.#bytes += chunk.length;
-        while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#limit && this.#chunks.length > 1) {
-            this.#bytes -= this.#chunks.shift()?.length ?? 0;
-        }
-        if (this.#onLine === undefined)
-            return;
-        const lines = (this.#partial + this.#decoder.write(chunk)).split('\n');
-        this.#partial = lines.pop() ?? '';
-        if (this.#partial.length > LONGEST_LINE) {
-            lines.push(this.#partial);
-            this.#partial = '';
-        }
-        for (const line of lines)
-            this.#onLine(line);
-    }
-    end() {
-        if (this.#onLine !== undefined && this.#partial !== '')
-            this.#onLine(this.#partial);
-        this.#partial = '';
-    }
-    get text() {
-        return external_node_buffer_.Buffer.concat(this.#chunks).subarray(-this.#limit).toString('utf8');
-    }
-}
-
-;// CONCATENATED MODULE: ./src/ssh/quote.ts
-/**
- * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
- * Throws on a NUL byte, which no argument can carry.
- */
-function quote(argument) {
-    if (argument.includes('\0'))
-        throw new TypeError('a shell argument cannot hold a NUL byte');
-    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-}
-/** Several arguments, each quoted, with spaces between. */
-function quoteAll(args) {
-    return args.map(quote).join(' ');
-}
-
-;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
-
-/** Constant, so that it means the same to every login shell and shows nothing in the process list. */
-const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
-/** The command to execute and the text for its standard input. Pure. */
-function remoteScript(text, { cwd, env = {} }) {
-    const lines = ['set -e', 'exec </dev/null'];
-    for (const [name, value] of Object.entries(env))
-        lines.push(`export ${shellName(name)}=${quote(value)}`);
-    // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
-    if (cwd !== undefined)
-        lines.push(`CDPATH= cd -- ${quote(cwd)}`);
-    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
-}
-/**
- * A command that holds its script: it needs no input, which saves a round trip, but the process list shows it, so that
- * nothing secret may be in it. Encoded so that it means the same to every login shell. Pure.
- */
-function openScript(text) {
-    const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
-    const encoded = Array.from(bytes, (byte) => {
-        const character = String.fromCharCode(byte);
-        if (/[A-Za-z0-9 ._/=:-]/.test(character))
-            return character;
-        return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
-    });
-    return `exec sh -c 'eval "$(printf %b "$1")"' sh '${encoded.join('')}'`;
-}
-function shellName(name) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
-        throw new TypeError(`'${name}' is not an environment variable name`);
-    return name;
-}
-
-;// CONCATENATED MODULE: ./src/ssh/slow-start.ts
-const MSG_IGNORE = 2;
-/** A packet of any server's may have at least this many (RFC 4253, 6.1). */
-const PACKET_BYTES = 32_000;
-/** What TCP sends in the first round trip: ten segments (RFC 6928). */
-const FIRST_BYTES = 14_000;
-const ROUNDS = 4;
-/** Below this a slow start is over soon enough. */
-const FAR_MS = 10;
-/**
- * Takes a connection through TCP's slow start while nothing else can be sent: until the server has said how it stands, a
- * path that could carry 500 KB in a round trip has carried 14, and grows only with what is sent (RFC 5681, 3.1). So as much
- * as TCP lets through is sent in messages that say nothing (RFC 4253, 11.2), some 200 KB at most.
- */
-class SlowStart {
-    #client;
-    #roundTripMs;
-    #timer;
-    #round = 0;
-    constructor(client, roundTripMs) {
-        this.#client = client;
-        this.#roundTripMs = roundTripMs;
-        client.once('close', () => this.end());
-    }
-    /** To be called after the login; `isWorthIt` is asked before each round. */
-    begin(isWorthIt) {
-        if (this.#roundTripMs < FAR_MS || this.#timer !== undefined)
-            return;
-        const next = () => {
-            if (isWorthIt())
-                this.#send(FIRST_BYTES * 2 ** this.#round);
-            this.#round++;
-            if (this.#round === ROUNDS)
-                this.end();
-        };
-        this.#timer = setInterval(next, this.#roundTripMs);
-        next();
-    }
-    /** To be called as soon as there is something to be sent. */
-    end() {
-        clearInterval(this.#timer);
-    }
-    #send(bytes) {
-        const { _protocol: protocol } = this.#client;
-        // While keys are exchanged anew, nothing may come between.
-        if (protocol === undefined || protocol._kexinit !== undefined)
-            return;
-        const { write } = protocol._packetRW;
-        for (let left = bytes; left > 0; left -= PACKET_BYTES) {
-            const size = Math.min(left, PACKET_BYTES);
-            const packet = write.alloc(1 + 4 + size);
-            const start = write.allocStart;
-            packet[start] = MSG_IGNORE;
-            packet.writeUInt32BE(size, start + 1);
-            // It is not empty when it is new: what lay there is nobody's business.
-            packet.fill(0, start + 5, start + 5 + size);
-            protocol._cipher.encrypt(write.finalize(packet));
-        }
-    }
-}
-
-// EXTERNAL MODULE: external "node:net"
-var external_node_net_ = __nccwpck_require__(7030);
-;// CONCATENATED MODULE: ./src/ssh/target.ts
-
-const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?$/;
-const USER_NAME = /^[A-Za-z0-9_][A-Za-z0-9._@+-]*\$?$/;
-/** A port number of decimal digits, or undefined. */
-function parsePort(text) {
-    if (!/^[1-9]\d{0,4}$/.test(text))
-        return undefined;
-    const port = Number(text);
-    return port <= 65_535 ? port : undefined;
-}
-/**
- * Parses `[user@]host[:port]` with IPv6 in brackets. Returns what is wrong as a string, so that the caller can
- * report all bad inputs together.
- */
-function parseTarget(text, defaults) {
-    const at = text.lastIndexOf('@');
-    const user = at < 0 ? defaults.user : text.slice(0, at);
-    const address = at < 0 ? text : text.slice(at + 1);
-    if (user === '')
-        return `'${text}' names no user: write user@${address} or set the input 'user'`;
-    if (!isUserName(user))
-        return `'${text}': '${user}' is not a user name`;
-    const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^[\]:]+))(?::(.*))?$/.exec(address);
-    if (!match) {
-        const hint = (0,external_node_net_.isIP)(address) === 6 ? `write IPv6 in brackets: [${address}]` : 'write [user@]host[:port]';
-        return `'${text}' is not a host: ${hint}`;
-    }
-    const host = match[1] ?? match[2] ?? '';
-    if (match[1] !== undefined ? (0,external_node_net_.isIP)(host) !== 6 : !isHostName(host)) {
-        return `'${text}' is not a host: write a name or an IP address`;
-    }
-    const port = match[3] === undefined ? defaults.port : parsePort(match[3]);
-    if (port === undefined)
-        return `'${text}': '${match[3]}' is not a port (1-65535)`;
-    return { host, port, user };
-}
-/** Whether a text can be a login name (never an option, never shell syntax). */
-function isUserName(text) {
-    return USER_NAME.test(text);
-}
-function isHostName(text) {
-    // Digits and dots alone must be a whole IPv4 address: `10.0.0` would be resolved to 10.0.0.0's neighbour.
-    return /^[\d.]+$/.test(text) ? (0,external_node_net_.isIP)(text) === 4 : HOST_NAME.test(text);
-}
-/** `user@host` with the port where it is not 22, as one would type it. */
-function formatTarget({ host, port, user }) {
-    return `${user}@${formatAddress(host, port)}`;
-}
-/** `host`, `host:port` or `[v6]:port`; the port is left out where it is 22. */
-function formatAddress(host, port) {
-    const bracketed = (0,external_node_net_.isIP)(host) === 6 ? `[${host}]` : host;
-    return port === 22 ? bracketed : `${bracketed}:${port}`;
-}
-
-;// CONCATENATED MODULE: ./src/ssh/connection.ts
-
-
-
-
-
-
-
-/** The server runs no commands for this user. */
-class CommandRefused extends src_failure/* Failure */.HR {
-}
-const KEEP_BYTES = 1024 * 1024;
-/** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
-const PROHIBITED = 1;
-/** Further connections for a server that allows few sessions on one. */
-const MAX_FURTHER = 3;
-/** A logged-in connection to one server, its host key verified. */
-class Connection {
-    target;
-    slowStart;
-    #client;
-    #commands;
-    #prepared = new Map();
-    #origin;
-    #further = [];
-    #apart = [];
-    #lost;
-    #closed = false;
-    constructor(target, client, origin) {
-        this.target = target;
-        this.#origin = origin;
-        this.#client = client;
-        this.#commands = new EarlyExec(client);
-        this.slowStart = new SlowStart(client, origin.roundTripMs);
-        client.on('error', (error) => {
-            this.#lost = error;
-        });
-        client.on('close', () => {
-            this.#closed = true;
-        });
-    }
-    /** Name for messages: user@host, with the port where it is not 22. */
-    get name() {
-        return formatTarget(this.target);
-    }
-    /** False once the connection is known to have gone. */
-    get isOpen() {
-        return !this.#closed;
-    }
-    get roundTripMs() {
-        return this.#origin.roundTripMs;
-    }
-    /** Whether the server has refused several sessions on one connection. */
-    get isNarrow() {
-        return this.#further.length > 0;
-    }
-    /** Called once when the connection has gone, for whatever reason. */
-    onClose(listener) {
-        this.#client.once('close', listener);
-    }
-    close() {
-        this.#client.end();
-        for (const one of [...this.#further, ...this.#apart]) {
-            one.then((connection) => connection.close(), () => { });
-        }
-    }
-    /**
-     * Runs one command line by the login shell. Everything variable in it must have gone through `quote`; prefer
-     * `script`, which keeps values out of the process list. Resolves whatever the exit status is; rejects with a
-     * `Failure` when the connection breaks before the status is known, since the command may then still run.
-     */
-    async exec(command, options = {}) {
-        return collect(await this.start(command), options);
-    }
-    /**
-     * Runs a POSIX shell script that travels over standard input: neither it nor its environment shows up in an
-     * argument, a process list or a file. It runs with `set -e` in `cwd`, its own standard input is /dev/null.
-     */
-    script(text, options = {}) {
-        const { command, stdin } = remoteScript(text, options);
-        return this.exec(command, { ...options, stdin });
-    }
-    /**
-     * As `script`, a round trip quicker, for a script in which nothing is secret: the server's process list shows it while
-     * it runs.
-     */
-    openScript(text, options = {}) {
-        return this.exec(openScript(text), options);
-    }
-    /**
-     * Starts a command line ahead of its use: the next `start` of the same one finds it waiting for its input, which saves
-     * the round trips of a new channel. For commands that do nothing before they get input. sshd allows 10 at a time.
-     */
-    prepare(command) {
-        const ready = this.#startHere(command);
-        ready.catch(() => { });
-        this.#prepared.set(command, [...(this.#prepared.get(command) ?? []), ready]);
-    }
-    /**
-     * Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. Where the server
-     * refuses a further session on this connection (MaxSessions), it runs on another one.
-     */
-    async start(command) {
-        const ready = this.#prepared.get(command)?.shift();
-        return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
-    }
-    /** Starts a command line on a connection of its own, which is closed with this one. */
-    async startApart(command, why) {
-        const next = this.#origin.again(why);
-        this.#apart.push(next);
-        return (await next).#startHere(command);
-    }
-    async #startNow(command) {
-        try {
-            return await this.#startHere(command);
-        }
-        catch (error) {
-            if (!isSessionRefused(error))
-                throw error;
-        }
-        for (const one of [...this.#further]) {
-            try {
-                return await (await one).#startHere(command);
-            }
-            catch (error) {
-                if (!isSessionRefused(error) || this.#further.length === MAX_FURTHER)
-                    throw error;
-            }
-        }
-        const next = this.#origin.again('allows too few sessions on one connection (MaxSessions)');
-        this.#further.push(next);
-        return (await next).#startHere(command);
-    }
-    async #startHere(command) {
-        const what = 'the server runs no commands for this user';
-        let refuse = (_) => { };
-        let ended;
-        const channel = await this.#open((done) => {
-            this.#commands.start(command, (opened) => {
-                // At once: a short command's exit status can come in the same packet as the channel.
-                ended = new Promise((resolve, reject) => {
-                    refuse = reject;
-                    this.#exitOf(opened).then(resolve, reject);
-                });
-                done(undefined, opened);
-            }, (error, opened) => {
-                if (opened === undefined)
-                    return done(error);
-                refuse(new CommandRefused(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
-                opened.close();
-            });
-        }, what);
-        if (ended === undefined)
-            throw new TypeError('a channel was opened without its exit being awaited');
-        ended.catch(() => { });
-        return { channel, ended };
-    }
-    #exitOf(channel) {
-        return new Promise((resolve, reject) => {
-            let status;
-            channel.once('exit', (code, signal) => {
-                status = { code: code ?? undefined, signal: signal?.replace(/^SIG/, '') };
-            });
-            // A lost connection closes the channel too: only a status says that the command has ended.
-            channel.once('close', () => (status ? resolve(status) : reject(this.#connectionLost())));
-        });
-    }
-    /** A TCP connection from the server to an address as the server sees it. */
-    openTcp(host, port) {
-        return this.#open((done) => this.#client.forwardOut('127.0.0.1', 0, host, port, done), `the server opens no connection to ${formatAddress(host, port)}`);
-    }
-    /** Whether the server refuses to open connections to an address for this user (AllowTcpForwarding, PermitOpen). */
-    async refusesTcp(host, port) {
-        try {
-            const channel = await this.openTcp(host, port);
-            channel.on('error', () => { });
-            channel.destroy();
-            return false;
-        }
-        catch (error) {
-            // RFC 4254, 5.1: a connection that fails has another reason.
-            const { reason } = (error.details?.cause ?? {});
-            return reason === PROHIBITED || reason === 'ADMINISTRATIVELY_PROHIBITED';
-        }
-    }
-    /** A channel to a subsystem, such as `sftp`. A login without a shell may still have it. */
-    openSubsystem(name) {
-        return this.#open((done) => this.#client.subsys(name, done), `the server does not offer ${name} to this user`);
-    }
-    #open(start, what) {
-        return new Promise((resolve, reject) => {
-            if (this.#closed)
-                return reject(this.#connectionLost());
-            const gone = () => reject(this.#connectionLost());
-            this.#client.once('close', gone);
-            try {
-                start((error, channel) => {
-                    this.#client.removeListener('close', gone);
-                    if (channel !== undefined)
-                        resolve(channel);
-                    else
-                        reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
-                });
-            }
-            catch (error) {
-                // ssh2 throws where nothing can be sent any more, which is so for a while before the connection is closed.
-                this.#client.removeListener('close', gone);
-                this.#closed = true;
-                this.#lost ??= error;
-                gone();
-            }
-        });
-    }
-    #connectionLost() {
-        return new src_failure/* Failure */.HR('the SSH connection broke', {
-            host: this.name,
-            seen: this.#lost ? (0,src_failure/* describeError */.Uc)(this.#lost) : 'the server closed it',
-            state: 'whether the last command still runs there is not known.',
-            hint: 'run the job again: it looks at the state of the server first',
-            cause: this.#lost,
-        });
-    }
-}
-/** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
-function isSessionRefused(error) {
-    return error instanceof src_failure/* Failure */.HR && /channel open failure: open failed/i.test(error.details.seen ?? '');
-}
-async function collect({ channel, ended }, options) {
-    const { signal, onLine, keepBytes = KEEP_BYTES } = options;
-    const stdout = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stdout')));
-    const stderr = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stderr')));
-    channel.on('data', (chunk) => stdout.push(chunk));
-    channel.stderr.on('data', (chunk) => stderr.push(chunk));
-    // A process that ends before it has read its input breaks the pipe: its exit status tells more.
-    channel.on('error', () => { });
-    let abort = () => { };
-    const aborted = new Promise((_resolve, reject) => {
-        abort = () => {
-            // The server answers a close only once the process has gone, which may be never.
-            channel.close();
-            if (signal)
-                reject(cancelled(signal));
-        };
-    });
-    if (signal?.aborted)
-        abort();
-    signal?.addEventListener('abort', abort, { once: true });
-    channel.end(options.stdin ?? '');
-    try {
-        const status = await Promise.race([ended, aborted]);
-        stdout.end();
-        stderr.end();
-        return { ...status, stdout: stdout.text, stderr: stderr.text };
-    }
-    finally {
-        signal?.removeEventListener('abort', abort);
-    }
-}
-
 ;// CONCATENATED MODULE: ./src/ssh/remote-shell.ts
-
 
 
 
@@ -27109,7 +26586,6 @@ class RemoteShell {
     /** Whether the shell has ever answered, and the exit code of its command. */
     #hasAnswered = false;
     #exitCode;
-    #refusal;
     constructor(connection, { channel, ended }) {
         this.mark = (0,external_node_crypto_.randomBytes)(12).toString('hex');
         this.#connection = connection;
@@ -27122,10 +26598,7 @@ class RemoteShell {
         channel.on('error', () => { });
         this.#ended = ended.then(({ code }) => {
             this.#exitCode = code;
-        }, (error) => {
-            if (error instanceof CommandRefused)
-                this.#refusal = error;
-        });
+        }, () => { });
         void this.#ended.then(() => {
             this.#closed = true;
             this.#parser?.end();
@@ -27143,7 +26616,7 @@ class RemoteShell {
         catch (error) {
             if (!(error instanceof src_failure/* Failure */.HR) || !connection.isOpen)
                 throw error;
-            throw noShell(error);
+            throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT });
         }
     }
     /**
@@ -27190,8 +26663,6 @@ class RemoteShell {
         this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'));
     }
     #gone() {
-        if (this.#refusal !== undefined)
-            return noShell(this.#refusal);
         const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
         if (!this.#hasAnswered && this.#exitCode !== undefined) {
             return new NoShell('the server runs no commands for this user', {
@@ -27207,7 +26678,6 @@ class RemoteShell {
         });
     }
 }
-const noShell = ({ message, details }) => new NoShell(message, { ...details, hint: NO_SHELL_HINT });
 /** A remote process that waits for a script and what the script reads. */
 const openLane = (connection) => connection.start(SHELL_COMMAND);
 /** The same over a connection of its own: one alone fills no long fat path. */
@@ -28675,6 +28145,21 @@ function siteFailure(desk, what, hint, seen) {
         hint,
         ...(seen === undefined ? {} : { seen: fromByteString(seen) }),
     });
+}
+
+;// CONCATENATED MODULE: ./src/ssh/quote.ts
+/**
+ * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
+ * Throws on a NUL byte, which no argument can carry.
+ */
+function quote(argument) {
+    if (argument.includes('\0'))
+        throw new TypeError('a shell argument cannot hold a NUL byte');
+    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}
+/** Several arguments, each quoted, with spaces between. */
+function quoteAll(args) {
+    return args.map(quote).join(' ');
 }
 
 ;// CONCATENATED MODULE: ./src/release/site-host.ts
@@ -31197,13 +30682,16 @@ class ShellSite {
             if (!dryRun)
                 prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi';
             const guard = dryRun ? '' : '[ -n "$prepared" ] || fail "the folder cannot be used"';
-            await this.#run({
+            const running = this.#run({
                 code: [guard, ...steps].join('\n'),
                 prelude,
                 signal: context.signal,
                 onRecord: (name, value) => reader.record(name, value),
                 onData: (name, bytes) => reader.data.set(name, bytes),
             });
+            // Once that is on its way.
+            setImmediate(() => this.connection.slowStart.keepPushing());
+            await running;
             if (reader.busy === undefined) {
                 if (!dryRun)
                     this.#startBeat();
@@ -31579,6 +31067,8 @@ function describeAnswer({ ok, status, error, body }) {
     return parts.join(', ');
 }
 
+// EXTERNAL MODULE: external "node:net"
+var external_node_net_ = __nccwpck_require__(7030);
 // EXTERNAL MODULE: ./node_modules/is-stream/index.js
 var is_stream = __nccwpck_require__(6543);
 ;// CONCATENATED MODULE: ./node_modules/sb-promise-queue/lib/esm/index.mjs
@@ -32460,7 +31950,462 @@ class NodeSSH {
     }
 }
 
+// EXTERNAL MODULE: external "node:buffer"
+var external_node_buffer_ = __nccwpck_require__(4573);
+;// CONCATENATED MODULE: external "node:string_decoder"
+const external_node_string_decoder_namespaceObject = require("node:string_decoder");
+;// CONCATENATED MODULE: ./src/ssh/output-tail.ts
+
+
+/** Output without newlines (a progress bar, a binary) is cut into lines of this many characters. */
+const LONGEST_LINE = 65_536;
+/** Splits output into lines as it comes and keeps the last bytes of it. */
+class OutputTail {
+    #limit;
+    #onLine;
+    #decoder = new external_node_string_decoder_namespaceObject.StringDecoder('utf8');
+    #chunks = [];
+    #bytes = 0;
+    #partial = '';
+    constructor(limit, onLine) {
+        this.#limit = limit;
+        this.#onLine = onLine;
+    }
+    push(chunk) {
+        this.#chunks.push(chunk);
+        this.#bytes += chunk.length;
+        while (this.#bytes - (this.#chunks[0]?.length ?? 0) >= this.#limit && this.#chunks.length > 1) {
+            this.#bytes -= this.#chunks.shift()?.length ?? 0;
+        }
+        if (this.#onLine === undefined)
+            return;
+        const lines = (this.#partial + this.#decoder.write(chunk)).split('\n');
+        this.#partial = lines.pop() ?? '';
+        if (this.#partial.length > LONGEST_LINE) {
+            lines.push(this.#partial);
+            this.#partial = '';
+        }
+        for (const line of lines)
+            this.#onLine(line);
+    }
+    end() {
+        if (this.#onLine !== undefined && this.#partial !== '')
+            this.#onLine(this.#partial);
+        this.#partial = '';
+    }
+    get text() {
+        return external_node_buffer_.Buffer.concat(this.#chunks).subarray(-this.#limit).toString('utf8');
+    }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
+
+/** Constant, so that it means the same to every login shell and shows nothing in the process list. */
+const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
+/** The command to execute and the text for its standard input. Pure. */
+function remoteScript(text, { cwd, env = {} }) {
+    const lines = ['set -e', 'exec </dev/null'];
+    for (const [name, value] of Object.entries(env))
+        lines.push(`export ${shellName(name)}=${quote(value)}`);
+    // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
+    if (cwd !== undefined)
+        lines.push(`CDPATH= cd -- ${quote(cwd)}`);
+    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
+}
+/**
+ * A command that holds its script: it needs no input, which saves a round trip, but the process list shows it, so that
+ * nothing secret may be in it. Encoded so that it means the same to every login shell. Pure.
+ */
+function openScript(text) {
+    const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
+    const encoded = Array.from(bytes, (byte) => {
+        const character = String.fromCharCode(byte);
+        if (/[A-Za-z0-9 ._/=:-]/.test(character))
+            return character;
+        return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
+    });
+    return `exec sh -c 'eval "$(printf %b "$1")"' sh '${encoded.join('')}'`;
+}
+function shellName(name) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+        throw new TypeError(`'${name}' is not an environment variable name`);
+    return name;
+}
+
+;// CONCATENATED MODULE: ./src/ssh/ignored-message.ts
+const MSG_IGNORE = 2;
+/** Every server takes packets of this size (RFC 4253, 6.1). */
+const PACKET_BYTES = 32_000;
+/** Sends messages that say nothing (RFC 4253, 11.2), of so many bytes in all; one, where that is 0. */
+function sendIgnored(client, bytes) {
+    const { _protocol: protocol } = client;
+    // While keys are exchanged anew, nothing may come between.
+    if (protocol === undefined || protocol._kexinit !== undefined)
+        return;
+    const { write } = protocol._packetRW;
+    let left = bytes;
+    do {
+        const size = Math.min(left, PACKET_BYTES);
+        const packet = write.alloc(1 + 4 + size);
+        const start = write.allocStart;
+        packet[start] = MSG_IGNORE;
+        packet.writeUInt32BE(size, start + 1);
+        // It is not empty when it is new: what lay there is nobody's business.
+        packet.fill(0, start + 5, start + 5 + size);
+        protocol._cipher.encrypt(write.finalize(packet));
+        left -= size;
+    } while (left > 0);
+}
+
+;// CONCATENATED MODULE: ./src/ssh/slow-start.ts
+
+/** What TCP sends in the first round trip: ten segments (RFC 6928). */
+const FIRST_BYTES = 14_000;
+const ROUNDS = 4;
+/** Below this a slow start is over soon enough. */
+const FAR_MS = 10;
+/**
+ * Takes a connection through TCP's slow start while nothing else can be sent: until the server has said how it stands, a
+ * path that could carry 500 KB in a round trip has carried 14, and grows only with what is sent (RFC 5681, 3.1). So as much
+ * as TCP lets through is sent in messages that say nothing (RFC 4253, 11.2), some 200 KB at most, and never ahead of
+ * something that is waited for.
+ */
+class SlowStart {
+    /** Whether much is going to be sent; asked before each round. */
+    isWorthIt = () => false;
+    #client;
+    #roundTripMs;
+    #timer;
+    #round = 0;
+    constructor(client, roundTripMs) {
+        this.#client = client;
+        this.#roundTripMs = roundTripMs;
+        client.once('close', () => this.end());
+    }
+    /** One round, behind what has been sent. */
+    push() {
+        if (this.#roundTripMs < FAR_MS || this.#round === ROUNDS || !this.isWorthIt())
+            return;
+        sendIgnored(this.#client, FIRST_BYTES * 2 ** this.#round);
+        this.#round++;
+        if (this.#round === ROUNDS)
+            this.end();
+    }
+    /** A round now and with each round trip, until `end`. To be called when an answer is waited for. */
+    keepPushing() {
+        if (this.#timer !== undefined || this.#round === ROUNDS)
+            return;
+        this.#timer = setInterval(() => this.push(), this.#roundTripMs);
+        this.push();
+    }
+    /** To be called as soon as there is something to be sent. */
+    end() {
+        this.#round = ROUNDS;
+        clearInterval(this.#timer);
+    }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/target.ts
+
+const HOST_NAME = /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*\.?$/;
+const USER_NAME = /^[A-Za-z0-9_][A-Za-z0-9._@+-]*\$?$/;
+/** A port number of decimal digits, or undefined. */
+function parsePort(text) {
+    if (!/^[1-9]\d{0,4}$/.test(text))
+        return undefined;
+    const port = Number(text);
+    return port <= 65_535 ? port : undefined;
+}
+/**
+ * Parses `[user@]host[:port]` with IPv6 in brackets. Returns what is wrong as a string, so that the caller can
+ * report all bad inputs together.
+ */
+function parseTarget(text, defaults) {
+    const at = text.lastIndexOf('@');
+    const user = at < 0 ? defaults.user : text.slice(0, at);
+    const address = at < 0 ? text : text.slice(at + 1);
+    if (user === '')
+        return `'${text}' names no user: write user@${address} or set the input 'user'`;
+    if (!isUserName(user))
+        return `'${text}': '${user}' is not a user name`;
+    const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^[\]:]+))(?::(.*))?$/.exec(address);
+    if (!match) {
+        const hint = (0,external_node_net_.isIP)(address) === 6 ? `write IPv6 in brackets: [${address}]` : 'write [user@]host[:port]';
+        return `'${text}' is not a host: ${hint}`;
+    }
+    const host = match[1] ?? match[2] ?? '';
+    if (match[1] !== undefined ? (0,external_node_net_.isIP)(host) !== 6 : !isHostName(host)) {
+        return `'${text}' is not a host: write a name or an IP address`;
+    }
+    const port = match[3] === undefined ? defaults.port : parsePort(match[3]);
+    if (port === undefined)
+        return `'${text}': '${match[3]}' is not a port (1-65535)`;
+    return { host, port, user };
+}
+/** Whether a text can be a login name (never an option, never shell syntax). */
+function isUserName(text) {
+    return USER_NAME.test(text);
+}
+function isHostName(text) {
+    // Digits and dots alone must be a whole IPv4 address: `10.0.0` would be resolved to 10.0.0.0's neighbour.
+    return /^[\d.]+$/.test(text) ? (0,external_node_net_.isIP)(text) === 4 : HOST_NAME.test(text);
+}
+/** `user@host` with the port where it is not 22, as one would type it. */
+function formatTarget({ host, port, user }) {
+    return `${user}@${formatAddress(host, port)}`;
+}
+/** `host`, `host:port` or `[v6]:port`; the port is left out where it is 22. */
+function formatAddress(host, port) {
+    const bracketed = (0,external_node_net_.isIP)(host) === 6 ? `[${host}]` : host;
+    return port === 22 ? bracketed : `${bracketed}:${port}`;
+}
+
+;// CONCATENATED MODULE: ./src/ssh/connection.ts
+
+
+
+
+
+
+const KEEP_BYTES = 1024 * 1024;
+/** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
+const PROHIBITED = 1;
+/** Further connections for a server that allows few sessions on one. */
+const MAX_FURTHER = 3;
+/** A logged-in connection to one server, its host key verified. */
+class Connection {
+    target;
+    slowStart;
+    #client;
+    #prepared = new Map();
+    #origin;
+    #further = [];
+    #apart = [];
+    #lost;
+    #closed = false;
+    constructor(target, client, origin) {
+        this.target = target;
+        this.#origin = origin;
+        this.#client = client;
+        this.slowStart = new SlowStart(client, origin.roundTripMs);
+        client.on('error', (error) => {
+            this.#lost = error;
+        });
+        client.on('close', () => {
+            this.#closed = true;
+        });
+    }
+    /** Name for messages: user@host, with the port where it is not 22. */
+    get name() {
+        return formatTarget(this.target);
+    }
+    /** False once the connection is known to have gone. */
+    get isOpen() {
+        return !this.#closed;
+    }
+    get roundTripMs() {
+        return this.#origin.roundTripMs;
+    }
+    /** Whether the server has refused several sessions on one connection. */
+    get isNarrow() {
+        return this.#further.length > 0;
+    }
+    /** Called once when the connection has gone, for whatever reason. */
+    onClose(listener) {
+        this.#client.once('close', listener);
+    }
+    close() {
+        this.#client.end();
+        for (const one of [...this.#further, ...this.#apart]) {
+            one.then((connection) => connection.close(), () => { });
+        }
+    }
+    /**
+     * Runs one command line by the login shell. Everything variable in it must have gone through `quote`; prefer
+     * `script`, which keeps values out of the process list. Resolves whatever the exit status is; rejects with a
+     * `Failure` when the connection breaks before the status is known, since the command may then still run.
+     */
+    async exec(command, options = {}) {
+        return collect(await this.start(command), options);
+    }
+    /**
+     * Runs a POSIX shell script that travels over standard input: neither it nor its environment shows up in an
+     * argument, a process list or a file. It runs with `set -e` in `cwd`, its own standard input is /dev/null.
+     */
+    script(text, options = {}) {
+        const { command, stdin } = remoteScript(text, options);
+        return this.exec(command, { ...options, stdin });
+    }
+    /**
+     * As `script`, a round trip quicker, for a script in which nothing is secret: the server's process list shows it while
+     * it runs.
+     */
+    openScript(text, options = {}) {
+        return this.exec(openScript(text), options);
+    }
+    /**
+     * Starts a command line ahead of its use: the next `start` of the same one finds it waiting for its input, which saves
+     * the round trips of a new channel. For commands that do nothing before they get input. sshd allows 10 at a time.
+     */
+    prepare(command) {
+        const ready = this.#startHere(command);
+        ready.catch(() => { });
+        this.#prepared.set(command, [...(this.#prepared.get(command) ?? []), ready]);
+    }
+    /**
+     * Starts a command line and leaves its streams to the caller. What holds for `exec` holds here. Where the server
+     * refuses a further session on this connection (MaxSessions), it runs on another one.
+     */
+    async start(command) {
+        const ready = this.#prepared.get(command)?.shift();
+        return ready === undefined ? this.#startNow(command) : ready.catch(() => this.#startNow(command));
+    }
+    /** Starts a command line on a connection of its own, which is closed with this one. */
+    async startApart(command, why) {
+        const next = this.#origin.again(why);
+        this.#apart.push(next);
+        return (await next).#startHere(command);
+    }
+    async #startNow(command) {
+        try {
+            return await this.#startHere(command);
+        }
+        catch (error) {
+            if (!isSessionRefused(error))
+                throw error;
+        }
+        for (const one of [...this.#further]) {
+            try {
+                return await (await one).#startHere(command);
+            }
+            catch (error) {
+                if (!isSessionRefused(error) || this.#further.length === MAX_FURTHER)
+                    throw error;
+            }
+        }
+        const next = this.#origin.again('allows too few sessions on one connection (MaxSessions)');
+        this.#further.push(next);
+        return (await next).#startHere(command);
+    }
+    async #startHere(command) {
+        let ended;
+        const channel = await this.#open((done) => {
+            this.#client.exec(command, (error, opened) => {
+                // At once: a short command's exit status can come in the same packet as the channel.
+                if (!error)
+                    ended = this.#exitOf(opened);
+                done(error, opened);
+            });
+        }, 'the server runs no commands for this user');
+        if (ended === undefined)
+            throw new TypeError('a channel was opened without its exit being awaited');
+        ended.catch(() => { });
+        return { channel, ended };
+    }
+    #exitOf(channel) {
+        return new Promise((resolve, reject) => {
+            let status;
+            channel.once('exit', (code, signal) => {
+                status = { code: code ?? undefined, signal: signal?.replace(/^SIG/, '') };
+            });
+            // A lost connection closes the channel too: only a status says that the command has ended.
+            channel.once('close', () => (status ? resolve(status) : reject(this.#connectionLost())));
+        });
+    }
+    /** A TCP connection from the server to an address as the server sees it. */
+    openTcp(host, port) {
+        return this.#open((done) => this.#client.forwardOut('127.0.0.1', 0, host, port, done), `the server opens no connection to ${formatAddress(host, port)}`);
+    }
+    /** Whether the server refuses to open connections to an address for this user (AllowTcpForwarding, PermitOpen). */
+    async refusesTcp(host, port) {
+        try {
+            const channel = await this.openTcp(host, port);
+            channel.on('error', () => { });
+            channel.destroy();
+            return false;
+        }
+        catch (error) {
+            // RFC 4254, 5.1: a connection that fails has another reason.
+            const { reason } = (error.details?.cause ?? {});
+            return reason === PROHIBITED || reason === 'ADMINISTRATIVELY_PROHIBITED';
+        }
+    }
+    /** A channel to a subsystem, such as `sftp`. A login without a shell may still have it. */
+    openSubsystem(name) {
+        return this.#open((done) => this.#client.subsys(name, done), `the server does not offer ${name} to this user`);
+    }
+    #open(start, what) {
+        return new Promise((resolve, reject) => {
+            if (this.#closed)
+                return reject(this.#connectionLost());
+            const gone = () => reject(this.#connectionLost());
+            this.#client.once('close', gone);
+            try {
+                start((error, channel) => {
+                    this.#client.removeListener('close', gone);
+                    if (error)
+                        reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
+                    else
+                        resolve(channel);
+                });
+            }
+            catch (error) {
+                // ssh2 throws where nothing can be sent any more, which is so for a while before the connection is closed.
+                this.#client.removeListener('close', gone);
+                this.#closed = true;
+                this.#lost ??= error;
+                gone();
+            }
+        });
+    }
+    #connectionLost() {
+        return new src_failure/* Failure */.HR('the SSH connection broke', {
+            host: this.name,
+            seen: this.#lost ? (0,src_failure/* describeError */.Uc)(this.#lost) : 'the server closed it',
+            state: 'whether the last command still runs there is not known.',
+            hint: 'run the job again: it looks at the state of the server first',
+            cause: this.#lost,
+        });
+    }
+}
+/** sshd's answer beyond MaxSessions; a login without any right to commands is told otherwise, or later. */
+function isSessionRefused(error) {
+    return error instanceof src_failure/* Failure */.HR && /channel open failure: open failed/i.test(error.details.seen ?? '');
+}
+async function collect({ channel, ended }, options) {
+    const { signal, onLine, keepBytes = KEEP_BYTES } = options;
+    const stdout = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stdout')));
+    const stderr = new OutputTail(keepBytes, onLine && ((line) => onLine(line, 'stderr')));
+    channel.on('data', (chunk) => stdout.push(chunk));
+    channel.stderr.on('data', (chunk) => stderr.push(chunk));
+    // A process that ends before it has read its input breaks the pipe: its exit status tells more.
+    channel.on('error', () => { });
+    let abort = () => { };
+    const aborted = new Promise((_resolve, reject) => {
+        abort = () => {
+            // The server answers a close only once the process has gone, which may be never.
+            channel.close();
+            if (signal)
+                reject(cancelled(signal));
+        };
+    });
+    if (signal?.aborted)
+        abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    channel.end(options.stdin ?? '');
+    try {
+        const status = await Promise.race([ended, aborted]);
+        stdout.end();
+        stderr.end();
+        return { ...status, stdout: stdout.text, stderr: stderr.text };
+    }
+    finally {
+        signal?.removeEventListener('abort', abort);
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/early-login.ts
+
 const HASHES = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' };
 /**
  * Logs in within one round trip where ssh2 takes three: it waits until the service is accepted, and then asks whether the
@@ -32473,7 +32418,7 @@ function logInAtOnce(client, key, sent) {
     const protocol = innards._protocol;
     if (protocol === undefined)
         return;
-    const { SERVICE_ACCEPT: accept, EXT_INFO: extend } = protocol._handlers;
+    const { SERVICE_ACCEPT: accept, EXT_INFO: extend, USERAUTH_SUCCESS: succeed } = protocol._handlers;
     const ask = protocol.authPK.bind(protocol);
     protocol.authPK = (user, offered, algorithm, sign) => {
         const signNow = (data, done) => {
@@ -32492,9 +32437,16 @@ function logInAtOnce(client, key, sent) {
         mayStart = true;
     };
     let isStarted = false;
+    // What is sent takes TCP's acknowledgement along: sshd keeps its next answer until this one is acknowledged (Nagle's
+    // algorithm, until a session runs), and without anything to send that would take 40 ms.
+    const acknowledge = () => sendIgnored(client, 0);
+    protocol._handlers.USERAUTH_SUCCESS = (from) => {
+        succeed(from);
+        acknowledge();
+    };
     const start = (from, service) => {
         if (isStarted)
-            return;
+            return acknowledge();
         isStarted = true;
         accept(from, service);
         sent(innards._remoteVer?.startsWith('OpenSSH_') ?? false);
@@ -32849,6 +32801,8 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         if (client === null)
             throw new src_failure/* Failure */.HR('the connection was closed before the login', { host });
         const connection = new Connection(target, client, origin);
+        if (ahead.willSendMuch !== undefined)
+            connection.slowStart.isWorthIt = ahead.willSendMuch;
         const prepare = () => {
             for (const command of ahead.commands ?? [])
                 connection.prepare(command);
@@ -32857,14 +32811,14 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         client.once('handshake', () => prepareKeys(client));
         logInAtOnce(client, key, (isOpenSsh) => {
             isPrepared = isOpenSsh;
-            if (isOpenSsh)
-                prepare();
+            if (!isOpenSsh)
+                return;
+            prepare();
+            connection.slowStart.push();
         });
         await ready;
         if (!isPrepared)
             prepare();
-        if (ahead.willSendMuch !== undefined)
-            connection.slowStart.begin(ahead.willSendMuch);
         return connection;
     }
     catch (error) {

@@ -66671,54 +66671,6 @@ class NodeSSH {
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/early-exec.ts
-/**
- * Asks for commands and hands out their channels as soon as the request is on its way: what they are to read need not wait
- * a round trip for the server's word that they run (RFC 4254, 5.4), for which ssh2 waits. One for each connection, made
- * right after `connect`.
- */
-class EarlyExec {
-    #client;
-    #requested = new Map();
-    constructor(client) {
-        this.#client = client;
-        const { _protocol: protocol, _chanMgr: manager } = client;
-        if (protocol === undefined || manager === undefined)
-            return;
-        const request = protocol.exec.bind(protocol);
-        protocol.exec = (id, command, wantsReply) => {
-            request(id, command, wantsReply);
-            const isIts = (one) => one.outgoing?.id === id;
-            const channel = Object.values(manager._channels).find(isIts);
-            if (channel !== undefined)
-                this.#requested.get(command)?.(channel);
-        };
-    }
-    /**
-     * `requested` gets the channel; `failed` is told that there is none, or later that the server does not run the command
-     * on it (`channel` is set then).
-     */
-    start(command, requested, failed) {
-        // The protocol takes bytes as well as text, and these are known again by their identity.
-        const line = Buffer.from(command, 'utf8');
-        let channel;
-        const take = (opened) => {
-            this.#requested.delete(line);
-            if (channel === undefined)
-                requested(opened);
-            channel = opened;
-        };
-        this.#requested.set(line, take);
-        this.#client.exec(line, (error, opened) => {
-            this.#requested.delete(line);
-            if (error)
-                failed(error, channel);
-            else
-                take(opened);
-        });
-    }
-}
-
 // EXTERNAL MODULE: external "node:buffer"
 var external_node_buffer_ = __nccwpck_require__(4573);
 ;// CONCATENATED MODULE: external "node:string_decoder"
@@ -66816,10 +66768,33 @@ function shellName(name) {
     return name;
 }
 
-;// CONCATENATED MODULE: ./src/ssh/slow-start.ts
+;// CONCATENATED MODULE: ./src/ssh/ignored-message.ts
 const MSG_IGNORE = 2;
-/** A packet of any server's may have at least this many (RFC 4253, 6.1). */
+/** Every server takes packets of this size (RFC 4253, 6.1). */
 const PACKET_BYTES = 32_000;
+/** Sends messages that say nothing (RFC 4253, 11.2), of so many bytes in all; one, where that is 0. */
+function sendIgnored(client, bytes) {
+    const { _protocol: protocol } = client;
+    // While keys are exchanged anew, nothing may come between.
+    if (protocol === undefined || protocol._kexinit !== undefined)
+        return;
+    const { write } = protocol._packetRW;
+    let left = bytes;
+    do {
+        const size = Math.min(left, PACKET_BYTES);
+        const packet = write.alloc(1 + 4 + size);
+        const start = write.allocStart;
+        packet[start] = MSG_IGNORE;
+        packet.writeUInt32BE(size, start + 1);
+        // It is not empty when it is new: what lay there is nobody's business.
+        packet.fill(0, start + 5, start + 5 + size);
+        protocol._cipher.encrypt(write.finalize(packet));
+        left -= size;
+    } while (left > 0);
+}
+
+;// CONCATENATED MODULE: ./src/ssh/slow-start.ts
+
 /** What TCP sends in the first round trip: ten segments (RFC 6928). */
 const FIRST_BYTES = 14_000;
 const ROUNDS = 4;
@@ -66828,9 +66803,12 @@ const FAR_MS = 10;
 /**
  * Takes a connection through TCP's slow start while nothing else can be sent: until the server has said how it stands, a
  * path that could carry 500 KB in a round trip has carried 14, and grows only with what is sent (RFC 5681, 3.1). So as much
- * as TCP lets through is sent in messages that say nothing (RFC 4253, 11.2), some 200 KB at most.
+ * as TCP lets through is sent in messages that say nothing (RFC 4253, 11.2), some 200 KB at most, and never ahead of
+ * something that is waited for.
  */
 class SlowStart {
+    /** Whether much is going to be sent; asked before each round. */
+    isWorthIt = () => false;
     #client;
     #roundTripMs;
     #timer;
@@ -66840,40 +66818,26 @@ class SlowStart {
         this.#roundTripMs = roundTripMs;
         client.once('close', () => this.end());
     }
-    /** To be called after the login; `isWorthIt` is asked before each round. */
-    begin(isWorthIt) {
-        if (this.#roundTripMs < FAR_MS || this.#timer !== undefined)
+    /** One round, behind what has been sent. */
+    push() {
+        if (this.#roundTripMs < FAR_MS || this.#round === ROUNDS || !this.isWorthIt())
             return;
-        const next = () => {
-            if (isWorthIt())
-                this.#send(FIRST_BYTES * 2 ** this.#round);
-            this.#round++;
-            if (this.#round === ROUNDS)
-                this.end();
-        };
-        this.#timer = setInterval(next, this.#roundTripMs);
-        next();
+        sendIgnored(this.#client, FIRST_BYTES * 2 ** this.#round);
+        this.#round++;
+        if (this.#round === ROUNDS)
+            this.end();
+    }
+    /** A round now and with each round trip, until `end`. To be called when an answer is waited for. */
+    keepPushing() {
+        if (this.#timer !== undefined || this.#round === ROUNDS)
+            return;
+        this.#timer = setInterval(() => this.push(), this.#roundTripMs);
+        this.push();
     }
     /** To be called as soon as there is something to be sent. */
     end() {
+        this.#round = ROUNDS;
         clearInterval(this.#timer);
-    }
-    #send(bytes) {
-        const { _protocol: protocol } = this.#client;
-        // While keys are exchanged anew, nothing may come between.
-        if (protocol === undefined || protocol._kexinit !== undefined)
-            return;
-        const { write } = protocol._packetRW;
-        for (let left = bytes; left > 0; left -= PACKET_BYTES) {
-            const size = Math.min(left, PACKET_BYTES);
-            const packet = write.alloc(1 + 4 + size);
-            const start = write.allocStart;
-            packet[start] = MSG_IGNORE;
-            packet.writeUInt32BE(size, start + 1);
-            // It is not empty when it is new: what lay there is nobody's business.
-            packet.fill(0, start + 5, start + 5 + size);
-            protocol._cipher.encrypt(write.finalize(packet));
-        }
     }
 }
 
@@ -66939,10 +66903,6 @@ function formatAddress(host, port) {
 
 
 
-
-/** The server runs no commands for this user. */
-class CommandRefused extends Failure {
-}
 const KEEP_BYTES = 1024 * 1024;
 /** SSH_OPEN_ADMINISTRATIVELY_PROHIBITED */
 const PROHIBITED = 1;
@@ -66953,7 +66913,6 @@ class Connection {
     target;
     slowStart;
     #client;
-    #commands;
     #prepared = new Map();
     #origin;
     #further = [];
@@ -66964,7 +66923,6 @@ class Connection {
         this.target = target;
         this.#origin = origin;
         this.#client = client;
-        this.#commands = new EarlyExec(client);
         this.slowStart = new SlowStart(client, origin.roundTripMs);
         client.on('error', (error) => {
             this.#lost = error;
@@ -67066,24 +67024,15 @@ class Connection {
         return (await next).#startHere(command);
     }
     async #startHere(command) {
-        const what = 'the server runs no commands for this user';
-        let refuse = (_) => { };
         let ended;
         const channel = await this.#open((done) => {
-            this.#commands.start(command, (opened) => {
+            this.#client.exec(command, (error, opened) => {
                 // At once: a short command's exit status can come in the same packet as the channel.
-                ended = new Promise((resolve, reject) => {
-                    refuse = reject;
-                    this.#exitOf(opened).then(resolve, reject);
-                });
-                done(undefined, opened);
-            }, (error, opened) => {
-                if (opened === undefined)
-                    return done(error);
-                refuse(new CommandRefused(what, { host: this.name, seen: describeError(error), cause: error }));
-                opened.close();
+                if (!error)
+                    ended = this.#exitOf(opened);
+                done(error, opened);
             });
-        }, what);
+        }, 'the server runs no commands for this user');
         if (ended === undefined)
             throw new TypeError('a channel was opened without its exit being awaited');
         ended.catch(() => { });
@@ -67130,10 +67079,10 @@ class Connection {
             try {
                 start((error, channel) => {
                     this.#client.removeListener('close', gone);
-                    if (channel !== undefined)
-                        resolve(channel);
-                    else
+                    if (error)
                         reject(new Failure(what, { host: this.name, seen: describeError(error), cause: error }));
+                    else
+                        resolve(channel);
                 });
             }
             catch (error) {
@@ -67192,6 +67141,7 @@ async function collect({ channel, ended }, options) {
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/early-login.ts
+
 const HASHES = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' };
 /**
  * Logs in within one round trip where ssh2 takes three: it waits until the service is accepted, and then asks whether the
@@ -67204,7 +67154,7 @@ function logInAtOnce(client, key, sent) {
     const protocol = innards._protocol;
     if (protocol === undefined)
         return;
-    const { SERVICE_ACCEPT: accept, EXT_INFO: extend } = protocol._handlers;
+    const { SERVICE_ACCEPT: accept, EXT_INFO: extend, USERAUTH_SUCCESS: succeed } = protocol._handlers;
     const ask = protocol.authPK.bind(protocol);
     protocol.authPK = (user, offered, algorithm, sign) => {
         const signNow = (data, done) => {
@@ -67223,9 +67173,16 @@ function logInAtOnce(client, key, sent) {
         mayStart = true;
     };
     let isStarted = false;
+    // What is sent takes TCP's acknowledgement along: sshd keeps its next answer until this one is acknowledged (Nagle's
+    // algorithm, until a session runs), and without anything to send that would take 40 ms.
+    const acknowledge = () => sendIgnored(client, 0);
+    protocol._handlers.USERAUTH_SUCCESS = (from) => {
+        succeed(from);
+        acknowledge();
+    };
     const start = (from, service) => {
         if (isStarted)
-            return;
+            return acknowledge();
         isStarted = true;
         accept(from, service);
         sent(innards._remoteVer?.startsWith('OpenSSH_') ?? false);
@@ -67580,6 +67537,8 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         if (client === null)
             throw new Failure('the connection was closed before the login', { host });
         const connection = new Connection(target, client, origin);
+        if (ahead.willSendMuch !== undefined)
+            connection.slowStart.isWorthIt = ahead.willSendMuch;
         const prepare = () => {
             for (const command of ahead.commands ?? [])
                 connection.prepare(command);
@@ -67588,14 +67547,14 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         client.once('handshake', () => prepareKeys(client));
         logInAtOnce(client, key, (isOpenSsh) => {
             isPrepared = isOpenSsh;
-            if (isOpenSsh)
-                prepare();
+            if (!isOpenSsh)
+                return;
+            prepare();
+            connection.slowStart.push();
         });
         await ready;
         if (!isPrepared)
             prepare();
-        if (ahead.willSendMuch !== undefined)
-            connection.slowStart.begin(ahead.willSendMuch);
         return connection;
     }
     catch (error) {
