@@ -1,3 +1,5 @@
+import type { RemoteCode } from './remote-code.ts'
+
 // Files straight in the served folder. On the server:
 //
 // <root>/                      the site, and whatever else lies there
@@ -9,21 +11,35 @@
 //   site/                      what our last confirmed upload put there: release, content, manifest.gz
 //   pending, undoing           `next` is being put in place and not confirmed; it is being taken back
 
-/** Functions on top of `COMMON_CODE`. The scripts in `next` call those in the middle. */
-export const IN_PLACE_CODE = String.raw`
+// The scripts in `next` call the functions in the middle of both parts.
+
+const BEGIN = `
 next=$state/next
 back=$state/back
 
+# The release that is confirmed here.
+find_placed() {
+  look "$state/site/release"
+  placed=$one
+}
+
 describe() {
-  placed=$(first_line "$state/site/release")
-  say "current ${'$'}{placed:+releases/$placed}"
-  if [ -n "$placed" ]; then say "release $placed $(first_line "$state/site/content") good"; fi
-  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") ${'$'}{placed:+releases/$placed}"; fi
+  find_placed
+  say "current \${placed:+releases/$placed}"
+  if [ -n "$placed" ]; then
+    look "$state/site/content"
+    say "release $placed $one good"
+  fi
+  if [ -f "$state/pending" ]; then
+    look "$state/pending"
+    say "pending $one \${placed:+releases/$placed}"
+  fi
   describe_server
 }
 
 claim() {
-  if [ "$(first_line "$state/site/release")" = "$release" ]; then return 0; fi
+  find_placed
+  if [ "$placed" = "$release" ]; then return 0; fi
   lists=
   if [ -n "$dry" ]; then
     if [ -n "$full" ]; then lists=$(mktemp -d); fi
@@ -48,7 +64,8 @@ claim() {
 # Whatever an earlier attempt at this release has brought is in the new one's folder from the start.
 take_up() {
   old=
-  if [ "$(first_line "$next/release")" = "$release" ] && [ -d "$next/tree" ]; then old=$next; fi
+  look "$next/release"
+  if [ "$one" = "$release" ] && [ -d "$next/tree" ]; then old=$next; fi
   for folder in "$state/staging/$release+"*; do
     if [ -d "$folder/tree" ]; then old=$folder; fi
   done
@@ -56,29 +73,12 @@ take_up() {
   if [ -n "$old" ] && drop_specials "$old/tree" && mv "$old/tree" "$stage/" && inventory "$stage/tree" "$stage"; then
     for list in folders names hashes modes; do send "arrived-$list" "$stage/$list"; done
   else
-    rm -rf "$stage/tree"
+    if [ -e "$stage/tree" ]; then rm -rf "$stage/tree"; fi
     mkdir "$stage/tree"
   fi
   for folder in "$state/staging/$release+"*; do
     if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
   done
-}
-
-verify() {
-  cd "$state/staging/$release+$mark/tree"
-  join_parts
-  verify_sent
-}
-
-publish() {
-  cd "$root"
-  stage=$state/staging/$release+$mark
-  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
-  printf '%s\n' "$release" >"$stage/release"
-  printf '%s\n' "$content" >"$stage/content"
-  printf '%s\n' "$owner" >"$stage/owner"
-  rm -rf "$next" "$back"
-  mv "$stage" "$next"
 }
 
 # Enters a folder of the site, but never one that a link has put elsewhere.
@@ -90,21 +90,6 @@ enter() {
   esac
 }
 
-keep() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  into=$back/$1
-  shift
-  for name do
-    shift
-    if [ -f "$name" ] || [ -L "$name" ]; then set -- "$@" "./$name"; fi
-  done
-  if [ $# -eq 0 ]; then return 0; fi
-  mkdir -p -- "$into"
-  if cp -al -- "$@" "$into/" 2>/dev/null; then return 0; fi
-  (cd "$into" && rm -f -- "$@") && cp -a -- "$@" "$into/"
-}
-
 # Mode, the folder that it lies in, its name.
 folder() {
   enter "$2"
@@ -114,29 +99,6 @@ folder() {
     if [ -n "$owner" ]; then chown -- "$owner" "./$3"; fi
   fi
   chmod "$1" "./$3"
-}
-
-put() {
-  enter "$1"
-  from=$next/tree/$1
-  shift
-  for name do
-    shift
-    if [ -d "$name" ] && ! [ -L "$name" ]; then fail "'$name' is a folder there, where the site has a file"; fi
-    set -- "$@" "$from/$name"
-  done
-  mv -f -- "$@" .
-}
-
-drop() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  shift
-  for name do
-    shift
-    set -- "$@" "./$name"
-  done
-  rm -f -- "$@"
 }
 
 # A folder goes when nothing is left in it.
@@ -187,24 +149,9 @@ restore() {
 
 run_script() {
   real_root=$(cd -P -- "$root" && pwd -P)
-  owner=$(first_line "$next/owner")
+  look "$next/owner"
+  owner=$one
   . "$next/$1"
-}
-
-activate() {
-  if ! [ -d "$next" ]; then
-    # Confirmed here by an earlier run, while another host had yet to follow.
-    [ "$(first_line "$state/site/release")" = "$release" ] || fail "release $release is not there"
-    say "current releases/$release"
-    return 0
-  fi
-  mkdir -p "$back"
-  run_script keep.sh
-  rm -f "$state/undoing"
-  printf '%s\n' "$release" >"$state/pending.new"
-  mv -f "$state/pending.new" "$state/pending"
-  run_script put.sh
-  say "current releases/$release"
 }
 
 go_back() {
@@ -218,25 +165,104 @@ go_back() {
     rm -f "$state/pending" "$state/undoing"
     rm -rf "$next" "$back"
   fi
-  placed=$(first_line "$state/site/release")
-  say "current ${'$'}{placed:+releases/$placed}"
+  find_placed
+  say "current \${placed:+releases/$placed}"
+}
+`
+
+const REST = String.raw`
+verify() {
+  stage=$state/staging/$release+$mark
+  cd "$stage/tree"
+  join_parts
+  verify_sent
+}
+
+publish() {
+  cd "$root"
+  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
+  printf '%s\n' "$release" >"$stage/release"
+  printf '%s\n' "$content" >"$stage/content"
+  printf '%s\n' "$owner" >"$stage/owner"
+  if [ -e "$next" ] || [ -e "$back" ]; then rm -rf "$next" "$back"; fi
+  mv "$stage" "$next"
+}
+
+keep() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  into=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$name" ] || [ -L "$name" ]; then set -- "$@" "./$name"; fi
+  done
+  if [ $# -eq 0 ]; then return 0; fi
+  mkdir -p -- "$into"
+  if cp -al -- "$@" "$into/" 2>/dev/null; then return 0; fi
+  (cd "$into" && rm -f -- "$@") && cp -a -- "$@" "$into/"
+}
+
+put() {
+  enter "$1"
+  from=$next/tree/$1
+  shift
+  for name do
+    shift
+    if [ -d "$name" ] && ! [ -L "$name" ]; then fail "'$name' is a folder there, where the site has a file"; fi
+    set -- "$@" "$from/$name"
+  done
+  mv -f -- "$@" .
+}
+
+drop() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  shift
+  for name do
+    shift
+    set -- "$@" "./$name"
+  done
+  rm -f -- "$@"
+}
+
+activate() {
+  if ! [ -d "$next" ]; then
+    # Confirmed here by an earlier run, while another host had yet to follow.
+    find_placed
+    [ "$placed" = "$release" ] || fail "release $release is not there"
+    say "current releases/$release"
+    return 0
+  fi
+  mkdir -p "$back"
+  run_script keep.sh
+  if [ -e "$state/undoing" ]; then rm -f "$state/undoing"; fi
+  printf '%s\n' "$release" >"$state/pending.new"
+  mv -f "$state/pending.new" "$state/pending"
+  run_script put.sh
+  say "current releases/$release"
 }
 
 confirm() {
   if ! [ -d "$next" ]; then return 0; fi
-  mkdir -p "$state/trash/$mark"
+  mkdir -p "$state/trash/$mark" "$state/site.new"
+  mv -f "$next/manifest.gz" "$next/content" "$next/release" "$state/site.new/"
   if [ -d "$state/site" ]; then mv "$state/site" "$state/trash/$mark/"; fi
-  mkdir "$state/site.new"
-  for part in manifest.gz content release; do mv "$next/$part" "$state/site.new/$part"; done
   mv "$state/site.new" "$state/site"
   rm -f "$state/pending"
 }
 
 prune() {
-  mkdir -p "$state/trash/$mark"
+  set --
   for left in "$next" "$back" "$state/staging"/*+* "$state/trash"/*; do
     if [ "$left" = "$state/trash/$mark" ]; then continue; fi
-    if [ -e "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+    if [ -e "$left" ]; then set -- "$@" "$left"; fi
   done
+  if [ $# -eq 0 ]; then return 0; fi
+  mkdir -p "$state/trash/$mark"
+  mv "$@" "$state/trash/$mark/" 2>/dev/null || :
 }
 `
+
+/** Functions on top of `COMMON_CODE`. */
+export const IN_PLACE_CODE: RemoteCode = { begin: BEGIN, rest: REST }

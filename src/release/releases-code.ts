@@ -1,3 +1,5 @@
+import type { RemoteCode } from './remote-code.ts'
+
 // Releases beside each other, the served one named by a link. On the server:
 //
 // <root>/current                  -> releases/<id>, swapped by one rename
@@ -6,13 +8,32 @@
 //   lock, holder, beat            who works here; the kernel frees the lock with its process
 //   staging/<id>+<mark>/tree      a release that is not complete yet
 //   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed
-//   pending                       an activation that is not confirmed yet: its release, and where to go back to
+//   pending                       an activation that is not confirmed yet: its release, and where to go back to; none
+//                                 where nothing is to be looked at after the swap
 
-/** Functions on top of `COMMON_CODE`. */
-export const RELEASES_CODE = String.raw`
-releases() {
-  (cd "$state/meta" 2>/dev/null && ls -1t -- */content 2>/dev/null) | while IFS=/ read -r id _; do
-    [ -d "$root/releases/$id" ] && printf '%s\n' "$id"
+const BEGIN = `
+# The text of the link, '' where there is none.
+link=
+at_once=
+read_link() {
+  link=
+  if [ -L "$root/current" ]; then link=$(readlink "$root/current") || :; fi
+}
+
+# The release that a link names.
+id_of() {
+  id=
+  case $1 in releases/*/*) ;; releases/?*) id=\${1#releases/} ;; esac
+}
+
+# Newest first.
+list_releases() {
+  releases=
+  set -- "$state"/meta/*/content
+  if ! [ -e "$1" ]; then return 0; fi
+  for noted in $(cd "$state/meta" && ls -1t -- */content); do
+    id=\${noted%/content}
+    if [ -d "$root/releases/$id" ]; then releases="$releases $id"; fi
   done
 }
 
@@ -20,20 +41,27 @@ describe() {
   if [ -e "$root/current" ] && ! [ -L "$root/current" ]; then
     fail "'current' in $root is not a symbolic link"
   fi
-  say "current $(link_now)"
-  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") $(sed -n 2p "$state/pending")"; fi
-  releases | while read -r id; do
+  read_link
+  say "current $link"
+  if [ -f "$state/pending" ]; then
+    look "$state/pending"
+    say "pending $one $two"
+  fi
+  list_releases
+  for id in $releases; do
     mark_of=new
     if [ -f "$state/meta/$id/failed" ]; then mark_of=failed; fi
     if [ -f "$state/meta/$id/good" ]; then mark_of=good; fi
-    say "release $id $(first_line "$state/meta/$id/content") $mark_of $(first_line "$state/meta/$id/before")"
+    look "$state/meta/$id/content"
+    known=$one
+    look "$state/meta/$id/before"
+    say "release $id $known $mark_of $one"
   done
   describe_server
 }
 
-
 fill() {
-  mkdir "$stage/tree"
+  [ -d "$stage/tree" ] || mkdir "$stage/tree"
   [ -n "$1" ] || return 0
   if cp -al "$1/." "$stage/tree/" 2>"$stage/problem"; then return 0; fi
   say "copied $(tail -n 1 "$stage/problem")"
@@ -44,6 +72,7 @@ fill() {
   fail 'the release before could not be copied'
 }
 
+# After describe: by the link and the releases that it found.
 send_base() {
   base=
   if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
@@ -52,19 +81,22 @@ send_base() {
     say 'base staging'
     return 0
   fi
-  base_id=$(id_of "$(link_now)")
-  [ -n "$base_id" ] || base_id=$(releases | sed -n 1p)
-  if [ -n "$base_id" ] && [ -f "$state/meta/$base_id/manifest.gz" ] && [ -d "$root/releases/$base_id" ]; then
-    base=$root/releases/$base_id
+  id_of "$link"
+  if [ -z "$id" ]; then
+    set -- $releases
+    id=$1
+  fi
+  if [ -n "$id" ] && [ -f "$state/meta/$id/manifest.gz" ] && [ -d "$root/releases/$id" ]; then
+    base=$root/releases/$id
     if [ -n "$full" ]; then
       lists=$stage
       [ -n "$lists" ] || lists=$(mktemp -d)
       inventory "$base" "$lists" && send_inventory "$lists"
       [ -n "$stage" ] || rm -rf "$lists"
-      say "base hashed $base_id"
+      say "base hashed $id"
     else
-      send manifest "$state/meta/$base_id/manifest.gz"
-      say "base release $base_id"
+      send manifest "$state/meta/$id/manifest.gz"
+      say "base release $id"
     fi
   else
     say 'base none'
@@ -85,7 +117,8 @@ claim() {
     return 0
   fi
   stage=$state/staging/$release+$mark
-  mkdir "$stage"
+  # A tree in it is what the next run takes up: not before it can be more than what there is.
+  if [ -n "$old" ]; then mkdir "$stage" "$stage/meta"; else mkdir "$stage" "$stage/meta" "$stage/tree"; fi
   send_base
   fill "$base"
   if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
@@ -93,13 +126,13 @@ claim() {
     if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
   done
 }
+`
 
+const REST = String.raw`
 file_sizes() {
-  if find . -prune -printf '' 2>/dev/null; then
-    find . -type f -printf '%s\n'
-  elif [ -n "$(find . -type f | sed -n 1p)" ]; then
-    find . -type f -print0 | xargs -0 stat -c %s --
-  fi
+  # Not every find can print. What it cannot read is missing from the totals.
+  if find . -type f -printf '%s\n' 2>/dev/null; then return 0; fi
+  if [ -n "$(find . -type f | sed -n 1p)" ]; then find . -type f -print0 | xargs -0 stat -c %s --; fi
 }
 
 verify() {
@@ -108,25 +141,22 @@ verify() {
   if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
   if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
   join_parts
-  file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals &
+  # Beside the hashing, whose pace counts.
+  { chmod "$root_mode" . && file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals; } &
   verify_sent
   wait
-  totals=$(first_line ../totals)
-  [ "$totals" = "$want_totals" ] || fail "the release has (files, bytes) $totals instead of $want_totals"
+  look ../totals
+  [ "$one" = "$want_totals" ] || fail "the release has (files, bytes) $one instead of $want_totals"
 }
 
 publish() {
-  stage=$state/staging/$release+$mark
   cd "$root"
-  chmod "$root_mode" "$stage/tree"
   if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
   meta=$state/meta/$release
   if [ -e "$meta" ]; then rm -rf "$meta"; fi
-  mkdir "$meta"
-  mv -f "$stage/manifest.gz" "$meta/manifest.gz"
-  printf '%s\n' "$content" >"$meta/content"
+  printf '%s\n' "$content" >"$stage/meta/content"
+  mv "$stage/meta" "$meta"
   mv "$stage/tree" "$root/releases/$release"
-  rm -rf "$stage"
 }
 
 point() {
@@ -136,66 +166,105 @@ point() {
   mv -f -T "$fresh" "$root/current" 2>/dev/null ||
     perl -e 'rename($ARGV[0], $ARGV[1]) or die "$!\n"' "$fresh" "$root/current" ||
     { rm -f "$fresh"; fail "the link could not be swapped (mv -T and perl both failed)"; }
+  link=$1
 }
 
+# A way back is kept, unless nothing can go wrong any more after the swap.
 activate() {
   [ -d "$root/releases/$release" ] || fail "releases/$release is not there"
-  now=$(link_now)
-  was=$now
-  if [ -f "$state/pending" ]; then was=$(sed -n 2p "$state/pending"); fi
-  printf '%s\n%s\n' "$release" "$was" >"$state/pending.new"
-  mv -f "$state/pending.new" "$state/pending"
-  before=$(id_of "$was")
-  if [ -n "$note_before" ] && [ -n "$before" ] && [ "$before" != "$release" ]; then
-    printf '%s\n' "$before" >"$state/meta/$release/before"
+  read_link
+  was=$link
+  if [ -f "$state/pending" ]; then
+    look "$state/pending"
+    was=$two
+    at_once=
   fi
-  if [ "$now" != "releases/$release" ]; then point "releases/$release"; fi
-  say "current $(link_now)"
+  if [ -z "$at_once" ]; then
+    printf '%s\n%s\n' "$release" "$was" >"$state/pending.new"
+    mv -f "$state/pending.new" "$state/pending"
+  fi
+  id_of "$was"
+  if [ -n "$note_before" ] && [ -n "$id" ] && [ "$id" != "$release" ]; then
+    printf '%s\n' "$id" >"$state/meta/$release/before"
+  fi
+  if [ "$link" != "releases/$release" ]; then point "releases/$release"; fi
+  say "current $link"
 }
 
 go_back() {
+  read_link
   if [ -f "$state/pending" ]; then
-    failed_id=$(first_line "$state/pending")
-    was=$(sed -n 2p "$state/pending")
-    if [ "$(link_now)" = "releases/$failed_id" ] && [ "$was" != "releases/$failed_id" ]; then
-      if [ -n "$was" ]; then point "$was"; else rm -f "$root/current"; fi
+    look "$state/pending"
+    if [ "$link" = "releases/$one" ] && [ "$two" != "releases/$one" ]; then
+      if [ -n "$two" ]; then
+        point "$two"
+      else
+        rm -f "$root/current"
+        link=
+      fi
     fi
-    if [ -d "$state/meta/$failed_id" ] && ! [ -f "$state/meta/$failed_id/good" ]; then
-      : >"$state/meta/$failed_id/failed"
+    if [ -d "$state/meta/$one" ] && ! [ -f "$state/meta/$one/good" ]; then
+      : >"$state/meta/$one/failed"
     fi
     rm -f "$state/pending"
   fi
-  say "current $(link_now)"
+  say "current $link"
 }
 
+# Where no way back was kept, it must not fail.
 confirm() {
-  : >"$state/meta/$release/good"
-  rm -f "$state/meta/$release/failed" "$state/pending"
+  true >"$state/meta/$release/good" || [ -n "$at_once" ]
+  if [ -e "$state/meta/$release/failed" ] || [ -e "$state/pending" ]; then
+    rm -f "$state/meta/$release/failed" "$state/pending"
+  fi
 }
 
-into_trash() { mkdir -p "$state/trash/$mark" && mv "$1" "$state/trash/$mark/"; }
+into_trash() { mkdir -p "$state/trash/$mark" && mv "$@" "$state/trash/$mark/"; }
 
-drop() { into_trash "$root/releases/$1" && rm -rf "$state/meta/$1"; }
+# Those that failed, and those beyond "keep" of the others; never the one served and the one before it.
+prune_releases() {
+  [ -n "$link" ] || read_link
+  id_of "$link"
+  now=$id
+  look "$state/meta/$now/before"
+  list_releases
+  count=0
+  outdated=
+  set --
+  for id in $releases; do
+    if ! [ -f "$state/meta/$id/failed" ]; then
+      count=$((count + 1))
+      [ "$count" -gt "$keep" ] || continue
+    fi
+    if [ "$id" != "$now" ] && [ "$id" != "$one" ]; then
+      outdated="$outdated $id"
+      set -- "$@" "$root/releases/$id"
+    fi
+  done
+  if [ $# -eq 0 ]; then return 0; fi
+  moved=0
+  into_trash "$@" || moved=1
+  set --
+  for id in $outdated; do
+    if ! [ -e "$root/releases/$id" ]; then set -- "$@" "$state/meta/$id"; fi
+  done
+  rm -rf "$@" && return $moved
+}
 
 prune() {
-  now=$(id_of "$(link_now)")
-  before=$(first_line "$state/meta/$now/before")
-  count=0
-  releases | while read -r id; do
-    kept=
-    if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
-    if [ -f "$state/meta/$id/failed" ]; then
-      [ -n "$kept" ] || drop "$id" || exit 1
-      continue
-    fi
-    count=$((count + 1))
-    if [ -z "$kept" ] && [ "$count" -gt "$keep" ]; then drop "$id" || exit 1; fi
-  done && {
-    for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
-      if [ "$left" = "$state/trash/$mark" ]; then continue; fi
-      # One of these may just be on its way out by the hand of the run before.
-      if [ -e "$left" ] || [ -L "$left" ]; then into_trash "$left" 2>/dev/null || :; fi
-    done
-  }
+  set -- "$state"/meta/*/content
+  known=$#
+  set -- "$state"/meta/*/failed
+  if [ "$known" -gt "$keep" ] || [ -e "$1" ]; then prune_releases || return 1; fi
+  set --
+  for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
+    case $left in "$state/trash/$mark" | "$state/staging/$release+$mark") continue ;; esac
+    if [ -e "$left" ] || [ -L "$left" ]; then set -- "$@" "$left"; fi
+  done
+  # One of these may just be on its way out by the hand of the run before.
+  if [ $# -gt 0 ]; then into_trash "$@" 2>/dev/null || :; fi
 }
 `
+
+/** Functions on top of `COMMON_CODE`. */
+export const RELEASES_CODE: RemoteCode = { begin: BEGIN, rest: REST }

@@ -1,9 +1,19 @@
 // What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
 // Common to both ways of serving: releases-code.ts and in-place-code.ts add the functions of the same names
 // (describe, claim, verify, publish, activate, go_back, confirm, prune).
+//
+// A process takes the server a millisecond or two, a `$(...)` half of one, and each byte of the code a system call:
+// functions give their results in variables, and nothing is started where a test of the shell's own tells that there
+// is nothing to do.
+
+/** Code for the server's shell in two parts: what it needs to begin, and what it reads while the client compares. */
+export interface RemoteCode {
+  readonly begin: string
+  readonly rest: string
+}
 
 /** Functions and names for all blocks below. Needs `root`, `state_path`, `hold_text`, `token` and `own` as variables. */
-export const COMMON_CODE = String.raw`
+const BEGIN = String.raw`
 umask 022
 state=$root/$state_path
 hash_line='s/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'
@@ -13,29 +23,32 @@ command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
 fail() { say "fail $*"; exit 1; }
 
 # When the client has gone: what was put away is removed after the answer, and after the lock was given back.
-bell=
+bell=$state/bell.$mark
 at_exit() {
-  [ -z "$bell" ] || rm -f "$bell"
-  if [ "$(first_line "$state/holder")" = "$$" ]; then rm -f "$state/beat"; fi
-  rm -rf "$state/trash/$mark"
+  look "$state/holder"
+  if [ "$one" = "$$" ]; then set -- "$state/beat"; fi
+  rm -rf "$@" "$bell" "$state/trash/$mark"
 }
 trap at_exit EXIT
-link_now() { readlink "$root/current" 2>/dev/null || :; }
-id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
-first_line() {
-  line=
-  if [ -f "$1" ]; then IFS= read -r line 2>/dev/null <"$1" || :; fi
-  printf '%s\n' "$line"
+
+# The first lines of a file, in $one, $two and $three.
+look() {
+  one= two= three=
+  if [ -f "$1" ]; then
+    { IFS= read -r one; IFS= read -r two; IFS= read -r three; } 2>/dev/null <"$1" || :
+  fi
 }
 
+# The folders above it get the usual mode.
 prepare() {
   [ -d "$state/meta" ] && [ -d "$state/staging" ] && return
-  mkdir -p -- "${'$'}{state%/*}" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
+  mkdir -p -m 700 -- "$state" "$state/meta" "$state/staging"
 }
 
 try_lock() {
   if command -v flock >/dev/null 2>&1; then
-    (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
+    # A redirection that fails would end the shell with exec, and does not with true.
+    true >>"$state/lock" && exec 9>>"$state/lock" && flock -n 9
     return
   fi
   ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT && return
@@ -47,7 +60,8 @@ try_lock() {
 
 # A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
 may_break() {
-  [ -n "$own" ] && [ "$(sed -n 3p "$state/holder" 2>/dev/null)" = "$own" ] && return
+  look "$state/holder"
+  [ -n "$own" ] && [ "$three" = "$own" ] && return
   [ -n "$(find "$state/beat" -mmin +2 2>/dev/null)" ]
 }
 
@@ -56,13 +70,14 @@ take_lock() {
   tries=0
   until try_lock; do
     if [ "$tries" -ge 5 ] || ! may_break; then
-      say "busy $(sed -n 2p "$state/holder" 2>/dev/null)"
+      look "$state/holder"
+      say "busy $two"
       return 0
     fi
-    holder_pid=$(first_line "$state/holder")
-    case $holder_pid in
+    look "$state/holder"
+    case $one in
       '' | *[!0-9]* | 0 | 1) ;;
-      *) kill -s KILL -- "-$holder_pid" 2>/dev/null || kill -s KILL "$holder_pid" 2>/dev/null ;;
+      *) kill -s KILL -- "-$one" 2>/dev/null || kill -s KILL "$one" 2>/dev/null ;;
     esac
     tries=$((tries + 1))
     sleep 1
@@ -73,7 +88,8 @@ take_lock() {
   # A run through SFTP alone, see sftp-lease.ts.
   if [ -d "$state/lease" ] && [ -n "$(find "$state"/lease/*/beat -mmin -1 2>/dev/null)" ]; then
     unlock
-    say "busy $(sed -n 3p "$state/lease/holder" 2>/dev/null)"
+    look "$state/lease/holder"
+    say "busy $three"
     return 0
   fi
   locked=yes
@@ -85,26 +101,20 @@ hang_bell() {
   for old in "$state"/bell.*; do
     if [ -e "$old" ]; then rm -f "$old"; fi
   done
-  bell=$state/bell.$mark
   if mkfifo -m 600 "$bell" 2>/dev/null && [ -p "$bell" ]; then
     exec 7<>"$bell"
     say "bell $bell"
   fi
 }
 
-# What brings the files says so, each with a line.
-await_lanes() {
-  while [ "$lanes" -gt 0 ]; do
-    read -r word <&7
-    [ "$word" = arrived ] || fail 'not everything arrived'
-    lanes=$((lanes - 1))
-  done
-}
-
 describe_server() {
   near=$root
   while ! [ -d "$near" ]; do near=$(dirname "$near"); done
-  say "free $(df -Pk "$near" | awk 'NR == 2 {print $4}')"
+  df -Pk "$near" | {
+    read -r _
+    read -r _ _ _ free _
+    say "free $free"
+  }
   for tool in zstd gzip; do
     if command -v $tool >/dev/null 2>&1; then say "tool $tool"; fi
   done
@@ -129,19 +139,37 @@ send_inventory() {
 # What an inventory does not tell of.
 drop_specials() { find "$1" ! -type d ! -type f -exec rm -f -- {} +; }
 
+# In the shell itself, when nothing else that it started runs: the kernel's lock goes with its last open file.
+unlock() {
+  rm -rf "$@" "$state/beat"
+  exec 9>&-
+  if ! command -v flock >/dev/null 2>&1; then
+    trap at_exit EXIT
+    rm -f "$state/lock.pid"
+  fi
+}
+`
+
+const REST = `
+# What brings the files says so, each with a line.
+await_lanes() {
+  while [ "$lanes" -gt 0 ]; do
+    read -r word <&7
+    [ "$word" = arrived ] || fail 'not everything arrived'
+    lanes=$((lanes - 1))
+  done
+}
+
 # A block that was sent in one piece must not swap for a client that has gone meanwhile.
 client_is_there() {
   kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ] || fail 'the connection broke before the activation'
 }
 
-# What arrived of a release that cannot come to its end.
-discard() { rm -rf "$state/staging/$release+$mark"; }
+# What arrived of a release that cannot come to its end, or what is left when it has.
+discard() { if [ -e "$state/staging/$release+$mark" ]; then rm -rf "$state/staging/$release+$mark"; fi; }
 
-# The last block of a run: from here on another one may begin.
-unlock() {
-  rm -f "$state/beat"
-  if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
-}
+# The end of a run: from here on another one may begin.
+finish() { unlock "$state/staging/$release+$mark"; }
 
 # Large files may have come in parts.
 join_parts() {
@@ -156,10 +184,11 @@ join_parts() {
 # what does not agree is hashed again by the other.
 hash_sent() {
   for list in ../sent.*; do
-    if [ -s "$list" ]; then xargs -0 $1 <"$list" | sed -n "$hash_line" >"../hashes.${'$'}{list##*.}" & fi
+    if [ -s "$list" ]; then xargs -0 $1 <"$list" | sed -n "$hash_line" >"../hashes.\${list##*.}" & fi
   done
   wait
-  digest=$(cat ../hashes.* | $hasher | cut -c 1-64)
+  digest=$(cat ../hashes.* | $hasher)
+  digest=\${digest%% *}
 }
 
 verify_sent() {
@@ -172,3 +201,5 @@ verify_sent() {
   [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
 }
 `
+
+export const COMMON_CODE: RemoteCode = { begin: BEGIN, rest: REST }

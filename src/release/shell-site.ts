@@ -1,5 +1,6 @@
 import { type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
+import { compactScript } from '../ssh/compact-script.ts'
 import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
 import { type ByteString, fromByteString, openLane, RemoteShell, toByteString } from '../ssh/remote-shell.ts'
@@ -9,7 +10,7 @@ import { placeScripts, planPlace, takeUp } from './in-place.ts'
 import { IN_PLACE_CODE } from './in-place-code.ts'
 import { contentId, makeManifest } from './manifest.ts'
 import { RELEASES_CODE } from './releases-code.ts'
-import { COMMON_CODE } from './remote-code.ts'
+import { COMMON_CODE, type RemoteCode } from './remote-code.ts'
 import {
   type BeginOptions,
   type Ending,
@@ -30,6 +31,7 @@ interface Script {
   /** Shell variables, quoted. */
   readonly values?: Readonly<Record<string, ByteString>>
   readonly prelude?: string
+  readonly sequel?: string
   readonly signal?: AbortSignal
   readonly onRecord?: (name: string, value: ByteString) => void
   readonly onData?: (name: string, bytes: Buffer) => void
@@ -111,7 +113,9 @@ export class ShellSite implements SiteHost {
       dry: dryRun ? 'yes' : '',
       full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
     }
-    let prelude = `${assignments(variables)}\n${COMMON_CODE}${this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE}`
+    const parts = [COMMON_CODE, this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE]
+    const code = (part: keyof RemoteCode) => parts.map((one) => compactScript(one[part])).join('\n')
+    let prelude = `${assignments(variables)}\n${code('begin')}`
     const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim']
     // Its failure is taken up where it is used.
     if (options.release !== undefined && !dryRun) this.#laneNow().catch(() => {})
@@ -130,6 +134,7 @@ export class ShellSite implements SiteHost {
       setImmediate(() => this.connection.slowStart.keepPushing())
       await running
       if (reader.busy === undefined) {
+        this.#shell.define(code('rest'))
         if (!dryRun) this.#startBeat()
         const opened = reader.finish()
         this.#current = opened.state.current
@@ -196,8 +201,8 @@ export class ShellSite implements SiteHost {
   }
 
   #extra({ comparison, opened }: SendPlan): Extra[] {
-    const extra = lists(comparison)
-    if (this.mode === 'atomic') return extra
+    if (this.mode === 'atomic') return lists(comparison, 'meta/manifest.gz')
+    const extra = lists(comparison, 'manifest.gz')
     const scripts = placeScripts(planPlace(comparison, opened.base?.manifest ?? makeManifest()))
     return [
       ...extra,
@@ -237,11 +242,15 @@ export class ShellSite implements SiteHost {
       return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`
     })
     const activation = ending.activate ? ['client_is_there', 'activate'] : []
-    const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : []
+    const end = ending.finish ? [confirmCode(ending.keep)] : []
+    // What is left of the folder that it came in goes at the end.
+    const left = ending.finish ? [] : ['discard']
     const all = comparison.result.total
     await this.#change({
-      code: ['await_lanes', 'verify', ...shared, 'publish', ...activation, ...end].join('\n'),
+      code: ['await_lanes', 'verify', ...shared, 'publish', ...left, ...activation, ...end].join('\n'),
+      ...(ending.finish ? { sequel: 'finish' } : {}),
       values: {
+        at_once: ending.finish ? 'yes' : '',
         note_before: 'yes',
         keep: String(ending.keep ?? 0),
         release,
@@ -267,8 +276,8 @@ export class ShellSite implements SiteHost {
   }
 
   async activateAndConfirm(release: string, noteBefore: boolean, keep?: number): Promise<void> {
-    const values = { release, note_before: noteBefore ? 'yes' : '', keep: String(keep ?? 0) }
-    await this.#change({ code: `activate\n${confirmCode(keep)}\nunlock`, values })
+    const values = { release, note_before: noteBefore ? 'yes' : '', at_once: 'yes', keep: String(keep ?? 0) }
+    await this.#change({ code: `activate\n${confirmCode(keep)}`, sequel: 'finish', values })
     this.#released = true
   }
 
@@ -282,7 +291,7 @@ export class ShellSite implements SiteHost {
 
   async finish(release: string, keep?: number): Promise<void> {
     const values = { release, keep: String(keep ?? 0) }
-    await this.#change({ code: `${confirmCode(keep)}\nunlock`, values })
+    await this.#change({ code: confirmCode(keep), sequel: 'finish', values })
     this.#released = true
   }
 
@@ -309,6 +318,7 @@ export class ShellSite implements SiteHost {
     let reason: ByteString | undefined
     const { code, noise } = await this.#shell.run(`${assignments(script.values ?? {})}\n${script.code}`, {
       prelude: script.prelude ?? '',
+      ...(script.sequel === undefined ? {} : { sequel: script.sequel }),
       ...(script.signal === undefined ? {} : { signal: script.signal }),
       onRecord: (name, value) => {
         if (name === 'fail') reason = value

@@ -9,13 +9,16 @@ const HASH_LISTS = 4
 const WORK_FOR_LISTS = 8 * 1024 * 1024
 const FILE_COST = 8 * 1024
 
-/** Lists for the server, NUL-ended names; they travel in the archive as files beside the tree. */
-export function lists({ removeFiles, removeFolders, send, result }: Comparison): Extra[] {
+/**
+ * Lists for the server, NUL-ended names, and the manifest of what it will have, by the name `manifest`; they travel in
+ * the archive as files beside the tree.
+ */
+export function lists({ removeFiles, removeFolders, send, result }: Comparison, manifest: string): Extra[] {
   return [
     nameList('remove', () => removeFiles),
     nameList('rmdirs', () => removeFolders),
     ...sentLists(send),
-    extraOf('manifest.gz', encodeManifest(result)),
+    extraOf(manifest, encodeManifest(result)),
   ]
 }
 

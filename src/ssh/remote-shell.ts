@@ -10,8 +10,9 @@ import type { Connection, RemoteProcess } from './connection.ts'
  * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
  * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
  * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
+ * A newline is the third character of IFS, which no shell takes from its environment (POSIX, 2.5.3).
  */
-export const SHELL_COMMAND = String.raw`exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`
+export const SHELL_COMMAND = `exec sh -c 'LC_ALL=C; export LC_ALL; n=\${IFS#??}; s=; while IFS= read -r l; do case $l in +*) s=$s\${l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`
 
 const KEEP_NOISE = 64 * 1024
 const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)'
@@ -36,6 +37,8 @@ export interface BlockResult {
 export interface BlockOptions {
   /** Code for the shell itself (locks, functions), run before the block. */
   readonly prelude?: ByteString
+  /** Code for the shell itself, run after a block that ended well, before its end is told. */
+  readonly sequel?: ByteString
   /** A record that the block printed by `say <name> <value>`. */
   readonly onRecord?: (name: string, value: ByteString) => void
   /** Bytes that the block printed by `send <name> <file>`. */
@@ -108,6 +111,11 @@ export class RemoteShell {
     return options.signal === undefined ? turn : unlessAborted(turn, options.signal)
   }
 
+  /** Code for the shell itself (functions) that it reads when it has nothing else to do; the blocks from then on have it. */
+  define(code: ByteString): void {
+    if (!this.#closed) this.#send('+', [code])
+  }
+
   /** Lets the shell come to its end, after what it is at; what it holds is released. Resolves when it has gone. */
   async close(): Promise<void> {
     await this.#queue
@@ -116,7 +124,7 @@ export class RemoteShell {
     await this.#ended
   }
 
-  #runNow(code: ByteString, { prelude = '', onRecord, onData }: BlockOptions): Promise<BlockResult> {
+  #runNow(code: ByteString, { prelude = '', sequel, onRecord, onData }: BlockOptions): Promise<BlockResult> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(this.#gone())
       this.#parser = new RecordParser(this.mark, {
@@ -133,7 +141,8 @@ export class RemoteShell {
         onData: (name, bytes) => onData?.(name, bytes),
         onGone: () => reject(this.#gone()),
       })
-      this.#send('+', [prelude, '(', 'set -e', code, ') 2>&1', 'say "end $?"'])
+      const after = sequel === undefined ? [] : [`if [ "$code" = 0 ]; then ${sequel}; fi`]
+      this.#send('+', [prelude, '(', 'set -e', code, ') 2>&1', 'code=$?', ...after, 'say "end $code"'])
       this.#channel.write('.\n')
     })
   }
