@@ -117,15 +117,12 @@ export class ShellSite implements SiteHost {
     if (options.release !== undefined && !dryRun) this.#laneNow().catch(() => {})
     for (let shown = false; ; ) {
       const reader = new StateReader()
-      const running = this.#run({
+      await this.#run({
         ...{ code, prelude },
         signal: context.signal,
         onRecord: (name, value) => reader.record(name, value),
         onData: (name, bytes) => reader.data.set(name, bytes),
       })
-      // Once that is on its way.
-      setImmediate(() => this.connection.slowStart.keepPushing())
-      await running
       if (reader.busy === undefined) {
         this.#shell.define(functions(this.mode, 'rest'))
         if (!dryRun) this.#startBeat()

@@ -193,11 +193,17 @@ async function handshake(
     }
     let isPrepared = false
     client.once('handshake', () => prepareKeys(client))
-    logInAtOnce(client, key, (isOpenSsh) => {
-      isPrepared = isOpenSsh
-      if (!isOpenSsh) return
-      prepare()
-      connection.slowStart.push()
+    logInAtOnce(client, key, {
+      sent(isOpenSsh) {
+        isPrepared = isOpenSsh
+        if (!isOpenSsh) return
+        prepare()
+        connection.slowStart.push()
+      },
+      received() {
+        if (isPrepared) connection.slowStart.push()
+      },
+      opened: () => connection.slowStart.keepPushing(),
     })
     await ready
     if (!isPrepared) prepare()
