@@ -2,7 +2,7 @@
 // Options: --links=loopback,40ms,fat  --sites=S1,S2,S3  --runs=3  --only=<part of a contender's name>
 import { spawnSync } from 'node:child_process'
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -66,10 +66,11 @@ function measureSite(name: string, link: Link, site: SiteName, all: readonly Con
   const isLong = site === 'S4' || (site === 'S3' && link.client !== undefined)
   for (let round = 0; round < RUNS; round++) {
     for (const one of wanted.filter(({ isCompared }) => round === 0 || !isLong || isCompared)) {
-      const folder = join(work, 'target')
-      rmSync(folder, { recursive: true, force: true })
+      // Always a new one: file systems take their time to give inodes out again that have just been freed.
+      const folder = join(work, `cold-${run}`)
       mkdirSync(folder)
       note(cold, one, measure(link, one, folder, source, run++))
+      if (isLarge(site)) rmSync(folder, { recursive: true })
     }
   }
   if (!isLarge(site)) {
@@ -87,6 +88,8 @@ function measureSite(name: string, link: Link, site: SiteName, all: readonly Con
     }
     for (const at of deltas.keys()) rmSync(folderOf(at), { recursive: true, force: true })
   }
+  const colds = readdirSync(work).filter((folder) => folder.startsWith('cold-'))
+  for (const folder of colds) rmSync(join(work, folder), { recursive: true })
   show(`${site} cold, ${name}`, cold)
   if (delta.size > 0) show(`${site} 1% changed, fresh mtimes, ${name}`, delta)
 }
