@@ -67151,15 +67151,16 @@ const HASHES = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' };
 /**
  * Logs in within one round trip where ssh2 takes three: it waits until the service is accepted, and then asks whether the
  * key would do before it signs. Both are optional (RFC 4252, sections 5 and 7), and a server takes packets in their order.
- * To be called right after `connect`. `sent` is called when the login is on its way; `isOpenSsh` tells that what follows it
- * is kept until the login is done (sshd hands its input buffer over to the process that serves the user).
+ * To be called right after `connect`.
  */
-function logInAtOnce(client, key, sent) {
+function logInAtOnce(client, key, steps) {
     const innards = client;
     const protocol = innards._protocol;
     if (protocol === undefined)
         return;
-    const { SERVICE_ACCEPT: accept, EXT_INFO: extend, USERAUTH_SUCCESS: succeed } = protocol._handlers;
+    const handlers = protocol._handlers;
+    const { SERVICE_ACCEPT: accept, EXT_INFO: extend, USERAUTH_SUCCESS: succeed } = handlers;
+    const { CHANNEL_OPEN_CONFIRMATION: confirm } = handlers;
     const ask = protocol.authPK.bind(protocol);
     protocol.authPK = (user, offered, algorithm, sign) => {
         const signNow = (data, done) => {
@@ -67173,7 +67174,7 @@ function logInAtOnce(client, key, sent) {
     };
     // Which signatures by an RSA key the server takes is in its extensions, as a rule right behind the key exchange.
     let mayStart = key.type !== 'ssh-rsa';
-    protocol._handlers.EXT_INFO = (from, extensions) => {
+    handlers.EXT_INFO = (from, extensions) => {
         extend(from, extensions);
         mayStart = true;
     };
@@ -67181,18 +67182,27 @@ function logInAtOnce(client, key, sent) {
     // What is sent takes TCP's acknowledgement along: sshd keeps its next answer until this one is acknowledged (Nagle's
     // algorithm, until a session runs), and without anything to send that would take 40 ms.
     const acknowledge = () => sendIgnored(client, 0);
-    protocol._handlers.USERAUTH_SUCCESS = (from) => {
+    handlers.USERAUTH_SUCCESS = (from) => {
         succeed(from);
         acknowledge();
     };
+    handlers.CHANNEL_OPEN_CONFIRMATION = (from, channel) => {
+        handlers.CHANNEL_OPEN_CONFIRMATION = confirm;
+        confirm(from, channel);
+        // Behind those that came with it.
+        setImmediate(steps.opened);
+    };
     const start = (from, service) => {
-        if (isStarted)
-            return acknowledge();
+        if (isStarted) {
+            acknowledge();
+            steps.received();
+            return;
+        }
         isStarted = true;
         accept(from, service);
-        sent(innards._remoteVer?.startsWith('OpenSSH_') ?? false);
+        steps.sent(innards._remoteVer?.startsWith('OpenSSH_') ?? false);
     };
-    protocol._handlers.SERVICE_ACCEPT = start;
+    handlers.SERVICE_ACCEPT = start;
     // The event comes before the service is asked for, in the same turn.
     client.once('handshake', () => queueMicrotask(() => {
         if (mayStart)
@@ -67550,12 +67560,19 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         };
         let isPrepared = false;
         client.once('handshake', () => prepareKeys(client));
-        logInAtOnce(client, key, (isOpenSsh) => {
-            isPrepared = isOpenSsh;
-            if (!isOpenSsh)
-                return;
-            prepare();
-            connection.slowStart.push();
+        logInAtOnce(client, key, {
+            sent(isOpenSsh) {
+                isPrepared = isOpenSsh;
+                if (!isOpenSsh)
+                    return;
+                prepare();
+                connection.slowStart.push();
+            },
+            received() {
+                if (isPrepared)
+                    connection.slowStart.push();
+            },
+            opened: () => connection.slowStart.keepPushing(),
         });
         await ready;
         if (!isPrepared)
