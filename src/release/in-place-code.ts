@@ -18,6 +18,9 @@ next=$state/next
 back=$state/back
 real_root=
 
+# There are none beside each other.
+list_releases() { :; }
+
 # The release that is confirmed here.
 find_placed() {
   look "$state/site/release"

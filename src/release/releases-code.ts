@@ -26,7 +26,7 @@ id_of() {
   case $1 in releases/*/*) ;; releases/?*) id=\${1#releases/} ;; esac
 }
 
-# Newest first. Once, as soon as the lock is held: from then on nobody else makes or removes one.
+# Newest first. Once, when the lock has been taken: from then on nobody else makes or removes one.
 releases=
 list_releases() {
   releases=
@@ -48,6 +48,7 @@ describe() {
     look "$state/pending"
     say "pending $one $two"
   fi
+  if [ -n "$dry" ]; then list_releases; fi
   for id in $releases; do
     mark_of=new
     if [ -f "$state/meta/$id/failed" ]; then mark_of=failed; fi

@@ -122,7 +122,6 @@ export class ShellSite implements SiteHost {
     for (let shown = false; ; ) {
       const reader = new StateReader()
       if (!dryRun) prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi'
-      if (this.mode === 'atomic') prelude += '\n[ -z "$locked" ] || list_releases'
       const guard = dryRun ? '' : '[ -n "$prepared" ] || fail "the folder cannot be used"'
       await this.#run({
         code: [guard, ...steps].join('\n'),
