@@ -1,5 +1,6 @@
-// Bundles every src/actions/<name>/index.ts into dist/<name>/index.js. The output is reproducible, so that CI can
-// rebuild it and compare. Types are checked by `npm run check`, not here.
+// Bundles every src/actions/<name>/index.ts into dist/<name>/index.js; what it imports by `import()` only when needed
+// becomes a chunk beside it, <number>.index.js. The output is reproducible, so that CI can rebuild it and compare. Types
+// are checked by `npm run check`, not here.
 import { readdirSync, rmSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -7,22 +8,41 @@ import { join } from 'node:path'
 import process from 'node:process'
 
 const root = join(import.meta.dirname, '..')
+// The bundler numbers modules and chunks by their paths from the working folder.
+process.chdir(root)
 const ncc = createRequire(import.meta.url)('@vercel/ncc')
 const only = process.argv.slice(2)
 const names = readdirSync(join(root, 'src', 'actions'), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && (only.length === 0 || only.includes(entry.name)))
   .map((entry) => entry.name)
 
-// In @actions/core, only the tokens for cloud logins need an HTTP client, and nothing here asks for one: loading it would
-// double the time that a bundle takes to start. Something that is there anyway stands in for it.
-const unused = { './oidc-utils.js': 'node:http' }
+// What packages load at the start for features that nothing here uses; it would double the time that a bundle takes to
+// start. Something that is there anyway stands in for each.
+const unused = {
+  // The tokens for cloud logins in @actions/core, which need an HTTP client.
+  './oidc-utils.js': 'node:path',
+  // HTTP agents over SSH in ssh2, which need Node's own HTTP client.
+  './http-agents.js': 'node:path',
+  // For whole folders fetched by node-ssh; brings semver along.
+  'make-dir': 'node:path',
+}
+
+// What begins a package in a list of licenses: its name, and the license's on the next line.
+const nextPackage = /\n\n+(?=(?:@[\w.-]+\/)?[\w.-]+\n(?:\S+|\(.+\))\n)/
+
+/** One list of licenses for a bundle and its chunks, each package once: the bundler makes a list for every file. */
+function joinLicenses(assets) {
+  const lists = Object.keys(assets).filter((file) => file.endsWith('.licenses.txt'))
+  const packages = lists.flatMap((file) => assets[file].source.toString().trim().split(nextPackage))
+  return `${[...new Set(packages)].sort().join('\n\n')}\n`
+}
 
 for (const name of names) {
   const output = join(root, 'dist', name)
   rmSync(output, { recursive: true, force: true })
   const bundled = ncc(join(root, 'src', 'actions', name, 'index.ts'), {
     cache: false,
-    license: 'licenses.txt',
+    license: '[name].licenses.txt',
     quiet: true,
     transpileOnly: true,
     externals: unused,
@@ -33,8 +53,12 @@ for (const name of names) {
     process.exit(1)
   })
   await mkdir(output, { recursive: true })
-  await writeFile(join(output, 'index.js'), code)
-  await writeFile(join(output, 'licenses.txt'), assets['licenses.txt'].source)
   // Anything else that ncc emits is a native or Windows helper of ssh2 (pagent.exe) that no Linux runner can use.
-  console.log(`dist/${name}/index.js ${(code.length / 1e6).toFixed(2)} MB`)
+  const chunks = Object.keys(assets).filter((file) => /^\d+\.index\.js$/.test(file))
+  const files = [['index.js', code], ...chunks.map((file) => [file, assets[file].source])]
+  for (const [file, source] of files) {
+    await writeFile(join(output, file), source)
+    console.log(`dist/${name}/${file} ${(source.length / 1e6).toFixed(2)} MB`)
+  }
+  await writeFile(join(output, 'licenses.txt'), joinLicenses(assets))
 }

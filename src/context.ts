@@ -51,6 +51,16 @@ export function cancelled(signal: AbortSignal): Failure {
     : new Cancelled('cancelled', { cause: signal.reason })
 }
 
+/** Settles as the work does, or rejects as soon as the signal aborts. */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(cancelled(signal))
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
+
 /** The same log with every line prefixed, one prefix per host. */
 export function prefixedLog(log: Log, prefix: string): Log {
   return {

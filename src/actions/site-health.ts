@@ -43,7 +43,7 @@ export function siteHealthCheck(
   if (check === undefined) return undefined
   return async (host, context) => {
     // Loaded only where it is needed: the HTTP client in it takes as long to load as all the rest.
-    const { makeProbe } = await import(/* webpackMode: "eager" */ '../health/probe.ts')
+    const { makeProbe } = await import('../health/probe.ts')
     const here = { ...context, log: prefixedLog(context.log, host.name) }
     const other = typeof from === 'string' ? undefined : await connect(from, credentials, context)
     try {

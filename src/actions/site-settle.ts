@@ -5,7 +5,7 @@ import { beginOn, openSite } from '../release/open-site.ts'
 import { repair, reportMix } from '../release/recovery.ts'
 import type { SiteHost, SiteSettings } from '../release/site-host.ts'
 import type { Run } from '../runner/action.ts'
-import { type Credentials, connect } from '../ssh/connect.ts'
+import { type Ahead, type Credentials, connect } from '../ssh/connect.ts'
 import { SHELL_COMMAND } from '../ssh/remote-shell.ts'
 import type { Target } from '../ssh/target.ts'
 
@@ -22,15 +22,17 @@ export interface SiteStepInputs extends Pick<SiteSettings, 'target' | 'dryRun' |
 /** How long to wait for what the killed step left running on a server. */
 const LOCK_WAIT_MS = 10_000
 
-/** Connects to all hosts at once, with `lanes` ways for what is sent opened right away. On a failure those that were reached are closed again. */
+/** For a site that is going to be sent: a shell, and a way for what is sent. */
+export const toSend = { commands: [SHELL_COMMAND, SHELL_COMMAND] }
+
+/** Connects to all hosts at once. On a failure those that were reached are closed again. */
 export async function openHosts(
   hosts: readonly Target[],
   credentials: Credentials,
   settings: SiteSettings,
   context: Context,
-  lanes = 0,
+  ahead: Ahead = { commands: [SHELL_COMMAND] },
 ): Promise<SiteHost[]> {
-  const ahead = Array<string>(lanes + 1).fill(SHELL_COMMAND)
   const results = await Promise.allSettled(
     hosts.map(async (host) => openSite(await connect(host, credentials, context, ahead), settings, context)),
   )

@@ -1,5 +1,6 @@
 import { quote } from '../ssh/quote.ts'
-import { CLEAR_CHECKOUT_LOCKS } from './left-locks.ts'
+import { GO_TO } from './go-to.ts'
+import { CLEAR_BEFORE_CHECKOUT } from './left-locks.ts'
 import { PLACE_MODULES } from './submodules.ts'
 
 /**
@@ -75,7 +76,8 @@ export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=submodule.recurse GIT_CONFIG_VALUE_0=
 export GIT_AUTHOR_NAME=Evenkeel GIT_AUTHOR_EMAIL=evenkeel@localhost
 export GIT_COMMITTER_NAME=Evenkeel GIT_COMMITTER_EMAIL=evenkeel@localhost
 saved= top=$(pwd -P)
-${CLEAR_CHECKOUT_LOCKS}
+${CLEAR_BEFORE_CHECKOUT}
+${GO_TO}
 ${how === 'rebase' ? REBASE : ''}
 # Files that git was told not to look at; where the checkout is sparse, absent ones are meant to be.
 git ls-files -v | sed -n 's/^\([a-z]\|S\) //p' | while IFS= read -r file; do
@@ -110,12 +112,16 @@ if [ -n "$head" ]; then
   if [ -f .git ] || [ -d .git/rebase-merge ] || [ -d .git/rebase-apply ]; then git rebase --quit 2>/dev/null || :; fi
 fi
 as_it_was() {
+  if [ "$1" -ne 1 ]; then
+    take_back "$head" "$sha"
+    [ -z "$branch" ] || git symbolic-ref HEAD "$branch"
+  fi
   if [ -n "$saved" ]; then
     git stash apply -q --index "$saved" || git stash apply -q "$saved" || :
   fi
   exit 1
 }
-git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$sha" || as_it_was
+go_to "$sha" || as_it_was "$?"
 if [ -e .gitmodules ] && [ -d .git ]; then
   ${PLACE_MODULES}
   if ! place_modules '' .git "$sha"; then
@@ -123,7 +129,7 @@ if [ -e .gitmodules ] && [ -d .git ]; then
       git checkout -q --no-overwrite-ignore --detach "$head" && place_modules '' .git "$head" || :
       [ -z "$branch" ] || git symbolic-ref HEAD "$branch"
     fi
-    as_it_was
+    as_it_was 1
   fi
 fi
 ${how === 'back' ? 'base=$(git rev-parse -q --verify "refs/evenkeel/bases/$sha") || base=' : 'base=$wanted'}

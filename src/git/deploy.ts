@@ -2,18 +2,11 @@ import type { Context } from '../context.ts'
 import { type Lock, takeLock } from '../ssh/lock.ts'
 import type { Reconnecting } from '../ssh/reconnecting.ts'
 import { READ_AND_RUN } from '../ssh/remote-script.ts'
-import {
-  cancelUnit,
-  type Preparation,
-  runUnit,
-  type Started,
-  startText,
-  type UnitResult,
-} from '../ssh/unit.ts'
+import { cancelUnit, runUnit, type Started, startText, type UnitResult } from '../ssh/unit.ts'
 import type { UnitPlan } from '../ssh/unit-script.ts'
 import { commitUp, type HistoryEntry, type Journal, wayBack } from './history.ts'
-import { commandsDigest, type DeployPlan, type HostOutcome } from './plan.ts'
-import { type Pack, startWithPack } from './push.ts'
+import { commandsDigest, type DeployPlan, type HostOutcome, isUpAlready } from './plan.ts'
+import { Shipment } from './push.ts'
 import { writeHistory } from './record.ts'
 import { prepareRepository } from './repository.ts'
 import { type Survey, survey } from './survey.ts'
@@ -31,12 +24,9 @@ export class HostDeploy {
   #lock: Lock | undefined
   #unit = ''
   #head: string | undefined
-  #started: { readonly unit: UnitPlan; readonly stream: Started } | undefined
-  /** Of the first look: what the repository had then it still has. */
-  readonly #stored: Survey['stored']
-  #pack: Promise<Pack> | undefined
-  /** Rejects when the commits could not be packed on the runner. */
-  #sent: Promise<void> | undefined
+  #started: { readonly unit: UnitPlan; readonly stream: Started | Promise<Started> } | undefined
+  /** What the repository lacks, where the runner sends it. */
+  readonly #shipment: Shipment | undefined
   readonly #began: number
 
   private constructor(server: Reconnecting, plan: DeployPlan, context: Context, found: Survey) {
@@ -46,7 +36,10 @@ export class HostDeploy {
     this.found = found
     this.path = found.path
     this.folder = found.folder
-    this.#stored = found.stored
+    const { workspace } = plan.source
+    // Of the first look: what the repository had then it still has.
+    const { stored } = found
+    if (workspace && !stored.hasCommit) this.#shipment = new Shipment(() => workspace.pack(plan.sha, stored))
     this.#began = context.clock.monotonic()
     server.onReconnect(() => this.#renewLock())
   }
@@ -66,8 +59,14 @@ export class HostDeploy {
     const isReady = seen.known && (seen.origin !== '' || repository === undefined)
     const where = isReady ? seen : await prepareRepository(server.connection, plan.path, repository)
     const host = new HostDeploy(server, plan, context, { ...seen, ...where })
-    if (atOnce) host.#packAhead()
-    await host.#takeLock(isReady && atOnce)
+    // While the lock is being taken.
+    if (atOnce && !host.isUpAlready) host.#shipment?.prepare()
+    try {
+      await host.#takeLock(isReady && atOnce)
+    } catch (error) {
+      void host.#abandon()
+      throw error
+    }
     return host
   }
 
@@ -75,11 +74,18 @@ export class HostDeploy {
     const { plan, folder, found, context, server } = this
     const next = this.#place(found.fence + 1)
     const unit = atOnce && this.#isOrdinary() ? this.#unitPlan(this.#ownTask, next) : undefined
-    const start = unit && startText(unit, preparation(plan, next))
+    const shipment = this.#shipment
+    const start = unit && !shipment ? startText(unit, preparation(plan, next)) : undefined
+    if (unit && shipment) {
+      // In the same round trip; it waits for the lock on the server.
+      const stream = this.#startByPush(shipment, unit, next)
+      stream.catch(() => {})
+      this.#started = { unit, stream }
+    }
     this.#lock = await takeLock(
       server.connection,
       {
-        ...{ folder, holder: plan.run, waitMs: plan.lockWaitMs },
+        ...{ folder, holder: plan.run, id: plan.id, waitMs: plan.lockWaitMs },
         ...(start === undefined ? {} : { work: { after: found.fence, script: start.script } }),
       },
       context,
@@ -89,39 +95,28 @@ export class HostDeploy {
       this.#started = { unit, stream: { token: start.token, output } }
     }
     const isSame = fence === found.fence + 1 && !found.held && found.known
-    if (!isSame) await this.look()
+    if (isSame) return
+    await this.#abandon()
+    await this.look()
+  }
+
+  /** Lets go of what was begun before the lock was had. */
+  async #abandon(): Promise<void> {
+    const stream = this.#started?.stream
+    this.#started = undefined
+    const started = await Promise.resolve(stream).catch(() => undefined)
+    started?.output.destroy()
   }
 
   /** Whether nothing has to be decided between the lock and the start of the work. */
   #isOrdinary(): boolean {
     const { held, busy, journal } = this.found
-    return !held && !busy && journal === undefined && !this.isUpAlready && !this.#isToBePushed
-  }
-
-  get #isToBePushed(): boolean {
-    return this.plan.source.workspace !== undefined && !this.#stored.hasCommit
-  }
-
-  /** Begins to make the pack while the lock is being taken. */
-  #packAhead(): void {
-    if (!this.#isToBePushed || this.isUpAlready) return
-    this.#pack = this.plan.source.workspace?.pack(this.plan.sha, this.#stored)
-    this.#pack?.catch(() => {})
+    return !held && !busy && journal === undefined && !this.isUpAlready
   }
 
   /** Whether the commit seems to be up already, by the same commands. */
   get isUpAlready(): boolean {
-    const { plan, found } = this
-    const newest = found.history.at(-1)
-    return (
-      found.head === (newest?.head ?? plan.sha) &&
-      found.changedFiles.length === 0 &&
-      newest?.result === 'ok' &&
-      newest.sha === plan.sha &&
-      newest.commands === commandsDigest(plan) &&
-      // Their values are kept nowhere, so that nobody can tell whether they are the same.
-      Object.keys(plan.env).length === 0
-    )
+    return isUpAlready(this.plan, this.found)
   }
 
   /** How long the deploy before had been silent when this one took its lock, in ms. */
@@ -183,10 +178,10 @@ export class HostDeploy {
   async #follow(unit: UnitPlan, fetchTo?: Place): Promise<UnitResult> {
     const { server, context, plan } = this
     this.#unit = unit.name
-    const isPushed = fetchTo !== undefined && this.#started === undefined && this.#isToBePushed
-    const before = fetchTo && preparation(plan, fetchTo, isPushed)
-    const push = isPushed ? () => this.#startByPush(unit, before) : undefined
-    const started = this.#started?.stream ?? (await push?.())
+    const shipment = fetchTo && this.#shipment
+    const push = shipment && (() => this.#startByPush(shipment, unit, fetchTo))
+    const before = fetchTo && preparation(plan, fetchTo, shipment !== undefined)
+    const started = await (this.#started?.stream ?? push?.())
     this.#started = undefined
     let isFirst = true
     const onLine = (line: string) => {
@@ -198,7 +193,7 @@ export class HostDeploy {
     try {
       return await runUnit(server, unit, onLine, context, { before, started, again: push })
     } catch (error) {
-      if (isPushed && !context.signal.aborted) await this.#sent
+      if (!context.signal.aborted) await shipment?.sent
       // What has been built so far is of no use. `up` is not cut off here: the settle step decides about it.
       if (context.signal.aborted && fetchTo !== undefined) await cancelUnit(server, unit, ['build'])
       throw error
@@ -206,16 +201,9 @@ export class HostDeploy {
   }
 
   /** Starts a unit by a script that first takes in what the repository lacks of the commit. */
-  async #startByPush(unit: UnitPlan, before: Preparation | undefined): Promise<Started> {
-    const { plan, server, context } = this
-    const { workspace } = plan.source
-    if (workspace === undefined) throw new TypeError('there is no checkout to push from')
-    const pack = await (this.#pack ?? workspace.pack(plan.sha, this.#stored))
-    this.#pack = undefined
-    const { token, script } = startText(unit, before)
-    const { output, sent } = await startWithPack(server.connection, script, pack, context)
-    this.#sent = sent
-    return { token, output }
+  async #startByPush(shipment: Shipment, unit: UnitPlan, place: Place): Promise<Started> {
+    const { token, script } = startText(unit, preparation(this.plan, place, true))
+    return { token, output: await shipment.start(this.server.connection, script, this.context) }
   }
 
   /** The commit that is checked out for the deploy: not its own where local commits are on top of it. */
@@ -233,7 +221,7 @@ export class HostDeploy {
   async #renewLock(): Promise<void> {
     if (this.#lock?.lost !== true) return
     const { folder, plan, context } = this
-    const request = { folder, holder: plan.run, waitMs: 60_000, resume: this.#lock.fence }
+    const request = { folder, holder: plan.run, id: plan.id, waitMs: 60_000, resume: this.#lock.fence }
     this.#lock = await takeLock(this.server.connection, request, context)
   }
 
@@ -292,11 +280,7 @@ export class HostDeploy {
   }
 
   async release(): Promise<void> {
-    // A pack that was not wanted after all.
-    this.#pack?.then(
-      ({ stream }) => stream.destroy(),
-      () => {},
-    )
+    this.#shipment?.drop()
     await this.#lock?.release()
   }
 }

@@ -137,7 +137,7 @@ export async function deployFleet(
       for (const one of done) if (one.status === 'fulfilled') outcomes.push(one.value)
       onUpdated(outcomes.filter(updated).map(({ host }) => host))
       const crash = done.find((one) => one.status === 'rejected')
-      if (crash === undefined && outcomes.every(({ failure }) => failure === undefined)) continue
+      if (crash === undefined && outcomes.every(({ result }) => result === 'ok')) continue
       const back = await bringBack(hosts, outcomes, plan)
       if (crash !== undefined) throw crash.reason
       return back
@@ -152,7 +152,7 @@ function place(candidates: readonly Candidate[], host: HostDeploy): number {
   return candidates.findIndex(({ server }) => server === host.server)
 }
 
-const updated = ({ changed, failure }: HostOutcome) => changed && failure === undefined
+const updated = ({ changed, result }: HostOutcome) => changed && result === 'ok'
 
 /** Brings the hosts that were updated before another one failed back to what they had. */
 async function bringBack(

@@ -1,5 +1,5 @@
 import { attachUnit, cancelUnit, type UnitResult } from '../ssh/unit.ts'
-import { failedDeploy, goBack, running, short } from './bring.ts'
+import { failedDeploy, goBack, goodDeploy, running, short } from './bring.ts'
 import type { HostDeploy } from './deploy.ts'
 import type { HostOutcome } from './plan.ts'
 
@@ -70,9 +70,7 @@ export async function finishDeploy(host: HostDeploy): Promise<HostOutcome | unde
   }
   await host.noteHead(result)
   const verdict = await host.judge(result)
-  if (!verdict.good) return failedDeploy(host, verdict)
-  await host.record('ok', host.head)
-  return host.outcome({ result: 'ok', runs: host.head, health: verdict.health })
+  return verdict.good ? goodDeploy(host, verdict) : failedDeploy(host, verdict)
 }
 
 /** `up` never began: what was up before still is, and gets its files back. */

@@ -5,6 +5,7 @@ import type { PollResult } from '../health/poll.ts'
 import type { Reconnecting } from '../ssh/reconnecting.ts'
 import type { HistoryEntry } from './history.ts'
 import type { Source } from './repository.ts'
+import type { Survey } from './survey.ts'
 
 /** What to bring to every host of a step. */
 export interface DeployPlan {
@@ -47,6 +48,20 @@ export interface HostOutcome {
   readonly durationMs: number
   readonly health: string
   readonly failure: Failure | undefined
+}
+
+/** Whether a deploy finds its commit up already, as it seems, by the same commands. Pure. */
+export function isUpAlready(plan: DeployPlan, { head, changedFiles, history }: Survey): boolean {
+  const newest = history.at(-1)
+  return (
+    head === (newest?.head ?? plan.sha) &&
+    changedFiles.length === 0 &&
+    newest?.result === 'ok' &&
+    newest.sha === plan.sha &&
+    newest.commands === commandsDigest(plan) &&
+    // Their values are kept nowhere, so that nobody can tell whether they are the same.
+    Object.keys(plan.env).length === 0
+  )
 }
 
 /** Digest of the commands; values of `env` are not part of it, since nothing of them may be kept. */

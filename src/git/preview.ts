@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts'
 import type { Connection } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
-import { sendPack } from './push.ts'
+import { runWithPack } from './push.ts'
 import { remoteFailure, remoteGit, type Source } from './repository.ts'
 import type { Survey } from './survey.ts'
 
@@ -44,7 +44,7 @@ git --git-dir="$apart" -c core.quotePath=false diff --raw --abbrev=7 --no-rename
   sed -n 's/^:\(160000 [0-7]*\|[0-7]* 160000\) \([0-9a-f.]*\) \([0-9a-f.]*\) [A-Z]\t\(.*\)/submodule \4: \2 -> \3/p' |
   sed 's/: 0000000 ->/: nothing ->/; s/-> 0000000$/-> nothing/' | head -n 500`
   if (workspace !== undefined && !stored.hasCommit) {
-    return linesOf(await sendPack(connection, script, await workspace.pack(sha, stored), context))
+    return linesOf(await runWithPack(connection, script, await workspace.pack(sha, stored), context))
   }
   const result = await connection.script(script, { signal: context.signal })
   if (result.code !== 0)

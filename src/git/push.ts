@@ -1,10 +1,9 @@
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
-import type { Context } from '../context.ts'
+import { type Context, unlessAborted } from '../context.ts'
 import { Failure } from '../failure.ts'
-import type { Connection } from '../ssh/connection.ts'
+import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { READ_SCRIPT } from '../ssh/lock.ts'
-import { openLane, pipeToScript, toByteString } from '../ssh/remote-shell.ts'
 import { type AdvertisedRef, candidates, chooseCommit, parseLsRemote, type Ref } from './ref.ts'
 
 /** What a server's repository holds already. */
@@ -65,43 +64,6 @@ export const COMPLETE = `complete() {
   git cat-file -e "$1^{commit}" 2>/dev/null && git rev-list --objects --quiet "$1" --not --all 2>/dev/null
 }`
 
-/**
- * Sends a pack over the open connection into a script, which must hand its standard
- * input to `git index-pack --stdin --fix-thin`. Resolves with what the script printed.
- */
-export async function sendPack(
-  connection: Connection,
-  script: string,
-  { stream, ended }: Pack,
-  { log, signal }: Context,
-): Promise<string> {
-  let bytes = 0
-  const counted = async function* () {
-    for await (const chunk of stream) {
-      bytes += (chunk as Buffer).length
-      yield chunk as Buffer
-    }
-  }
-  const input = Readable.from(counted(), { objectMode: false })
-  try {
-    const lane = await openLane(connection)
-    const { code, noise } = await pipeToScript(
-      connection.name,
-      lane,
-      toByteString(`set -e\n${script}`),
-      input,
-      signal,
-    )
-    await ended
-    log.info(`commits sent: ${bytes} bytes`)
-    if (code === 0) return Buffer.from(noise, 'latin1').toString('utf8')
-    throw notStored(connection.name, noise.trim() || `exit code ${code}`)
-  } finally {
-    input.destroy()
-    stream.destroy()
-  }
-}
-
 export function notStored(host: string, seen: string): Failure {
   return new Failure('the commits could not be stored on the server', {
     host,
@@ -112,7 +74,7 @@ export function notStored(host: string, seen: string): Failure {
 }
 
 /**
- * Starts a script on the server whose standard input is a pack: it must begin with `git index-pack --stdin --fix-thin`.
+ * Starts a script on the server whose standard input is a pack, which it must hand to `git index-pack --stdin --fix-thin`.
  * `sent` rejects when git could not make the pack on the runner; the script then fails, too.
  */
 export async function startWithPack(
@@ -120,8 +82,8 @@ export async function startWithPack(
   script: string,
   pack: Pack,
   { log }: Context,
-): Promise<{ readonly output: ClientChannel; readonly sent: Promise<void> }> {
-  const { channel } = await connection.start(READ_SCRIPT)
+): Promise<RemoteProcess & { readonly sent: Promise<void> }> {
+  const { channel, ended } = await connection.start(READ_SCRIPT)
   channel.on('error', () => {})
   channel.stderr.resume()
   const text = Buffer.from(script)
@@ -130,7 +92,69 @@ export async function startWithPack(
     if (bytes !== undefined) log.info(`commits sent: ${bytes} bytes`)
   })
   sent.catch(() => {})
-  return { output: channel, sent }
+  return { channel, ended, sent }
+}
+
+/** The commits of a deploy on their way to one server. */
+export class Shipment {
+  readonly #make: () => Promise<Pack>
+  #ahead: Promise<Pack> | undefined
+  #sent: Promise<void> | undefined
+
+  constructor(make: () => Promise<Pack>) {
+    this.#make = make
+  }
+
+  /** Begins to make the pack. */
+  prepare(): void {
+    this.#ahead = this.#make()
+    this.#ahead.catch(() => {})
+  }
+
+  /** Starts a script as `startWithPack` does, each time with a pack of its own; resolves with the script's output. */
+  async start(connection: Connection, script: string, context: Context): Promise<ClientChannel> {
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    const { channel, sent } = await startWithPack(connection, script, await (ahead ?? this.#make()), context)
+    this.#sent = sent
+    return channel
+  }
+
+  /** Of the last start; rejects when git could not make its pack. */
+  get sent(): Promise<void> | undefined {
+    return this.#sent
+  }
+
+  /** Lets go of a pack that was not wanted after all. */
+  drop(): void {
+    this.#ahead?.then(
+      ({ stream }) => stream.destroy(),
+      () => {},
+    )
+  }
+}
+
+/** As `startWithPack`, and resolves with what the script printed. */
+export async function runWithPack(
+  connection: Connection,
+  script: string,
+  pack: Pack,
+  context: Context,
+): Promise<string> {
+  const text = `exec 2>&1\nset -e\n${script}`
+  const { channel, ended, sent } = await startWithPack(connection, text, pack, context)
+  let printed = ''
+  channel.setEncoding('utf8').on('data', (part: string) => {
+    printed += part
+  })
+  try {
+    const [{ code }] = await unlessAborted(Promise.all([ended, sent]), context.signal)
+    if (code === 0) return printed
+    throw notStored(connection.name, printed.trim() || `exit code ${code}`)
+  } finally {
+    channel.close()
+    pack.stream.destroy()
+  }
 }
 
 /**

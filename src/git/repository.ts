@@ -2,7 +2,7 @@ import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import type { Connection, ExecResult } from '../ssh/connection.ts'
 import { quote, quoteAll } from '../ssh/quote.ts'
-import { CLEAR_FETCH_LOCKS } from './left-locks.ts'
+import { CLEAR_AROUND_FETCH } from './left-locks.ts'
 import { COMPLETE, notStored, type Workspace } from './push.ts'
 import { candidates, chooseCommit, parseLsRemote, type Ref } from './ref.ts'
 import { FETCH_MODULES } from './submodules.ts'
@@ -125,15 +125,20 @@ lacks_lfs() {
 }
 `
 
+const STORE = `git index-pack --stdin --fix-thin >/dev/null || exit ${NOT_STORED}
+exec </dev/null`
+
 /**
  * Script that brings a commit and those of its submodules into the repository's objects, pinned by refs of ours; branches
- * and work tree stay as they are. Its failure is for `fetchFailure`.
+ * and work tree stay as they are. Where the commit is `pushed`, it comes as a pack over standard input. Its failure is
+ * for `fetchFailure`.
  */
-export function fetchScript(path: string, sha: string, source: Source): string {
+export function fetchScript(path: string, sha: string, source: Source, pushed: boolean): string {
   return `${remoteGit(source)}
 ${FETCH}
 CDPATH= cd -- ${quote(path)}
-${CLEAR_FETCH_LOCKS}
+${CLEAR_AROUND_FETCH}
+${pushed ? STORE : ''}
 if complete ${sha}; then git update-ref refs/evenkeel/target ${sha}
 else ${source.workspace === undefined ? `fetch_from origin ${sha} || exit` : `exit ${ABSENT}`}; fi
 parts=$(git ls-tree -r ${sha} | awk '/^160000/ { m = "modules" } /[^a-zA-Z0-9.]\\.gitattributes$/ { a = "attributes" } END { print m, a }')
@@ -146,14 +151,7 @@ case $parts in
 esac`
 }
 
-/** To precede `fetchScript` where the commit comes as a pack over standard input. */
-export function storeScript(path: string): string {
-  return `CDPATH= cd -- ${quote(path)}
-git index-pack --stdin --fix-thin >/dev/null || exit ${NOT_STORED}
-exec </dev/null`
-}
-
-/** What the failure of `fetchScript` or `storeScript` means. */
+/** What the failure of `fetchScript` means. */
 export function fetchFailure(
   host: string,
   sha: string,
@@ -199,15 +197,18 @@ export function remoteFailure(
   { token, tokenUrl }: Source,
 ): Failure {
   const seen = `${result.stdout}\n${result.stderr}`.trim()
+  const isFull = /No space left|Disk quota exceeded|Out of diskspace/.test(seen)
   const login = /could not read Username|Authentication failed|terminal prompts disabled|403|401/.test(seen)
   return new Failure(what, {
     host,
     seen,
     state: 'the checkout and what runs are as they were.',
-    hint: login
-      ? token === ''
-        ? "the repository is private: set the input 'token' (secrets.GITHUB_TOKEN with `contents: read`)"
-        : `the token was refused, or the origin is not on ${tokenUrl}, the only host that gets it`
-      : 'try it on the server by hand: git ls-remote',
+    hint: isFull
+      ? 'free some space there and run the job again'
+      : login
+        ? token === ''
+          ? "the repository is private: set the input 'token' (secrets.GITHUB_TOKEN with `contents: read`)"
+          : `the token was refused, or the origin is not on ${tokenUrl}, the only host that gets it`
+        : 'try it on the server by hand: git ls-remote',
   })
 }

@@ -103,7 +103,7 @@ fetch_modules() (
 /**
  * `place_modules <work tree> <git dir> <commit>`, both relative to the top: checks the submodules of a commit out where
  * they belong; their commits are there already. Changed tracked files and commits that no ref holds are kept as those of
- * the checkout itself are.
+ * the checkout itself are. Needs `GO_TO`.
  */
 export const PLACE_MODULES = String.raw`${READ}
 keep_changes() {
@@ -136,7 +136,7 @@ place_modules() (
       CDPATH= cd -- "$full" || exit 65
       if [ "$(git rev-parse -q --verify HEAD || :)" != "$commit" ] || [ -n "$(git status --porcelain --untracked-files=no)" ]; then
         keep_changes "$full" || exit 65
-        git -c advice.detachedHead=false checkout -q --no-overwrite-ignore --detach "$commit" || exit 65
+        go_to "$commit" || { [ "$?" -eq 1 ] || take_back "$held" "$commit"; exit 65; }
         printf 'evenkeel: submodule %s: checked out %s\n' "$full" "$(git log -1 --format='%h %s')"
       fi
       place_modules "$full/" "$module" "$commit" </dev/null || exit

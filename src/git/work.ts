@@ -5,7 +5,7 @@ import type { Phase, UnitPlan } from '../ssh/unit-script.ts'
 import { checkoutScript } from './checkout.ts'
 import type { Journal } from './history.ts'
 import { commandsDigest, type DeployPlan } from './plan.ts'
-import { fetchFailure, fetchScript, storeScript } from './repository.ts'
+import { fetchFailure, fetchScript } from './repository.ts'
 
 /** Status of a preparation that was not needed any more. */
 const LOCK_LOST = 68
@@ -31,17 +31,25 @@ export interface Task {
   readonly bare?: boolean
 }
 
+/** A free lock takes milliseconds. */
+const AWAIT_LOCK = `looks=0
+until has_lock 2>/dev/null; do
+  looks=$((looks + 1))
+  [ "$looks" -lt 1000 ] || exit ${LOCK_LOST}
+  sleep 0.01
+done`
+
 /**
  * The commit is fetched right before the unit starts, or read from standard input where it is `pushed`; the unit starts
- * only if the deploy is still alive then. Pure.
+ * only if the deploy is still alive then. A pushed one may come while the lock is still being taken. Pure.
  */
 export function preparation(plan: DeployPlan, place: Place, pushed = false): Preparation {
   const { host, path, folder, fence } = place
-  const script = `${pushed ? storeScript(path) : ''}
-${fetchScript(path, plan.sha, plan.source)}
-folder=${quote(folder)}
-read -r fence <"$folder/fence"
-[ "$fence" = ${fence} ] && ! flock -s -n 7 7>>"$folder/deploy.lock" || exit ${LOCK_LOST}`
+  const script = `folder=${quote(folder)}
+has_lock() { { read -r fence; read -r owner; } <"$folder/fence" && [ "$fence $owner" = ${quote(`${fence} ${plan.id}`)} ]; }
+${pushed ? AWAIT_LOCK : ''}
+${fetchScript(path, plan.sha, plan.source, pushed)}
+has_lock && ! flock -s -n 7 7>>"$folder/deploy.lock" || exit ${LOCK_LOST}`
   const explain = (code: number, output: string) =>
     code === LOCK_LOST
       ? new Failure('the lock was lost while the commit was fetched', {

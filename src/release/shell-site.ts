@@ -123,13 +123,16 @@ export class ShellSite implements SiteHost {
       const reader = new StateReader()
       if (!dryRun) prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi'
       const guard = dryRun ? '' : '[ -n "$prepared" ] || fail "the folder cannot be used"'
-      await this.#run({
+      const running = this.#run({
         code: [guard, ...steps].join('\n'),
         prelude,
         signal: context.signal,
         onRecord: (name, value) => reader.record(name, value),
         onData: (name, bytes) => reader.data.set(name, bytes),
       })
+      // Once that is on its way.
+      setImmediate(() => this.connection.slowStart.keepPushing())
+      await running
       if (reader.busy === undefined) {
         this.#shell.define(code('rest'))
         if (!dryRun) this.#startBeat()
@@ -157,6 +160,7 @@ export class ShellSite implements SiteHost {
     await this.#clear(release, replace, context)
     const sendStart = clock.monotonic()
     const { bell, state } = opened
+    let publishing: Promise<void> | undefined
     const sending = {
       send,
       extra: () => this.#extra(plan),
@@ -166,18 +170,20 @@ export class ShellSite implements SiteHost {
       tools: state.tools,
       lane: this.#laneNow(),
       mtime,
+      onFlow: () => {
+        // Where the server's shell can wait for what arrives, it is told all it has to do meanwhile.
+        if (bell !== undefined) publishing = this.#publish(plan, lanes, ending, context)
+        publishing?.catch(() => {})
+      },
     }
     const way = await chooseWay(this.connection, sending)
     const lanes = bell === undefined ? 0 : way.lanes
-    // Where the server's shell can wait for what arrives, it is told all it has to do right away.
-    const publishing = bell === undefined ? undefined : this.#publish(plan, lanes, ending, context)
-    publishing?.catch(() => {})
     const result = await transfer(this.connection, sending, way, context).catch(async (error: unknown) => {
       await this.#giveUp(publishing, bell, context)
       throw error
     })
     const verifyStart = clock.monotonic()
-    await (publishing ?? this.#publish(plan, 0, ending, context))
+    await (publishing ?? this.#publish(plan, lanes, ending, context))
     return {
       ...result,
       filesSent: send.total.files,

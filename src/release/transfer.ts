@@ -13,7 +13,7 @@ import {
 import { archive, CHUNK, type Content, type Extra, joining, pieces } from './archive.ts'
 import { type Codec, chooseCodec, uncompressed } from './compression.ts'
 import type { Manifest } from './manifest.ts'
-import { type Progress, trackProgress } from './progress.ts'
+import { trackProgress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
 
 export interface TransferPlan extends Content {
@@ -26,6 +26,8 @@ export interface TransferPlan extends Content {
   readonly bell: ByteString | undefined
   /** Opened beforehand. */
   readonly lane: Promise<RemoteProcess>
+  /** Called when the first bytes are on their way: the time for what they need not wait for. */
+  readonly onFlow: () => void
 }
 
 export interface TransferResult {
@@ -46,6 +48,8 @@ const LONG_PATH_MS = 60
  */
 const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 }
 const NEAR_MS = 1
+/** GNU tar reads and writes 10 KB at a time unless told otherwise; other tars take what a pipe holds. */
+const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar ;; esac)"
 const SAMPLE = 256 * 1024
 
 /** How the archive travels. */
@@ -80,8 +84,14 @@ export async function transfer(
   const { send, stage, bell } = plan
   const queue = pieces(send, partBytes)
   const extra = () => [...plan.extra(), ...joining(send, partBytes)]
+  connection.slowStart.end()
   const progress = trackProgress(send.total, context)
-  const unpack = `cd ${quote(stage)} && ${codec.unpack}tar -xpof -`
+  const onWire = (bytes: number) => {
+    if (progress.bytesOnWire === 0) setImmediate(plan.onFlow)
+    progress.onWire(bytes)
+  }
+  const tar = send.total.bytes < BYTES_FOR_LANES ? 'tar' : LARGE_TAR
+  const unpack = `cd ${quote(stage)} && ${codec.unpack}${tar} -xpof -`
   const code = bell === undefined ? unpack : thenRing(unpack, bell)
   const openThe = async (index: number): Promise<RemoteProcess | undefined> => {
     if (index === 0) return plan.lane
@@ -103,7 +113,7 @@ export async function transfer(
           const lane = await openThe(index)
           if (lane === undefined) return
           const tar = archive(queue, index === 0 ? extra : () => [], plan, progress)
-          const input = compressed(tar, codec, progress)
+          const input = compressed(tar, codec, onWire)
           const result = await pipeToScript(connection.name, lane, code, input, signal)
           if (result.code !== 0) throw unpackFailure(connection, result.code, result.noise)
         } catch (error) {
@@ -151,10 +161,10 @@ async function takeSample(send: Manifest, count: number, tree: SourceTree): Prom
   return Buffer.concat(chunks)
 }
 
-function compressed(tar: AsyncGenerator<Buffer>, codec: Codec, progress: Progress): Readable {
+function compressed(tar: AsyncGenerator<Buffer>, codec: Codec, onWire: (bytes: number) => void): Readable {
   const counter = new Transform({
     transform(chunk: Buffer, _encoding, done) {
-      progress.onWire(chunk.length)
+      onWire(chunk.length)
       done(null, chunk)
     },
   })

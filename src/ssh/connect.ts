@@ -17,6 +17,14 @@ export interface Credentials {
   readonly connectTimeoutMs: number
 }
 
+/** What is done with a connection that is still on its way. */
+export interface Ahead {
+  /** To be prepared on it (see `Connection.prepare`), which then cost fewer round trips. */
+  readonly commands?: readonly string[]
+  /** Whether much is going to be sent. */
+  readonly willSendMuch?: () => boolean
+}
+
 /** Dead links are noticed within about 15 s; ssh2 sends nothing by default and would hang. */
 const KEEPALIVE = { keepaliveInterval: 5_000, keepaliveCountMax: 3 }
 const DIAL_ATTEMPTS = 3
@@ -25,13 +33,13 @@ const RETRY_DELAY_MS = 500
 /**
  * Logs in, through the jump host where there is one; each server's host key is verified before anything is sent.
  * Dialling is retried while the network refuses (nothing has been done yet); a wrong key or login never is.
- * Throws a `Failure` that says what to do. `ahead` are commands to prepare on it, which then cost fewer round trips.
+ * Throws a `Failure` that says what to do.
  */
 export async function connect(
   target: Target,
   credentials: Credentials,
   context: Context,
-  ahead: readonly string[] = [],
+  ahead: Ahead = {},
 ): Promise<Connection> {
   const { jump } = credentials
   const again = (why: string) => {
@@ -84,7 +92,7 @@ async function login(
   context: Context,
   openSocket: () => Promise<Dialled>,
   again: ConnectionOrigin['again'],
-  ahead: readonly string[] = [],
+  ahead: Ahead = {},
 ): Promise<Connection> {
   const attempts = hostKeyAttempts(credentials.hostKeys, target.host, target.port)
   let rejected: Refused | undefined
@@ -121,7 +129,7 @@ async function handshakeOrAgain(
   context: Context,
   openSocket: () => Promise<Dialled>,
   again: ConnectionOrigin['again'],
-  ahead: readonly string[],
+  ahead: Ahead,
 ): Promise<Connection | Refused> {
   for (let attempt = 1; ; attempt++) {
     throwIfCancelled(context.signal)
@@ -145,7 +153,7 @@ async function handshake(
   credentials: Credentials,
   context: Context,
   origin: ConnectionOrigin,
-  ahead: readonly string[],
+  ahead: Ahead,
 ): Promise<Connection | Refused> {
   const { host, port, user } = target
   const { hostKeys, connectTimeoutMs } = credentials
@@ -179,14 +187,17 @@ async function handshake(
     const client = ssh.connection
     if (client === null) throw new Failure('the connection was closed before the login', { host })
     const connection = new Connection(target, client, origin)
+    if (ahead.willSendMuch !== undefined) connection.slowStart.isWorthIt = ahead.willSendMuch
     const prepare = () => {
-      for (const command of ahead) connection.prepare(command)
+      for (const command of ahead.commands ?? []) connection.prepare(command)
     }
     let isPrepared = false
     client.once('handshake', () => prepareKeys(client))
     logInAtOnce(client, key, (isOpenSsh) => {
       isPrepared = isOpenSsh
-      if (isOpenSsh) prepare()
+      if (!isOpenSsh) return
+      prepare()
+      connection.slowStart.push()
     })
     await ready
     if (!isPrepared) prepare()

@@ -2,9 +2,9 @@ import type { Buffer } from 'node:buffer'
 import type { Client, ClientChannel } from 'ssh2'
 import { cancelled } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
-import { EarlyExec } from './early-exec.ts'
 import { OutputTail } from './output-tail.ts'
 import { openScript, remoteScript, type ScriptOptions } from './remote-script.ts'
+import { SlowStart } from './slow-start.ts'
 import { formatAddress, formatTarget, type Target } from './target.ts'
 
 /** How a remote process ended. Exactly one of `code` and `signal` is set. */
@@ -18,15 +18,9 @@ export interface ExitStatus {
 export interface RemoteProcess {
   /** Its standard input and output; `channel.stderr` is its standard error. Both outputs must be read. */
   readonly channel: ClientChannel
-  /**
-   * Rejects with a `Failure` when the connection broke before the command is known to have ended, and with
-   * `CommandRefused` when the server did not run it.
-   */
+  /** Rejects with a `Failure` when the connection broke before the command is known to have ended. */
   readonly ended: Promise<ExitStatus>
 }
-
-/** The server runs no commands for this user. */
-export class CommandRefused extends Failure {}
 
 export interface ExecResult extends ExitStatus {
   readonly stdout: string
@@ -60,8 +54,8 @@ export interface ConnectionOrigin {
 /** A logged-in connection to one server, its host key verified. */
 export class Connection {
   readonly target: Target
+  readonly slowStart: SlowStart
   readonly #client: Client
-  readonly #commands: EarlyExec
   readonly #prepared = new Map<string, Promise<RemoteProcess>[]>()
   readonly #origin: ConnectionOrigin
   readonly #further: Promise<Connection>[] = []
@@ -73,7 +67,7 @@ export class Connection {
     this.target = target
     this.#origin = origin
     this.#client = client
-    this.#commands = new EarlyExec(client)
+    this.slowStart = new SlowStart(client, origin.roundTripMs)
     client.on('error', (error: Error) => {
       this.#lost = error
     })
@@ -187,27 +181,14 @@ export class Connection {
   }
 
   async #startHere(command: string): Promise<RemoteProcess> {
-    const what = 'the server runs no commands for this user'
-    let refuse = (_: CommandRefused) => {}
     let ended: Promise<ExitStatus> | undefined
     const channel = await this.#open((done) => {
-      this.#commands.start(
-        command,
-        (opened) => {
-          // At once: a short command's exit status can come in the same packet as the channel.
-          ended = new Promise((resolve, reject) => {
-            refuse = reject
-            this.#exitOf(opened).then(resolve, reject)
-          })
-          done(undefined, opened)
-        },
-        (error, opened) => {
-          if (opened === undefined) return done(error)
-          refuse(new CommandRefused(what, { host: this.name, seen: describeError(error), cause: error }))
-          opened.close()
-        },
-      )
-    }, what)
+      this.#client.exec(command, (error, opened) => {
+        // At once: a short command's exit status can come in the same packet as the channel.
+        if (!error) ended = this.#exitOf(opened)
+        done(error, opened)
+      })
+    }, 'the server runs no commands for this user')
     if (ended === undefined) throw new TypeError('a channel was opened without its exit being awaited')
     ended.catch(() => {})
     return { channel, ended }
@@ -255,7 +236,7 @@ export class Connection {
   }
 
   #open(
-    start: (done: (error: Error | undefined, channel?: ClientChannel) => void) => void,
+    start: (done: (error: Error | undefined, channel: ClientChannel) => void) => void,
     what: string,
   ): Promise<ClientChannel> {
     return new Promise((resolve, reject) => {
@@ -265,8 +246,8 @@ export class Connection {
       try {
         start((error, channel) => {
           this.#client.removeListener('close', gone)
-          if (channel !== undefined) resolve(channel)
-          else reject(new Failure(what, { host: this.name, seen: describeError(error), cause: error }))
+          if (error) reject(new Failure(what, { host: this.name, seen: describeError(error), cause: error }))
+          else resolve(channel)
         })
       } catch (error) {
         // ssh2 throws where nothing can be sent any more, which is so for a while before the connection is closed.

@@ -1,4 +1,5 @@
 import type { Client, ParsedKey } from 'ssh2'
+import { sendIgnored } from './ignored-message.ts'
 
 type Sign = (data: Buffer, done: (signature: Buffer) => void) => void
 
@@ -9,6 +10,7 @@ interface Innards {
     readonly _handlers: {
       SERVICE_ACCEPT(protocol: unknown, name: string): void
       EXT_INFO(protocol: unknown, extensions: unknown): void
+      USERAUTH_SUCCESS(protocol: unknown): void
     }
     authPK(user: string, key: ParsedKey, algorithm: string | undefined, sign?: Sign): void
   }
@@ -26,7 +28,7 @@ export function logInAtOnce(client: Client, key: ParsedKey, sent: (isOpenSsh: bo
   const innards = client as Client & Innards
   const protocol = innards._protocol
   if (protocol === undefined) return
-  const { SERVICE_ACCEPT: accept, EXT_INFO: extend } = protocol._handlers
+  const { SERVICE_ACCEPT: accept, EXT_INFO: extend, USERAUTH_SUCCESS: succeed } = protocol._handlers
   const ask = protocol.authPK.bind(protocol)
   protocol.authPK = (user, offered, algorithm, sign) => {
     const signNow: Sign = (data, done) => {
@@ -43,8 +45,15 @@ export function logInAtOnce(client: Client, key: ParsedKey, sent: (isOpenSsh: bo
     mayStart = true
   }
   let isStarted = false
+  // What is sent takes TCP's acknowledgement along: sshd keeps its next answer until this one is acknowledged (Nagle's
+  // algorithm, until a session runs), and without anything to send that would take 40 ms.
+  const acknowledge = () => sendIgnored(client, 0)
+  protocol._handlers.USERAUTH_SUCCESS = (from) => {
+    succeed(from)
+    acknowledge()
+  }
   const start = (from: unknown, service: string) => {
-    if (isStarted) return
+    if (isStarted) return acknowledge()
     isStarted = true
     accept(from, service)
     sent(innards._remoteVer?.startsWith('OpenSSH_') ?? false)

@@ -18,6 +18,8 @@ export interface LockRequest {
   readonly folder: string
   /** Who asks, for the one who is kept waiting: the run's URL. */
   readonly holder: string
+  /** Unique: the second line of the fence while this one has the lock, by which work of its own knows that it has. */
+  readonly id?: string
   readonly waitMs: number
   /** The fence of this same deploy's lock before its connection broke: refused if somebody has had it since. */
   readonly resume?: number
@@ -52,7 +54,7 @@ told=
 until flock -n 8; do
   [ -n "$told" ] || { printf 'held %s %s\n' "$(date +%s)" "$(cat "$folder/holder" 2>/dev/null)"; told=1; }
   # This deploy itself, on a connection that is dead to its runner and not yet to the server.
-  [ -z "$resume" ] || [ "$(cat "$folder/fence")" != "$resume" ] || kill "$(cat "$folder/deploy.pid")" 2>/dev/null || :
+  [ -z "$resume" ] || [ "$(head -n 1 "$folder/fence")" != "$resume" ] || kill "$(cat "$folder/deploy.pid")" 2>/dev/null || :
   [ "$waited" -lt "$wait" ] || { printf 'refused\n'; exit 0; }
   # Standard input at its end: nobody waits for the lock any more.
   timeout 1 sh -c 'read -r line' || [ "$?" -ne 1 ] || exit 0
@@ -66,7 +68,7 @@ if [ -n "$resume" ]; then
   fence=$resume
 fi
 printf '%s\n' "$$" >"$folder/deploy.pid"
-printf '%s\n' "$fence" >"$folder/fence.new" && mv "$folder/fence.new" "$folder/fence" || exit 1
+printf '%s\n' "$fence" "$id" >"$folder/fence.new" && mv "$folder/fence.new" "$folder/fence" || exit 1
 now=$(date +%s)
 printf '%s %s\n' "$now" "$holder" >"$folder/holder"
 beaten=0
@@ -92,27 +94,28 @@ export async function takeLock(
   request: LockRequest,
   context: Context,
 ): Promise<Lock> {
-  const { folder, holder, waitMs, resume, work } = request
+  const { folder, holder, id = '', waitMs, resume, work } = request
   const { channel, ended } = await connection.start(READ_SCRIPT)
   channel.on('error', () => {})
   let errors = ''
   channel.stderr.on('data', (chunk: Buffer) => {
     errors = (errors + chunk.toString('utf8')).slice(-4096)
   })
-  const settings = `folder=${quote(folder)} holder=${quote(holder)} wait=${waitMs} resume=${resume ?? ''} beat=${BEAT_TIMEOUT_S} after=${work?.after ?? 'none'}`
+  const settings = `folder=${quote(folder)} holder=${quote(holder)} id=${quote(id)} wait=${waitMs} resume=${resume ?? ''} beat=${BEAT_TIMEOUT_S} after=${work?.after ?? 'none'}`
   const script = Buffer.from(`${settings}\n${hold(work?.script ?? ':')}`)
   channel.write(Buffer.concat([Buffer.from(`${script.length}\n`), script]))
   const output = new PassThrough()
   let held = 'by another deploy'
   let abort = () => {}
   const got = await new Promise<string>((resolve, reject) => {
-    const refuse = (what: string, seen: string) =>
+    const wait = "wait for that run to end and run this one again, or raise the input 'lock-wait'"
+    const refuse = (what: string, seen: string, hint = wait) =>
       reject(
         new Failure(what, {
           host: connection.name,
           seen,
           state: 'nothing was changed there.',
-          hint: "wait for that run to end and run this one again, or raise the input 'lock-wait'",
+          hint,
         }),
       )
     abort = () => {
@@ -144,7 +147,12 @@ export async function takeLock(
     })
     channel.once('close', () => output.end())
     ended.then(
-      ({ code }) => refuse('the lock could not be taken', errors.trim() || `exit code ${code}`),
+      ({ code }) =>
+        refuse(
+          'the lock could not be taken',
+          errors.trim() || `exit code ${code}`,
+          'check the free disk space there, and that the user may write to the folder',
+        ),
       reject,
     )
   }).finally(() => context.signal.removeEventListener('abort', abort))

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { ClientChannel } from 'ssh2'
-import { cancelled } from '../context.ts'
+import { cancelled, unlessAborted } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
-import { CommandRefused, type Connection, type RemoteProcess } from './connection.ts'
+import type { Connection, RemoteProcess } from './connection.ts'
 
 /**
  * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
@@ -64,7 +64,6 @@ export class RemoteShell {
   /** Whether the shell has ever answered, and the exit code of its command. */
   #hasAnswered = false
   #exitCode: number | undefined
-  #refusal: CommandRefused | undefined
 
   private constructor(connection: Connection, { channel, ended }: RemoteProcess) {
     this.mark = randomBytes(12).toString('hex')
@@ -80,9 +79,7 @@ export class RemoteShell {
       ({ code }) => {
         this.#exitCode = code
       },
-      (error: unknown) => {
-        if (error instanceof CommandRefused) this.#refusal = error
-      },
+      () => {},
     )
     void this.#ended.then(() => {
       this.#closed = true
@@ -100,7 +97,7 @@ export class RemoteShell {
       return new RemoteShell(connection, await connection.start(SHELL_COMMAND))
     } catch (error) {
       if (!(error instanceof Failure) || !connection.isOpen) throw error
-      throw noShell(error)
+      throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT })
     }
   }
 
@@ -156,7 +153,6 @@ export class RemoteShell {
   }
 
   #gone(): Failure {
-    if (this.#refusal !== undefined) return noShell(this.#refusal)
     const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim()
     if (!this.#hasAnswered && this.#exitCode !== undefined) {
       return new NoShell('the server runs no commands for this user', {
@@ -172,8 +168,6 @@ export class RemoteShell {
     })
   }
 }
-
-const noShell = ({ message, details }: Failure) => new NoShell(message, { ...details, hint: NO_SHELL_HINT })
 
 /** A remote process that waits for a script and what the script reads. */
 export const openLane = (connection: Connection): Promise<RemoteProcess> => connection.start(SHELL_COMMAND)
@@ -220,16 +214,6 @@ export async function pipeToScript(
     seen: status.signal === undefined ? describeError(broken) : `killed by ${status.signal}`,
     hint: 'run the job again: what has arrived is not sent a second time',
     cause: broken,
-  })
-}
-
-/** Settles as the work does, or rejects as soon as the signal aborts. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(cancelled(signal))
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
   })
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { Context } from '../context.ts'
-import { cancelled } from '../context.ts'
+import { unlessAborted } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { OutputTail } from './output-tail.ts'
 import type { Reconnecting } from './reconnecting.ts'
@@ -30,6 +30,9 @@ export interface UnitResult {
 }
 
 const LAST_LINES = 20
+
+/** Nothing of a unit has begun. */
+export class NotStarted extends Failure {}
 
 /** What is done right before a unit starts, in the same round trip. */
 export interface Preparation {
@@ -61,8 +64,8 @@ export interface RunOptions {
 /**
  * Starts a unit: work that goes on whatever becomes of the connection, its log on the server. Streams the log and
  * resolves with the result; after a cut it connects again and goes on with the next byte. Rejects with `Cancelled`
- * when the signal aborts; the unit then still runs (see `cancelUnit`). A preparation that fails rejects with its own
- * explanation.
+ * when the signal aborts; the unit then still runs (see `cancelUnit`). Where it could not be started, rejects with
+ * `NotStarted`; for a preparation that has failed, with its own explanation.
  */
 export async function runUnit(
   server: Reconnecting,
@@ -191,34 +194,20 @@ function untilResult(stream: Readable, parts: UnitOutput): Promise<void> {
   })
 }
 
-function refused(host: string, { code, before }: Followed, preparation: Preparation | undefined): Failure {
+function refused(host: string, { code, before }: Followed, preparation: Preparation | undefined): NotStarted {
   const hint = 'look at the run that is at work there, and run this one again after it'
   const state = 'nothing was started there.'
-  if (code === BUSY) return new Failure('other work goes on in the same place', { host, state, hint })
-  if (code === FENCED) return new Failure('a later run has taken over', { host, state, hint })
+  if (code === BUSY) return new NotStarted('other work goes on in the same place', { host, state, hint })
+  if (code === FENCED) return new NotStarted('a later run has taken over', { host, state, hint })
   if (code === NOT_PREPARED && preparation !== undefined) {
     const end = before.lastIndexOf('\n')
-    return preparation.explain(Number(before.slice(end + 1)), before.slice(0, end))
+    const { message, details } = preparation.explain(Number(before.slice(end + 1)), before.slice(0, end))
+    return new NotStarted(message, details)
   }
-  return new Failure('the work could not be started on the server', {
+  return new NotStarted('the work could not be started on the server', {
     host,
     seen: before.trim(),
+    state,
     hint: 'check free disk space and that the user may write there',
   })
-}
-
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let abort = () => {}
-  try {
-    return await Promise.race([
-      work,
-      new Promise<never>((_resolve, reject) => {
-        abort = () => reject(cancelled(signal))
-        if (signal.aborted) abort()
-        signal.addEventListener('abort', abort, { once: true })
-      }),
-    ])
-  } finally {
-    signal.removeEventListener('abort', abort)
-  }
 }

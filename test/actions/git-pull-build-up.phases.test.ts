@@ -1,6 +1,6 @@
 // Ended in each phase, by kill -9 of the bundle or by a cancel, and run again: phases that a build cannot tell of.
 
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
@@ -63,6 +63,8 @@ const inUnit = (file: string) => {
   const { unit } = JSON.parse(scene.project.read('.git/evenkeel/current.json')) as { unit: string }
   return join(scene.project.path, '.git/evenkeel/units', unit, file)
 }
+const isFree = (path: string) =>
+  spawnSync('flock', ['-n', join(path, '.git/evenkeel/deploy.lock'), 'true']).status === 0
 const openGates = () => writeFileSync(join(gates, 'open'), '')
 
 const endings: [string, (run: ActionRun) => unknown][] = [
@@ -100,6 +102,8 @@ describe.each(endings)('%s', (_what, end) => {
     await end(run)
     // What has begun is asked to end before its next part, by the step itself or by the settle step.
     if (gate === 'git checkout') await until('it is asked to end', () => existsSync(inUnit('cancel')))
+    // With the lock the right to begin is gone.
+    if (gate === 'git fetch') await until('its lock is free', () => isFree(scene.project.path))
     openGates()
     const result = await run.result
     expect(result.conclusion).not.toBe('success')
@@ -186,7 +190,7 @@ describe('kill -9 of the supervisor on the server', () => {
     const third = scene.project.commit('3')
     const again = await deploy()
     expectSuccess(again)
-    expect(again.log).toContain('removed .git/index.lock, left by a git that was killed')
+    expect(again.log).toContain('removed .git/index.lock, left by a git that did not come to its end')
     expect(scene.project.remote('rev-parse', 'HEAD')).toBe(third)
   })
 })

@@ -74,6 +74,19 @@ test('a connection that is cut in the middle of the commits is made again, and t
   }
 })
 
+test('two at once: one waits for the lock of the other, and both bring what they were asked for', async () => {
+  scene.project.commit('1')
+  expectSuccess(await deploy())
+  const commits = [scene.project.commit('2'), scene.project.commit('3')]
+  const results = await Promise.all(commits.map((ref) => deploy({ ref, 'lock-wait': '60s' })))
+  for (const result of results) expectSuccess(result)
+  const [, ...history] = scene.project.history()
+  expect(history.map(({ result }) => result)).toEqual(['ok', 'ok'])
+  expect(history.map(({ sha }) => sha).sort()).toEqual([...commits].sort())
+  expect(scene.project.remote('rev-parse', 'HEAD')).toBe(history[1]?.sha)
+  expect(history[1]?.previous).toBe(history[0]?.sha)
+})
+
 test('a broken build goes back', async () => {
   const good = scene.project.commit('1')
   expectSuccess(await deploy())

@@ -17,17 +17,24 @@ function median(node: string, args: string[]): number {
   return times.slice(1).sort((a, b) => a - b)[Math.floor(RUNS / 2)] ?? Number.NaN
 }
 
+function megabytes(files: readonly string[]): number {
+  return Number((files.reduce((sum, file) => sum + statSync(file).size, 0) / 1e6).toFixed(2))
+}
+
 const rows = readdirSync(join(root, 'dist')).flatMap((bundle) =>
   ['20', '24'].map((version) => {
     const node = join(root, `node_modules/node${version}-linux-${process.arch}/bin/node`)
-    const file = join(root, 'dist', bundle, 'index.js')
+    const folder = join(root, 'dist', bundle)
+    const file = join(folder, 'index.js')
+    const chunks = readdirSync(folder).filter((name) => name.endsWith('.index.js'))
     const bare = median(node, ['-e', ''])
-    // A settle step with nothing to settle loads the whole bundle and ends.
+    // A settle step with nothing to settle loads all but the chunks and ends.
     const loaded = median(node, [file, 'settle'])
     return {
       bundle,
       node: version,
-      'size (MB)': Number((statSync(file).size / 1e6).toFixed(2)),
+      'size (MB)': megabytes([file]),
+      'in chunks (MB)': megabytes(chunks.map((name) => join(folder, name))),
       'bare node (ms)': Math.round(bare),
       'with bundle (ms)': Math.round(loaded),
       ratio: Number((loaded / bare).toFixed(2)),

@@ -1,5 +1,5 @@
 // The committed bundles: what lies in dist/, and that each one truly logs in or makes its HTTP call.
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -9,6 +9,7 @@ import { sshInputs } from '../actions/ssh-input-cases.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { repositoryRoot } from '../harness/action-file.ts'
 import { runAction } from '../harness/action-run.ts'
+import { expectSuccess } from '../harness/input-cases.ts'
 
 const dist = join(repositoryRoot, 'dist')
 const MAX_BYTES = 3_000_000
@@ -78,9 +79,23 @@ test('there is a bundle for each action and no other', () => {
 })
 
 describe.each(readdirSync(dist))('%s', (name) => {
-  test('is one portable file below 3 MB, with the licenses of what is in it', () => {
-    expect(readdirSync(join(dist, name)).sort()).toEqual(['index.js', 'licenses.txt'])
-    expect(statSync(join(dist, name, 'index.js')).size).toBeLessThan(MAX_BYTES)
+  test('is portable code below 3 MB, with the chunks that it asks for and no other', () => {
+    const code = readdirSync(join(dist, name)).filter((file) => file !== 'licenses.txt')
+    const index = readFileSync(join(dist, name, 'index.js'), 'utf8')
+    const asked = index.matchAll(/__nccwpck_require__\.e\((?:\/\*.*?\*\/ )?(\d+)\)/g)
+    const chunks = new Set([...asked].map(([, number]) => `${number}.index.js`))
+    expect(code.sort()).toEqual([...chunks, 'index.js'].sort())
+    const bytes = code.map((file) => statSync(join(dist, name, file)).size)
+    expect(bytes.reduce((sum, size) => sum + size)).toBeLessThan(MAX_BYTES)
+  })
+
+  test('comes with the licenses of what is in it, each once', () => {
+    const text = readFileSync(join(dist, name, 'licenses.txt'), 'utf8')
+    const packages = [...text.matchAll(/(?<=^|\n\n)(\S+)\n(?:MIT|ISC|BSD-3-Clause|Apache-2\.0|Unlicense)\n/g)]
+    const names = packages.map(([, name]) => name)
+    // The HTTP client is a chunk of some bundles and inside of others.
+    expect(names).toEqual(expect.arrayContaining(['@actions/core', 'undici']))
+    expect(names).toEqual([...new Set(names)].sort())
   })
 
   test.each(['20', '24'] as const)('reaches its server on Node %s', async (node) => {
@@ -93,4 +108,24 @@ describe.each(readdirSync(dist))('%s', (name) => {
     expect(logins + webRequests.length, result.log).toBeGreaterThan(0)
     expect(result.log).not.toMatch(/a defect of this action|Cannot find module/)
   })
+})
+
+test('chunks are found beside the bundle, wherever that lies', async () => {
+  const checkout = join(scene, 'a check out')
+  for (const part of ['actions', 'dist/scp-static-upload']) {
+    cpSync(join(repositoryRoot, part), join(checkout, part), { recursive: true })
+  }
+  webRequests = []
+  const result = await runAction({
+    action: join(checkout, 'actions/scp-static-upload'),
+    inputs: {
+      ...sshInputs(sshd),
+      source: join(repositoryRoot, 'actions'),
+      target: join(scene, 'site'),
+      'health-url': `http://127.0.0.1:${(web.address() as AddressInfo).port}/health`,
+      'expect-status': '418',
+    },
+  })
+  expectSuccess(result)
+  expect(webRequests).toContain('/health')
 })

@@ -29,10 +29,10 @@ test('commits that are on their way when the connection breaks are given up', as
   const piece = Buffer.alloc(256 * 1024)
   const stream = Readable.from(Array.from({ length: 200 }, () => piece))
   const pack = { stream, ended: Promise.resolve() }
-  const { output, sent } = await startWithPack(connection, 'exec sleep 1000', pack, recordingContext())
-  output.resume()
-  await until('the way to the server is full', () => output.writableNeedDrain)
-  const closed = once(output, 'close')
+  const { channel, sent } = await startWithPack(connection, 'exec sleep 1000', pack, recordingContext())
+  channel.resume()
+  await until('the way to the server is full', () => channel.writableNeedDrain)
+  const closed = once(channel, 'close')
   connection.close()
   await closed
   await sent

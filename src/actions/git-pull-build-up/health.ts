@@ -10,7 +10,7 @@ export function healthOf({ health, credentials, env }: GitInputs, release: strin
   if (check === undefined) return undefined
   return async (server, cwd, context) => {
     // Not before it is needed: an HTTP client takes longer to load than all the rest of the action.
-    const { makeProbe } = await import(/* webpackMode: "eager" */ '../../health/probe.ts')
+    const { makeProbe } = await import('../../health/probe.ts')
     const elsewhere = typeof from === 'object' ? await connect(from, credentials, context) : undefined
     try {
       const subject: ProbeSubject = {

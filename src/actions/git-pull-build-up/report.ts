@@ -56,7 +56,7 @@ export function table(outcomes: readonly HostOutcome[], title: string): string {
     outcome.host,
     name(outcome.previous),
     name(outcome.sha),
-    outcome.changed
+    outcome.changed || outcome.failure
       ? outcome.rolledBack
         ? `${outcome.result}, went back`
         : outcome.result

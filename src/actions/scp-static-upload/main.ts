@@ -10,9 +10,12 @@ import { checkLinked, type StageReport, stageOn, withLinked } from '../../releas
 import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { checkVantage, healthNeeds, siteHealthCheck } from '../site-health.ts'
-import { openHosts, settleSite, siteSettings, unixTime } from '../site-settle.ts'
+import { openHosts, settleSite, siteSettings, toSend, unixTime } from '../site-settle.ts'
 import { readUploadInputs, type UploadInputs } from './inputs.ts'
 import { reportUpload } from './report.ts'
+
+/** A site of so many bytes is worth some on the way to it. */
+const MUCH = 4_000_000
 
 export const scpStaticUpload: Action = {
   async main(run) {
@@ -23,11 +26,14 @@ export const scpStaticUpload: Action = {
     const exclude = pathMatcher(inputs.exclude)
     const { context } = run
     // Both at once: the servers are reached and answer while the files are listed and read.
-    const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, inputs.dryRun ? 0 : 1)
+    let listedBytes = 0
+    const ahead = inputs.dryRun ? {} : { ...toSend, willSendMuch: () => listedBytes >= MUCH }
+    const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, ahead)
     opening.catch(() => {})
     const names = await closingOnFailure(opening, async () => {
       const listing = { folder: inputs.source, exclude, modeChange: inputs.modeChange }
       const listed = await listSource(listing, context.signal)
+      listedBytes = listed.manifest.total.bytes
       checkLinked(listed.manifest, inputs.linked)
       return listed
     })
