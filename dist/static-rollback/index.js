@@ -26550,7 +26550,62 @@ class StateFile {
 
 ;// CONCATENATED MODULE: external "node:stream/promises"
 const external_node_stream_promises_namespaceObject = require("node:stream/promises");
+;// CONCATENATED MODULE: ./src/ssh/quote.ts
+/**
+ * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
+ * Throws on a NUL byte, which no argument can carry.
+ */
+function quote(argument) {
+    if (argument.includes('\0'))
+        throw new TypeError('a shell argument cannot hold a NUL byte');
+    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}
+/** Several arguments, each quoted, with spaces between. */
+function quoteAll(args) {
+    return args.map(quote).join(' ');
+}
+
+;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
+
+/** Constant, so that it means the same to every login shell and shows nothing in the process list. */
+const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
+/** The command to execute and the text for its standard input. Pure. */
+function remoteScript(text, { cwd, env = {} }) {
+    const lines = ['set -e', 'exec </dev/null'];
+    for (const [name, value] of Object.entries(env))
+        lines.push(`export ${shellName(name)}=${quote(value)}`);
+    // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
+    if (cwd !== undefined)
+        lines.push(`CDPATH= cd -- ${quote(cwd)}`);
+    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
+}
+/**
+ * A command that holds its script: it needs no input, which saves a round trip, but the process list shows it, so that
+ * nothing secret may be in it. Encoded so that it means the same to every login shell. Pure.
+ */
+function openScript(text) {
+    const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
+    return `exec sh -c 'eval "$(printf %b "$1")"' sh ${encodedForPrintf(bytes)}`;
+}
+/** A word that means the same to every login shell, and these bytes to the %b of printf. Pure. */
+function encodedForPrintf(bytes) {
+    const encoded = Array.from(bytes, (byte) => {
+        const character = String.fromCharCode(byte);
+        // Between single quotes, a backslash means something to fish, an exclamation mark and a newline to csh.
+        if (/[ -~]/.test(character) && !/['\\!]/.test(character))
+            return character;
+        return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
+    });
+    return `'${encoded.join('')}'`;
+}
+function shellName(name) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+        throw new TypeError(`'${name}' is not an environment variable name`);
+    return name;
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/remote-shell.ts
+
 
 
 
@@ -26559,8 +26614,14 @@ const external_node_stream_promises_namespaceObject = require("node:stream/promi
  * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
  * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
  * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
+ * A newline is the third character of IFS, which no shell takes from its environment (POSIX, 2.5.3).
  */
-const SHELL_COMMAND = String.raw `exec sh -c 'LC_ALL=C; export LC_ALL; n=$(printf "\nx"); n=${'$'}{n%x}; s=; while IFS= read -r l; do case $l in +*) s=$s${'$'}{l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`;
+const SHELL_COMMAND = shellCommand('', '');
+function shellCommand(first, words) {
+    const setup = `LC_ALL=C; export LC_ALL; n=\${IFS#??}; s=;${first}`;
+    const loop = `while IFS= read -r l; do case $l in +*) s=$s\${l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done`;
+    return `exec sh -c '${setup} ${loop}'${words}`;
+}
 const KEEP_NOISE = 64 * 1024;
 const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)';
 const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
@@ -26569,6 +26630,30 @@ const fromByteString = (bytes) => Buffer.from(bytes, 'latin1').toString('utf8');
 /** The login runs no commands: it may still have SFTP. Nothing was done on the server. */
 class NoShell extends src_failure/* Failure */.HR {
 }
+/**
+ * The first block of a shell, in the command that starts it: it need not wait for a round trip until a channel takes data.
+ * The process list shows it, so that nothing secret may be in it.
+ */
+class OpeningBlock {
+    mark = newMark();
+    text;
+    command;
+    constructor(block) {
+        this.text = blockText(block);
+        const bytes = Buffer.from(`${definitions(this.mark)}\n${this.text}`, 'latin1');
+        this.command = shellCommand(' eval "$(printf %b "$1")" </dev/null;', ` sh ${encodedForPrintf(bytes)}`);
+    }
+}
+const newMark = () => (0,external_node_crypto_.randomBytes)(12).toString('hex');
+const definitions = (mark) => `mark=${mark}
+say() { printf '%s %s\\n' "$mark" "$*"; }
+send() { printf '%s data %s %s\\n' "$mark" "$1" "$(($(wc -c <"$2")))"; cat <"$2"; }`;
+function blockText({ code, prelude = '', sequel }) {
+    const after = sequel === undefined ? [] : [`if [ "$code" = 0 ]; then ${sequel}; fi`];
+    return [prelude, '(', 'set -e', code, ') 2>&1', 'code=$?', ...after, 'say "end $code"'].join('\n');
+}
+/** Nothing to a shell that collects lines; an SFTP server that runs in its place takes it for a packet, and ends. */
+const NO_INPUT = '\n'.repeat(8);
 /**
  * A POSIX shell on the server that stays open over several blocks of code, so that what it holds (a lock) lasts from
  * one block to the next and goes with the connection. Records are told from other output by a random mark.
@@ -26579,6 +26664,9 @@ class RemoteShell {
     #channel;
     #connection;
     #parser;
+    #opening;
+    /** What came before anybody asked for it. */
+    #early = [];
     #ended;
     #queue = Promise.resolve();
     #stderr = '';
@@ -26586,11 +26674,17 @@ class RemoteShell {
     /** Whether the shell has ever answered, and the exit code of its command. */
     #hasAnswered = false;
     #exitCode;
-    constructor(connection, { channel, ended }) {
-        this.mark = (0,external_node_crypto_.randomBytes)(12).toString('hex');
+    constructor(connection, { channel, ended }, opening) {
+        this.mark = opening?.mark ?? newMark();
         this.#connection = connection;
         this.#channel = channel;
-        channel.on('data', (chunk) => this.#parser?.push(chunk));
+        this.#opening = opening;
+        channel.on('data', (chunk) => {
+            if (this.#parser !== undefined)
+                this.#parser.push(chunk);
+            else if (this.#opening !== undefined)
+                this.#early.push(chunk);
+        });
         channel.stderr.on('data', (chunk) => {
             this.#stderr = (this.#stderr + chunk.toString('latin1')).slice(-KEEP_NOISE);
         });
@@ -26603,15 +26697,16 @@ class RemoteShell {
             this.#closed = true;
             this.#parser?.end();
         });
-        this.#send('+', [
-            `mark=${this.mark}`,
-            `say() { printf '%s %s\\n' "$mark" "$*"; }`,
-            `send() { printf '%s data %s %s\\n' "$mark" "$1" "$(($(wc -c <"$2")))"; cat <"$2"; }`,
-        ]);
+        if (opening === undefined)
+            this.define(definitions(this.mark));
+        else
+            channel.write(NO_INPUT);
     }
-    static async open(connection) {
+    /** With `opening`, the first block that is run must be that one. */
+    static async open(connection, opening) {
         try {
-            return new RemoteShell(connection, await connection.start(SHELL_COMMAND));
+            const command = opening?.command ?? SHELL_COMMAND;
+            return new RemoteShell(connection, await connection.start(command), opening);
         }
         catch (error) {
             if (!(error instanceof src_failure/* Failure */.HR) || !connection.isOpen)
@@ -26623,10 +26718,15 @@ class RemoteShell {
      * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
      * shell ends before the block's own end line has come: then it is not known how far it got.
      */
-    run(code, options = {}) {
-        const turn = this.#queue.then(() => this.#runNow(code, options));
+    run(block, options = {}) {
+        const turn = this.#queue.then(() => this.#runNow(blockText(block), options));
         this.#queue = turn.catch(() => { });
         return options.signal === undefined ? turn : unlessAborted(turn, options.signal);
+    }
+    /** Code for the shell itself (functions) that it reads when it has nothing else to do; the blocks from then on have it. */
+    define(code) {
+        if (!this.#closed)
+            this.#send(code);
     }
     /** Lets the shell come to its end, after what it is at; what it holds is released. Resolves when it has gone. */
     async close() {
@@ -26636,9 +26736,9 @@ class RemoteShell {
         this.#channel.end();
         await this.#ended;
     }
-    #runNow(code, { prelude = '', onRecord, onData }) {
+    #runNow(text, { onRecord, onData }) {
         return new Promise((resolve, reject) => {
-            if (this.#closed)
+            if (this.#closed && this.#opening === undefined)
                 return reject(this.#gone());
             this.#parser = new RecordParser(this.mark, {
                 onRecord: (name, value) => {
@@ -26654,13 +26754,23 @@ class RemoteShell {
                 onData: (name, bytes) => onData?.(name, bytes),
                 onGone: () => reject(this.#gone()),
             });
-            this.#send('+', [prelude, '(', 'set -e', code, ') 2>&1', 'say "end $?"']);
-            this.#channel.write('.\n');
+            if (this.#opening === undefined) {
+                this.#send(text);
+                this.#channel.write('.\n');
+                return;
+            }
+            if (this.#opening.text !== text)
+                throw new TypeError('the shell was opened with another block');
+            this.#opening = undefined;
+            for (const chunk of this.#early.splice(0))
+                this.#parser?.push(chunk);
+            if (this.#closed)
+                this.#parser?.end();
         });
     }
-    #send(prefix, parts) {
-        const lines = parts.join('\n').split('\n');
-        this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'));
+    #send(text) {
+        const lines = text.split('\n');
+        this.#channel.write(Buffer.from(lines.map((line) => `+${line}\n`).join(''), 'latin1'));
     }
     #gone() {
         const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
@@ -28147,21 +28257,6 @@ function siteFailure(desk, what, hint, seen) {
     });
 }
 
-;// CONCATENATED MODULE: ./src/ssh/quote.ts
-/**
- * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
- * Throws on a NUL byte, which no argument can carry.
- */
-function quote(argument) {
-    if (argument.includes('\0'))
-        throw new TypeError('a shell argument cannot hold a NUL byte');
-    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-}
-/** Several arguments, each quoted, with spaces between. */
-function quoteAll(args) {
-    return args.map(quote).join(' ');
-}
-
 ;// CONCATENATED MODULE: ./src/release/site-host.ts
 
 
@@ -29565,6 +29660,19 @@ class SftpSite {
     }
 }
 
+;// CONCATENATED MODULE: ./src/ssh/compact-script.ts
+/**
+ * A shell script of ours without comment lines, empty lines and indentation, which a remote shell would read byte by
+ * byte. Only for constant code in which no quoted text and no here-document goes over several lines. Pure.
+ */
+function compactScript(script) {
+    return script
+        .split('\n')
+        .map((line) => line.trimStart())
+        .filter((line) => line !== '' && !line.startsWith('#'))
+        .join('\n');
+}
+
 ;// CONCATENATED MODULE: ./src/release/tar-writer.ts
 const BLOCK = 512;
 const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
@@ -29744,21 +29852,34 @@ class ChunkJoiner {
 //   back/                      what `next` replaces, by hard links, until it is confirmed
 //   site/                      what our last confirmed upload put there: release, content, manifest.gz
 //   pending, undoing           `next` is being put in place and not confirmed; it is being taken back
-/** Functions on top of `COMMON_CODE`. The scripts in `next` call those in the middle. */
-const IN_PLACE_CODE = String.raw `
+// The scripts in `next` call the functions in the middle of both parts.
+const BEGIN = `
 next=$state/next
 back=$state/back
 
+# The release that is confirmed here.
+find_placed() {
+  look "$state/site/release"
+  placed=$one
+}
+
 describe() {
-  placed=$(first_line "$state/site/release")
-  say "current ${'$'}{placed:+releases/$placed}"
-  if [ -n "$placed" ]; then say "release $placed $(first_line "$state/site/content") good"; fi
-  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") ${'$'}{placed:+releases/$placed}"; fi
+  find_placed
+  say "current \${placed:+releases/$placed}"
+  if [ -n "$placed" ]; then
+    look "$state/site/content"
+    say "release $placed $one good"
+  fi
+  if [ -f "$state/pending" ]; then
+    look "$state/pending"
+    say "pending $one \${placed:+releases/$placed}"
+  fi
   describe_server
 }
 
 claim() {
-  if [ "$(first_line "$state/site/release")" = "$release" ]; then return 0; fi
+  find_placed
+  if [ "$placed" = "$release" ]; then return 0; fi
   lists=
   if [ -n "$dry" ]; then
     if [ -n "$full" ]; then lists=$(mktemp -d); fi
@@ -29783,7 +29904,8 @@ claim() {
 # Whatever an earlier attempt at this release has brought is in the new one's folder from the start.
 take_up() {
   old=
-  if [ "$(first_line "$next/release")" = "$release" ] && [ -d "$next/tree" ]; then old=$next; fi
+  look "$next/release"
+  if [ "$one" = "$release" ] && [ -d "$next/tree" ]; then old=$next; fi
   for folder in "$state/staging/$release+"*; do
     if [ -d "$folder/tree" ]; then old=$folder; fi
   done
@@ -29791,29 +29913,12 @@ take_up() {
   if [ -n "$old" ] && drop_specials "$old/tree" && mv "$old/tree" "$stage/" && inventory "$stage/tree" "$stage"; then
     for list in folders names hashes modes; do send "arrived-$list" "$stage/$list"; done
   else
-    rm -rf "$stage/tree"
+    if [ -e "$stage/tree" ]; then rm -rf "$stage/tree"; fi
     mkdir "$stage/tree"
   fi
   for folder in "$state/staging/$release+"*; do
     if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
   done
-}
-
-verify() {
-  cd "$state/staging/$release+$mark/tree"
-  join_parts
-  verify_sent
-}
-
-publish() {
-  cd "$root"
-  stage=$state/staging/$release+$mark
-  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
-  printf '%s\n' "$release" >"$stage/release"
-  printf '%s\n' "$content" >"$stage/content"
-  printf '%s\n' "$owner" >"$stage/owner"
-  rm -rf "$next" "$back"
-  mv "$stage" "$next"
 }
 
 # Enters a folder of the site, but never one that a link has put elsewhere.
@@ -29825,21 +29930,6 @@ enter() {
   esac
 }
 
-keep() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  into=$back/$1
-  shift
-  for name do
-    shift
-    if [ -f "$name" ] || [ -L "$name" ]; then set -- "$@" "./$name"; fi
-  done
-  if [ $# -eq 0 ]; then return 0; fi
-  mkdir -p -- "$into"
-  if cp -al -- "$@" "$into/" 2>/dev/null; then return 0; fi
-  (cd "$into" && rm -f -- "$@") && cp -a -- "$@" "$into/"
-}
-
 # Mode, the folder that it lies in, its name.
 folder() {
   enter "$2"
@@ -29849,29 +29939,6 @@ folder() {
     if [ -n "$owner" ]; then chown -- "$owner" "./$3"; fi
   fi
   chmod "$1" "./$3"
-}
-
-put() {
-  enter "$1"
-  from=$next/tree/$1
-  shift
-  for name do
-    shift
-    if [ -d "$name" ] && ! [ -L "$name" ]; then fail "'$name' is a folder there, where the site has a file"; fi
-    set -- "$@" "$from/$name"
-  done
-  mv -f -- "$@" .
-}
-
-drop() {
-  if ! [ -d "$real_root/$1" ]; then return 0; fi
-  enter "$1"
-  shift
-  for name do
-    shift
-    set -- "$@" "./$name"
-  done
-  rm -f -- "$@"
 }
 
 # A folder goes when nothing is left in it.
@@ -29922,24 +29989,9 @@ restore() {
 
 run_script() {
   real_root=$(cd -P -- "$root" && pwd -P)
-  owner=$(first_line "$next/owner")
+  look "$next/owner"
+  owner=$one
   . "$next/$1"
-}
-
-activate() {
-  if ! [ -d "$next" ]; then
-    # Confirmed here by an earlier run, while another host had yet to follow.
-    [ "$(first_line "$state/site/release")" = "$release" ] || fail "release $release is not there"
-    say "current releases/$release"
-    return 0
-  fi
-  mkdir -p "$back"
-  run_script keep.sh
-  rm -f "$state/undoing"
-  printf '%s\n' "$release" >"$state/pending.new"
-  mv -f "$state/pending.new" "$state/pending"
-  run_script put.sh
-  say "current releases/$release"
 }
 
 go_back() {
@@ -29953,28 +30005,105 @@ go_back() {
     rm -f "$state/pending" "$state/undoing"
     rm -rf "$next" "$back"
   fi
-  placed=$(first_line "$state/site/release")
-  say "current ${'$'}{placed:+releases/$placed}"
+  find_placed
+  say "current \${placed:+releases/$placed}"
+}
+`;
+const REST = String.raw `
+verify() {
+  stage=$state/staging/$release+$mark
+  cd "$stage/tree"
+  join_parts
+  verify_sent
+}
+
+publish() {
+  cd "$root"
+  if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
+  printf '%s\n' "$release" >"$stage/release"
+  printf '%s\n' "$content" >"$stage/content"
+  printf '%s\n' "$owner" >"$stage/owner"
+  if [ -e "$next" ] || [ -e "$back" ]; then rm -rf "$next" "$back"; fi
+  mv "$stage" "$next"
+}
+
+keep() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  into=$back/$1
+  shift
+  for name do
+    shift
+    if [ -f "$name" ] || [ -L "$name" ]; then set -- "$@" "./$name"; fi
+  done
+  if [ $# -eq 0 ]; then return 0; fi
+  mkdir -p -- "$into"
+  if cp -al -- "$@" "$into/" 2>/dev/null; then return 0; fi
+  (cd "$into" && rm -f -- "$@") && cp -a -- "$@" "$into/"
+}
+
+put() {
+  enter "$1"
+  from=$next/tree/$1
+  shift
+  for name do
+    shift
+    if [ -d "$name" ] && ! [ -L "$name" ]; then fail "'$name' is a folder there, where the site has a file"; fi
+    set -- "$@" "$from/$name"
+  done
+  mv -f -- "$@" .
+}
+
+drop() {
+  if ! [ -d "$real_root/$1" ]; then return 0; fi
+  enter "$1"
+  shift
+  for name do
+    shift
+    set -- "$@" "./$name"
+  done
+  rm -f -- "$@"
+}
+
+activate() {
+  if ! [ -d "$next" ]; then
+    # Confirmed here by an earlier run, while another host had yet to follow.
+    find_placed
+    [ "$placed" = "$release" ] || fail "release $release is not there"
+    say "current releases/$release"
+    return 0
+  fi
+  mkdir -p "$back"
+  run_script keep.sh
+  if [ -e "$state/undoing" ]; then rm -f "$state/undoing"; fi
+  printf '%s\n' "$release" >"$state/pending.new"
+  mv -f "$state/pending.new" "$state/pending"
+  run_script put.sh
+  say "current releases/$release"
 }
 
 confirm() {
   if ! [ -d "$next" ]; then return 0; fi
-  mkdir -p "$state/trash/$mark"
+  mkdir -p "$state/trash/$mark" "$state/site.new"
+  mv -f "$next/manifest.gz" "$next/content" "$next/release" "$state/site.new/"
   if [ -d "$state/site" ]; then mv "$state/site" "$state/trash/$mark/"; fi
-  mkdir "$state/site.new"
-  for part in manifest.gz content release; do mv "$next/$part" "$state/site.new/$part"; done
   mv "$state/site.new" "$state/site"
   rm -f "$state/pending"
 }
 
 prune() {
-  mkdir -p "$state/trash/$mark"
+  set --
   for left in "$next" "$back" "$state/staging"/*+* "$state/trash"/*; do
     if [ "$left" = "$state/trash/$mark" ]; then continue; fi
-    if [ -e "$left" ]; then mv "$left" "$state/trash/$mark/" 2>/dev/null || :; fi
+    if [ -e "$left" ]; then set -- "$@" "$left"; fi
   done
+  if [ $# -eq 0 ]; then return 0; fi
+  mkdir -p "$state/trash/$mark"
+  mv "$@" "$state/trash/$mark/" 2>/dev/null || :
 }
 `;
+/** Functions on top of `COMMON_CODE`. */
+const IN_PLACE_CODE = { begin: BEGIN, rest: REST };
 
 ;// CONCATENATED MODULE: ./src/release/releases-code.ts
 // Releases beside each other, the served one named by a link. On the server:
@@ -29985,12 +30114,31 @@ prune() {
 //   lock, holder, beat            who works here; the kernel frees the lock with its process
 //   staging/<id>+<mark>/tree      a release that is not complete yet
 //   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed
-//   pending                       an activation that is not confirmed yet: its release, and where to go back to
-/** Functions on top of `COMMON_CODE`. */
-const RELEASES_CODE = String.raw `
-releases() {
-  (cd "$state/meta" 2>/dev/null && ls -1t -- */content 2>/dev/null) | while IFS=/ read -r id _; do
-    [ -d "$root/releases/$id" ] && printf '%s\n' "$id"
+//   pending                       an activation that is not confirmed yet: its release, and where to go back to; none
+//                                 where nothing is to be looked at after the swap
+const releases_code_BEGIN = `
+# The text of the link, '' where there is none.
+link=
+at_once=
+read_link() {
+  link=
+  if [ -L "$root/current" ]; then link=$(readlink "$root/current") || :; fi
+}
+
+# The release that a link names.
+id_of() {
+  id=
+  case $1 in releases/*/*) ;; releases/?*) id=\${1#releases/} ;; esac
+}
+
+# Newest first.
+list_releases() {
+  releases=
+  set -- "$state"/meta/*/content
+  if ! [ -e "$1" ]; then return 0; fi
+  for noted in $(cd "$state/meta" && ls -1t -- */content); do
+    id=\${noted%/content}
+    if [ -d "$root/releases/$id" ]; then releases="$releases $id"; fi
   done
 }
 
@@ -29998,20 +30146,27 @@ describe() {
   if [ -e "$root/current" ] && ! [ -L "$root/current" ]; then
     fail "'current' in $root is not a symbolic link"
   fi
-  say "current $(link_now)"
-  if [ -f "$state/pending" ]; then say "pending $(first_line "$state/pending") $(sed -n 2p "$state/pending")"; fi
-  releases | while read -r id; do
+  read_link
+  say "current $link"
+  if [ -f "$state/pending" ]; then
+    look "$state/pending"
+    say "pending $one $two"
+  fi
+  list_releases
+  for id in $releases; do
     mark_of=new
     if [ -f "$state/meta/$id/failed" ]; then mark_of=failed; fi
     if [ -f "$state/meta/$id/good" ]; then mark_of=good; fi
-    say "release $id $(first_line "$state/meta/$id/content") $mark_of $(first_line "$state/meta/$id/before")"
+    look "$state/meta/$id/content"
+    known=$one
+    look "$state/meta/$id/before"
+    say "release $id $known $mark_of $one"
   done
   describe_server
 }
 
-
 fill() {
-  mkdir "$stage/tree"
+  [ -d "$stage/tree" ] || mkdir "$stage/tree"
   [ -n "$1" ] || return 0
   if cp -al "$1/." "$stage/tree/" 2>"$stage/problem"; then return 0; fi
   say "copied $(tail -n 1 "$stage/problem")"
@@ -30022,6 +30177,7 @@ fill() {
   fail 'the release before could not be copied'
 }
 
+# After describe: by the link and the releases that it found.
 send_base() {
   base=
   if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
@@ -30030,19 +30186,22 @@ send_base() {
     say 'base staging'
     return 0
   fi
-  base_id=$(id_of "$(link_now)")
-  [ -n "$base_id" ] || base_id=$(releases | sed -n 1p)
-  if [ -n "$base_id" ] && [ -f "$state/meta/$base_id/manifest.gz" ] && [ -d "$root/releases/$base_id" ]; then
-    base=$root/releases/$base_id
+  id_of "$link"
+  if [ -z "$id" ]; then
+    set -- $releases
+    id=$1
+  fi
+  if [ -n "$id" ] && [ -f "$state/meta/$id/manifest.gz" ] && [ -d "$root/releases/$id" ]; then
+    base=$root/releases/$id
     if [ -n "$full" ]; then
       lists=$stage
       [ -n "$lists" ] || lists=$(mktemp -d)
       inventory "$base" "$lists" && send_inventory "$lists"
       [ -n "$stage" ] || rm -rf "$lists"
-      say "base hashed $base_id"
+      say "base hashed $id"
     else
-      send manifest "$state/meta/$base_id/manifest.gz"
-      say "base release $base_id"
+      send manifest "$state/meta/$id/manifest.gz"
+      say "base release $id"
     fi
   else
     say 'base none'
@@ -30063,7 +30222,8 @@ claim() {
     return 0
   fi
   stage=$state/staging/$release+$mark
-  mkdir "$stage"
+  # A tree in it is what the next run takes up: not before it can be more than what there is.
+  if [ -n "$old" ]; then mkdir "$stage" "$stage/meta"; else mkdir "$stage" "$stage/meta" "$stage/tree"; fi
   send_base
   fill "$base"
   if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
@@ -30071,13 +30231,12 @@ claim() {
     if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
   done
 }
-
+`;
+const releases_code_REST = String.raw `
 file_sizes() {
-  if find . -prune -printf '' 2>/dev/null; then
-    find . -type f -printf '%s\n'
-  elif [ -n "$(find . -type f | sed -n 1p)" ]; then
-    find . -type f -print0 | xargs -0 stat -c %s --
-  fi
+  # Not every find can print. What it cannot read is missing from the totals.
+  if find . -type f -printf '%s\n' 2>/dev/null; then return 0; fi
+  if [ -n "$(find . -type f | sed -n 1p)" ]; then find . -type f -print0 | xargs -0 stat -c %s --; fi
 }
 
 verify() {
@@ -30086,25 +30245,22 @@ verify() {
   if [ -s ../remove ]; then xargs -0 rm -f -- <../remove; fi
   if [ -s ../rmdirs ]; then xargs -0 rmdir -- <../rmdirs; fi
   join_parts
-  file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals &
+  # Beside the hashing, whose pace counts.
+  { chmod "$root_mode" . && file_sizes | awk '{n++; s += $1} END {printf "%d %.0f\n", n, s}' >../totals; } &
   verify_sent
   wait
-  totals=$(first_line ../totals)
-  [ "$totals" = "$want_totals" ] || fail "the release has (files, bytes) $totals instead of $want_totals"
+  look ../totals
+  [ "$one" = "$want_totals" ] || fail "the release has (files, bytes) $one instead of $want_totals"
 }
 
 publish() {
-  stage=$state/staging/$release+$mark
   cd "$root"
-  chmod "$root_mode" "$stage/tree"
   if [ -n "$owner" ]; then chown -hR -- "$owner" "$stage/tree"; fi
   meta=$state/meta/$release
   if [ -e "$meta" ]; then rm -rf "$meta"; fi
-  mkdir "$meta"
-  mv -f "$stage/manifest.gz" "$meta/manifest.gz"
-  printf '%s\n' "$content" >"$meta/content"
+  printf '%s\n' "$content" >"$stage/meta/content"
+  mv "$stage/meta" "$meta"
   mv "$stage/tree" "$root/releases/$release"
-  rm -rf "$stage"
 }
 
 point() {
@@ -30114,76 +30270,118 @@ point() {
   mv -f -T "$fresh" "$root/current" 2>/dev/null ||
     perl -e 'rename($ARGV[0], $ARGV[1]) or die "$!\n"' "$fresh" "$root/current" ||
     { rm -f "$fresh"; fail "the link could not be swapped (mv -T and perl both failed)"; }
+  link=$1
 }
 
+# A way back is kept, unless nothing can go wrong any more after the swap.
 activate() {
   [ -d "$root/releases/$release" ] || fail "releases/$release is not there"
-  now=$(link_now)
-  was=$now
-  if [ -f "$state/pending" ]; then was=$(sed -n 2p "$state/pending"); fi
-  printf '%s\n%s\n' "$release" "$was" >"$state/pending.new"
-  mv -f "$state/pending.new" "$state/pending"
-  before=$(id_of "$was")
-  if [ -n "$note_before" ] && [ -n "$before" ] && [ "$before" != "$release" ]; then
-    printf '%s\n' "$before" >"$state/meta/$release/before"
+  read_link
+  was=$link
+  if [ -f "$state/pending" ]; then
+    look "$state/pending"
+    was=$two
+    at_once=
   fi
-  if [ "$now" != "releases/$release" ]; then point "releases/$release"; fi
-  say "current $(link_now)"
+  if [ -z "$at_once" ]; then
+    printf '%s\n%s\n' "$release" "$was" >"$state/pending.new"
+    mv -f "$state/pending.new" "$state/pending"
+  fi
+  id_of "$was"
+  if [ -n "$note_before" ] && [ -n "$id" ] && [ "$id" != "$release" ]; then
+    printf '%s\n' "$id" >"$state/meta/$release/before"
+  fi
+  if [ "$link" != "releases/$release" ]; then point "releases/$release"; fi
+  say "current $link"
 }
 
 go_back() {
+  read_link
   if [ -f "$state/pending" ]; then
-    failed_id=$(first_line "$state/pending")
-    was=$(sed -n 2p "$state/pending")
-    if [ "$(link_now)" = "releases/$failed_id" ] && [ "$was" != "releases/$failed_id" ]; then
-      if [ -n "$was" ]; then point "$was"; else rm -f "$root/current"; fi
+    look "$state/pending"
+    if [ "$link" = "releases/$one" ] && [ "$two" != "releases/$one" ]; then
+      if [ -n "$two" ]; then
+        point "$two"
+      else
+        rm -f "$root/current"
+        link=
+      fi
     fi
-    if [ -d "$state/meta/$failed_id" ] && ! [ -f "$state/meta/$failed_id/good" ]; then
-      : >"$state/meta/$failed_id/failed"
+    if [ -d "$state/meta/$one" ] && ! [ -f "$state/meta/$one/good" ]; then
+      : >"$state/meta/$one/failed"
     fi
     rm -f "$state/pending"
   fi
-  say "current $(link_now)"
+  say "current $link"
 }
 
+# Where no way back was kept, it must not fail.
 confirm() {
-  : >"$state/meta/$release/good"
-  rm -f "$state/meta/$release/failed" "$state/pending"
+  true >"$state/meta/$release/good" || [ -n "$at_once" ]
+  if [ -e "$state/meta/$release/failed" ] || [ -e "$state/pending" ]; then
+    rm -f "$state/meta/$release/failed" "$state/pending"
+  fi
 }
 
-into_trash() { mkdir -p "$state/trash/$mark" && mv "$1" "$state/trash/$mark/"; }
+into_trash() { mkdir -p "$state/trash/$mark" && mv "$@" "$state/trash/$mark/"; }
 
-drop() { into_trash "$root/releases/$1" && rm -rf "$state/meta/$1"; }
+# Those that failed, and those beyond "keep" of the others; never the one served and the one before it.
+prune_releases() {
+  [ -n "$link" ] || read_link
+  id_of "$link"
+  now=$id
+  look "$state/meta/$now/before"
+  list_releases
+  count=0
+  outdated=
+  set --
+  for id in $releases; do
+    if ! [ -f "$state/meta/$id/failed" ]; then
+      count=$((count + 1))
+      [ "$count" -gt "$keep" ] || continue
+    fi
+    if [ "$id" != "$now" ] && [ "$id" != "$one" ]; then
+      outdated="$outdated $id"
+      set -- "$@" "$root/releases/$id"
+    fi
+  done
+  if [ $# -eq 0 ]; then return 0; fi
+  moved=0
+  into_trash "$@" || moved=1
+  set --
+  for id in $outdated; do
+    if ! [ -e "$root/releases/$id" ]; then set -- "$@" "$state/meta/$id"; fi
+  done
+  rm -rf "$@" && return $moved
+}
 
 prune() {
-  now=$(id_of "$(link_now)")
-  before=$(first_line "$state/meta/$now/before")
-  count=0
-  releases | while read -r id; do
-    kept=
-    if [ "$id" = "$now" ] || [ "$id" = "$before" ]; then kept=yes; fi
-    if [ -f "$state/meta/$id/failed" ]; then
-      [ -n "$kept" ] || drop "$id" || exit 1
-      continue
-    fi
-    count=$((count + 1))
-    if [ -z "$kept" ] && [ "$count" -gt "$keep" ]; then drop "$id" || exit 1; fi
-  done && {
-    for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
-      if [ "$left" = "$state/trash/$mark" ]; then continue; fi
-      # One of these may just be on its way out by the hand of the run before.
-      if [ -e "$left" ] || [ -L "$left" ]; then into_trash "$left" 2>/dev/null || :; fi
-    done
-  }
+  set -- "$state"/meta/*/content
+  known=$#
+  set -- "$state"/meta/*/failed
+  if [ "$known" -gt "$keep" ] || [ -e "$1" ]; then prune_releases || return 1; fi
+  set --
+  for left in "$state/staging"/*+* "$state/trash"/* "$root"/.evenkeel-current.*; do
+    case $left in "$state/trash/$mark" | "$state/staging/$release+$mark") continue ;; esac
+    if [ -e "$left" ] || [ -L "$left" ]; then set -- "$@" "$left"; fi
+  done
+  # One of these may just be on its way out by the hand of the run before.
+  if [ $# -gt 0 ]; then into_trash "$@" 2>/dev/null || :; fi
 }
 `;
+/** Functions on top of `COMMON_CODE`. */
+const RELEASES_CODE = { begin: releases_code_BEGIN, rest: releases_code_REST };
 
 ;// CONCATENATED MODULE: ./src/release/remote-code.ts
 // What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
 // Common to both ways of serving: releases-code.ts and in-place-code.ts add the functions of the same names
 // (describe, claim, verify, publish, activate, go_back, confirm, prune).
+//
+// A process takes the server a millisecond or two, a `$(...)` half of one, and each byte of the code a system call:
+// functions give their results in variables, and nothing is started where a test of the shell's own tells that there
+// is nothing to do.
 /** Functions and names for all blocks below. Needs `root`, `state_path`, `hold_text`, `token` and `own` as variables. */
-const COMMON_CODE = String.raw `
+const remote_code_BEGIN = String.raw `
 umask 022
 state=$root/$state_path
 hash_line='s/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'
@@ -30193,29 +30391,32 @@ command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
 fail() { say "fail $*"; exit 1; }
 
 # When the client has gone: what was put away is removed after the answer, and after the lock was given back.
-bell=
+bell=$state/bell.$mark
 at_exit() {
-  [ -z "$bell" ] || rm -f "$bell"
-  if [ "$(first_line "$state/holder")" = "$$" ]; then rm -f "$state/beat"; fi
-  rm -rf "$state/trash/$mark"
+  look "$state/holder"
+  if [ "$one" = "$$" ]; then set -- "$state/beat"; fi
+  rm -rf "$@" "$bell" "$state/trash/$mark"
 }
 trap at_exit EXIT
-link_now() { readlink "$root/current" 2>/dev/null || :; }
-id_of() { case $1 in releases/*/*) ;; releases/?*) printf '%s\n' "${'$'}{1#releases/}" ;; esac; }
-first_line() {
-  line=
-  if [ -f "$1" ]; then IFS= read -r line 2>/dev/null <"$1" || :; fi
-  printf '%s\n' "$line"
+
+# The first lines of a file, in $one, $two and $three.
+look() {
+  one= two= three=
+  if [ -f "$1" ]; then
+    { IFS= read -r one; IFS= read -r two; IFS= read -r three; } 2>/dev/null <"$1" || :
+  fi
 }
 
+# The folders above it get the usual mode.
 prepare() {
   [ -d "$state/meta" ] && [ -d "$state/staging" ] && return
-  mkdir -p -- "${'$'}{state%/*}" && mkdir -p -m 700 -- "$state" && mkdir -p -- "$state/meta" "$state/staging"
+  mkdir -p -m 700 -- "$state" "$state/meta" "$state/staging"
 }
 
 try_lock() {
   if command -v flock >/dev/null 2>&1; then
-    (: >>"$state/lock") && exec 9>>"$state/lock" && flock -n 9
+    # A redirection that fails would end the shell with exec, and does not with true.
+    true >>"$state/lock" && exec 9>>"$state/lock" && flock -n 9
     return
   fi
   ln -s "$$" "$state/lock.pid" 2>/dev/null && trap 'rm -f "$state/lock.pid"; at_exit' EXIT && return
@@ -30227,7 +30428,8 @@ try_lock() {
 
 # A lock may be taken from a run that is ours, or from one whose signs of life have stopped.
 may_break() {
-  [ -n "$own" ] && [ "$(sed -n 3p "$state/holder" 2>/dev/null)" = "$own" ] && return
+  look "$state/holder"
+  [ -n "$own" ] && [ "$three" = "$own" ] && return
   [ -n "$(find "$state/beat" -mmin +2 2>/dev/null)" ]
 }
 
@@ -30236,13 +30438,14 @@ take_lock() {
   tries=0
   until try_lock; do
     if [ "$tries" -ge 5 ] || ! may_break; then
-      say "busy $(sed -n 2p "$state/holder" 2>/dev/null)"
+      look "$state/holder"
+      say "busy $two"
       return 0
     fi
-    holder_pid=$(first_line "$state/holder")
-    case $holder_pid in
+    look "$state/holder"
+    case $one in
       '' | *[!0-9]* | 0 | 1) ;;
-      *) kill -s KILL -- "-$holder_pid" 2>/dev/null || kill -s KILL "$holder_pid" 2>/dev/null ;;
+      *) kill -s KILL -- "-$one" 2>/dev/null || kill -s KILL "$one" 2>/dev/null ;;
     esac
     tries=$((tries + 1))
     sleep 1
@@ -30253,7 +30456,8 @@ take_lock() {
   # A run through SFTP alone, see sftp-lease.ts.
   if [ -d "$state/lease" ] && [ -n "$(find "$state"/lease/*/beat -mmin -1 2>/dev/null)" ]; then
     unlock
-    say "busy $(sed -n 3p "$state/lease/holder" 2>/dev/null)"
+    look "$state/lease/holder"
+    say "busy $three"
     return 0
   fi
   locked=yes
@@ -30265,26 +30469,20 @@ hang_bell() {
   for old in "$state"/bell.*; do
     if [ -e "$old" ]; then rm -f "$old"; fi
   done
-  bell=$state/bell.$mark
   if mkfifo -m 600 "$bell" 2>/dev/null && [ -p "$bell" ]; then
     exec 7<>"$bell"
     say "bell $bell"
   fi
 }
 
-# What brings the files says so, each with a line.
-await_lanes() {
-  while [ "$lanes" -gt 0 ]; do
-    read -r word <&7
-    [ "$word" = arrived ] || fail 'not everything arrived'
-    lanes=$((lanes - 1))
-  done
-}
-
 describe_server() {
   near=$root
   while ! [ -d "$near" ]; do near=$(dirname "$near"); done
-  say "free $(df -Pk "$near" | awk 'NR == 2 {print $4}')"
+  df -Pk "$near" | {
+    read -r _
+    read -r _ _ _ free _
+    say "free $free"
+  }
   for tool in zstd gzip; do
     if command -v $tool >/dev/null 2>&1; then say "tool $tool"; fi
   done
@@ -30309,19 +30507,36 @@ send_inventory() {
 # What an inventory does not tell of.
 drop_specials() { find "$1" ! -type d ! -type f -exec rm -f -- {} +; }
 
+# In the shell itself, when nothing else that it started runs: the kernel's lock goes with its last open file.
+unlock() {
+  rm -rf "$@" "$state/beat"
+  exec 9>&-
+  if ! command -v flock >/dev/null 2>&1; then
+    trap at_exit EXIT
+    rm -f "$state/lock.pid"
+  fi
+}
+`;
+const remote_code_REST = `
+# What brings the files says so, each with a line.
+await_lanes() {
+  while [ "$lanes" -gt 0 ]; do
+    read -r word <&7
+    [ "$word" = arrived ] || fail 'not everything arrived'
+    lanes=$((lanes - 1))
+  done
+}
+
 # A block that was sent in one piece must not swap for a client that has gone meanwhile.
 client_is_there() {
   kill -0 "$PPID" 2>/dev/null || [ -d "/proc/$PPID" ] || fail 'the connection broke before the activation'
 }
 
-# What arrived of a release that cannot come to its end.
-discard() { rm -rf "$state/staging/$release+$mark"; }
+# What arrived of a release that cannot come to its end, or what is left when it has.
+discard() { if [ -e "$state/staging/$release+$mark" ]; then rm -rf "$state/staging/$release+$mark"; fi; }
 
-# The last block of a run: from here on another one may begin.
-unlock() {
-  rm -f "$state/beat"
-  if command -v flock >/dev/null 2>&1; then flock -u 9; else rm -f "$state/lock.pid"; fi
-}
+# The end of a run: from here on another one may begin.
+finish() { unlock "$state/staging/$release+$mark"; }
 
 # Large files may have come in parts.
 join_parts() {
@@ -30336,10 +30551,11 @@ join_parts() {
 # what does not agree is hashed again by the other.
 hash_sent() {
   for list in ../sent.*; do
-    if [ -s "$list" ]; then xargs -0 $1 <"$list" | sed -n "$hash_line" >"../hashes.${'$'}{list##*.}" & fi
+    if [ -s "$list" ]; then xargs -0 $1 <"$list" | sed -n "$hash_line" >"../hashes.\${list##*.}" & fi
   done
   wait
-  digest=$(cat ../hashes.* | $hasher | cut -c 1-64)
+  digest=$(cat ../hashes.* | $hasher)
+  digest=\${digest%% *}
 }
 
 verify_sent() {
@@ -30352,6 +30568,7 @@ verify_sent() {
   [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
 }
 `;
+const COMMON_CODE = { begin: remote_code_BEGIN, rest: remote_code_REST };
 
 // EXTERNAL MODULE: external "node:stream"
 var external_node_stream_ = __nccwpck_require__(7075);
@@ -30543,13 +30760,16 @@ function unpackFailure(connection, code, noise) {
 const HASH_LISTS = 4;
 const WORK_FOR_LISTS = 8 * 1024 * 1024;
 const FILE_COST = 8 * 1024;
-/** Lists for the server, NUL-ended names; they travel in the archive as files beside the tree. */
-function lists({ removeFiles, removeFolders, send, result }) {
+/**
+ * Lists for the server, NUL-ended names, and the manifest of what it will have, by the name `manifest`; they travel in
+ * the archive as files beside the tree.
+ */
+function lists({ removeFiles, removeFolders, send, result }, manifest) {
     return [
         nameList('remove', () => removeFiles),
         nameList('rmdirs', () => removeFolders),
         ...sentLists(send),
-        extraOf('manifest.gz', encodeManifest(result)),
+        extraOf(manifest, encodeManifest(result)),
     ];
 }
 function nameList(name, paths) {
@@ -30606,6 +30826,7 @@ function sentDigest(send) {
 
 
 
+
 /** Sign of life for the lock; a lock without one for two minutes may be taken. */
 const shell_site_BEAT_MS = 20_000;
 const shell_site_CLOSE_MS = 1_000;
@@ -30629,8 +30850,12 @@ class ShellSite {
         this.settings = settings;
         this.#log = prefixedLog(context.log, connection.name);
     }
-    static async open(connection, settings, context) {
-        return new ShellSite(connection, await RemoteShell.open(connection), settings, context);
+    /** For `open`: what `begin` does first with these options, which then is at work as soon as there is a shell. */
+    static opening(settings, options) {
+        return new OpeningBlock(blockOf(beginning(settings, options)));
+    }
+    static async open(connection, settings, context, opening) {
+        return new ShellSite(connection, await RemoteShell.open(connection, opening), settings, context);
     }
     /** The way for what is sent, opened while the server still reads how it stands. */
     #laneNow() {
@@ -30646,45 +30871,25 @@ class ShellSite {
     get mode() {
         return this.settings.mode;
     }
-    get #statePath() {
-        return this.mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel';
-    }
     /** Folder of the release that is being put together here. */
     #stagePath(release) {
-        return toByteString(`${this.settings.target}/${this.#statePath}/staging/${release}+${this.#shell.mark}`);
+        return toByteString(`${this.settings.target}/${statePath(this.mode)}/staging/${release}+${this.#shell.mark}`);
     }
     /**
      * Takes the lock, waiting up to `lockWaitMs` for it, reads how the site stands, and where `release` is given and
-     * not there, starts it: `onBase` is called while the server still links the files of the base.
-     * `own` is the token of a run whose remains may be swept away.
+     * not there, starts it. `own` is the token of a run whose remains may be swept away.
      */
     async begin(options, context) {
-        const { target, holder, token, dryRun } = this.settings;
+        const { dryRun } = this.settings;
         const give = context.clock.monotonic() + options.lockWaitMs;
-        const variables = {
-            root: toByteString(target),
-            state_path: this.#statePath,
-            hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
-            token,
-            own: options.own ?? '',
-            locked: dryRun ? 'not needed' : '',
-            release: options.release ?? '',
-            dry: dryRun ? 'yes' : '',
-            full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
-        };
-        let prelude = `${assignments(variables)}\n${COMMON_CODE}${this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE}`;
-        const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim'];
+        let { prelude, code } = beginning(this.settings, options);
         // Its failure is taken up where it is used.
         if (options.release !== undefined && !dryRun)
             this.#laneNow().catch(() => { });
         for (let shown = false;;) {
             const reader = new StateReader();
-            if (!dryRun)
-                prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi';
-            const guard = dryRun ? '' : '[ -n "$prepared" ] || fail "the folder cannot be used"';
             const running = this.#run({
-                code: [guard, ...steps].join('\n'),
-                prelude,
+                ...{ code, prelude },
                 signal: context.signal,
                 onRecord: (name, value) => reader.record(name, value),
                 onData: (name, bytes) => reader.data.set(name, bytes),
@@ -30693,6 +30898,7 @@ class ShellSite {
             setImmediate(() => this.connection.slowStart.keepPushing());
             await running;
             if (reader.busy === undefined) {
+                this.#shell.define(functions(this.mode, 'rest'));
                 if (!dryRun)
                     this.#startBeat();
                 const opened = reader.finish();
@@ -30708,7 +30914,7 @@ class ShellSite {
             if (!shown)
                 this.#log.info(`waiting for the lock, held by ${reader.busy || 'another run'}`);
             shown = true;
-            prelude = '';
+            prelude = TAKE_LOCK;
             await context.clock.sleep(LOCK_RETRY_MS, context.signal);
         }
     }
@@ -30760,9 +30966,9 @@ class ShellSite {
         return arrived === undefined ? { send: comparison.send, replace: [] } : takeUp(comparison.send, arrived);
     }
     #extra({ comparison, opened }) {
-        const extra = lists(comparison);
         if (this.mode === 'atomic')
-            return extra;
+            return lists(comparison, 'meta/manifest.gz');
+        const extra = lists(comparison, 'manifest.gz');
         const scripts = placeScripts(planPlace(comparison, opened.base?.manifest ?? manifest_makeManifest()));
         return [
             ...extra,
@@ -30792,11 +30998,15 @@ class ShellSite {
             return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`;
         });
         const activation = ending.activate ? ['client_is_there', 'activate'] : [];
-        const end = ending.finish ? [confirmCode(ending.keep), 'unlock'] : [];
+        const end = ending.finish ? [confirmCode(ending.keep)] : [];
+        // What is left of the folder that it came in goes at the end.
+        const left = ending.finish ? [] : ['discard'];
         const all = comparison.result.total;
         await this.#change({
-            code: ['await_lanes', 'verify', ...shared, 'publish', ...activation, ...end].join('\n'),
+            code: ['await_lanes', 'verify', ...shared, 'publish', ...left, ...activation, ...end].join('\n'),
+            ...(ending.finish ? { sequel: 'finish' } : {}),
             values: {
+                at_once: ending.finish ? 'yes' : '',
                 note_before: 'yes',
                 keep: String(ending.keep ?? 0),
                 release,
@@ -30819,8 +31029,8 @@ class ShellSite {
         await this.#change({ code: 'activate', values: { release, note_before: noteBefore ? 'yes' : '' } });
     }
     async activateAndConfirm(release, noteBefore, keep) {
-        const values = { release, note_before: noteBefore ? 'yes' : '', keep: String(keep ?? 0) };
-        await this.#change({ code: `activate\n${confirmCode(keep)}\nunlock`, values });
+        const values = { release, note_before: noteBefore ? 'yes' : '', at_once: 'yes', keep: String(keep ?? 0) };
+        await this.#change({ code: `activate\n${confirmCode(keep)}`, sequel: 'finish', values });
         this.#released = true;
     }
     async goBack() {
@@ -30831,7 +31041,7 @@ class ShellSite {
     }
     async finish(release, keep) {
         const values = { release, keep: String(keep ?? 0) };
-        await this.#change({ code: `${confirmCode(keep)}\nunlock`, values });
+        await this.#change({ code: confirmCode(keep), sequel: 'finish', values });
         this.#released = true;
     }
     async close() {
@@ -30856,16 +31066,14 @@ class ShellSite {
     }
     async #run(script) {
         let reason;
-        const { code, noise } = await this.#shell.run(`${assignments(script.values ?? {})}\n${script.code}`, {
-            prelude: script.prelude ?? '',
-            ...(script.signal === undefined ? {} : { signal: script.signal }),
+        const { code, noise } = await this.#shell.run(blockOf(script), {
+            ...script,
             onRecord: (name, value) => {
                 if (name === 'fail')
                     reason = value;
                 else
                     script.onRecord?.(name, value);
             },
-            ...(script.onData === undefined ? {} : { onData: script.onData }),
         });
         if (code === 0)
             return;
@@ -30879,11 +31087,46 @@ class ShellSite {
     #startBeat() {
         if (this.#beat !== undefined)
             return;
-        const file = quote(`${this.settings.target}/${this.#statePath}/beat`);
+        const file = quote(`${this.settings.target}/${statePath(this.mode)}/beat`);
         // Not made anew: it goes with the lock.
         const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => { });
         this.#beat = setInterval(beat, shell_site_BEAT_MS);
     }
+}
+function blockOf({ values = {}, code, prelude, sequel }) {
+    return {
+        code: `${assignments(values)}\n${code}`,
+        prelude: prelude ?? '',
+        ...(sequel === undefined ? {} : { sequel }),
+    };
+}
+const statePath = (mode) => (mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel');
+/** Functions of the server's side: those that `begin` needs, or all others. */
+function functions(mode, part) {
+    const parts = [COMMON_CODE, mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE];
+    return parts.map((one) => compactScript(one[part])).join('\n');
+}
+const TAKE_LOCK = 'prepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi';
+/** What `begin` does first; more of the functions are read while nothing waits for the shell. */
+function beginning({ target, holder, token, dryRun, mode }, options) {
+    const variables = {
+        root: toByteString(target),
+        state_path: statePath(mode),
+        hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
+        token,
+        own: options.own ?? '',
+        locked: dryRun ? 'not needed' : '',
+        release: options.release ?? '',
+        dry: dryRun ? 'yes' : '',
+        full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
+    };
+    const lock = dryRun ? [] : [TAKE_LOCK];
+    const guard = dryRun ? [] : ['[ -n "$prepared" ] || fail "the folder cannot be used"'];
+    const claim = options.release === undefined ? [] : ['claim'];
+    return {
+        prelude: [assignments(variables), functions(mode, 'begin'), ...lock].join('\n'),
+        code: [...guard, '[ -n "$locked" ] || exit 0', 'describe', ...claim].join('\n'),
+    };
 }
 /** What cannot be removed is no reason to fail a deploy that stands. */
 function confirmCode(keep) {
@@ -30900,10 +31143,13 @@ function assignments(values) {
 
 
 
-/** A site on a server, through a shell there; or through SFTP, where the server runs no commands for this user. */
-async function openSite(connection, settings, context) {
+/**
+ * A site on a server, through a shell there, at work on `opening` if that is given; or through SFTP, where the server runs no
+ * commands for this user.
+ */
+async function openSite(connection, settings, context, opening) {
     try {
-        return await ShellSite.open(connection, settings, context);
+        return await ShellSite.open(connection, settings, context, opening);
     }
     catch (error) {
         if (!(error instanceof NoShell))
@@ -31998,40 +32244,6 @@ class OutputTail {
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
-
-/** Constant, so that it means the same to every login shell and shows nothing in the process list. */
-const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
-/** The command to execute and the text for its standard input. Pure. */
-function remoteScript(text, { cwd, env = {} }) {
-    const lines = ['set -e', 'exec </dev/null'];
-    for (const [name, value] of Object.entries(env))
-        lines.push(`export ${shellName(name)}=${quote(value)}`);
-    // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
-    if (cwd !== undefined)
-        lines.push(`CDPATH= cd -- ${quote(cwd)}`);
-    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
-}
-/**
- * A command that holds its script: it needs no input, which saves a round trip, but the process list shows it, so that
- * nothing secret may be in it. Encoded so that it means the same to every login shell. Pure.
- */
-function openScript(text) {
-    const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
-    const encoded = Array.from(bytes, (byte) => {
-        const character = String.fromCharCode(byte);
-        if (/[A-Za-z0-9 ._/=:-]/.test(character))
-            return character;
-        return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
-    });
-    return `exec sh -c 'eval "$(printf %b "$1")"' sh '${encoded.join('')}'`;
-}
-function shellName(name) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
-        throw new TypeError(`'${name}' is not an environment variable name`);
-    return name;
-}
-
 ;// CONCATENATED MODULE: ./src/ssh/ignored-message.ts
 const MSG_IGNORE = 2;
 /** Every server takes packets of this size (RFC 4253, 6.1). */
@@ -32804,7 +33016,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         if (ahead.willSendMuch !== undefined)
             connection.slowStart.isWorthIt = ahead.willSendMuch;
         const prepare = () => {
-            for (const command of ahead.commands ?? [])
+            for (const command of ahead.commands?.() ?? [])
                 connection.prepare(command);
         };
         let isPrepared = false;
@@ -33002,13 +33214,21 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
 
 
 
+
 /** How long to wait for what the killed step left running on a server. */
 const LOCK_WAIT_MS = 10_000;
-/** For a site that is going to be sent: a shell, and a way for what is sent. */
-const toSend = { commands: [SHELL_COMMAND, SHELL_COMMAND] };
 /** Connects to all hosts at once. On a failure those that were reached are closed again. */
-async function openHosts(hosts, credentials, settings, context, ahead = { commands: [SHELL_COMMAND] }) {
-    const results = await Promise.allSettled(hosts.map(async (host) => openSite(await connect(host, credentials, context, ahead), settings, context)));
+async function openHosts(hosts, credentials, settings, context, { beginning, sends = false, ...ahead }) {
+    const results = await Promise.allSettled(hosts.map(async (host) => {
+        let opening;
+        const commands = () => {
+            const options = beginning();
+            opening = options && ShellSite.opening(settings, options);
+            return [opening?.command ?? SHELL_COMMAND, ...(sends ? [SHELL_COMMAND] : [])];
+        };
+        const connection = await connect(host, credentials, context, { ...ahead, commands });
+        return openSite(connection, settings, context, opening);
+    }));
     const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed === undefined)
@@ -33028,9 +33248,12 @@ async function settleSite(run, state, inputs) {
     const { context } = run;
     const { token } = state;
     const settings = siteSettings(run, { ...inputs, needsShell: [] });
-    const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context);
+    const options = { lockWaitMs: LOCK_WAIT_MS, own: token };
+    const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context, {
+        beginning: () => options,
+    });
     try {
-        const opened = await beginOn(hosts, { lockWaitMs: LOCK_WAIT_MS, own: token }, context);
+        const opened = await beginOn(hosts, options, context);
         await repair(hosts, opened.map((one) => one.state), context);
         reportMix(hosts, context);
         for (const host of hosts)
@@ -33483,9 +33706,11 @@ const staticRollback = {
             needsShell: healthNeeds(inputs.health),
         });
         run.saveState({ token: settings.token });
-        const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context);
+        const options = { lockWaitMs: 0 };
+        const outlook = { beginning: () => options };
+        const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context, outlook);
         try {
-            const opened = await beginOn(hosts, { lockWaitMs: 0 }, context);
+            const opened = await beginOn(hosts, options, context);
             await checkVantage(hosts, inputs.health);
             const states = opened.map(({ state }) => state);
             const links = dryRun ? states.map(({ current }) => current) : await repair(hosts, states, context);

@@ -66754,13 +66754,18 @@ function remoteScript(text, { cwd, env = {} }) {
  */
 function openScript(text) {
     const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
+    return `exec sh -c 'eval "$(printf %b "$1")"' sh ${encodedForPrintf(bytes)}`;
+}
+/** A word that means the same to every login shell, and these bytes to the %b of printf. Pure. */
+function encodedForPrintf(bytes) {
     const encoded = Array.from(bytes, (byte) => {
         const character = String.fromCharCode(byte);
-        if (/[A-Za-z0-9 ._/=:-]/.test(character))
+        // Between single quotes, a backslash means something to fish, an exclamation mark and a newline to csh.
+        if (/[ -~]/.test(character) && !/['\\!]/.test(character))
             return character;
         return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
     });
-    return `exec sh -c 'eval "$(printf %b "$1")"' sh '${encoded.join('')}'`;
+    return `'${encoded.join('')}'`;
 }
 function shellName(name) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
@@ -67540,7 +67545,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         if (ahead.willSendMuch !== undefined)
             connection.slowStart.isWorthIt = ahead.willSendMuch;
         const prepare = () => {
-            for (const command of ahead.commands ?? [])
+            for (const command of ahead.commands?.() ?? [])
                 connection.prepare(command);
         };
         let isPrepared = false;

@@ -3,10 +3,11 @@ import { type Context, systemClock } from '../context.ts'
 import { served } from '../release/deployment.ts'
 import { beginOn, openSite } from '../release/open-site.ts'
 import { repair, reportMix } from '../release/recovery.ts'
-import type { SiteHost, SiteSettings } from '../release/site-host.ts'
+import { ShellSite } from '../release/shell-site.ts'
+import type { BeginOptions, SiteHost, SiteSettings } from '../release/site-host.ts'
 import type { Run } from '../runner/action.ts'
-import { type Ahead, type Credentials, connect } from '../ssh/connect.ts'
-import { SHELL_COMMAND } from '../ssh/remote-shell.ts'
+import { type Credentials, connect } from '../ssh/connect.ts'
+import { type OpeningBlock, SHELL_COMMAND } from '../ssh/remote-shell.ts'
 import type { Target } from '../ssh/target.ts'
 
 /** What main notes for the settle step. */
@@ -22,8 +23,14 @@ export interface SiteStepInputs extends Pick<SiteSettings, 'target' | 'dryRun' |
 /** How long to wait for what the killed step left running on a server. */
 const LOCK_WAIT_MS = 10_000
 
-/** For a site that is going to be sent: a shell, and a way for what is sent. */
-export const toSend = { commands: [SHELL_COMMAND, SHELL_COMMAND] }
+/** What is known of a step before its hosts are reached. */
+interface Outlook {
+  /** What `begin` will be called with, if that is known by the time of the login. */
+  readonly beginning: () => BeginOptions | undefined
+  /** Whether a site is going to be sent: a way for it is opened, too. */
+  readonly sends?: boolean
+  readonly willSendMuch?: () => boolean
+}
 
 /** Connects to all hosts at once. On a failure those that were reached are closed again. */
 export async function openHosts(
@@ -31,10 +38,19 @@ export async function openHosts(
   credentials: Credentials,
   settings: SiteSettings,
   context: Context,
-  ahead: Ahead = { commands: [SHELL_COMMAND] },
+  { beginning, sends = false, ...ahead }: Outlook,
 ): Promise<SiteHost[]> {
   const results = await Promise.allSettled(
-    hosts.map(async (host) => openSite(await connect(host, credentials, context, ahead), settings, context)),
+    hosts.map(async (host) => {
+      let opening: OpeningBlock | undefined
+      const commands = () => {
+        const options = beginning()
+        opening = options && ShellSite.opening(settings, options)
+        return [opening?.command ?? SHELL_COMMAND, ...(sends ? [SHELL_COMMAND] : [])]
+      }
+      const connection = await connect(host, credentials, context, { ...ahead, commands })
+      return openSite(connection, settings, context, opening)
+    }),
   )
   const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
   const failed = results.find((result) => result.status === 'rejected')
@@ -58,9 +74,12 @@ export async function settleSite(run: Run, state: unknown, inputs: SiteStepInput
   const { context } = run
   const { token } = state as SiteStepState
   const settings = siteSettings(run, { ...inputs, needsShell: [] })
-  const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context)
+  const options = { lockWaitMs: LOCK_WAIT_MS, own: token }
+  const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context, {
+    beginning: () => options,
+  })
   try {
-    const opened = await beginOn(hosts, { lockWaitMs: LOCK_WAIT_MS, own: token }, context)
+    const opened = await beginOn(hosts, options, context)
     await repair(
       hosts,
       opened.map((one) => one.state),

@@ -1,20 +1,24 @@
 import type { Context } from '../context.ts'
 import type { Connection } from '../ssh/connection.ts'
-import { NoShell } from '../ssh/remote-shell.ts'
+import { NoShell, type OpeningBlock } from '../ssh/remote-shell.ts'
 import { onEach } from './deployment.ts'
 import { SftpSite } from './sftp-site.ts'
 import { ShellSite } from './shell-site.ts'
 import type { BeginOptions, SiteHost, SiteSettings } from './site-host.ts'
 import type { Opened } from './site-state.ts'
 
-/** A site on a server, through a shell there; or through SFTP, where the server runs no commands for this user. */
+/**
+ * A site on a server, through a shell there, at work on `opening` if that is given; or through SFTP, where the server runs no
+ * commands for this user.
+ */
 export async function openSite(
   connection: Connection,
   settings: SiteSettings,
   context: Context,
+  opening?: OpeningBlock,
 ): Promise<SiteHost> {
   try {
-    return await ShellSite.open(connection, settings, context)
+    return await ShellSite.open(connection, settings, context, opening)
   } catch (error) {
     if (!(error instanceof NoShell)) throw error
     return SftpSite.open(connection, settings, context)

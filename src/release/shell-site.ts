@@ -3,7 +3,16 @@ import { Failure } from '../failure.ts'
 import { compactScript } from '../ssh/compact-script.ts'
 import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
-import { type ByteString, fromByteString, openLane, RemoteShell, toByteString } from '../ssh/remote-shell.ts'
+import {
+  type Block,
+  type BlockOptions,
+  type ByteString,
+  fromByteString,
+  OpeningBlock,
+  openLane,
+  RemoteShell,
+  toByteString,
+} from '../ssh/remote-shell.ts'
 import { type Extra, extraOf } from './archive.ts'
 import type { Comparison } from './comparison.ts'
 import { placeScripts, planPlace, takeUp } from './in-place.ts'
@@ -26,15 +35,9 @@ import { type Opened, StateReader } from './site-state.ts'
 import { chooseWay, ringBell, transfer } from './transfer.ts'
 import { lists, sentDigest } from './transfer-lists.ts'
 
-interface Script {
-  readonly code: string
+interface Script extends Block, BlockOptions {
   /** Shell variables, quoted. */
   readonly values?: Readonly<Record<string, ByteString>>
-  readonly prelude?: string
-  readonly sequel?: string
-  readonly signal?: AbortSignal
-  readonly onRecord?: (name: string, value: ByteString) => void
-  readonly onData?: (name: string, bytes: Buffer) => void
 }
 
 /** Sign of life for the lock; a lock without one for two minutes may be taken. */
@@ -63,8 +66,18 @@ export class ShellSite implements SiteHost {
     this.#log = prefixedLog(context.log, connection.name)
   }
 
-  static async open(connection: Connection, settings: SiteSettings, context: Context): Promise<ShellSite> {
-    return new ShellSite(connection, await RemoteShell.open(connection), settings, context)
+  /** For `open`: what `begin` does first with these options, which then is at work as soon as there is a shell. */
+  static opening(settings: SiteSettings, options: BeginOptions): OpeningBlock {
+    return new OpeningBlock(blockOf(beginning(settings, options)))
+  }
+
+  static async open(
+    connection: Connection,
+    settings: SiteSettings,
+    context: Context,
+    opening?: OpeningBlock,
+  ): Promise<ShellSite> {
+    return new ShellSite(connection, await RemoteShell.open(connection, opening), settings, context)
   }
 
   /** The way for what is sent, opened while the server still reads how it stands. */
@@ -85,56 +98,33 @@ export class ShellSite implements SiteHost {
     return this.settings.mode
   }
 
-  get #statePath(): string {
-    return this.mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel'
-  }
-
   /** Folder of the release that is being put together here. */
   #stagePath(release: string): ByteString {
-    return toByteString(`${this.settings.target}/${this.#statePath}/staging/${release}+${this.#shell.mark}`)
+    return toByteString(
+      `${this.settings.target}/${statePath(this.mode)}/staging/${release}+${this.#shell.mark}`,
+    )
   }
 
   /**
    * Takes the lock, waiting up to `lockWaitMs` for it, reads how the site stands, and where `release` is given and
-   * not there, starts it: `onBase` is called while the server still links the files of the base.
-   * `own` is the token of a run whose remains may be swept away.
+   * not there, starts it. `own` is the token of a run whose remains may be swept away.
    */
   async begin(options: BeginOptions, context: Context): Promise<Opened> {
-    const { target, holder, token, dryRun } = this.settings
+    const { dryRun } = this.settings
     const give = context.clock.monotonic() + options.lockWaitMs
-    const variables = {
-      root: toByteString(target),
-      state_path: this.#statePath,
-      hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
-      token,
-      own: options.own ?? '',
-      locked: dryRun ? 'not needed' : '',
-      release: options.release ?? '',
-      dry: dryRun ? 'yes' : '',
-      full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
-    }
-    const parts = [COMMON_CODE, this.mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE]
-    const code = (part: keyof RemoteCode) => parts.map((one) => compactScript(one[part])).join('\n')
-    let prelude = `${assignments(variables)}\n${code('begin')}`
-    const steps = ['[ -n "$locked" ] || exit 0', 'describe', options.release === undefined ? '' : 'claim']
+    let { prelude, code } = beginning(this.settings, options)
     // Its failure is taken up where it is used.
     if (options.release !== undefined && !dryRun) this.#laneNow().catch(() => {})
     for (let shown = false; ; ) {
       const reader = new StateReader()
-      if (!dryRun) prelude += '\nprepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi'
-      const guard = dryRun ? '' : '[ -n "$prepared" ] || fail "the folder cannot be used"'
-      const running = this.#run({
-        code: [guard, ...steps].join('\n'),
-        prelude,
+      await this.#run({
+        ...{ code, prelude },
         signal: context.signal,
         onRecord: (name, value) => reader.record(name, value),
         onData: (name, bytes) => reader.data.set(name, bytes),
       })
-      // Once that is on its way.
-      setImmediate(() => this.connection.slowStart.keepPushing())
-      await running
       if (reader.busy === undefined) {
-        this.#shell.define(code('rest'))
+        this.#shell.define(functions(this.mode, 'rest'))
         if (!dryRun) this.#startBeat()
         const opened = reader.finish()
         this.#current = opened.state.current
@@ -148,7 +138,7 @@ export class ShellSite implements SiteHost {
       }
       if (!shown) this.#log.info(`waiting for the lock, held by ${reader.busy || 'another run'}`)
       shown = true
-      prelude = ''
+      prelude = TAKE_LOCK
       await context.clock.sleep(LOCK_RETRY_MS, context.signal)
     }
   }
@@ -316,15 +306,12 @@ export class ShellSite implements SiteHost {
 
   async #run(script: Script): Promise<void> {
     let reason: ByteString | undefined
-    const { code, noise } = await this.#shell.run(`${assignments(script.values ?? {})}\n${script.code}`, {
-      prelude: script.prelude ?? '',
-      ...(script.sequel === undefined ? {} : { sequel: script.sequel }),
-      ...(script.signal === undefined ? {} : { signal: script.signal }),
+    const { code, noise } = await this.#shell.run(blockOf(script), {
+      ...script,
       onRecord: (name, value) => {
         if (name === 'fail') reason = value
         else script.onRecord?.(name, value)
       },
-      ...(script.onData === undefined ? {} : { onData: script.onData }),
     })
     if (code === 0) return
     const seen = fromByteString(noise).trim().split('\n').slice(-5).join('; ')
@@ -337,10 +324,53 @@ export class ShellSite implements SiteHost {
 
   #startBeat(): void {
     if (this.#beat !== undefined) return
-    const file = quote(`${this.settings.target}/${this.#statePath}/beat`)
+    const file = quote(`${this.settings.target}/${statePath(this.mode)}/beat`)
     // Not made anew: it goes with the lock.
     const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => {})
     this.#beat = setInterval(beat, BEAT_MS)
+  }
+}
+
+function blockOf({ values = {}, code, prelude, sequel }: Script): Block {
+  return {
+    code: `${assignments(values)}\n${code}`,
+    prelude: prelude ?? '',
+    ...(sequel === undefined ? {} : { sequel }),
+  }
+}
+
+const statePath = (mode: SiteMode) => (mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel')
+
+/** Functions of the server's side: those that `begin` needs, or all others. */
+function functions(mode: SiteMode, part: keyof RemoteCode): string {
+  const parts = [COMMON_CODE, mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE]
+  return parts.map((one) => compactScript(one[part])).join('\n')
+}
+
+const TAKE_LOCK = 'prepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi'
+
+/** What `begin` does first; more of the functions are read while nothing waits for the shell. */
+function beginning(
+  { target, holder, token, dryRun, mode }: SiteSettings,
+  options: BeginOptions,
+): Required<Pick<Script, 'prelude' | 'code'>> {
+  const variables = {
+    root: toByteString(target),
+    state_path: statePath(mode),
+    hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
+    token,
+    own: options.own ?? '',
+    locked: dryRun ? 'not needed' : '',
+    release: options.release ?? '',
+    dry: dryRun ? 'yes' : '',
+    full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
+  }
+  const lock = dryRun ? [] : [TAKE_LOCK]
+  const guard = dryRun ? [] : ['[ -n "$prepared" ] || fail "the folder cannot be used"']
+  const claim = options.release === undefined ? [] : ['claim']
+  return {
+    prelude: [assignments(variables), functions(mode, 'begin'), ...lock].join('\n'),
+    code: [...guard, '[ -n "$locked" ] || exit 0', 'describe', ...claim].join('\n'),
   }
 }
 

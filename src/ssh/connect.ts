@@ -19,8 +19,8 @@ export interface Credentials {
 
 /** What is done with a connection that is still on its way. */
 export interface Ahead {
-  /** To be prepared on it (see `Connection.prepare`), which then cost fewer round trips. */
-  readonly commands?: readonly string[]
+  /** To be prepared on it (see `Connection.prepare`), which then cost fewer round trips. Asked for at each login. */
+  readonly commands?: () => readonly string[]
   /** Whether much is going to be sent. */
   readonly willSendMuch?: () => boolean
 }
@@ -189,15 +189,21 @@ async function handshake(
     const connection = new Connection(target, client, origin)
     if (ahead.willSendMuch !== undefined) connection.slowStart.isWorthIt = ahead.willSendMuch
     const prepare = () => {
-      for (const command of ahead.commands ?? []) connection.prepare(command)
+      for (const command of ahead.commands?.() ?? []) connection.prepare(command)
     }
     let isPrepared = false
     client.once('handshake', () => prepareKeys(client))
-    logInAtOnce(client, key, (isOpenSsh) => {
-      isPrepared = isOpenSsh
-      if (!isOpenSsh) return
-      prepare()
-      connection.slowStart.push()
+    logInAtOnce(client, key, {
+      sent(isOpenSsh) {
+        isPrepared = isOpenSsh
+        if (!isOpenSsh) return
+        prepare()
+        connection.slowStart.push()
+      },
+      received() {
+        if (isPrepared) connection.slowStart.push()
+      },
+      opened: () => connection.slowStart.keepPushing(),
     })
     await ready
     if (!isPrepared) prepare()

@@ -28,12 +28,18 @@ export function remoteScript(
  */
 export function openScript(text: string): string {
   const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8')
+  return `exec sh -c 'eval "$(printf %b "$1")"' sh ${encodedForPrintf(bytes)}`
+}
+
+/** A word that means the same to every login shell, and these bytes to the %b of printf. Pure. */
+export function encodedForPrintf(bytes: Buffer): string {
   const encoded = Array.from(bytes, (byte) => {
     const character = String.fromCharCode(byte)
-    if (/[A-Za-z0-9 ._/=:-]/.test(character)) return character
+    // Between single quotes, a backslash means something to fish, an exclamation mark and a newline to csh.
+    if (/[ -~]/.test(character) && !/['\\!]/.test(character)) return character
     return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`
   })
-  return `exec sh -c 'eval "$(printf %b "$1")"' sh '${encoded.join('')}'`
+  return `'${encoded.join('')}'`
 }
 
 function shellName(name: string): string {

@@ -5,6 +5,7 @@ import type { ClientChannel } from 'ssh2'
 import { cancelled, unlessAborted } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
 import type { Connection, RemoteProcess } from './connection.ts'
+import { encodedForPrintf } from './remote-script.ts'
 
 /**
  * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
@@ -12,7 +13,13 @@ import type { Connection, RemoteProcess } from './connection.ts'
  * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
  * A newline is the third character of IFS, which no shell takes from its environment (POSIX, 2.5.3).
  */
-export const SHELL_COMMAND = `exec sh -c 'LC_ALL=C; export LC_ALL; n=\${IFS#??}; s=; while IFS= read -r l; do case $l in +*) s=$s\${l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done'`
+export const SHELL_COMMAND = shellCommand('', '')
+
+function shellCommand(first: string, words: string): string {
+  const setup = `LC_ALL=C; export LC_ALL; n=\${IFS#??}; s=;${first}`
+  const loop = `while IFS= read -r l; do case $l in +*) s=$s\${l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done`
+  return `exec sh -c '${setup} ${loop}'${words}`
+}
 
 const KEEP_NOISE = 64 * 1024
 const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)'
@@ -34,11 +41,17 @@ export interface BlockResult {
   readonly noise: string
 }
 
-export interface BlockOptions {
+/** What a shell runs in one turn. */
+export interface Block {
+  /** Runs in a subshell with `set -e`. */
+  readonly code: ByteString
   /** Code for the shell itself (locks, functions), run before the block. */
   readonly prelude?: ByteString
   /** Code for the shell itself, run after a block that ended well, before its end is told. */
   readonly sequel?: ByteString
+}
+
+export interface BlockOptions {
   /** A record that the block printed by `say <name> <value>`. */
   readonly onRecord?: (name: string, value: ByteString) => void
   /** Bytes that the block printed by `send <name> <file>`. */
@@ -46,6 +59,36 @@ export interface BlockOptions {
   /** Stops waiting; the block itself runs to its end. */
   readonly signal?: AbortSignal
 }
+
+/**
+ * The first block of a shell, in the command that starts it: it need not wait for a round trip until a channel takes data.
+ * The process list shows it, so that nothing secret may be in it.
+ */
+export class OpeningBlock {
+  readonly mark = newMark()
+  readonly text: ByteString
+  readonly command: string
+
+  constructor(block: Block) {
+    this.text = blockText(block)
+    const bytes = Buffer.from(`${definitions(this.mark)}\n${this.text}`, 'latin1')
+    this.command = shellCommand(' eval "$(printf %b "$1")" </dev/null;', ` sh ${encodedForPrintf(bytes)}`)
+  }
+}
+
+const newMark = () => randomBytes(12).toString('hex')
+
+const definitions = (mark: string) => `mark=${mark}
+say() { printf '%s %s\\n' "$mark" "$*"; }
+send() { printf '%s data %s %s\\n' "$mark" "$1" "$(($(wc -c <"$2")))"; cat <"$2"; }`
+
+function blockText({ code, prelude = '', sequel }: Block): ByteString {
+  const after = sequel === undefined ? [] : [`if [ "$code" = 0 ]; then ${sequel}; fi`]
+  return [prelude, '(', 'set -e', code, ') 2>&1', 'code=$?', ...after, 'say "end $code"'].join('\n')
+}
+
+/** Nothing to a shell that collects lines; an SFTP server that runs in its place takes it for a packet, and ends. */
+const NO_INPUT = '\n'.repeat(8)
 
 /**
  * A POSIX shell on the server that stays open over several blocks of code, so that what it holds (a lock) lasts from
@@ -57,6 +100,9 @@ export class RemoteShell {
   readonly #channel: ClientChannel
   readonly #connection: Connection
   #parser: RecordParser | undefined
+  #opening: OpeningBlock | undefined
+  /** What came before anybody asked for it. */
+  #early: Buffer[] = []
   readonly #ended: Promise<void>
   #queue: Promise<unknown> = Promise.resolve()
   #stderr = ''
@@ -65,11 +111,15 @@ export class RemoteShell {
   #hasAnswered = false
   #exitCode: number | undefined
 
-  private constructor(connection: Connection, { channel, ended }: RemoteProcess) {
-    this.mark = randomBytes(12).toString('hex')
+  private constructor(connection: Connection, { channel, ended }: RemoteProcess, opening?: OpeningBlock) {
+    this.mark = opening?.mark ?? newMark()
     this.#connection = connection
     this.#channel = channel
-    channel.on('data', (chunk: Buffer) => this.#parser?.push(chunk))
+    this.#opening = opening
+    channel.on('data', (chunk: Buffer) => {
+      if (this.#parser !== undefined) this.#parser.push(chunk)
+      else if (this.#opening !== undefined) this.#early.push(chunk)
+    })
     channel.stderr.on('data', (chunk: Buffer) => {
       this.#stderr = (this.#stderr + chunk.toString('latin1')).slice(-KEEP_NOISE)
     })
@@ -85,16 +135,15 @@ export class RemoteShell {
       this.#closed = true
       this.#parser?.end()
     })
-    this.#send('+', [
-      `mark=${this.mark}`,
-      `say() { printf '%s %s\\n' "$mark" "$*"; }`,
-      `send() { printf '%s data %s %s\\n' "$mark" "$1" "$(($(wc -c <"$2")))"; cat <"$2"; }`,
-    ])
+    if (opening === undefined) this.define(definitions(this.mark))
+    else channel.write(NO_INPUT)
   }
 
-  static async open(connection: Connection): Promise<RemoteShell> {
+  /** With `opening`, the first block that is run must be that one. */
+  static async open(connection: Connection, opening?: OpeningBlock): Promise<RemoteShell> {
     try {
-      return new RemoteShell(connection, await connection.start(SHELL_COMMAND))
+      const command = opening?.command ?? SHELL_COMMAND
+      return new RemoteShell(connection, await connection.start(command), opening)
     } catch (error) {
       if (!(error instanceof Failure) || !connection.isOpen) throw error
       throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT })
@@ -105,15 +154,15 @@ export class RemoteShell {
    * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
    * shell ends before the block's own end line has come: then it is not known how far it got.
    */
-  run(code: ByteString, options: BlockOptions = {}): Promise<BlockResult> {
-    const turn = this.#queue.then(() => this.#runNow(code, options))
+  run(block: Block, options: BlockOptions = {}): Promise<BlockResult> {
+    const turn = this.#queue.then(() => this.#runNow(blockText(block), options))
     this.#queue = turn.catch(() => {})
     return options.signal === undefined ? turn : unlessAborted(turn, options.signal)
   }
 
   /** Code for the shell itself (functions) that it reads when it has nothing else to do; the blocks from then on have it. */
   define(code: ByteString): void {
-    if (!this.#closed) this.#send('+', [code])
+    if (!this.#closed) this.#send(code)
   }
 
   /** Lets the shell come to its end, after what it is at; what it holds is released. Resolves when it has gone. */
@@ -124,9 +173,9 @@ export class RemoteShell {
     await this.#ended
   }
 
-  #runNow(code: ByteString, { prelude = '', sequel, onRecord, onData }: BlockOptions): Promise<BlockResult> {
+  #runNow(text: ByteString, { onRecord, onData }: BlockOptions): Promise<BlockResult> {
     return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(this.#gone())
+      if (this.#closed && this.#opening === undefined) return reject(this.#gone())
       this.#parser = new RecordParser(this.mark, {
         onRecord: (name, value) => {
           this.#hasAnswered = true
@@ -141,15 +190,21 @@ export class RemoteShell {
         onData: (name, bytes) => onData?.(name, bytes),
         onGone: () => reject(this.#gone()),
       })
-      const after = sequel === undefined ? [] : [`if [ "$code" = 0 ]; then ${sequel}; fi`]
-      this.#send('+', [prelude, '(', 'set -e', code, ') 2>&1', 'code=$?', ...after, 'say "end $code"'])
-      this.#channel.write('.\n')
+      if (this.#opening === undefined) {
+        this.#send(text)
+        this.#channel.write('.\n')
+        return
+      }
+      if (this.#opening.text !== text) throw new TypeError('the shell was opened with another block')
+      this.#opening = undefined
+      for (const chunk of this.#early.splice(0)) this.#parser?.push(chunk)
+      if (this.#closed) this.#parser?.end()
     })
   }
 
-  #send(prefix: string, parts: readonly ByteString[]): void {
-    const lines = parts.join('\n').split('\n')
-    this.#channel.write(Buffer.from(lines.map((line) => `${prefix}${line}\n`).join(''), 'latin1'))
+  #send(text: ByteString): void {
+    const lines = text.split('\n')
+    this.#channel.write(Buffer.from(lines.map((line) => `+${line}\n`).join(''), 'latin1'))
   }
 
   #gone(): Failure {

@@ -3,14 +3,14 @@ import { activateOnAll, endingOf, nothingDone, onEach, served } from '../../rele
 import { pathMatcher } from '../../release/glob.ts'
 import { beginOn } from '../../release/open-site.ts'
 import { repair, reportMix } from '../../release/recovery.ts'
-import type { Ending, SiteHost } from '../../release/site-host.ts'
+import type { BeginOptions, Ending, SiteHost } from '../../release/site-host.ts'
 import { type Opened, releaseOf } from '../../release/site-state.ts'
 import { listSource } from '../../release/source-tree.ts'
 import { checkLinked, type StageReport, stageOn, withLinked } from '../../release/stage.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { checkVantage, healthNeeds, siteHealthCheck } from '../site-health.ts'
-import { openHosts, settleSite, siteSettings, toSend, unixTime } from '../site-settle.ts'
+import { openHosts, settleSite, siteSettings, unixTime } from '../site-settle.ts'
 import { readUploadInputs, type UploadInputs } from './inputs.ts'
 import { reportUpload } from './report.ts'
 
@@ -27,14 +27,20 @@ export const scpStaticUpload: Action = {
     const { context } = run
     // Both at once: the servers are reached and answer while the files are listed and read.
     let listedBytes = 0
-    const ahead = inputs.dryRun ? {} : { ...toSend, willSendMuch: () => listedBytes >= MUCH }
-    const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, ahead)
+    let isListed = false
+    const outlook = {
+      beginning: () => (isListed ? beginOptions(inputs) : undefined),
+      sends: !inputs.dryRun,
+      willSendMuch: () => !inputs.dryRun && listedBytes >= MUCH,
+    }
+    const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, outlook)
     opening.catch(() => {})
     const names = await closingOnFailure(opening, async () => {
       const listing = { folder: inputs.source, exclude, modeChange: inputs.modeChange }
       const listed = await listSource(listing, context.signal)
-      listedBytes = listed.manifest.total.bytes
       checkLinked(listed.manifest, inputs.linked)
+      listedBytes = listed.manifest.total.bytes
+      isListed = true
       return listed
     })
     const hashing = names.hash(context.signal)
@@ -98,14 +104,16 @@ async function closingOnFailure<T>(opening: Promise<SiteHost[]>, work: () => Pro
 
 /** Locks every host, reads how it stands, and puts right what a dead run left. */
 async function begin(hosts: SiteHost[], inputs: UploadInputs, context: Context): Promise<Opened[]> {
-  const { release, lockWaitMs, dryRun } = inputs
-  // Only a look at the folder tells what else lies there.
-  const look = inputs.full ? 'hashed' : inputs.deletion === 'all' ? 'listed' : 'stored'
-  const opened = await beginOn(hosts, { release, lockWaitMs, look }, context)
+  const opened = await beginOn(hosts, beginOptions(inputs), context)
   const states = opened.map(({ state }) => state)
-  if (!dryRun) await repair(hosts, states, context)
+  if (!inputs.dryRun) await repair(hosts, states, context)
   reportMix(hosts, context)
   return opened
+}
+
+function beginOptions({ release, lockWaitMs, full, deletion }: UploadInputs): BeginOptions {
+  // Only a look at the folder tells what else lies there.
+  return { release, lockWaitMs, look: full ? 'hashed' : deletion === 'all' ? 'listed' : 'stored' }
 }
 
 /** Inputs that are given and need a shell on the server. */

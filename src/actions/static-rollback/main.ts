@@ -23,9 +23,11 @@ export const staticRollback: Action = {
       needsShell: healthNeeds(inputs.health),
     })
     run.saveState({ token: settings.token })
-    const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context)
+    const options = { lockWaitMs: 0 }
+    const outlook = { beginning: () => options }
+    const hosts = await openHosts(inputs.hosts, inputs.credentials, settings, context, outlook)
     try {
-      const opened = await beginOn(hosts, { lockWaitMs: 0 }, context)
+      const opened = await beginOn(hosts, options, context)
       await checkVantage(hosts, inputs.health)
       const states = opened.map(({ state }) => state)
       const links = dryRun ? states.map(({ current }) => current) : await repair(hosts, states, context)
