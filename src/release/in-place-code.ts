@@ -16,6 +16,10 @@ import type { RemoteCode } from './remote-code.ts'
 const BEGIN = `
 next=$state/next
 back=$state/back
+real_root=
+
+# There are none beside each other.
+list_releases() { :; }
 
 # The release that is confirmed here.
 find_placed() {
@@ -148,7 +152,7 @@ restore() {
 }
 
 run_script() {
-  real_root=$(cd -P -- "$root" && pwd -P)
+  [ -n "$real_root" ] || real_root=$(cd -P -- "$root" && pwd -P)
   look "$next/owner"
   owner=$one
   . "$next/$1"

@@ -26,7 +26,8 @@ id_of() {
   case $1 in releases/*/*) ;; releases/?*) id=\${1#releases/} ;; esac
 }
 
-# Newest first.
+# Newest first. Once, when the lock has been taken: from then on nobody else makes or removes one.
+releases=
 list_releases() {
   releases=
   set -- "$state"/meta/*/content
@@ -47,7 +48,7 @@ describe() {
     look "$state/pending"
     say "pending $one $two"
   fi
-  list_releases
+  if [ -n "$dry" ]; then list_releases; fi
   for id in $releases; do
     mark_of=new
     if [ -f "$state/meta/$id/failed" ]; then mark_of=failed; fi
@@ -72,7 +73,7 @@ fill() {
   fail 'the release before could not be copied'
 }
 
-# After describe: by the link and the releases that it found.
+# After describe: by the link that it found.
 send_base() {
   base=
   if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
@@ -104,10 +105,14 @@ send_base() {
 }
 
 claim() {
-  if [ -d "$root/releases/$release" ] && [ -f "$state/meta/$release/content" ]; then return 0; fi
+  stage=
+  if [ -d "$root/releases/$release" ] && [ -f "$state/meta/$release/content" ]; then
+    # What was left of it by a run that ended before its own end.
+    if [ -z "$dry" ]; then clear_stages; fi
+    return 0
+  fi
   if [ -e "$root/releases/$release" ]; then fail "releases/$release is there, but not from an upload of this action"; fi
   old=
-  stage=
   for folder in "$state/staging/$release+"*; do
     if [ -d "$folder/tree" ]; then old=$folder; fi
   done
@@ -117,13 +122,18 @@ claim() {
     return 0
   fi
   stage=$state/staging/$release+$mark
-  # A tree in it is what the next run takes up: not before it can be more than what there is.
-  if [ -n "$old" ]; then mkdir "$stage" "$stage/meta"; else mkdir "$stage" "$stage/meta" "$stage/tree"; fi
+  # A tree in it is what the next run takes up: not while there is a better base.
+  if [ -n "$old$releases" ]; then mkdir "$stage" "$stage/meta"; else mkdir "$stage" "$stage/meta" "$stage/tree"; fi
   send_base
   fill "$base"
   if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
+  clear_stages
+}
+
+# Of this release, other than its own.
+clear_stages() {
   for folder in "$state/staging/$release+"*; do
-    if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
+    if [ -e "$folder" ] && [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
   done
 }
 `
@@ -227,11 +237,12 @@ prune_releases() {
   id_of "$link"
   now=$id
   look "$state/meta/$now/before"
-  list_releases
+  case " $releases " in *" $release "*) ;; *) releases="$release $releases" ;; esac
   count=0
   outdated=
   set --
   for id in $releases; do
+    [ -d "$root/releases/$id" ] || continue
     if ! [ -f "$state/meta/$id/failed" ]; then
       count=$((count + 1))
       [ "$count" -gt "$keep" ] || continue
