@@ -29856,6 +29856,10 @@ class ChunkJoiner {
 const BEGIN = `
 next=$state/next
 back=$state/back
+real_root=
+
+# There are none beside each other.
+list_releases() { :; }
 
 # The release that is confirmed here.
 find_placed() {
@@ -29988,7 +29992,7 @@ restore() {
 }
 
 run_script() {
-  real_root=$(cd -P -- "$root" && pwd -P)
+  [ -n "$real_root" ] || real_root=$(cd -P -- "$root" && pwd -P)
   look "$next/owner"
   owner=$one
   . "$next/$1"
@@ -30131,7 +30135,8 @@ id_of() {
   case $1 in releases/*/*) ;; releases/?*) id=\${1#releases/} ;; esac
 }
 
-# Newest first.
+# Newest first. Once, when the lock has been taken: from then on nobody else makes or removes one.
+releases=
 list_releases() {
   releases=
   set -- "$state"/meta/*/content
@@ -30152,7 +30157,7 @@ describe() {
     look "$state/pending"
     say "pending $one $two"
   fi
-  list_releases
+  if [ -n "$dry" ]; then list_releases; fi
   for id in $releases; do
     mark_of=new
     if [ -f "$state/meta/$id/failed" ]; then mark_of=failed; fi
@@ -30177,7 +30182,7 @@ fill() {
   fail 'the release before could not be copied'
 }
 
-# After describe: by the link and the releases that it found.
+# After describe: by the link that it found.
 send_base() {
   base=
   if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
@@ -30209,10 +30214,14 @@ send_base() {
 }
 
 claim() {
-  if [ -d "$root/releases/$release" ] && [ -f "$state/meta/$release/content" ]; then return 0; fi
+  stage=
+  if [ -d "$root/releases/$release" ] && [ -f "$state/meta/$release/content" ]; then
+    # What was left of it by a run that ended before its own end.
+    if [ -z "$dry" ]; then clear_stages; fi
+    return 0
+  fi
   if [ -e "$root/releases/$release" ]; then fail "releases/$release is there, but not from an upload of this action"; fi
   old=
-  stage=
   for folder in "$state/staging/$release+"*; do
     if [ -d "$folder/tree" ]; then old=$folder; fi
   done
@@ -30222,13 +30231,18 @@ claim() {
     return 0
   fi
   stage=$state/staging/$release+$mark
-  # A tree in it is what the next run takes up: not before it can be more than what there is.
-  if [ -n "$old" ]; then mkdir "$stage" "$stage/meta"; else mkdir "$stage" "$stage/meta" "$stage/tree"; fi
+  # A tree in it is what the next run takes up: not while there is a better base.
+  if [ -n "$old$releases" ]; then mkdir "$stage" "$stage/meta"; else mkdir "$stage" "$stage/meta" "$stage/tree"; fi
   send_base
   fill "$base"
   if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
+  clear_stages
+}
+
+# Of this release, other than its own.
+clear_stages() {
   for folder in "$state/staging/$release+"*; do
-    if [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
+    if [ -e "$folder" ] && [ "$folder" != "$stage" ]; then rm -rf "$folder"; fi
   done
 }
 `;
@@ -30331,11 +30345,12 @@ prune_releases() {
   id_of "$link"
   now=$id
   look "$state/meta/$now/before"
-  list_releases
+  case " $releases " in *" $release "*) ;; *) releases="$release $releases" ;; esac
   count=0
   outdated=
   set --
   for id in $releases; do
+    [ -d "$root/releases/$id" ] || continue
     if ! [ -f "$state/meta/$id/failed" ]; then
       count=$((count + 1))
       [ "$count" -gt "$keep" ] || continue
@@ -30375,7 +30390,7 @@ const RELEASES_CODE = { begin: releases_code_BEGIN, rest: releases_code_REST };
 ;// CONCATENATED MODULE: ./src/release/remote-code.ts
 // What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
 // Common to both ways of serving: releases-code.ts and in-place-code.ts add the functions of the same names
-// (describe, claim, verify, publish, activate, go_back, confirm, prune).
+// (list_releases, describe, claim, verify, publish, activate, go_back, confirm, prune).
 //
 // A process takes the server a millisecond or two, a `$(...)` half of one, and each byte of the code a system call:
 // functions give their results in variables, and nothing is started where a test of the shell's own tells that there
@@ -30462,6 +30477,7 @@ take_lock() {
   fi
   locked=yes
   hang_bell
+  list_releases
 }
 
 # A pipe that is open both ways here: who writes into it never waits, and nothing is lost.
@@ -33236,7 +33252,8 @@ async function openHosts(hosts, credentials, settings, context, { beginning, sen
     const results = await Promise.allSettled(hosts.map(async (host) => {
         let opening;
         const commands = () => {
-            const options = beginning();
+            // Of several, none is touched before all have been reached.
+            const options = hosts.length === 1 ? beginning() : undefined;
             opening = options && ShellSite.opening(settings, options);
             return [opening?.command ?? SHELL_COMMAND, ...(sends ? [SHELL_COMMAND] : [])];
         };

@@ -44,7 +44,8 @@ export async function openHosts(
     hosts.map(async (host) => {
       let opening: OpeningBlock | undefined
       const commands = () => {
-        const options = beginning()
+        // Of several, none is touched before all have been reached.
+        const options = hosts.length === 1 ? beginning() : undefined
         opening = options && ShellSite.opening(settings, options)
         return [opening?.command ?? SHELL_COMMAND, ...(sends ? [SHELL_COMMAND] : [])]
       }
