@@ -27842,6 +27842,8 @@ class Connection {
         this.#origin = origin;
         this.#client = client;
         this.slowStart = new SlowStart(client, origin.roundTripMs);
+        // Each channel on its way adds one.
+        client.setMaxListeners(0);
         client.on('error', (error) => {
             this.#lost = error;
         });

@@ -68,6 +68,8 @@ export class Connection {
     this.#origin = origin
     this.#client = client
     this.slowStart = new SlowStart(client, origin.roundTripMs)
+    // Each channel on its way adds one.
+    client.setMaxListeners(0)
     client.on('error', (error: Error) => {
       this.#lost = error
     })
