@@ -30977,6 +30977,8 @@ const KEEP_SECONDS = 3600;
  * has them; `now` is in Unix seconds.
  */
 function compare(base, site, keep, now) {
+    if (base.size === 0)
+        return everything(site);
     const send = new ManifestBuilder();
     const missing = new ManifestBuilder();
     const replace = new Set();
@@ -31037,6 +31039,14 @@ function compare(base, site, keep, now) {
         removed: removeFiles.length,
         unchanged,
     };
+}
+/** Where nothing is there yet. */
+function everything(site) {
+    let links = 0;
+    for (const _ of site.ofType('link'))
+        links++;
+    const none = { replace: [], removeFiles: [], removeFolders: [], changed: 0, removed: 0, unchanged: 0 };
+    return { ...none, send: site, result: site, added: site.total.files + links };
 }
 /** Entries of both by path; undefined where one of them has none. */
 function* sideBySide(base, site) {
@@ -33140,11 +33150,12 @@ const GZIP = {
 };
 /** Above this share of its size left, compressing is not worth its time. */
 const WORTH_IT = 0.9;
-/** The best codec that both sides have, or none where a sample of the content does not shrink. */
-function chooseCodec(serverTools, sample) {
-    const shrunk = sample.length > 0 ? external_node_zlib_.deflateRawSync(sample, { level: 1 }).length / sample.length : 1;
-    if (shrunk > WORTH_IT)
-        return uncompressed;
+/** Whether it is worth compressing content like this. */
+function shrinks(sample) {
+    return sample.length > 0 && external_node_zlib_.deflateRawSync(sample, { level: 1 }).length / sample.length <= WORTH_IT;
+}
+/** The best codec that both sides have. */
+function chooseCodec(serverTools) {
     // Node has zstd since 22.15.
     if (serverTools.has('zstd') && typeof external_node_zlib_.createZstdCompress === 'function')
         return ZSTD;
@@ -33175,8 +33186,12 @@ const NEAR_MS = 1;
 const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar ;; esac)";
 const SAMPLE = 256 * 1024;
 async function chooseWay(connection, { send, tree, tools }) {
-    const { files, bytes } = send.total;
-    const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(send, files, tree));
+    const { bytes } = send.total;
+    const codec = isNear(connection)
+        ? uncompressed
+        : (await isCompressible(send, tree))
+            ? chooseCodec(tools)
+            : uncompressed;
     const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH;
     if (connection.isNarrow)
         return { codec, ...NARROW };
@@ -33250,12 +33265,22 @@ function thenRing(unpack, bell) {
 }
 /** On this machine or beside it: bytes travel faster there than they are compressed. */
 const isNear = ({ roundTripMs }) => roundTripMs < NEAR_MS;
-async function takeSample(send, count, tree) {
+const compressible = new WeakMap();
+/** Whether a sample of these files shrinks; what has been found out once is known. */
+function isCompressible(send, tree) {
+    const known = compressible.get(send);
+    if (known !== undefined)
+        return known;
+    const found = takeSample(send, tree).then(shrinks);
+    compressible.set(send, found);
+    return found;
+}
+async function takeSample(send, tree) {
     const chunks = [];
     let bytes = 0;
     let at = 0;
     // From all over the site: its first files may all be images.
-    const step = Math.max(1, Math.floor(count / 32));
+    const step = Math.max(1, Math.floor(send.total.files / 32));
     for (const file of send.ofType('file')) {
         if (at++ % step !== 0)
             continue;
@@ -33853,14 +33878,14 @@ async function hashFiles(root, manifest, files, rootMode, signal) {
         if (entry.type === 'file') {
             const file = (0,external_node_fs_namespaceObject.openSync)(locate(root, entry.path), 'r');
             try {
-                const hash = (0,external_node_crypto_.createHash)('sha256');
                 const kept = contents.read(file, entry);
-                let size = 0;
                 if (kept !== undefined) {
-                    hash.update(kept);
-                    size = kept.length;
+                    manifest.setContent(at, kept.length, (0,external_node_crypto_.hash)('sha256', kept, 'buffer'));
+                    bytes += kept.length;
                 }
                 else {
+                    const hash = (0,external_node_crypto_.createHash)('sha256');
+                    let size = 0;
                     for (;;) {
                         const piece = contents.piece(file);
                         if (piece.length === 0)
@@ -33870,9 +33895,9 @@ async function hashFiles(root, manifest, files, rootMode, signal) {
                         if (pause.isDue())
                             await pause.take();
                     }
+                    manifest.setContent(at, size, hash.digest());
+                    bytes += size;
                 }
-                manifest.setContent(at, size, hash.digest());
-                bytes += size;
             }
             finally {
                 (0,external_node_fs_namespaceObject.closeSync)(file);
@@ -36664,6 +36689,7 @@ function rounded(report) {
 
 
 
+
 /** A site of so many bytes is worth some on the way to it. */
 const MUCH = 4_000_000;
 const scpStaticUpload = {
@@ -36692,16 +36718,23 @@ const scpStaticUpload = {
             isListed = true;
             return listed;
         });
-        const hashing = names.hash(context.signal);
+        let areReached = false;
+        const reading = names.hash(context.signal).then((tree) => {
+            const site = withLinked(tree.manifest, inputs.linked);
+            // As a rule that is what will be asked, and there is time now.
+            if (!areReached)
+                isCompressible(site, tree).catch(() => { });
+            return { tree, site };
+        });
         // Its failure is taken up below; until then it must not count as unhandled.
-        hashing.catch(() => { });
+        reading.catch(() => { });
         const hosts = await opening;
+        areReached = true;
         try {
             const connectedMs = context.clock.monotonic() - started;
             const opened = await begin(hosts, inputs, context);
             await checkVantage(hosts, inputs.health);
-            const tree = await hashing;
-            const site = withLinked(tree.manifest, inputs.linked);
+            const { tree, site } = await reading;
             const previous = releaseOf(hosts[0]?.current ?? '') ?? '';
             const options = {
                 ...inputs,

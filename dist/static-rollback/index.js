@@ -28445,6 +28445,8 @@ const KEEP_SECONDS = 3600;
  * has them; `now` is in Unix seconds.
  */
 function comparison_compare(base, site, keep, now) {
+    if (base.size === 0)
+        return everything(site);
     const send = new ManifestBuilder();
     const missing = new ManifestBuilder();
     const replace = new Set();
@@ -28505,6 +28507,14 @@ function comparison_compare(base, site, keep, now) {
         removed: removeFiles.length,
         unchanged,
     };
+}
+/** Where nothing is there yet. */
+function everything(site) {
+    let links = 0;
+    for (const _ of site.ofType('link'))
+        links++;
+    const none = { replace: [], removeFiles: [], removeFolders: [], changed: 0, removed: 0, unchanged: 0 };
+    return { ...none, send: site, result: site, added: site.total.files + links };
 }
 /** Entries of both by path; undefined where one of them has none. */
 function* sideBySide(base, site) {
@@ -30608,11 +30618,12 @@ const GZIP = {
 };
 /** Above this share of its size left, compressing is not worth its time. */
 const WORTH_IT = 0.9;
-/** The best codec that both sides have, or none where a sample of the content does not shrink. */
-function chooseCodec(serverTools, sample) {
-    const shrunk = sample.length > 0 ? external_node_zlib_.deflateRawSync(sample, { level: 1 }).length / sample.length : 1;
-    if (shrunk > WORTH_IT)
-        return uncompressed;
+/** Whether it is worth compressing content like this. */
+function shrinks(sample) {
+    return sample.length > 0 && external_node_zlib_.deflateRawSync(sample, { level: 1 }).length / sample.length <= WORTH_IT;
+}
+/** The best codec that both sides have. */
+function chooseCodec(serverTools) {
     // Node has zstd since 22.15.
     if (serverTools.has('zstd') && typeof external_node_zlib_.createZstdCompress === 'function')
         return ZSTD;
@@ -30643,8 +30654,12 @@ const NEAR_MS = 1;
 const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar ;; esac)";
 const SAMPLE = 256 * 1024;
 async function chooseWay(connection, { send, tree, tools }) {
-    const { files, bytes } = send.total;
-    const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(send, files, tree));
+    const { bytes } = send.total;
+    const codec = isNear(connection)
+        ? uncompressed
+        : (await isCompressible(send, tree))
+            ? chooseCodec(tools)
+            : uncompressed;
     const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH;
     if (connection.isNarrow)
         return { codec, ...NARROW };
@@ -30718,12 +30733,22 @@ function thenRing(unpack, bell) {
 }
 /** On this machine or beside it: bytes travel faster there than they are compressed. */
 const isNear = ({ roundTripMs }) => roundTripMs < NEAR_MS;
-async function takeSample(send, count, tree) {
+const compressible = new WeakMap();
+/** Whether a sample of these files shrinks; what has been found out once is known. */
+function isCompressible(send, tree) {
+    const known = compressible.get(send);
+    if (known !== undefined)
+        return known;
+    const found = takeSample(send, tree).then(shrinks);
+    compressible.set(send, found);
+    return found;
+}
+async function takeSample(send, tree) {
     const chunks = [];
     let bytes = 0;
     let at = 0;
     // From all over the site: its first files may all be images.
-    const step = Math.max(1, Math.floor(count / 32));
+    const step = Math.max(1, Math.floor(send.total.files / 32));
     for (const file of send.ofType('file')) {
         if (at++ % step !== 0)
             continue;

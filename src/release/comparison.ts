@@ -33,6 +33,7 @@ export function compare(
   keep: (path: ByteString) => boolean,
   now: number,
 ): Comparison {
+  if (base.size === 0) return everything(site)
   const send = new ManifestBuilder()
   const missing = new ManifestBuilder()
   const replace = new Set<ByteString>()
@@ -81,6 +82,14 @@ export function compare(
     removed: removeFiles.length,
     unchanged,
   }
+}
+
+/** Where nothing is there yet. */
+function everything(site: Manifest): Comparison {
+  let links = 0
+  for (const _ of site.ofType('link')) links++
+  const none = { replace: [], removeFiles: [], removeFolders: [], changed: 0, removed: 0, unchanged: 0 }
+  return { ...none, send: site, result: site, added: site.total.files + links }
 }
 
 /** Entries of both by path; undefined where one of them has none. */

@@ -30,10 +30,13 @@ const GZIP: Codec = {
 /** Above this share of its size left, compressing is not worth its time. */
 const WORTH_IT = 0.9
 
-/** The best codec that both sides have, or none where a sample of the content does not shrink. */
-export function chooseCodec(serverTools: ReadonlySet<string>, sample: Buffer): Codec {
-  const shrunk = sample.length > 0 ? zlib.deflateRawSync(sample, { level: 1 }).length / sample.length : 1
-  if (shrunk > WORTH_IT) return uncompressed
+/** Whether it is worth compressing content like this. */
+export function shrinks(sample: Buffer): boolean {
+  return sample.length > 0 && zlib.deflateRawSync(sample, { level: 1 }).length / sample.length <= WORTH_IT
+}
+
+/** The best codec that both sides have. */
+export function chooseCodec(serverTools: ReadonlySet<string>): Codec {
   // Node has zstd since 22.15.
   if (serverTools.has('zstd') && typeof zlib.createZstdCompress === 'function') return ZSTD
   return serverTools.has('gzip') ? GZIP : uncompressed

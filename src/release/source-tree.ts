@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, hash as digestOf } from 'node:crypto'
 import {
   closeSync,
   createReadStream,
@@ -93,13 +93,13 @@ async function hashFiles(
     if (entry.type === 'file') {
       const file = openSync(locate(root, entry.path), 'r')
       try {
-        const hash = createHash('sha256')
         const kept = contents.read(file, entry)
-        let size = 0
         if (kept !== undefined) {
-          hash.update(kept)
-          size = kept.length
+          manifest.setContent(at, kept.length, digestOf('sha256', kept, 'buffer'))
+          bytes += kept.length
         } else {
+          const hash = createHash('sha256')
+          let size = 0
           for (;;) {
             const piece = contents.piece(file)
             if (piece.length === 0) break
@@ -107,9 +107,9 @@ async function hashFiles(
             size += piece.length
             if (pause.isDue()) await pause.take()
           }
+          manifest.setContent(at, size, hash.digest())
+          bytes += size
         }
-        manifest.setContent(at, size, hash.digest())
-        bytes += size
       } finally {
         closeSync(file)
       }

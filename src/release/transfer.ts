@@ -11,7 +11,7 @@ import {
   pipeToScript,
 } from '../ssh/remote-shell.ts'
 import { archive, CHUNK, type Content, type Extra, joining, pieces } from './archive.ts'
-import { type Codec, chooseCodec, uncompressed } from './compression.ts'
+import { type Codec, chooseCodec, shrinks, uncompressed } from './compression.ts'
 import type { Manifest } from './manifest.ts'
 import { trackProgress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
@@ -66,8 +66,12 @@ export async function chooseWay(
   connection: Connection,
   { send, tree, tools }: Pick<TransferPlan, 'send' | 'tree' | 'tools'>,
 ): Promise<Way> {
-  const { files, bytes } = send.total
-  const codec = isNear(connection) ? uncompressed : chooseCodec(tools, await takeSample(send, files, tree))
+  const { bytes } = send.total
+  const codec = isNear(connection)
+    ? uncompressed
+    : (await isCompressible(send, tree))
+      ? chooseCodec(tools)
+      : uncompressed
   const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH
   if (connection.isNarrow) return { codec, ...NARROW }
   if (isLong) return { codec, ...LONG }
@@ -142,12 +146,23 @@ function thenRing(unpack: ByteString, bell: ByteString): ByteString {
 /** On this machine or beside it: bytes travel faster there than they are compressed. */
 const isNear = ({ roundTripMs }: Connection) => roundTripMs < NEAR_MS
 
-async function takeSample(send: Manifest, count: number, tree: SourceTree): Promise<Buffer> {
+const compressible = new WeakMap<Manifest, Promise<boolean>>()
+
+/** Whether a sample of these files shrinks; what has been found out once is known. */
+export function isCompressible(send: Manifest, tree: SourceTree): Promise<boolean> {
+  const known = compressible.get(send)
+  if (known !== undefined) return known
+  const found = takeSample(send, tree).then(shrinks)
+  compressible.set(send, found)
+  return found
+}
+
+async function takeSample(send: Manifest, tree: SourceTree): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
   let at = 0
   // From all over the site: its first files may all be images.
-  const step = Math.max(1, Math.floor(count / 32))
+  const step = Math.max(1, Math.floor(send.total.files / 32))
   for (const file of send.ofType('file')) {
     if (at++ % step !== 0) continue
     for await (const chunk of tree.read(file)) {

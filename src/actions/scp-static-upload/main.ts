@@ -7,6 +7,7 @@ import type { BeginOptions, Ending, SiteHost } from '../../release/site-host.ts'
 import { type Opened, releaseOf } from '../../release/site-state.ts'
 import { listSource } from '../../release/source-tree.ts'
 import { checkLinked, type StageReport, stageOn, withLinked } from '../../release/stage.ts'
+import { isCompressible } from '../../release/transfer.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { checkVantage, healthNeeds, siteHealthCheck } from '../site-health.ts'
@@ -43,16 +44,22 @@ export const scpStaticUpload: Action = {
       isListed = true
       return listed
     })
-    const hashing = names.hash(context.signal)
+    let areReached = false
+    const reading = names.hash(context.signal).then((tree) => {
+      const site = withLinked(tree.manifest, inputs.linked)
+      // As a rule that is what will be asked, and there is time now.
+      if (!areReached) isCompressible(site, tree).catch(() => {})
+      return { tree, site }
+    })
     // Its failure is taken up below; until then it must not count as unhandled.
-    hashing.catch(() => {})
+    reading.catch(() => {})
     const hosts = await opening
+    areReached = true
     try {
       const connectedMs = context.clock.monotonic() - started
       const opened = await begin(hosts, inputs, context)
       await checkVantage(hosts, inputs.health)
-      const tree = await hashing
-      const site = withLinked(tree.manifest, inputs.linked)
+      const { tree, site } = await reading
       const previous = releaseOf(hosts[0]?.current ?? '') ?? ''
       const options = {
         ...inputs,
