@@ -69959,20 +69959,23 @@ const FAR_MS = 10;
  * something that is waited for.
  */
 class SlowStart {
-    /** Whether much is going to be sent; asked before each round. */
-    isWorthIt = () => false;
     #client;
     #roundTripMs;
+    #isWorthIt;
     #timer;
     #round = 0;
-    constructor(client, roundTripMs) {
+    /** `isWorthIt` is asked before each round whether much is going to be sent; without it, nothing ever is. */
+    constructor(client, roundTripMs, isWorthIt) {
         this.#client = client;
         this.#roundTripMs = roundTripMs;
+        this.#isWorthIt = isWorthIt;
+        if (roundTripMs < FAR_MS || isWorthIt === undefined)
+            this.end();
         client.once('close', () => this.end());
     }
     /** One round, behind what has been sent. */
     push() {
-        if (this.#roundTripMs < FAR_MS || this.#round === ROUNDS || !this.isWorthIt())
+        if (this.#round === ROUNDS || this.#isWorthIt?.() !== true)
             return;
         sendIgnored(this.#client, FIRST_BYTES * 2 ** this.#round);
         this.#round++;
@@ -70020,7 +70023,7 @@ class Connection {
         this.target = target;
         this.#origin = origin;
         this.#client = client;
-        this.slowStart = new SlowStart(client, origin.roundTripMs);
+        this.slowStart = new SlowStart(client, origin.roundTripMs, origin.willSendMuch);
         // Each channel on its way adds one.
         client.setMaxListeners(0);
         client.on('error', (error) => {
@@ -70603,7 +70606,8 @@ async function handshakeOrAgain(target, key, algorithms, credentials, context, o
         const begun = context.clock.monotonic();
         const socket = await openSocket();
         const isHere = socket instanceof external_node_net_.Socket && socket.remoteAddress === socket.localAddress;
-        const origin = { roundTripMs: isHere ? 0 : context.clock.monotonic() - begun, again };
+        const roundTripMs = isHere ? 0 : context.clock.monotonic() - begun;
+        const origin = { roundTripMs, again, willSendMuch: ahead.willSendMuch };
         const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin, ahead);
         if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
             return outcome;
@@ -70646,8 +70650,6 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         if (client === null)
             throw new Failure('the connection was closed before the login', { host });
         const connection = new Connection(target, client, origin);
-        if (ahead.willSendMuch !== undefined)
-            connection.slowStart.isWorthIt = ahead.willSendMuch;
         const prepare = () => {
             for (const command of ahead.commands?.() ?? [])
                 connection.prepare(command);

@@ -29060,6 +29060,71 @@ class StateFile {
 
 ;// CONCATENATED MODULE: external "node:stream/promises"
 const external_node_stream_promises_namespaceObject = require("node:stream/promises");
+;// CONCATENATED MODULE: ./src/ssh/record-parser.ts
+const KEEP_NOISE = 64 * 1024;
+/** Splits a shell's output into records, frames of bytes, and the rest. */
+class RecordParser {
+    #mark;
+    #sinks;
+    #pending = Buffer.alloc(0);
+    #frame;
+    noise = '';
+    constructor(mark, sinks) {
+        this.#mark = `${mark} `;
+        this.#sinks = sinks;
+    }
+    push(chunk) {
+        let rest = this.#pending.length > 0 ? Buffer.concat([this.#pending, chunk]) : chunk;
+        this.#pending = Buffer.alloc(0);
+        for (;;) {
+            if (this.#frame !== undefined) {
+                rest = this.#fill(this.#frame, rest);
+                if (this.#frame !== undefined)
+                    return;
+            }
+            const end = rest.indexOf(10);
+            if (end < 0) {
+                this.#pending = rest;
+                return;
+            }
+            this.#line(rest.subarray(0, end).toString('latin1'));
+            rest = rest.subarray(end + 1);
+        }
+    }
+    end() {
+        this.noise += this.#pending.toString('latin1');
+        this.#sinks.onGone();
+    }
+    #fill(frame, from) {
+        const part = from.subarray(0, frame.bytes - frame.have);
+        frame.chunks.push(part);
+        frame.have += part.length;
+        if (frame.have === frame.bytes) {
+            this.#frame = undefined;
+            this.#sinks.onData(frame.name, Buffer.concat(frame.chunks));
+        }
+        return from.subarray(part.length);
+    }
+    #line(line) {
+        // Output that does not end in a newline stands before the mark.
+        const at = line.indexOf(this.#mark);
+        if (at < 0) {
+            this.noise = `${this.noise}${line}\n`.slice(-KEEP_NOISE);
+            return;
+        }
+        this.noise += line.slice(0, at);
+        const record = line.slice(at + this.#mark.length);
+        const space = record.indexOf(' ');
+        const name = space < 0 ? record : record.slice(0, space);
+        const value = space < 0 ? '' : record.slice(space + 1);
+        const frame = name === 'data' ? /^(\S+) (\d+)$/.exec(value) : null;
+        if (frame?.[1] === undefined)
+            this.#sinks.onRecord(name, value);
+        else
+            this.#frame = { name: frame[1], bytes: Number(frame[2]), chunks: [], have: 0 };
+    }
+}
+
 ;// CONCATENATED MODULE: ./src/ssh/quote.ts
 /**
  * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
@@ -29120,6 +29185,7 @@ function shellName(name) {
 
 
 
+
 /**
  * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
  * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
@@ -29132,7 +29198,7 @@ function shellCommand(first, words) {
     const loop = `while IFS= read -r l; do case $l in +*) s=$s\${l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done`;
     return `exec sh -c '${setup} ${loop}'${words}`;
 }
-const KEEP_NOISE = 64 * 1024;
+const remote_shell_KEEP_NOISE = 64 * 1024;
 const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)';
 const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
 /** How a byte string reads for people. */
@@ -29196,7 +29262,7 @@ class RemoteShell {
                 this.#early.push(chunk);
         });
         channel.stderr.on('data', (chunk) => {
-            this.#stderr = (this.#stderr + chunk.toString('latin1')).slice(-KEEP_NOISE);
+            this.#stderr = (this.#stderr + chunk.toString('latin1')).slice(-remote_shell_KEEP_NOISE);
         });
         // A broken connection also ends the channel: `close` is where that is told.
         channel.on('error', () => { });
@@ -29306,7 +29372,7 @@ const openLaneApart = (connection) => connection.startApart(SHELL_COMMAND, 'is f
 async function pipeToScript(host, { channel, ended }, code, input, signal) {
     let noise = '';
     const keep = (chunk) => {
-        noise = (noise + chunk.toString('latin1')).slice(-KEEP_NOISE);
+        noise = (noise + chunk.toString('latin1')).slice(-remote_shell_KEEP_NOISE);
     };
     channel.on('data', keep);
     channel.stderr.on('data', keep);
@@ -29337,68 +29403,6 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
         hint: 'run the job again: what has arrived is not sent a second time',
         cause: broken,
     });
-}
-/** Splits a shell's output into records, frames of bytes, and the rest. */
-class RecordParser {
-    #mark;
-    #sinks;
-    #pending = Buffer.alloc(0);
-    #frame;
-    noise = '';
-    constructor(mark, sinks) {
-        this.#mark = `${mark} `;
-        this.#sinks = sinks;
-    }
-    push(chunk) {
-        let rest = this.#pending.length > 0 ? Buffer.concat([this.#pending, chunk]) : chunk;
-        this.#pending = Buffer.alloc(0);
-        for (;;) {
-            if (this.#frame !== undefined) {
-                rest = this.#fill(this.#frame, rest);
-                if (this.#frame !== undefined)
-                    return;
-            }
-            const end = rest.indexOf(10);
-            if (end < 0) {
-                this.#pending = rest;
-                return;
-            }
-            this.#line(rest.subarray(0, end).toString('latin1'));
-            rest = rest.subarray(end + 1);
-        }
-    }
-    end() {
-        this.noise += this.#pending.toString('latin1');
-        this.#sinks.onGone();
-    }
-    #fill(frame, from) {
-        const part = from.subarray(0, frame.bytes - frame.have);
-        frame.chunks.push(part);
-        frame.have += part.length;
-        if (frame.have === frame.bytes) {
-            this.#frame = undefined;
-            this.#sinks.onData(frame.name, Buffer.concat(frame.chunks));
-        }
-        return from.subarray(part.length);
-    }
-    #line(line) {
-        // Output that does not end in a newline stands before the mark.
-        const at = line.indexOf(this.#mark);
-        if (at < 0) {
-            this.noise = `${this.noise}${line}\n`.slice(-KEEP_NOISE);
-            return;
-        }
-        this.noise += line.slice(0, at);
-        const record = line.slice(at + this.#mark.length);
-        const space = record.indexOf(' ');
-        const name = space < 0 ? record : record.slice(0, space);
-        const value = space < 0 ? '' : record.slice(space + 1);
-        const frame = name === 'data' ? /^(\S+) (\d+)$/.exec(value) : null;
-        if (frame?.[1] === undefined)
-            this.#sinks.onRecord(name, value);
-        else
-            this.#frame = { name: frame[1], bytes: Number(frame[2]), chunks: [], have: 0 };
-    }
 }
 
 // EXTERNAL MODULE: external "node:zlib"
@@ -32202,19 +32206,6 @@ class SftpSite {
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/compact-script.ts
-/**
- * A shell script of ours without comment lines, empty lines and indentation, which a remote shell would read byte by
- * byte. Only for constant code in which no quoted text and no here-document goes over several lines. Pure.
- */
-function compactScript(script) {
-    return script
-        .split('\n')
-        .map((line) => line.trimStart())
-        .filter((line) => line !== '' && !line.startsWith('#'))
-        .join('\n');
-}
-
 ;// CONCATENATED MODULE: ./src/release/tar-writer.ts
 const BLOCK = 512;
 const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
@@ -32381,6 +32372,19 @@ class ChunkJoiner {
         this.#used = 0;
         return joined;
     }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/compact-script.ts
+/**
+ * A shell script of ours without comment lines, empty lines and indentation, which a remote shell would read byte by
+ * byte. Only for constant code in which no quoted text and no here-document goes over several lines. Pure.
+ */
+function compactScript(script) {
+    return script
+        .split('\n')
+        .map((line) => line.trimStart())
+        .filter((line) => line !== '' && !line.startsWith('#'))
+        .join('\n');
 }
 
 ;// CONCATENATED MODULE: ./src/release/in-place-code.ts
@@ -33128,6 +33132,60 @@ verify_sent() {
 `;
 const COMMON_CODE = { begin: remote_code_BEGIN, rest: remote_code_REST };
 
+;// CONCATENATED MODULE: ./src/release/site-script.ts
+
+
+
+
+
+
+function blockOf({ values = {}, code, prelude, sequel }) {
+    return {
+        code: `${assignments(values)}\n${code}`,
+        prelude: prelude ?? '',
+        ...(sequel === undefined ? {} : { sequel }),
+    };
+}
+/** Where the action keeps its own, from the target on. */
+const statePath = (mode) => (mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel');
+/** Functions of the server's side: those that `begin` needs, or all others. */
+function functions(mode, part) {
+    const parts = [COMMON_CODE, mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE];
+    return parts.map((one) => compactScript(one[part])).join('\n');
+}
+/** Leaves `locked` empty where another run has the lock. */
+const TAKE_LOCK = 'prepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi';
+/** What `begin` does first; more of the functions are read while nothing waits for the shell. */
+function beginning({ target, holder, token, dryRun, mode }, options) {
+    const variables = {
+        root: toByteString(target),
+        state_path: statePath(mode),
+        hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
+        token,
+        own: options.own ?? '',
+        locked: dryRun ? 'not needed' : '',
+        release: options.release ?? '',
+        dry: dryRun ? 'yes' : '',
+        full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
+    };
+    const lock = dryRun ? [] : [TAKE_LOCK];
+    const guard = dryRun ? [] : ['[ -n "$prepared" ] || fail "the folder cannot be used"'];
+    const claim = options.release === undefined ? [] : ['claim'];
+    return {
+        prelude: [assignments(variables), functions(mode, 'begin'), ...lock].join('\n'),
+        code: [...guard, '[ -n "$locked" ] || exit 0', 'describe', ...claim].join('\n'),
+    };
+}
+/** What cannot be removed is no reason to fail a deploy that stands. */
+function confirmCode(keep) {
+    return keep === undefined ? 'confirm' : 'confirm\nprune || say unpruned';
+}
+function assignments(values) {
+    return Object.entries(values)
+        .map(([name, value]) => `${name}=${quote(value)}`)
+        .join('\n');
+}
+
 // EXTERNAL MODULE: external "node:stream"
 var external_node_stream_ = __nccwpck_require__(7075);
 ;// CONCATENATED MODULE: ./src/release/compression.ts
@@ -33385,9 +33443,6 @@ function sentDigest(send) {
 }
 
 ;// CONCATENATED MODULE: ./src/release/shell-site.ts
-
-
-
 
 
 
@@ -33662,50 +33717,6 @@ class ShellSite {
         const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => { });
         this.#beat = setInterval(beat, shell_site_BEAT_MS);
     }
-}
-function blockOf({ values = {}, code, prelude, sequel }) {
-    return {
-        code: `${assignments(values)}\n${code}`,
-        prelude: prelude ?? '',
-        ...(sequel === undefined ? {} : { sequel }),
-    };
-}
-const statePath = (mode) => (mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel');
-/** Functions of the server's side: those that `begin` needs, or all others. */
-function functions(mode, part) {
-    const parts = [COMMON_CODE, mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE];
-    return parts.map((one) => compactScript(one[part])).join('\n');
-}
-const TAKE_LOCK = 'prepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi';
-/** What `begin` does first; more of the functions are read while nothing waits for the shell. */
-function beginning({ target, holder, token, dryRun, mode }, options) {
-    const variables = {
-        root: toByteString(target),
-        state_path: statePath(mode),
-        hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
-        token,
-        own: options.own ?? '',
-        locked: dryRun ? 'not needed' : '',
-        release: options.release ?? '',
-        dry: dryRun ? 'yes' : '',
-        full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
-    };
-    const lock = dryRun ? [] : [TAKE_LOCK];
-    const guard = dryRun ? [] : ['[ -n "$prepared" ] || fail "the folder cannot be used"'];
-    const claim = options.release === undefined ? [] : ['claim'];
-    return {
-        prelude: [assignments(variables), functions(mode, 'begin'), ...lock].join('\n'),
-        code: [...guard, '[ -n "$locked" ] || exit 0', 'describe', ...claim].join('\n'),
-    };
-}
-/** What cannot be removed is no reason to fail a deploy that stands. */
-function confirmCode(keep) {
-    return keep === undefined ? 'confirm' : 'confirm\nprune || say unpruned';
-}
-function assignments(values) {
-    return Object.entries(values)
-        .map(([name, value]) => `${name}=${quote(value)}`)
-        .join('\n');
 }
 
 ;// CONCATENATED MODULE: ./src/release/open-site.ts
@@ -35249,20 +35260,23 @@ const FAR_MS = 10;
  * something that is waited for.
  */
 class SlowStart {
-    /** Whether much is going to be sent; asked before each round. */
-    isWorthIt = () => false;
     #client;
     #roundTripMs;
+    #isWorthIt;
     #timer;
     #round = 0;
-    constructor(client, roundTripMs) {
+    /** `isWorthIt` is asked before each round whether much is going to be sent; without it, nothing ever is. */
+    constructor(client, roundTripMs, isWorthIt) {
         this.#client = client;
         this.#roundTripMs = roundTripMs;
+        this.#isWorthIt = isWorthIt;
+        if (roundTripMs < FAR_MS || isWorthIt === undefined)
+            this.end();
         client.once('close', () => this.end());
     }
     /** One round, behind what has been sent. */
     push() {
-        if (this.#roundTripMs < FAR_MS || this.#round === ROUNDS || !this.isWorthIt())
+        if (this.#round === ROUNDS || this.#isWorthIt?.() !== true)
             return;
         sendIgnored(this.#client, FIRST_BYTES * 2 ** this.#round);
         this.#round++;
@@ -35365,7 +35379,7 @@ class Connection {
         this.target = target;
         this.#origin = origin;
         this.#client = client;
-        this.slowStart = new SlowStart(client, origin.roundTripMs);
+        this.slowStart = new SlowStart(client, origin.roundTripMs, origin.willSendMuch);
         // Each channel on its way adds one.
         client.setMaxListeners(0);
         client.on('error', (error) => {
@@ -35948,7 +35962,8 @@ async function handshakeOrAgain(target, key, algorithms, credentials, context, o
         const begun = context.clock.monotonic();
         const socket = await openSocket();
         const isHere = socket instanceof external_node_net_.Socket && socket.remoteAddress === socket.localAddress;
-        const origin = { roundTripMs: isHere ? 0 : context.clock.monotonic() - begun, again };
+        const roundTripMs = isHere ? 0 : context.clock.monotonic() - begun;
+        const origin = { roundTripMs, again, willSendMuch: ahead.willSendMuch };
         const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin, ahead);
         if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
             return outcome;
@@ -35991,8 +36006,6 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
         if (client === null)
             throw new src_failure/* Failure */.HR('the connection was closed before the login', { host });
         const connection = new Connection(target, client, origin);
-        if (ahead.willSendMuch !== undefined)
-            connection.slowStart.isWorthIt = ahead.willSendMuch;
         const prepare = () => {
             for (const command of ahead.commands?.() ?? [])
                 connection.prepare(command);

@@ -1,11 +1,8 @@
 import { type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
-import { compactScript } from '../ssh/compact-script.ts'
 import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
 import {
-  type Block,
-  type BlockOptions,
   type ByteString,
   fromByteString,
   OpeningBlock,
@@ -16,10 +13,7 @@ import {
 import { type Extra, extraOf } from './archive.ts'
 import type { Comparison } from './comparison.ts'
 import { placeScripts, planPlace, takeUp } from './in-place.ts'
-import { IN_PLACE_CODE } from './in-place-code.ts'
 import { contentId, makeManifest } from './manifest.ts'
-import { RELEASES_CODE } from './releases-code.ts'
-import { COMMON_CODE, type RemoteCode } from './remote-code.ts'
 import {
   type BeginOptions,
   type Ending,
@@ -31,14 +25,18 @@ import {
   type SiteMode,
   type SiteSettings,
 } from './site-host.ts'
+import {
+  beginning,
+  blockOf,
+  confirmCode,
+  functions,
+  type Script,
+  statePath,
+  TAKE_LOCK,
+} from './site-script.ts'
 import { type Opened, StateReader } from './site-state.ts'
 import { chooseWay, ringBell, transfer } from './transfer.ts'
 import { lists, sentDigest } from './transfer-lists.ts'
-
-interface Script extends Block, BlockOptions {
-  /** Shell variables, quoted. */
-  readonly values?: Readonly<Record<string, ByteString>>
-}
 
 /** Sign of life for the lock; a lock without one for two minutes may be taken. */
 const BEAT_MS = 20_000
@@ -329,58 +327,4 @@ export class ShellSite implements SiteHost {
     const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => {})
     this.#beat = setInterval(beat, BEAT_MS)
   }
-}
-
-function blockOf({ values = {}, code, prelude, sequel }: Script): Block {
-  return {
-    code: `${assignments(values)}\n${code}`,
-    prelude: prelude ?? '',
-    ...(sequel === undefined ? {} : { sequel }),
-  }
-}
-
-const statePath = (mode: SiteMode) => (mode === 'atomic' ? 'releases/.evenkeel' : '.evenkeel')
-
-/** Functions of the server's side: those that `begin` needs, or all others. */
-function functions(mode: SiteMode, part: keyof RemoteCode): string {
-  const parts = [COMMON_CODE, mode === 'atomic' ? RELEASES_CODE : IN_PLACE_CODE]
-  return parts.map((one) => compactScript(one[part])).join('\n')
-}
-
-const TAKE_LOCK = 'prepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi'
-
-/** What `begin` does first; more of the functions are read while nothing waits for the shell. */
-function beginning(
-  { target, holder, token, dryRun, mode }: SiteSettings,
-  options: BeginOptions,
-): Required<Pick<Script, 'prelude' | 'code'>> {
-  const variables = {
-    root: toByteString(target),
-    state_path: statePath(mode),
-    hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
-    token,
-    own: options.own ?? '',
-    locked: dryRun ? 'not needed' : '',
-    release: options.release ?? '',
-    dry: dryRun ? 'yes' : '',
-    full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
-  }
-  const lock = dryRun ? [] : [TAKE_LOCK]
-  const guard = dryRun ? [] : ['[ -n "$prepared" ] || fail "the folder cannot be used"']
-  const claim = options.release === undefined ? [] : ['claim']
-  return {
-    prelude: [assignments(variables), functions(mode, 'begin'), ...lock].join('\n'),
-    code: [...guard, '[ -n "$locked" ] || exit 0', 'describe', ...claim].join('\n'),
-  }
-}
-
-/** What cannot be removed is no reason to fail a deploy that stands. */
-function confirmCode(keep: number | undefined): string {
-  return keep === undefined ? 'confirm' : 'confirm\nprune || say unpruned'
-}
-
-function assignments(values: Readonly<Record<string, ByteString>>): ByteString {
-  return Object.entries(values)
-    .map(([name, value]) => `${name}=${quote(value)}`)
-    .join('\n')
 }

@@ -136,7 +136,8 @@ async function handshakeOrAgain(
     const begun = context.clock.monotonic()
     const socket = await openSocket()
     const isHere = socket instanceof Socket && socket.remoteAddress === socket.localAddress
-    const origin = { roundTripMs: isHere ? 0 : context.clock.monotonic() - begun, again }
+    const roundTripMs = isHere ? 0 : context.clock.monotonic() - begun
+    const origin = { roundTripMs, again, willSendMuch: ahead.willSendMuch }
     const outcome = await handshake(socket, target, key, algorithms, credentials, context, origin, ahead)
     if (outcome instanceof Connection || outcome.why !== 'dropped' || attempt === DIAL_ATTEMPTS)
       return outcome
@@ -187,7 +188,6 @@ async function handshake(
     const client = ssh.connection
     if (client === null) throw new Failure('the connection was closed before the login', { host })
     const connection = new Connection(target, client, origin)
-    if (ahead.willSendMuch !== undefined) connection.slowStart.isWorthIt = ahead.willSendMuch
     const prepare = () => {
       for (const command of ahead.commands?.() ?? []) connection.prepare(command)
     }

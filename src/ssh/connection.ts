@@ -47,6 +47,8 @@ const MAX_FURTHER = 3
 export interface ConnectionOrigin {
   /** Time that the dialling took, in ms: about one round trip. */
   readonly roundTripMs: number
+  /** Whether much is going to be sent, as far as that is known. */
+  readonly willSendMuch: (() => boolean) | undefined
   /** Logs in once more, to the same server; logs why. */
   readonly again: (why: string) => Promise<Connection>
 }
@@ -67,7 +69,7 @@ export class Connection {
     this.target = target
     this.#origin = origin
     this.#client = client
-    this.slowStart = new SlowStart(client, origin.roundTripMs)
+    this.slowStart = new SlowStart(client, origin.roundTripMs, origin.willSendMuch)
     // Each channel on its way adds one.
     client.setMaxListeners(0)
     client.on('error', (error: Error) => {

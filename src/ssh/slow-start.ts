@@ -14,22 +14,24 @@ const FAR_MS = 10
  * something that is waited for.
  */
 export class SlowStart {
-  /** Whether much is going to be sent; asked before each round. */
-  isWorthIt = () => false
   readonly #client: Client
   readonly #roundTripMs: number
+  readonly #isWorthIt: (() => boolean) | undefined
   #timer: NodeJS.Timeout | undefined
   #round = 0
 
-  constructor(client: Client, roundTripMs: number) {
+  /** `isWorthIt` is asked before each round whether much is going to be sent; without it, nothing ever is. */
+  constructor(client: Client, roundTripMs: number, isWorthIt: (() => boolean) | undefined) {
     this.#client = client
     this.#roundTripMs = roundTripMs
+    this.#isWorthIt = isWorthIt
+    if (roundTripMs < FAR_MS || isWorthIt === undefined) this.end()
     client.once('close', () => this.end())
   }
 
   /** One round, behind what has been sent. */
   push(): void {
-    if (this.#roundTripMs < FAR_MS || this.#round === ROUNDS || !this.isWorthIt()) return
+    if (this.#round === ROUNDS || this.#isWorthIt?.() !== true) return
     sendIgnored(this.#client, FIRST_BYTES * 2 ** this.#round)
     this.#round++
     if (this.#round === ROUNDS) this.end()
