@@ -3,11 +3,10 @@ import { Readable } from 'node:stream'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startWithPack } from '../../src/git/push.ts'
 import { connect } from '../../src/ssh/connect.ts'
-import { parseKnownHosts } from '../../src/ssh/known-hosts.ts'
-import { readPrivateKey } from '../../src/ssh/private-key.ts'
 import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { recordingContext } from '../ssh/recording-context.ts'
+import { credentialsFor, targetOf } from '../ssh/sshd-login.ts'
 
 let sshd: Sshd
 beforeAll(async () => {
@@ -16,16 +15,7 @@ beforeAll(async () => {
 afterAll(() => sshd?.stop())
 
 test('commits that are on their way when the connection breaks are given up', async () => {
-  const connection = await connect(
-    { host: sshd.host, port: sshd.port, user: sshd.user },
-    {
-      key: readPrivateKey(sshd.clientKey.privateKey, ''),
-      hostKeys: { knownHosts: parseKnownHosts(sshd.knownHostsLines).entries, fingerprints: [] },
-      jump: undefined,
-      connectTimeoutMs: 10_000,
-    },
-    recordingContext(),
-  )
+  const connection = await connect(targetOf(sshd), credentialsFor(sshd), recordingContext())
   const piece = Buffer.alloc(256 * 1024)
   const stream = Readable.from(Array.from({ length: 200 }, () => piece))
   const pack = { stream, ended: Promise.resolve() }

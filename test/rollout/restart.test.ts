@@ -2,24 +2,18 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { awaitRestart, claimNode, RestartFailed, runRestart, unitName } from '../../src/rollout/restart.ts'
-import { parseKnownHosts } from '../../src/ssh/known-hosts.ts'
-import { readPrivateKey } from '../../src/ssh/private-key.ts'
 import { Reconnecting } from '../../src/ssh/reconnecting.ts'
 import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { recordingContext } from '../ssh/recording-context.ts'
+import { credentialsFor } from '../ssh/sshd-login.ts'
 
 let sshd: Sshd
 let server: Reconnecting
 
 beforeAll(async () => {
   sshd = await startSshd()
-  const credentials = {
-    key: readPrivateKey(sshd.clientKey.privateKey, ''),
-    hostKeys: { knownHosts: parseKnownHosts(sshd.knownHostsLines).entries, fingerprints: [] },
-    jump: undefined,
-    connectTimeoutMs: 10_000,
-  }
+  const credentials = credentialsFor(sshd)
   server = await Reconnecting.open(
     { host: sshd.host, port: sshd.port, user: sshd.user },
     credentials,

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Failure } from '../../src/failure.ts'
 import { type Credentials, connect } from '../../src/ssh/connect.ts'
 import type { Connection } from '../../src/ssh/connection.ts'
-import { parseKnownHosts } from '../../src/ssh/known-hosts.ts'
 import { readPrivateKey } from '../../src/ssh/private-key.ts'
 import type { Target } from '../../src/ssh/target.ts'
 import { tunnelDispatcher } from '../../src/ssh/tunnel.ts'
@@ -13,6 +12,7 @@ import { freePort } from '../bed/ports.ts'
 import { until } from '../bed/process.ts'
 import { makeClientKey, type Sshd, startSshd } from '../bed/sshd.ts'
 import { recordingContext } from './recording-context.ts'
+import { credentialsFor } from './sshd-login.ts'
 
 let sshd: Sshd
 let target: Target
@@ -24,16 +24,7 @@ beforeAll(async () => {
 afterAll(() => sshd?.stop())
 
 function credentials(overrides: Partial<Credentials> & { knownHosts?: string } = {}): Credentials {
-  return {
-    key: readPrivateKey(sshd.clientKey.privateKey, ''),
-    hostKeys: {
-      knownHosts: parseKnownHosts(overrides.knownHosts ?? sshd.knownHostsLines).entries,
-      fingerprints: [],
-    },
-    jump: undefined,
-    connectTimeoutMs: 10_000,
-    ...overrides,
-  }
+  return { ...credentialsFor(sshd, overrides.knownHosts), ...overrides }
 }
 
 async function failure(promise: Promise<unknown>): Promise<string> {

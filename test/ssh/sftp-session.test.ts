@@ -2,11 +2,10 @@
 import { afterEach, expect, test } from 'vitest'
 import type { Failure } from '../../src/failure.ts'
 import { connect } from '../../src/ssh/connect.ts'
-import { parseKnownHosts } from '../../src/ssh/known-hosts.ts'
-import { readPrivateKey } from '../../src/ssh/private-key.ts'
 import { SFTP_CHUNK, Sftp } from '../../src/ssh/sftp.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { recordingContext } from './recording-context.ts'
+import { credentialsFor, targetOf } from './sshd-login.ts'
 
 const VERSION = String.raw`printf '\0\0\0\5\2\0\0\0\3'`
 
@@ -16,16 +15,7 @@ afterEach(() => sshd?.stop())
 /** A session with a "server" that is a line of shell. */
 async function sessionWith(server: string) {
   sshd = await startSshd({ config: [`ForceCommand ${server}`] })
-  const connection = await connect(
-    { host: sshd.host, port: sshd.port, user: sshd.user },
-    {
-      key: readPrivateKey(sshd.clientKey.privateKey, ''),
-      hostKeys: { knownHosts: parseKnownHosts(sshd.knownHostsLines).entries, fingerprints: [] },
-      jump: undefined,
-      connectTimeoutMs: 10_000,
-    },
-    recordingContext(),
-  )
+  const connection = await connect(targetOf(sshd), credentialsFor(sshd), recordingContext())
   return { connection, sftp: await Sftp.open(connection) }
 }
 

@@ -1,11 +1,10 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { type Ahead, type Credentials, connect } from '../../src/ssh/connect.ts'
-import { parseKnownHosts } from '../../src/ssh/known-hosts.ts'
-import { readPrivateKey } from '../../src/ssh/private-key.ts'
+import { type Ahead, connect } from '../../src/ssh/connect.ts'
 import { until } from '../bed/process.ts'
 import { startSshd } from '../bed/sshd.ts'
 import { startDelayingProxy } from '../bench/delaying-proxy.ts'
 import { recordingContext } from './recording-context.ts'
+import { credentialsFor, targetOf } from './sshd-login.ts'
 
 const much: Ahead = { willSendMuch: () => true }
 const little: Ahead = { willSendMuch: () => false }
@@ -19,19 +18,12 @@ async function scene() {
     await sshd.stop()
   })
   const through = sshd.knownHostsLines.replaceAll(`:${sshd.port} `, `:${proxy.port} `)
-  const key = readPrivateKey(sshd.clientKey.privateKey, '')
-  const credentials: Credentials = {
-    key,
-    hostKeys: { knownHosts: parseKnownHosts(`${sshd.knownHostsLines}${through}`).entries, fingerprints: [] },
-    jump: undefined,
-    connectTimeoutMs: 10_000,
-  }
+  const credentials = credentialsFor(sshd, `${sshd.knownHostsLines}${through}`)
   const login = async (isFar: boolean, ahead: Ahead) => {
     // Only through a jump host is the way's length seen: what listens on this machine is near.
-    const far = { target: { host: '127.0.0.1', port: proxy.port, user: sshd.user }, key }
-    const target = { host: sshd.host, port: sshd.port, user: sshd.user }
+    const far = { target: { host: '127.0.0.1', port: proxy.port, user: sshd.user }, key: credentials.key }
     const own = { ...credentials, jump: isFar ? far : undefined }
-    const connection = await connect(target, own, recordingContext(), ahead)
+    const connection = await connect(targetOf(sshd), own, recordingContext(), ahead)
     onTestFinished(() => connection.close())
     return connection
   }

@@ -4,14 +4,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { parseKnownHosts } from '../../src/ssh/known-hosts.ts'
-import { readPrivateKey } from '../../src/ssh/private-key.ts'
 import { Reconnecting } from '../../src/ssh/reconnecting.ts'
 import { cancelUnit, runUnit } from '../../src/ssh/unit.ts'
 import type { Phase, UnitPlan } from '../../src/ssh/unit-script.ts'
 import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { recordingContext } from './recording-context.ts'
+import { credentialsFor, targetOf } from './sshd-login.ts'
 
 let sshd: Sshd
 let server: Reconnecting
@@ -25,16 +24,7 @@ beforeAll(async () => {
     by: ['unshare', '--mount', '--propagation', 'private', 'sh', script, scene],
     env: { FROM_THE_SESSION: "it's here" },
   })
-  server = await Reconnecting.open(
-    { host: sshd.host, port: sshd.port, user: sshd.user },
-    {
-      key: readPrivateKey(sshd.clientKey.privateKey, ''),
-      hostKeys: { knownHosts: parseKnownHosts(sshd.knownHostsLines).entries, fingerprints: [] },
-      jump: undefined,
-      connectTimeoutMs: 10_000,
-    },
-    recordingContext(),
-  )
+  server = await Reconnecting.open(targetOf(sshd), credentialsFor(sshd), recordingContext())
 })
 afterAll(async () => {
   server?.close()

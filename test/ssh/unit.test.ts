@@ -2,31 +2,20 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { parseKnownHosts } from '../../src/ssh/known-hosts.ts'
 import { takeLock } from '../../src/ssh/lock.ts'
-import { readPrivateKey } from '../../src/ssh/private-key.ts'
 import { Reconnecting } from '../../src/ssh/reconnecting.ts'
 import { attachUnit, cancelUnit, runUnit } from '../../src/ssh/unit.ts'
 import type { Phase, UnitPlan } from '../../src/ssh/unit-script.ts'
 import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { recordingContext } from './recording-context.ts'
+import { credentialsFor, targetOf } from './sshd-login.ts'
 
 let sshd: Sshd
 let server: Reconnecting
 let folder: string
 
-const open = () =>
-  Reconnecting.open(
-    { host: sshd.host, port: sshd.port, user: sshd.user },
-    {
-      key: readPrivateKey(sshd.clientKey.privateKey, ''),
-      hostKeys: { knownHosts: parseKnownHosts(sshd.knownHostsLines).entries, fingerprints: [] },
-      jump: undefined,
-      connectTimeoutMs: 10_000,
-    },
-    recordingContext(),
-  )
+const open = () => Reconnecting.open(targetOf(sshd), credentialsFor(sshd), recordingContext())
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'evenkeel-unit-'))
