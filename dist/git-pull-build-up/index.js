@@ -27737,7 +27737,6 @@ class SlowStart {
         this.#isWorthIt = isWorthIt;
         if (roundTripMs < FAR_MS || isWorthIt === undefined)
             this.end();
-        client.once('close', () => this.end());
     }
     /** One round, behind what has been sent. */
     push() {
@@ -27755,7 +27754,7 @@ class SlowStart {
         this.#timer = setInterval(() => this.push(), this.#roundTripMs);
         this.push();
     }
-    /** To be called as soon as there is something to be sent. */
+    /** To be called as soon as there is something to be sent, or nothing can be. */
     end() {
         this.#round = ROUNDS;
         clearInterval(this.#timer);
@@ -27838,6 +27837,8 @@ class Connection {
     #origin;
     #further = [];
     #apart = [];
+    /** Of each channel on its way: tells that the connection has gone. */
+    #opening = new Set();
     #lost;
     #closed = false;
     constructor(target, client, origin) {
@@ -27845,13 +27846,14 @@ class Connection {
         this.#origin = origin;
         this.#client = client;
         this.slowStart = new SlowStart(client, origin.roundTripMs, origin.willSendMuch);
-        // Each channel on its way adds one.
-        client.setMaxListeners(0);
         client.on('error', (error) => {
             this.#lost = error;
         });
         client.on('close', () => {
             this.#closed = true;
+            this.slowStart.end();
+            for (const gone of this.#opening)
+                gone();
         });
     }
     /** Name for messages: user@host, with the port where it is not 22. */
@@ -27998,10 +28000,10 @@ class Connection {
             if (this.#closed)
                 return reject(this.#connectionLost());
             const gone = () => reject(this.#connectionLost());
-            this.#client.once('close', gone);
+            this.#opening.add(gone);
             try {
                 start((error, channel) => {
-                    this.#client.removeListener('close', gone);
+                    this.#opening.delete(gone);
                     if (error)
                         reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
                     else
@@ -28010,7 +28012,7 @@ class Connection {
             }
             catch (error) {
                 // ssh2 throws where nothing can be sent any more, which is so for a while before the connection is closed.
-                this.#client.removeListener('close', gone);
+                this.#opening.delete(gone);
                 this.#closed = true;
                 this.#lost ??= error;
                 gone();
@@ -28067,7 +28069,7 @@ async function collect({ channel, ended }, options) {
 
 const HASHES = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' };
 /**
- * Logs in within one round trip where ssh2 takes three: it waits until the service is accepted, and then asks whether the
+ * Sends the whole login at once where ssh2 waits twice in it: until the service is accepted, and then it asks whether the
  * key would do before it signs. Both are optional (RFC 4252, sections 5 and 7), and a server takes packets in their order.
  * To be called right after `connect`.
  */

@@ -29610,7 +29610,7 @@ function contentId(manifest) {
     });
 }
 const contentIds = new WeakMap();
-/** Several hosts mostly get the same. */
+/** What has been worked out for a manifest is known from then on: several hosts mostly get the same. */
 function once(known, manifest, make) {
     const before = known.get(manifest);
     if (before !== undefined)
@@ -32311,8 +32311,8 @@ function joining(send, partBytes) {
     return lines.length === 0 ? [] : [extraOf('join.sh', Buffer.from(`${lines.join('\n')}\n`, 'latin1'))];
 }
 /**
- * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first: two tars that both
- * miss one get into each other's way when they make it for their files.
+ * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first:
+ * two tars that both miss one get into each other's way when they make it for their files.
  */
 async function* archive(queue, extra, { send, tree, mtime }, progress) {
     const chunks = new ChunkJoiner();
@@ -33228,6 +33228,7 @@ function chooseCodec(serverTools) {
 
 
 
+
 const BYTES_FOR_LANES = 16 * 1024 * 1024;
 /** More gain nothing on a short path: the server unpacks several at once. */
 const LANES = 3;
@@ -33245,11 +33246,8 @@ const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512
 const SAMPLE = 256 * 1024;
 async function chooseWay(connection, { send, tree, tools }) {
     const { bytes } = send.total;
-    const codec = isNear(connection)
-        ? uncompressed
-        : (await isCompressible(send, tree))
-            ? chooseCodec(tools)
-            : uncompressed;
+    const isWorthIt = !isNear(connection) && (await isCompressible(send, tree));
+    const codec = isWorthIt ? chooseCodec(tools) : uncompressed;
     const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH;
     if (connection.isNarrow)
         return { codec, ...NARROW };
@@ -33324,14 +33322,9 @@ function thenRing(unpack, bell) {
 /** On this machine or beside it: bytes travel faster there than they are compressed. */
 const isNear = ({ roundTripMs }) => roundTripMs < NEAR_MS;
 const compressible = new WeakMap();
-/** Whether a sample of these files shrinks; what has been found out once is known. */
+/** Whether a sample of these files shrinks. */
 function isCompressible(send, tree) {
-    const known = compressible.get(send);
-    if (known !== undefined)
-        return known;
-    const found = takeSample(send, tree).then(shrinks);
-    compressible.set(send, found);
-    return found;
+    return once(compressible, send, () => takeSample(send, tree).then(shrinks));
 }
 async function takeSample(send, tree) {
     const chunks = [];
@@ -35272,7 +35265,6 @@ class SlowStart {
         this.#isWorthIt = isWorthIt;
         if (roundTripMs < FAR_MS || isWorthIt === undefined)
             this.end();
-        client.once('close', () => this.end());
     }
     /** One round, behind what has been sent. */
     push() {
@@ -35290,7 +35282,7 @@ class SlowStart {
         this.#timer = setInterval(() => this.push(), this.#roundTripMs);
         this.push();
     }
-    /** To be called as soon as there is something to be sent. */
+    /** To be called as soon as there is something to be sent, or nothing can be. */
     end() {
         this.#round = ROUNDS;
         clearInterval(this.#timer);
@@ -35373,6 +35365,8 @@ class Connection {
     #origin;
     #further = [];
     #apart = [];
+    /** Of each channel on its way: tells that the connection has gone. */
+    #opening = new Set();
     #lost;
     #closed = false;
     constructor(target, client, origin) {
@@ -35380,13 +35374,14 @@ class Connection {
         this.#origin = origin;
         this.#client = client;
         this.slowStart = new SlowStart(client, origin.roundTripMs, origin.willSendMuch);
-        // Each channel on its way adds one.
-        client.setMaxListeners(0);
         client.on('error', (error) => {
             this.#lost = error;
         });
         client.on('close', () => {
             this.#closed = true;
+            this.slowStart.end();
+            for (const gone of this.#opening)
+                gone();
         });
     }
     /** Name for messages: user@host, with the port where it is not 22. */
@@ -35533,10 +35528,10 @@ class Connection {
             if (this.#closed)
                 return reject(this.#connectionLost());
             const gone = () => reject(this.#connectionLost());
-            this.#client.once('close', gone);
+            this.#opening.add(gone);
             try {
                 start((error, channel) => {
-                    this.#client.removeListener('close', gone);
+                    this.#opening.delete(gone);
                     if (error)
                         reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
                     else
@@ -35545,7 +35540,7 @@ class Connection {
             }
             catch (error) {
                 // ssh2 throws where nothing can be sent any more, which is so for a while before the connection is closed.
-                this.#client.removeListener('close', gone);
+                this.#opening.delete(gone);
                 this.#closed = true;
                 this.#lost ??= error;
                 gone();
@@ -35602,7 +35597,7 @@ async function collect({ channel, ended }, options) {
 
 const HASHES = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' };
 /**
- * Logs in within one round trip where ssh2 takes three: it waits until the service is accepted, and then asks whether the
+ * Sends the whole login at once where ssh2 waits twice in it: until the service is accepted, and then it asks whether the
  * key would do before it signs. Both are optional (RFC 4252, sections 5 and 7), and a server takes packets in their order.
  * To be called right after `connect`.
  */
@@ -36714,12 +36709,11 @@ const scpStaticUpload = {
         const exclude = pathMatcher(inputs.exclude);
         const { context } = run;
         // Both at once: the servers are reached and answer while the files are listed and read.
-        let listedBytes = 0;
-        let isListed = false;
+        let files;
         const outlook = {
-            beginning: () => (isListed ? beginOptions(inputs) : undefined),
+            beginning: () => (files === undefined ? undefined : beginOptions(inputs)),
             sends: !inputs.dryRun,
-            willSendMuch: () => !inputs.dryRun && listedBytes >= MUCH,
+            willSendMuch: () => !inputs.dryRun && files !== undefined && files.total.bytes >= MUCH,
         };
         const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, outlook);
         opening.catch(() => { });
@@ -36727,8 +36721,7 @@ const scpStaticUpload = {
             const listing = { folder: inputs.source, exclude, modeChange: inputs.modeChange };
             const listed = await listSource(listing, context.signal);
             checkLinked(listed.manifest, inputs.linked);
-            listedBytes = listed.manifest.total.bytes;
-            isListed = true;
+            files = listed.manifest;
             return listed;
         });
         let areReached = false;

@@ -27100,7 +27100,7 @@ function contentId(manifest) {
     });
 }
 const contentIds = new WeakMap();
-/** Several hosts mostly get the same. */
+/** What has been worked out for a manifest is known from then on: several hosts mostly get the same. */
 function once(known, manifest, make) {
     const before = known.get(manifest);
     if (before !== undefined)
@@ -29779,8 +29779,8 @@ function joining(send, partBytes) {
     return lines.length === 0 ? [] : [extraOf('join.sh', Buffer.from(`${lines.join('\n')}\n`, 'latin1'))];
 }
 /**
- * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first: two tars that both
- * miss one get into each other's way when they make it for their files.
+ * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first:
+ * two tars that both miss one get into each other's way when they make it for their files.
  */
 async function* archive(queue, extra, { send, tree, mtime }, progress) {
     const chunks = new ChunkJoiner();
@@ -30696,6 +30696,7 @@ function chooseCodec(serverTools) {
 
 
 
+
 const BYTES_FOR_LANES = 16 * 1024 * 1024;
 /** More gain nothing on a short path: the server unpacks several at once. */
 const LANES = 3;
@@ -30713,11 +30714,8 @@ const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512
 const SAMPLE = 256 * 1024;
 async function chooseWay(connection, { send, tree, tools }) {
     const { bytes } = send.total;
-    const codec = isNear(connection)
-        ? uncompressed
-        : (await isCompressible(send, tree))
-            ? chooseCodec(tools)
-            : uncompressed;
+    const isWorthIt = !isNear(connection) && (await isCompressible(send, tree));
+    const codec = isWorthIt ? chooseCodec(tools) : uncompressed;
     const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH;
     if (connection.isNarrow)
         return { codec, ...NARROW };
@@ -30792,14 +30790,9 @@ function thenRing(unpack, bell) {
 /** On this machine or beside it: bytes travel faster there than they are compressed. */
 const isNear = ({ roundTripMs }) => roundTripMs < NEAR_MS;
 const compressible = new WeakMap();
-/** Whether a sample of these files shrinks; what has been found out once is known. */
+/** Whether a sample of these files shrinks. */
 function isCompressible(send, tree) {
-    const known = compressible.get(send);
-    if (known !== undefined)
-        return known;
-    const found = takeSample(send, tree).then(shrinks);
-    compressible.set(send, found);
-    return found;
+    return once(compressible, send, () => takeSample(send, tree).then(shrinks));
 }
 async function takeSample(send, tree) {
     const chunks = [];
@@ -32344,7 +32337,6 @@ class SlowStart {
         this.#isWorthIt = isWorthIt;
         if (roundTripMs < FAR_MS || isWorthIt === undefined)
             this.end();
-        client.once('close', () => this.end());
     }
     /** One round, behind what has been sent. */
     push() {
@@ -32362,7 +32354,7 @@ class SlowStart {
         this.#timer = setInterval(() => this.push(), this.#roundTripMs);
         this.push();
     }
-    /** To be called as soon as there is something to be sent. */
+    /** To be called as soon as there is something to be sent, or nothing can be. */
     end() {
         this.#round = ROUNDS;
         clearInterval(this.#timer);
@@ -32445,6 +32437,8 @@ class Connection {
     #origin;
     #further = [];
     #apart = [];
+    /** Of each channel on its way: tells that the connection has gone. */
+    #opening = new Set();
     #lost;
     #closed = false;
     constructor(target, client, origin) {
@@ -32452,13 +32446,14 @@ class Connection {
         this.#origin = origin;
         this.#client = client;
         this.slowStart = new SlowStart(client, origin.roundTripMs, origin.willSendMuch);
-        // Each channel on its way adds one.
-        client.setMaxListeners(0);
         client.on('error', (error) => {
             this.#lost = error;
         });
         client.on('close', () => {
             this.#closed = true;
+            this.slowStart.end();
+            for (const gone of this.#opening)
+                gone();
         });
     }
     /** Name for messages: user@host, with the port where it is not 22. */
@@ -32605,10 +32600,10 @@ class Connection {
             if (this.#closed)
                 return reject(this.#connectionLost());
             const gone = () => reject(this.#connectionLost());
-            this.#client.once('close', gone);
+            this.#opening.add(gone);
             try {
                 start((error, channel) => {
-                    this.#client.removeListener('close', gone);
+                    this.#opening.delete(gone);
                     if (error)
                         reject(new src_failure/* Failure */.HR(what, { host: this.name, seen: (0,src_failure/* describeError */.Uc)(error), cause: error }));
                     else
@@ -32617,7 +32612,7 @@ class Connection {
             }
             catch (error) {
                 // ssh2 throws where nothing can be sent any more, which is so for a while before the connection is closed.
-                this.#client.removeListener('close', gone);
+                this.#opening.delete(gone);
                 this.#closed = true;
                 this.#lost ??= error;
                 gone();
@@ -32674,7 +32669,7 @@ async function collect({ channel, ended }, options) {
 
 const HASHES = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' };
 /**
- * Logs in within one round trip where ssh2 takes three: it waits until the service is accepted, and then asks whether the
+ * Sends the whole login at once where ssh2 waits twice in it: until the service is accepted, and then it asks whether the
  * key would do before it signs. Both are optional (RFC 4252, sections 5 and 7), and a server takes packets in their order.
  * To be called right after `connect`.
  */

@@ -67,8 +67,8 @@ export function joining(send: Manifest, partBytes: number): Extra[] {
 }
 
 /**
- * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first: two tars that both
- * miss one get into each other's way when they make it for their files.
+ * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first:
+ * two tars that both miss one get into each other's way when they make it for their files.
  */
 export async function* archive(
   queue: Iterator<Piece>,

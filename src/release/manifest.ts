@@ -78,8 +78,8 @@ export function contentId(manifest: Manifest): string {
 
 const contentIds = new WeakMap<Manifest, string>()
 
-/** Several hosts mostly get the same. */
-function once<T>(known: WeakMap<Manifest, T>, manifest: Manifest, make: () => T): T {
+/** What has been worked out for a manifest is known from then on: several hosts mostly get the same. */
+export function once<T>(known: WeakMap<Manifest, T>, manifest: Manifest, make: () => T): T {
   const before = known.get(manifest)
   if (before !== undefined) return before
   const made = make()

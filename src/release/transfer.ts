@@ -12,7 +12,7 @@ import {
 } from '../ssh/remote-shell.ts'
 import { archive, CHUNK, type Content, type Extra, joining, pieces } from './archive.ts'
 import { type Codec, chooseCodec, shrinks, uncompressed } from './compression.ts'
-import type { Manifest } from './manifest.ts'
+import { type Manifest, once } from './manifest.ts'
 import { trackProgress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
 
@@ -67,11 +67,8 @@ export async function chooseWay(
   { send, tree, tools }: Pick<TransferPlan, 'send' | 'tree' | 'tools'>,
 ): Promise<Way> {
   const { bytes } = send.total
-  const codec = isNear(connection)
-    ? uncompressed
-    : (await isCompressible(send, tree))
-      ? chooseCodec(tools)
-      : uncompressed
+  const isWorthIt = !isNear(connection) && (await isCompressible(send, tree))
+  const codec = isWorthIt ? chooseCodec(tools) : uncompressed
   const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH
   if (connection.isNarrow) return { codec, ...NARROW }
   if (isLong) return { codec, ...LONG }
@@ -148,13 +145,9 @@ const isNear = ({ roundTripMs }: Connection) => roundTripMs < NEAR_MS
 
 const compressible = new WeakMap<Manifest, Promise<boolean>>()
 
-/** Whether a sample of these files shrinks; what has been found out once is known. */
+/** Whether a sample of these files shrinks. */
 export function isCompressible(send: Manifest, tree: SourceTree): Promise<boolean> {
-  const known = compressible.get(send)
-  if (known !== undefined) return known
-  const found = takeSample(send, tree).then(shrinks)
-  compressible.set(send, found)
-  return found
+  return once(compressible, send, () => takeSample(send, tree).then(shrinks))
 }
 
 async function takeSample(send: Manifest, tree: SourceTree): Promise<Buffer> {

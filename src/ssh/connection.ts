@@ -62,6 +62,8 @@ export class Connection {
   readonly #origin: ConnectionOrigin
   readonly #further: Promise<Connection>[] = []
   readonly #apart: Promise<Connection>[] = []
+  /** Of each channel on its way: tells that the connection has gone. */
+  readonly #opening = new Set<() => void>()
   #lost: Error | undefined
   #closed = false
 
@@ -70,13 +72,13 @@ export class Connection {
     this.#origin = origin
     this.#client = client
     this.slowStart = new SlowStart(client, origin.roundTripMs, origin.willSendMuch)
-    // Each channel on its way adds one.
-    client.setMaxListeners(0)
     client.on('error', (error: Error) => {
       this.#lost = error
     })
     client.on('close', () => {
       this.#closed = true
+      this.slowStart.end()
+      for (const gone of this.#opening) gone()
     })
   }
 
@@ -246,16 +248,16 @@ export class Connection {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(this.#connectionLost())
       const gone = () => reject(this.#connectionLost())
-      this.#client.once('close', gone)
+      this.#opening.add(gone)
       try {
         start((error, channel) => {
-          this.#client.removeListener('close', gone)
+          this.#opening.delete(gone)
           if (error) reject(new Failure(what, { host: this.name, seen: describeError(error), cause: error }))
           else resolve(channel)
         })
       } catch (error) {
         // ssh2 throws where nothing can be sent any more, which is so for a while before the connection is closed.
-        this.#client.removeListener('close', gone)
+        this.#opening.delete(gone)
         this.#closed = true
         this.#lost ??= error as Error
         gone()

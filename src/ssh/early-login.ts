@@ -33,7 +33,7 @@ export interface LoginSteps {
 const HASHES: Readonly<Record<string, string>> = { 'rsa-sha2-256': 'sha256', 'rsa-sha2-512': 'sha512' }
 
 /**
- * Logs in within one round trip where ssh2 takes three: it waits until the service is accepted, and then asks whether the
+ * Sends the whole login at once where ssh2 waits twice in it: until the service is accepted, and then it asks whether the
  * key would do before it signs. Both are optional (RFC 4252, sections 5 and 7), and a server takes packets in their order.
  * To be called right after `connect`.
  */

@@ -26,7 +26,6 @@ export class SlowStart {
     this.#roundTripMs = roundTripMs
     this.#isWorthIt = isWorthIt
     if (roundTripMs < FAR_MS || isWorthIt === undefined) this.end()
-    client.once('close', () => this.end())
   }
 
   /** One round, behind what has been sent. */
@@ -44,7 +43,7 @@ export class SlowStart {
     this.push()
   }
 
-  /** To be called as soon as there is something to be sent. */
+  /** To be called as soon as there is something to be sent, or nothing can be. */
   end(): void {
     this.#round = ROUNDS
     clearInterval(this.#timer)

@@ -1,6 +1,7 @@
 import type { Context } from '../../context.ts'
 import { activateOnAll, endingOf, nothingDone, onEach, served } from '../../release/deployment.ts'
 import { pathMatcher } from '../../release/glob.ts'
+import type { Manifest } from '../../release/manifest.ts'
 import { beginOn } from '../../release/open-site.ts'
 import { repair, reportMix } from '../../release/recovery.ts'
 import type { BeginOptions, Ending, SiteHost } from '../../release/site-host.ts'
@@ -27,12 +28,11 @@ export const scpStaticUpload: Action = {
     const exclude = pathMatcher(inputs.exclude)
     const { context } = run
     // Both at once: the servers are reached and answer while the files are listed and read.
-    let listedBytes = 0
-    let isListed = false
+    let files: Manifest | undefined
     const outlook = {
-      beginning: () => (isListed ? beginOptions(inputs) : undefined),
+      beginning: () => (files === undefined ? undefined : beginOptions(inputs)),
       sends: !inputs.dryRun,
-      willSendMuch: () => !inputs.dryRun && listedBytes >= MUCH,
+      willSendMuch: () => !inputs.dryRun && files !== undefined && files.total.bytes >= MUCH,
     }
     const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, outlook)
     opening.catch(() => {})
@@ -40,8 +40,7 @@ export const scpStaticUpload: Action = {
       const listing = { folder: inputs.source, exclude, modeChange: inputs.modeChange }
       const listed = await listSource(listing, context.signal)
       checkLinked(listed.manifest, inputs.linked)
-      listedBytes = listed.manifest.total.bytes
-      isListed = true
+      files = listed.manifest
       return listed
     })
     let areReached = false
