@@ -6,7 +6,7 @@ import { describeError, Failure } from '../failure.ts'
 import { Connection, type ConnectionOrigin } from './connection.ts'
 import { logInAtOnce } from './early-login.ts'
 import { type HostKeys, hostKeyAttempts, hostKeyFailure, judgeHostKey } from './host-keys.ts'
-import { joinWrites, prepareKeys } from './packet-flow.ts'
+import { joinWrites, quickenCiphers } from './packet-flow.ts'
 import { formatAddress, formatTarget, type Target } from './target.ts'
 
 /** How to log in, the same for every server of a step. */
@@ -192,7 +192,7 @@ async function handshake(
       for (const command of ahead.commands?.() ?? []) connection.prepare(command)
     }
     let isPrepared = false
-    client.once('handshake', () => prepareKeys(client))
+    client.once('handshake', () => quickenCiphers(client))
     logInAtOnce(client, key, {
       sent(isOpenSsh) {
         isPrepared = isOpenSsh
