@@ -24,7 +24,8 @@ export interface Content {
   readonly mtime: number
 }
 
-export const CHUNK = 256 * 1024
+const CHUNK = 256 * 1024
+const BLOCK = 512
 
 /** A link, or what of a file one lane brings. */
 type Piece =
@@ -68,7 +69,8 @@ export function joining(send: Manifest, partBytes: number): Extra[] {
 
 /**
  * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first:
- * two tars that both miss one get into each other's way when they make it for their files.
+ * two tars that both miss one get into each other's way when they make it for their files. A chunk holds until the next
+ * but one is asked for.
  */
 export async function* archive(
   queue: Iterator<Piece>,
@@ -76,60 +78,98 @@ export async function* archive(
   { send, tree, mtime }: Content,
   progress: Progress,
 ): AsyncGenerator<Buffer> {
-  const chunks = new ChunkJoiner()
+  const chunk = new Chunk()
   for (const { path, type, mode } of send.ofType('folder')) {
-    yield* chunks.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }))
+    yield* chunk.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }))
   }
   for (let next = queue.next(); next.done !== true; next = queue.next()) {
     const { entry, from, to, name } = next.value
+    const hashed = tree.whenHashed(entry.path)
+    if (hashed !== undefined) await hashed
     if (entry.type === 'link') {
-      yield* chunks.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }))
+      yield* chunk.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }))
       continue
     }
-    const isPart = to - from < entry.size
+    const size = to - from
+    const isPart = size < entry.size
     const mode = isPart ? 0o600 : entry.mode
-    yield* chunks.add(tarHeader({ name, type: 'file', mode, mtime, size: to - from }))
-    const small = isPart ? undefined : tree.readSmall(entry)
-    if (small !== undefined) yield* chunks.add(small)
-    else
-      for await (const piece of tree.readPart(entry, from, to)) {
-        progress.sent(piece.length)
-        yield* chunks.add(piece)
+    const header = tarHeader({ name, type: 'file', mode, mtime, size })
+    const kept = isPart ? undefined : tree.kept(entry)
+    if (kept !== undefined && chunk.fits(header.length + size + BLOCK)) {
+      chunk.put(header)
+      chunk.put(kept)
+      progress.sent(size)
+      chunk.put(tarPadding(size))
+    } else {
+      yield* chunk.add(header)
+      const file = tree.open(entry, from)
+      try {
+        for (let left = size; left > 0; ) {
+          const count = chunk.fill(left, (room) => file.read(room))
+          left -= count
+          progress.sent(count)
+          if (chunk.isFull) yield chunk.take()
+        }
+      } finally {
+        file.close()
       }
-    if (small !== undefined) progress.sent(small.length)
-    yield* chunks.add(tarPadding(to - from))
+      yield* chunk.add(tarPadding(size))
+    }
     if (to === entry.size) progress.fileSent()
   }
+  await tree.hash()
   for (const { name, size, pieces } of extra()) {
-    yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }))
-    for (const piece of pieces()) yield* chunks.add(piece)
-    yield* chunks.add(tarPadding(size))
+    yield* chunk.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }))
+    for (const piece of pieces()) yield* chunk.add(piece)
+    yield* chunk.add(tarPadding(size))
   }
-  yield* chunks.add(tarEnd())
-  yield chunks.rest()
+  yield* chunk.add(tarEnd())
+  const rest = chunk.take()
+  if (rest.length > 0) yield rest
 }
 
-/** Headers and small files would each be a packet of their own. */
-class ChunkJoiner {
-  #joined = Buffer.allocUnsafeSlow(CHUNK)
-  #used = 0;
+/** Gathers headers and small files, which would each be a packet of their own, in one of two buffers by turns. */
+class Chunk {
+  #bytes = Buffer.allocUnsafeSlow(CHUNK)
+  #other = Buffer.allocUnsafeSlow(CHUNK)
+  #used = 0
 
-  *add(part: Buffer): Generator<Buffer> {
-    if (part.length > this.#joined.length - this.#used) {
-      yield this.rest()
-      if (part.length >= CHUNK) {
-        yield part
-        return
-      }
-    }
-    part.copy(this.#joined, this.#used)
+  get isFull(): boolean {
+    return this.#used === CHUNK
+  }
+
+  fits(size: number): boolean {
+    return size <= CHUNK - this.#used
+  }
+
+  put(part: Buffer): void {
+    this.#bytes.set(part, this.#used)
     this.#used += part.length
   }
 
-  rest(): Buffer {
-    const joined = this.#joined.subarray(0, this.#used)
-    this.#joined = Buffer.allocUnsafeSlow(CHUNK)
+  /** Puts in a part of any size, and yields whenever it is full. */
+  *add(part: Buffer): Generator<Buffer> {
+    for (let at = 0; at < part.length; ) {
+      const end = Math.min(part.length, at + CHUNK - this.#used)
+      this.put(part.subarray(at, end))
+      at = end
+      if (this.isFull) yield this.take()
+    }
+  }
+
+  /** Has at most so many bytes read into its room; returns how many have been. */
+  fill(most: number, read: (room: Buffer) => number): number {
+    const count = read(this.#bytes.subarray(this.#used, Math.min(CHUNK, this.#used + most)))
+    this.#used += count
+    return count
+  }
+
+  take(): Buffer {
+    const taken = this.#bytes.subarray(0, this.#used)
+    const other = this.#other
+    this.#other = this.#bytes
+    this.#bytes = other
     this.#used = 0
-    return joined
+    return taken
   }
 }

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
 import type { ByteString } from '../ssh/remote-shell.ts'
 
@@ -12,15 +13,16 @@ export interface Codec {
 export const uncompressed: Codec = { name: 'none', unpack: '', compressor: () => undefined }
 /** Node's own 16 KB would cost a turn through its thread pool for each, and half-filled packets. */
 const CHUNK = 128 * 1024
-const ZSTD: Codec = {
-  name: 'zstd',
-  unpack: 'zstd -dcq | ',
-  compressor: () =>
-    zlib.createZstdCompress({
-      chunkSize: CHUNK,
-      params: { [zlib.constants.ZSTD_c_compressionLevel]: 3 },
-    }) as unknown as Duplex,
+
+function zstd(level: number): Codec {
+  const params = { [zlib.constants.ZSTD_c_compressionLevel]: level }
+  return {
+    name: 'zstd',
+    unpack: 'zstd -dcq | ',
+    compressor: () => zlib.createZstdCompress({ chunkSize: CHUNK, params }) as unknown as Duplex,
+  }
 }
+
 const GZIP: Codec = {
   name: 'gzip',
   unpack: 'gzip -dc | ',
@@ -29,15 +31,20 @@ const GZIP: Codec = {
 
 /** Above this share of its size left, compressing is not worth its time. */
 const WORTH_IT = 0.9
+/** The same where bytes travel about as fast as they are compressed. */
+const WORTH_IT_NEAR = 0.5
 
-/** Whether it is worth compressing content like this. */
-export function shrinks(sample: Buffer): boolean {
-  return sample.length > 0 && zlib.deflateRawSync(sample, { level: 1 }).length / sample.length <= WORTH_IT
+const deflate = promisify(zlib.deflateRaw) as (content: Buffer, options: zlib.ZlibOptions) => Promise<Buffer>
+
+/** What is left of a sample of some content, as a share. */
+export async function shareLeft(sample: Buffer): Promise<number> {
+  return sample.length === 0 ? 1 : (await deflate(sample, { level: 1 })).length / sample.length
 }
 
-/** The best codec that both sides have. */
-export function chooseCodec(serverTools: ReadonlySet<string>): Codec {
+/** The best codec that both sides have, for content of which this share is left. `isNear`: on the same machine, or beside it. */
+export function chooseCodec(serverTools: ReadonlySet<string>, left: number, isNear: boolean): Codec {
+  if (left > (isNear ? WORTH_IT_NEAR : WORTH_IT)) return uncompressed
   // Node has zstd since 22.15.
-  if (serverTools.has('zstd') && typeof zlib.createZstdCompress === 'function') return ZSTD
-  return serverTools.has('gzip') ? GZIP : uncompressed
+  if (serverTools.has('zstd') && typeof zlib.createZstdCompress === 'function') return zstd(isNear ? 1 : 3)
+  return serverTools.has('gzip') && !isNear ? GZIP : uncompressed
 }

@@ -160,7 +160,8 @@ export class ShellSite implements SiteHost {
       mtime,
       onFlow: () => {
         // Where the server's shell can wait for what arrives, it is told all it has to do meanwhile.
-        if (bell !== undefined) publishing = this.#publish(plan, lanes, ending, context)
+        if (bell !== undefined)
+          publishing = tree.hash().then(() => this.#publish(plan, lanes, ending, context))
         publishing?.catch(() => {})
       },
     }

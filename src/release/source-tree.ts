@@ -1,19 +1,19 @@
-import { createHash, hash as digestOf } from 'node:crypto'
+import { createHash, hash as digestOf, type Hash } from 'node:crypto'
 import {
   closeSync,
   createReadStream,
+  fstatSync,
   lstatSync,
   openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   readSync,
   realpathSync,
 } from 'node:fs'
 import { setImmediate as letOthersRun } from 'node:timers/promises'
 import { throwIfCancelled } from '../context.ts'
-import { Failure } from '../failure.ts'
-import { type ByteString, fromByteString } from '../ssh/remote-shell.ts'
+import { describeError, Failure } from '../failure.ts'
+import { type ByteString, fromByteString, toByteString } from '../ssh/remote-shell.ts'
 import { effectiveMode, type ModeChange } from './file-mode.ts'
 import type { Entry, FileEntry, LinkEntry, Manifest } from './manifest.ts'
 import { ManifestBuilder, type PackedManifest } from './packed-manifest.ts'
@@ -25,39 +25,46 @@ export interface ScanOptions {
   readonly modeChange: ModeChange | undefined
 }
 
-/** The built site on this machine. */
+/** The built site on this machine: its names, and what `hash` has found out so far. */
 export interface SourceTree {
+  /** Complete when all is hashed. */
   readonly manifest: Manifest
   /** Mode of the folder itself. */
   readonly rootMode: number
   readonly files: number
-  readonly bytes: number
+  /** Reads and hashes the files in the order of their paths: the first call begins it, and all get its end. */
+  hash(): Promise<void>
+  /** The same up to one of them, for who cannot wait for all; undefined where it is hashed already. */
+  whenHashed(path: ByteString): Promise<void> | undefined
   /** A file's content as it was hashed; throws when it is not the same any more. */
   read(entry: FileEntry): AsyncIterable<Buffer>
-  /** Its bytes from one place up to before another. */
-  readPart(entry: FileEntry, from: number, to: number): AsyncIterable<Buffer>
-  /** The same for a small file, at once; undefined for a large one. */
-  readSmall(entry: FileEntry): Buffer | undefined
+  /** The same bit by bit, from one place on. To be closed. */
+  open(entry: FileEntry, from: number): OpenFile
+  /** The content of a small file where it is kept from hashing. */
+  kept(entry: FileEntry): Buffer | undefined
 }
 
-/** Small files are kept from hashing to sending, up to this many bytes in all; each costs some beyond its own. */
+interface OpenFile {
+  /** Reads at least a byte and at most what there is room for, and says how much; throws at the file's end. */
+  read(room: Buffer): number
+  close(): void
+}
+
+/**
+ * Small files, which take longer to open than to read, are kept from hashing to sending, up to this many bytes in all; each
+ * costs some beyond its own.
+ */
 const KEEP_BYTES = 24 * 1024 * 1024
 const KEEP_COST = 512
-const SMALL_FILE = 1024 * 1024
+const SMALL_FILE = 32 * 1024
+const SLAB = 1024 * 1024
 const PIECE = 256 * 1024
 /** Files are read synchronously, which is the fastest by far for small ones; others run after this many ms. */
 const SLICE_MS = 3
 
-/** A folder whose names are known and allowed, its files not read yet. */
-export interface SourceNames {
-  readonly manifest: Manifest
-  /** Reads and hashes the files. */
-  hash(signal: AbortSignal): Promise<SourceTree>
-}
-
 /** Lists a folder; throws where something in it cannot be uploaded. Names are taken as bytes, whatever they hold. */
-export async function listSource(options: ScanOptions, signal: AbortSignal): Promise<SourceNames> {
-  const root = Buffer.from(options.folder)
+export async function listSource(options: ScanOptions, signal: AbortSignal): Promise<SourceTree> {
+  const root = toByteString(options.folder)
   const pause = pauses(signal)
   const builder = new ManifestBuilder()
   let files = 0
@@ -73,63 +80,109 @@ export async function listSource(options: ScanOptions, signal: AbortSignal): Pro
       hint: 'check that the build ran before this step, and the globs of `exclude`',
     })
   }
-  const manifest = builder.finish()
-  const rootMode = effectiveMode(lstatSync(root).mode, true, options.modeChange)
-  return { manifest, hash: (later) => hashFiles(root, manifest, files, rootMode, later) }
+  const rootMode = effectiveMode(lstatSync(options.folder).mode, true, options.modeChange)
+  return new ListedTree(root, builder.finish(), files, rootMode, signal)
 }
 
-async function hashFiles(
-  root: Buffer,
-  manifest: PackedManifest,
-  files: number,
-  rootMode: number,
-  signal: AbortSignal,
-): Promise<SourceTree> {
-  const pause = pauses(signal)
-  const contents = new KeptContents()
-  let bytes = 0
-  for (let at = 0; at < manifest.size; at++) {
-    const entry = manifest.at(at)
-    if (entry.type === 'file') {
-      const file = openSync(locate(root, entry.path), 'r')
-      try {
-        const kept = contents.read(file, entry)
-        if (kept !== undefined) {
-          manifest.setContent(at, kept.length, digestOf('sha256', kept, 'buffer'))
-          bytes += kept.length
-        } else {
-          const hash = createHash('sha256')
-          let size = 0
-          for (;;) {
-            const piece = contents.piece(file)
-            if (piece.length === 0) break
-            hash.update(piece)
-            size += piece.length
-            if (pause.isDue()) await pause.take()
-          }
-          manifest.setContent(at, size, hash.digest())
-          bytes += size
-        }
-      } finally {
-        closeSync(file)
-      }
-    }
-    if (pause.isDue()) await pause.take()
+/** A file that is being hashed. */
+interface Hashing {
+  readonly file: number
+  readonly hash: Hash
+  size: number
+}
+
+class ListedTree implements SourceTree {
+  readonly manifest: PackedManifest
+  readonly rootMode: number
+  readonly files: number
+  readonly #root: ByteString
+  readonly #contents = new KeptContents()
+  readonly #scratch = Buffer.allocUnsafeSlow(PIECE)
+  readonly #signal: AbortSignal
+  #hashing: Promise<void> | undefined
+  /** The entry that is next, and what is known of it where it is a large file. */
+  #at = 0
+  #large: Hashing | undefined
+  #hashedUpTo: ByteString = ''
+
+  constructor(
+    root: ByteString,
+    manifest: PackedManifest,
+    files: number,
+    rootMode: number,
+    signal: AbortSignal,
+  ) {
+    this.#root = root
+    this.manifest = manifest
+    this.files = files
+    this.rootMode = rootMode
+    this.#signal = signal
   }
-  const readSmall = (entry: FileEntry) =>
-    entry.size > SMALL_FILE ? undefined : (contents.get(entry.path) ?? readWhole(root, entry))
-  return {
-    manifest,
-    rootMode,
-    files,
-    bytes,
-    readSmall,
-    readPart: (entry, from, to) => readPieces(root, entry, from, to),
-    async *read(entry) {
-      const small = readSmall(entry)
-      if (small === undefined) yield* readPieces(root, entry, 0, entry.size)
-      else yield small
-    },
+
+  hash(): Promise<void> {
+    this.#hashing ??= this.#hashUntil(() => this.#at === this.manifest.size)
+    return this.#hashing
+  }
+
+  whenHashed(path: ByteString): Promise<void> | undefined {
+    const isHashed = () => path <= this.#hashedUpTo || this.#at === this.manifest.size
+    return isHashed() ? undefined : this.#hashUntil(isHashed)
+  }
+
+  /** Who waits for a file does the work itself; several who do take turns. */
+  async #hashUntil(isThere: () => boolean): Promise<void> {
+    const pause = pauses(this.#signal)
+    while (!isThere()) {
+      this.#hashOn()
+      if (pause.isDue()) await pause.take()
+    }
+  }
+
+  /** Hashes one file, or a piece of a large one. */
+  #hashOn(): void {
+    const entry = this.manifest.at(this.#at)
+    if (entry.type === 'file' && !this.#hashFile(entry)) return
+    this.#hashedUpTo = entry.path
+    this.#at++
+  }
+
+  #hashFile(entry: FileEntry): boolean {
+    if (this.#large !== undefined) return this.#hashPiece(this.#large)
+    const file = openEntry(this.#root, entry)
+    try {
+      const content = this.#contents.read(file, entry) ?? readPiece(file, this.#scratch)
+      if (content.length === entry.size && content.length < this.#scratch.length) {
+        this.manifest.setContent(this.#at, content.length, digestOf('sha256', content, 'buffer'))
+        return true
+      }
+      this.#large = { file, hash: createHash('sha256').update(content), size: content.length }
+      return false
+    } finally {
+      if (this.#large === undefined) closeSync(file)
+    }
+  }
+
+  #hashPiece(large: Hashing): boolean {
+    const piece = readPiece(large.file, this.#scratch)
+    large.hash.update(piece)
+    large.size += piece.length
+    if (piece.length > 0) return false
+    this.manifest.setContent(this.#at, large.size, large.hash.digest())
+    this.#large = undefined
+    closeSync(large.file)
+    return true
+  }
+
+  kept({ path }: FileEntry): Buffer | undefined {
+    return this.#contents.get(path)
+  }
+
+  open(entry: FileEntry, from: number): OpenFile {
+    return openFile(this.#root, entry, from)
+  }
+
+  read(entry: FileEntry): AsyncIterable<Buffer> {
+    return readPieces(this.#root, entry)
   }
 }
 
@@ -149,7 +202,6 @@ function pauses(signal: AbortSignal): { isDue(): boolean; take(): Promise<void> 
 /** The contents of small files, many in one buffer each, as far as there is room for them. */
 class KeptContents {
   readonly #contents = new Map<ByteString, Buffer>()
-  readonly #scratch = Buffer.allocUnsafeSlow(SMALL_FILE)
   #slab = Buffer.alloc(0)
   #used = 0
   #room = KEEP_BYTES
@@ -162,7 +214,7 @@ class KeptContents {
   read(file: number, { path, size }: FileEntry): Buffer | undefined {
     if (size > SMALL_FILE || size > this.#room) return undefined
     if (this.#slab.length - this.#used <= size) {
-      this.#slab = Buffer.allocUnsafeSlow(SMALL_FILE + 1)
+      this.#slab = Buffer.allocUnsafeSlow(SLAB)
       this.#used = 0
     }
     // One byte more than was listed: what has another length is read in pieces to its end.
@@ -173,29 +225,23 @@ class KeptContents {
     this.#contents.set(path, content)
     return content
   }
-
-  /** The next piece of a file; it holds until the next call. */
-  piece(file: number): Buffer {
-    return this.#scratch.subarray(0, readSync(file, this.#scratch, 0, this.#scratch.length, null))
-  }
 }
 
 class Listing {
-  readonly #root: Buffer
-  readonly #realRoot: Buffer
+  readonly #root: ByteString
+  readonly #realRoot: ByteString
   readonly #options: ScanOptions
 
-  constructor(root: Buffer, options: ScanOptions) {
+  constructor(root: ByteString, options: ScanOptions) {
     this.#root = root
-    this.#realRoot = realpathSync.native(root, 'buffer')
+    this.#realRoot = realpathSync.native(locate(root, ''), 'latin1')
     this.#options = options
   }
 
   /** In the order of the paths' bytes: what lies in a folder comes where its path with the slash belongs. */
   *entries(folder: ByteString, depth: number): Generator<Entry> {
     if (depth > 500) throw bad(folder, 'lies more than 500 folders deep')
-    const names = readdirSync(locate(this.#root, folder), { encoding: 'buffer' })
-    const listed = names.map((name) => name.toString('latin1'))
+    const listed: ByteString[] = readdirSync(locate(this.#root, folder), { encoding: 'latin1' })
     const folders = new Set<string>()
     // A folder's name with a slash stands for what lies in it; it is known to be one when its own name has come.
     const order = [...listed, ...listed.map((name) => `${name}/`)].sort(byBytes)
@@ -226,7 +272,7 @@ class Listing {
   /** A link is kept as a link where it means the same on the server: relative, and inside the folder. */
   #link(path: ByteString): LinkEntry {
     const full = locate(this.#root, path)
-    const to = readlinkSync(full, 'buffer').toString('latin1')
+    const to = readlinkSync(full, 'latin1')
     if (to.startsWith('/')) throw bad(path, `is a symbolic link to an absolute path (${fromByteString(to)})`)
     if (leaves(path, to) || this.#reallyLeaves(full)) {
       throw bad(path, `is a symbolic link that leaves the folder (${fromByteString(to)})`)
@@ -235,10 +281,10 @@ class Listing {
   }
 
   /** Follows the link through other links, where what it names exists. */
-  #reallyLeaves(full: Buffer): boolean {
+  #reallyLeaves(full: string | Buffer): boolean {
     try {
-      const real = realpathSync.native(full, 'buffer').toString('latin1')
-      const root = this.#realRoot.toString('latin1')
+      const real = realpathSync.native(full, 'latin1')
+      const root = this.#realRoot
       return real !== root && !real.startsWith(root === '/' ? '/' : `${root}/`)
     } catch (error) {
       if (['ENOENT', 'ELOOP', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false
@@ -265,23 +311,53 @@ function bad(path: ByteString, what: string): Failure {
   })
 }
 
-function locate(root: Buffer, path: ByteString): Buffer {
-  return path === '' ? root : Buffer.concat([root, Buffer.from(`/${path}`, 'latin1')])
+/** As text where that is the same, which it mostly is and which is faster. */
+function locate(root: ByteString, path: ByteString): string | Buffer {
+  const whole = path === '' ? root : `${root}/${path}`
+  return /[\x80-\xff]/.test(whole) ? Buffer.from(whole, 'latin1') : whole
+}
+
+/** What follows in a file, as far as there is room. */
+function readPiece(file: number, room: Buffer): Buffer {
+  return room.subarray(0, readSync(file, room, 0, room.length, null))
+}
+
+function openEntry(root: ByteString, entry: FileEntry): number {
+  try {
+    return openSync(locate(root, entry.path), 'r')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw changed(entry)
+    throw new Failure(`'${fromByteString(entry.path)}' cannot be read`, {
+      seen: describeError(error),
+      state: 'the site on the server is as it was.',
+      hint: "let the runner's user read all files of the source folder",
+      cause: error,
+    })
+  }
 }
 
 /** The server verifies the content; the size must be right already, or the archive would be torn. */
-function readWhole(root: Buffer, entry: FileEntry): Buffer {
-  const content = readFileSync(locate(root, entry.path))
-  if (content.length !== entry.size) throw changed(entry)
-  return content
+function openFile(root: ByteString, entry: FileEntry, from: number): OpenFile {
+  const file = openEntry(root, entry)
+  if (fstatSync(file).size !== entry.size) {
+    closeSync(file)
+    throw changed(entry)
+  }
+  let at = from
+  return {
+    read(room) {
+      const count = readSync(file, room, 0, room.length, at)
+      if (count === 0) throw changed(entry)
+      at += count
+      return count
+    },
+    close: () => closeSync(file),
+  }
 }
 
-async function* readPieces(root: Buffer, entry: FileEntry, from: number, to: number): AsyncGenerator<Buffer> {
-  let left = to - from
-  // To the end where that is the file's, which must not have grown.
-  const end = to === entry.size ? Number.POSITIVE_INFINITY : to - 1
-  const range = { highWaterMark: PIECE, start: from, end }
-  for await (const piece of createReadStream(locate(root, entry.path), range)) {
+async function* readPieces(root: ByteString, entry: FileEntry): AsyncGenerator<Buffer> {
+  let left = entry.size
+  for await (const piece of createReadStream(locate(root, entry.path), { highWaterMark: PIECE })) {
     left -= (piece as Buffer).length
     if (left < 0) break
     yield piece as Buffer

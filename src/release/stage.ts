@@ -117,6 +117,12 @@ export function checkSameContent(host: string, { state }: Opened, release: strin
   })
 }
 
+/** Whether what the files hold must be known before anything is sent: only a first release is compared with nothing. */
+export function needsContents(host: SiteHost, { base, state }: Opened, release: string): boolean {
+  const isPlain = host.hasShell && host.mode === 'atomic'
+  return !isPlain || (base?.manifest.size ?? 0) > 0 || state.releases.some(({ id }) => id === release)
+}
+
 function planStage(host: SiteHost, { base }: Opened, options: StageOptions): Comparison {
   const { site, keepAssets, mtime, deletion, isExcluded } = options
   const there = base?.manifest ?? makeManifest()

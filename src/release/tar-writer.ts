@@ -16,6 +16,7 @@ export interface TarMember {
 }
 
 const BLOCK = 512
+const ZEROS = Buffer.alloc(BLOCK)
 const TYPE_FLAGS = { file: '0', folder: '5', link: '2' } as const
 const NAME_FIELD = 100
 const MAX_OCTAL_SIZE = 0o77777777777
@@ -24,17 +25,18 @@ const MAX_OCTAL_SIZE = 0o77777777777
 export function tarHeader(member: TarMember): Buffer {
   const name = member.type === 'folder' ? `${member.name}/` : member.name
   const to = member.to ?? ''
-  const parts: Buffer[] = []
-  if (name.length > NAME_FIELD) parts.push(longText('L', name))
-  if (to.length > NAME_FIELD) parts.push(longText('K', to))
   const size = member.type === 'file' ? member.size : 0
-  parts.push(block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to))
+  const header = block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to)
+  if (name.length <= NAME_FIELD && to.length <= NAME_FIELD) return header
+  const parts = [header]
+  if (to.length > NAME_FIELD) parts.unshift(longText('K', to))
+  if (name.length > NAME_FIELD) parts.unshift(longText('L', name))
   return Buffer.concat(parts)
 }
 
 /** Zeros that fill a content of this size up to whole blocks. */
 export function tarPadding(size: number): Buffer {
-  return Buffer.alloc((BLOCK - (size % BLOCK)) % BLOCK)
+  return ZEROS.subarray(0, (BLOCK - (size % BLOCK)) % BLOCK)
 }
 
 /** What ends an archive. */
@@ -59,25 +61,23 @@ function block(
   flag: string,
   to: ByteString,
 ): Buffer {
-  const header = Buffer.alloc(BLOCK)
-  header.write(name.slice(0, NAME_FIELD), 0, 'latin1')
-  header.write(octal(mode, 7), 100)
-  header.write(octal(0, 7), 108)
-  header.write(octal(0, 7), 116)
-  if (size <= MAX_OCTAL_SIZE) header.write(octal(size, 11), 124)
-  else {
-    header[124] = 0x80
-    header.writeBigUInt64BE(BigInt(size), 128)
-  }
-  header.write(octal(mtime, 11), 136)
-  header.write('        ', 148)
-  header.write(flag, 156)
-  header.write(to.slice(0, NAME_FIELD), 157, 'latin1')
-  header.write('ustar  \0', 257)
+  const field = (text: ByteString) => text.slice(0, NAME_FIELD).padEnd(NAME_FIELD, '\0')
+  const ids = `${octal(0, 7)}\0${octal(0, 7)}\0`
+  const unsummed = ' '.repeat(8)
+  const text = `${field(name)}${octal(mode, 7)}\0${ids}${sizeField(size)}${octal(mtime, 11)}\0${unsummed}${flag}${field(to)}ustar  \0`
+  const header = Buffer.from(text.padEnd(BLOCK, '\0'), 'latin1')
   let sum = 0
   for (let at = 0; at < BLOCK; at++) sum += header[at] ?? 0
   header.write(`${octal(sum, 6)}\0 `, 148)
   return header
+}
+
+function sizeField(size: number): ByteString {
+  if (size <= MAX_OCTAL_SIZE) return `${octal(size, 11)}\0`
+  const bytes = Buffer.alloc(12)
+  bytes[0] = 0x80
+  bytes.writeBigUInt64BE(BigInt(size), 4)
+  return bytes.toString('latin1')
 }
 
 function octal(value: number, digits: number): string {

@@ -1,13 +1,15 @@
-import { createHash } from 'node:crypto'
+import { hash as digestOf } from 'node:crypto'
 import type { ByteString } from '../ssh/remote-shell.ts'
 import { type Extra, extraOf } from './archive.ts'
 import type { Comparison } from './comparison.ts'
 import { encodeManifest, type Manifest } from './manifest.ts'
 
-/** The server hashes what arrived in so many processes at once, where it is much; opening a file counts as some bytes. */
-const HASH_LISTS = 4
-const WORK_FOR_LISTS = 8 * 1024 * 1024
+/** The server hashes what arrived in two processes at once where it is much, in four where it is very much. */
+const WORK_FOR_TWO = 8 * 1024 * 1024
+const WORK_FOR_FOUR = 64 * 1024 * 1024
+/** Opening a file counts as some bytes. */
 const FILE_COST = 8 * 1024
+const NAMES_AT_ONCE = 1000
 
 /**
  * Lists for the server, NUL-ended names, and the manifest of what it will have, by the name `manifest`; they travel in
@@ -15,50 +17,54 @@ const FILE_COST = 8 * 1024
  */
 export function lists({ removeFiles, removeFolders, send, result }: Comparison, manifest: string): Extra[] {
   return [
-    nameList('remove', () => removeFiles),
-    nameList('rmdirs', () => removeFolders),
+    nameList('remove', removeFiles),
+    nameList('rmdirs', removeFolders),
     ...sentLists(send),
     extraOf(manifest, encodeManifest(result)),
   ]
 }
 
-function nameList(name: string, paths: () => Iterable<ByteString>): Extra {
-  let size = 0
-  for (const path of paths()) size += path.length + 3
-  return {
-    name,
-    size,
-    *pieces() {
-      for (const path of paths()) yield Buffer.from(`./${path}\0`, 'latin1')
-    },
+function nameList(name: string, paths: Iterable<ByteString>): Extra {
+  const chunks = [...listed(paths)]
+  return { name, size: chunks.reduce((sum, { length }) => sum + length, 0), pieces: () => chunks }
+}
+
+function* listed(paths: Iterable<ByteString>): Generator<Buffer> {
+  let names: ByteString[] = []
+  const chunk = () => Buffer.from(names.map((path) => `./${path}\0`).join(''), 'latin1')
+  for (const path of paths) {
+    if (names.push(path) < NAMES_AT_ONCE) continue
+    yield chunk()
+    names = []
   }
+  if (names.length > 0) yield chunk()
 }
 
 /** The files sent, in order, in lists that take the server about as long to hash one as the other. */
 function sentLists(send: Manifest): Extra[] {
   const { files, bytes } = send.total
   const work = bytes + files * FILE_COST
-  const share = work < WORK_FOR_LISTS ? work : Math.ceil(work / HASH_LISTS)
-  return Array.from({ length: Math.ceil(work / share) || 0 }, (_, at) =>
-    nameList(`sent.${at}`, () => pathsOfShare(send, share, at)),
-  )
-}
-
-function* pathsOfShare(send: Manifest, share: number, wanted: number): Generator<ByteString> {
-  let before = 0
-  for (const { path, size } of send.ofType('file')) {
-    if (Math.floor(before / share) === wanted) yield path
-    before += size + FILE_COST
+  const share = Math.ceil(work / (work < WORK_FOR_TWO ? 1 : work < WORK_FOR_FOUR ? 2 : 4))
+  const rest = send.ofType('file')[Symbol.iterator]()
+  let next = rest.next()
+  let done = 0
+  function* upTo(end: number): Generator<ByteString> {
+    for (; next.done !== true && done < end; next = rest.next()) {
+      yield next.value.path
+      done += next.value.size + FILE_COST
+    }
   }
+  const lists: Extra[] = []
+  while (next.done !== true) {
+    const at = lists.length
+    lists.push(nameList(`sent.${at}`, upTo((at + 1) * share)))
+  }
+  return lists
 }
 
 /** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
 export function sentDigest(send: Manifest): string {
-  const digest = createHash('sha256')
-  let files = 0
-  for (const { hash } of send.ofType('file')) {
-    digest.update(`${hash}\n`)
-    files++
-  }
-  return files === 0 ? '-' : digest.digest('hex')
+  let hashes = ''
+  for (const { hash } of send.ofType('file')) hashes += `${hash}\n`
+  return hashes === '' ? '-' : digestOf('sha256', hashes, 'hex')
 }

@@ -1,18 +1,18 @@
-import { Readable, Transform } from 'node:stream'
 import type { Context } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
 import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
 import {
   type ByteString,
+  feed,
   fromByteString,
   openLane,
   openLaneApart,
   pipeToScript,
 } from '../ssh/remote-shell.ts'
-import { archive, CHUNK, type Content, type Extra, joining, pieces } from './archive.ts'
-import { type Codec, chooseCodec, shrinks, uncompressed } from './compression.ts'
-import { type Manifest, once } from './manifest.ts'
+import { archive, type Content, type Extra, joining, pieces } from './archive.ts'
+import { type Codec, chooseCodec, shareLeft } from './compression.ts'
+import { type FileEntry, type Manifest, once } from './manifest.ts'
 import { trackProgress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
 
@@ -47,10 +47,14 @@ const LONG_PATH_MS = 60
  * on Linux as it comes): it takes several of both to fill a long fat path.
  */
 const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 }
+/** On the same machine, or beside it: one lane is no slower than several there. */
 const NEAR_MS = 1
 /** GNU tar reads and writes 10 KB at a time unless told otherwise; other tars take what a pipe holds. */
 const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar ;; esac)"
-const SAMPLE = 256 * 1024
+const SAMPLES = 32
+const SAMPLE_BYTES = 8 * 1024
+/** Has no divisor in common with the number of samples. */
+const STRIDE = 5
 
 /** How the archive travels. */
 export interface Way {
@@ -67,12 +71,11 @@ export async function chooseWay(
   { send, tree, tools }: Pick<TransferPlan, 'send' | 'tree' | 'tools'>,
 ): Promise<Way> {
   const { bytes } = send.total
-  const isWorthIt = !isNear(connection) && (await isCompressible(send, tree))
-  const codec = isWorthIt ? chooseCodec(tools) : uncompressed
+  const isNear = connection.roundTripMs < NEAR_MS
+  const codec = chooseCodec(tools, await compressibility(send, tree), isNear)
   const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH
-  if (connection.isNarrow) return { codec, ...NARROW }
-  if (isLong) return { codec, ...LONG }
-  return { codec, ...NARROW, lanes: bytes < BYTES_FOR_LANES ? 1 : LANES }
+  if (connection.isNarrow || isNear || bytes < BYTES_FOR_LANES) return { codec, ...NARROW }
+  return { codec, ...(isLong ? LONG : { ...NARROW, lanes: LANES }) }
 }
 
 /** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
@@ -114,7 +117,7 @@ export async function transfer(
           const lane = await openThe(index)
           if (lane === undefined) return
           const tar = archive(queue, index === 0 ? extra : () => [], plan, progress)
-          const input = compressed(tar, codec, onWire)
+          const input = compressed(tar, codec, onWire, signal)
           const result = await pipeToScript(connection.name, lane, code, input, signal)
           if (result.code !== 0) throw unpackFailure(connection, result.code, result.noise)
         } catch (error) {
@@ -140,51 +143,53 @@ function thenRing(unpack: ByteString, bell: ByteString): ByteString {
   return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; ${ring}; exit $code`
 }
 
-/** On this machine or beside it: bytes travel faster there than they are compressed. */
-const isNear = ({ roundTripMs }: Connection) => roundTripMs < NEAR_MS
+const compressibilities = new WeakMap<Manifest, Promise<number>>()
 
-const compressible = new WeakMap<Manifest, Promise<boolean>>()
-
-/** Whether a sample of these files shrinks. */
-export function isCompressible(send: Manifest, tree: SourceTree): Promise<boolean> {
-  return once(compressible, send, () => takeSample(send, tree).then(shrinks))
+/** The share that is left of a sample of these files when it is compressed. */
+export function compressibility(send: Manifest, tree: SourceTree): Promise<number> {
+  return once(compressibilities, send, () => shareLeft(takeSample(send, tree)))
 }
 
-async function takeSample(send: Manifest, tree: SourceTree): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let bytes = 0
+/** From all over the site, and from all places in its files: the first ones may all be images, the beginnings all text. */
+function takeSample(send: Manifest, tree: SourceTree): Buffer {
+  const { files } = send.total
+  const samples: Buffer[] = []
   let at = 0
-  // From all over the site: its first files may all be images.
-  const step = Math.max(1, Math.floor(send.total.files / 32))
-  for (const file of send.ofType('file')) {
-    if (at++ % step !== 0) continue
-    for await (const chunk of tree.read(file)) {
-      const part = chunk.subarray(0, SAMPLE / 8)
-      chunks.push(part)
-      bytes += part.length
-      break
+  for (const entry of send.ofType('file')) {
+    at++
+    while (samples.length < SAMPLES && samples.length * files < at * SAMPLES) {
+      const place = (samples.length * STRIDE) % SAMPLES
+      samples.push(readAt(tree, entry, place / SAMPLES))
     }
-    if (bytes >= SAMPLE) break
   }
-  return Buffer.concat(chunks)
+  return Buffer.concat(samples)
 }
 
-function compressed(tar: AsyncGenerator<Buffer>, codec: Codec, onWire: (bytes: number) => void): Readable {
-  const counter = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      onWire(chunk.length)
-      done(null, chunk)
-    },
-  })
-  const source = Readable.from(tar, { objectMode: false, highWaterMark: CHUNK })
+/** Reads some bytes, at this share of a file's length. */
+function readAt(tree: SourceTree, entry: FileEntry, share: number): Buffer {
+  const sample = Buffer.alloc(Math.min(entry.size, SAMPLE_BYTES))
+  if (sample.length === 0) return sample
+  const file = tree.open(entry, Math.floor((entry.size - sample.length) * share))
+  try {
+    return sample.subarray(0, file.read(sample))
+  } finally {
+    file.close()
+  }
+}
+
+/** What goes over the wire of an archive. */
+async function* compressed(
+  tar: AsyncGenerator<Buffer>,
+  codec: Codec,
+  onWire: (bytes: number) => void,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
   const compressor = codec.compressor()
-  const last = compressor ?? source
-  // `pipe` hands no errors on, and what reads the end must see them.
-  source.once('error', (error) => counter.destroy(error))
-  compressor?.once('error', (error) => counter.destroy(error))
-  counter.once('close', () => source.destroy())
-  if (compressor !== undefined) source.pipe(compressor)
-  return last.pipe(counter)
+  if (compressor !== undefined) feed(compressor, tar, signal).catch((error) => compressor.destroy(error))
+  for await (const chunk of compressor ?? tar) {
+    onWire(chunk.length)
+    yield chunk
+  }
 }
 
 function unpackFailure(connection: Connection, code: number, noise: ByteString): Failure {

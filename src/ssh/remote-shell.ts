@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import type { Writable } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
 import { cancelled, unlessAborted } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
@@ -232,12 +231,12 @@ export const openLane = (connection: Connection): Promise<RemoteProcess> => conn
 export const openLaneApart = (connection: Connection): Promise<RemoteProcess> =>
   connection.startApart(SHELL_COMMAND, 'is far away, and much is to be sent')
 
-/** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
+/** Runs a script with chunks as its standard input (see `feed`); resolves with its exit code and what it printed. */
 export async function pipeToScript(
   host: string,
   { channel, ended }: RemoteProcess,
   code: ByteString,
-  input: Readable,
+  input: AsyncIterable<Buffer>,
   signal: AbortSignal,
 ): Promise<BlockResult> {
   let noise = ''
@@ -249,14 +248,16 @@ export async function pipeToScript(
   const lines = code.split('\n').map((line) => `+${line}\n`)
   channel.write(Buffer.from(`${lines.join('')}<\n`, 'latin1'))
   let broken: unknown
+  // A channel that has closed takes nothing, and says nothing of it.
+  const over = new AbortController()
+  const gone = () => over.abort(new Error('the channel was closed'))
+  ended.then(gone, gone)
   try {
-    // An aborted pipeline waits until the other side has closed too, which may never come.
-    await unlessAborted(pipeline(input, channel, { signal }), signal)
+    await feed(channel, input, AbortSignal.any([signal, over.signal]))
   } catch (error) {
-    if (signal.aborted) throw cancelled(signal)
-    if (error instanceof Failure) {
+    if (!over.signal.aborted) {
       channel.close()
-      throw error
+      throw signal.aborted ? cancelled(signal) : error
     }
     broken = error
   }
@@ -271,4 +272,34 @@ export async function pipeToScript(
     hint: 'run the job again: what has arrived is not sent a second time',
     cause: broken,
   })
+}
+
+/** Writes chunks and ends the stream. The next one is asked for while one is being taken, the next but one not. */
+export async function feed(
+  stream: Writable,
+  chunks: AsyncIterable<Buffer>,
+  signal: AbortSignal,
+): Promise<void> {
+  let fail = (_error: unknown) => {}
+  const abort = () => fail(signal.reason)
+  signal.addEventListener('abort', abort)
+  stream.on('error', (error) => fail(error))
+  const write = (chunk: Buffer) =>
+    new Promise<void>((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason)
+      fail = reject
+      stream.write(chunk, (error) => (error ? reject(error) : resolve()))
+    })
+  try {
+    let taken = Promise.resolve()
+    for await (const chunk of chunks) {
+      await taken
+      taken = write(chunk)
+      taken.catch(() => {})
+    }
+    await taken
+    stream.end()
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
 }

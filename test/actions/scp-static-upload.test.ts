@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import {
   chmodSync,
   existsSync,
@@ -23,6 +24,8 @@ beforeAll(async () => {
   sshd = await startSshd()
 })
 afterAll(() => sshd?.stop())
+
+const hasZstd = spawnSync('zstd', ['--version']).status === 0
 
 function newSite(files?: Files): StaticSite {
   const site = new StaticSite(sshd, files)
@@ -122,7 +125,7 @@ describe('what arrives', () => {
     expect(treeOf(join(site.target, 'releases/r1'))).toEqual(before)
   })
 
-  test('large files, in several lanes', async () => {
+  test('large files', async () => {
     const site = newSite({ 'index.html': 'small' })
     execFileSync('dd', ['if=/dev/urandom', `of=${site.source}/a.bin`, 'bs=1M', 'count=20'], {
       stdio: 'ignore',
@@ -132,7 +135,23 @@ describe('what arrives', () => {
     })
     const result = await site.upload('r1')
     expectSuccess(result)
-    expect(result.log).toContain('none, 3 lanes')
+    expect(result.log).toContain('none, 1 lane')
+    expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
+  })
+
+  test.each([
+    ['24', 'a quarter', hasZstd ? 'zstd' : 'none'],
+    ['24', 'most', 'none'],
+    ['20', 'a quarter', 'none'],
+  ] as const)('beside the server, by Node %s, what has %s left of it travels as %s', async (node, left, codec) => {
+    const site = newSite({})
+    const text = 'the same words again and again. '.repeat(25_000)
+    const solid = randomBytes(left === 'most' ? 1_500_000 : 200_000)
+    // The beginnings say nothing of what follows.
+    for (let at = 0; at < 10; at++) site.write({ [`${at}.html`]: Buffer.concat([Buffer.from(text), solid]) })
+    const result = await site.upload('r1', {}, { node })
+    expectSuccess(result)
+    expect(result.log).toContain(`(${codec}, 1 lane)`)
     expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
   })
 

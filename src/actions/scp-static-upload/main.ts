@@ -7,8 +7,8 @@ import { repair, reportMix } from '../../release/recovery.ts'
 import type { BeginOptions, Ending, SiteHost } from '../../release/site-host.ts'
 import { type Opened, releaseOf } from '../../release/site-state.ts'
 import { listSource } from '../../release/source-tree.ts'
-import { checkLinked, type StageReport, stageOn, withLinked } from '../../release/stage.ts'
-import { isCompressible } from '../../release/transfer.ts'
+import { checkLinked, needsContents, type StageReport, stageOn, withLinked } from '../../release/stage.ts'
+import { compressibility } from '../../release/transfer.ts'
 import type { Action, Run } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { checkVantage, healthNeeds, siteHealthCheck } from '../site-health.ts'
@@ -36,29 +36,27 @@ export const scpStaticUpload: Action = {
     }
     const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, outlook)
     opening.catch(() => {})
-    const names = await closingOnFailure(opening, async () => {
+    const tree = await closingOnFailure(opening, async () => {
       const listing = { folder: inputs.source, exclude, modeChange: inputs.modeChange }
       const listed = await listSource(listing, context.signal)
       checkLinked(listed.manifest, inputs.linked)
       files = listed.manifest
       return listed
     })
-    let areReached = false
-    const reading = names.hash(context.signal).then((tree) => {
-      const site = withLinked(tree.manifest, inputs.linked)
-      // As a rule that is what will be asked, and there is time now.
-      if (!areReached) isCompressible(site, tree).catch(() => {})
-      return { tree, site }
-    })
-    // Its failure is taken up below; until then it must not count as unhandled.
-    reading.catch(() => {})
+    // Their failures are taken up below; until then they must not count as unhandled.
+    compressibility(tree.manifest, tree).catch(() => {})
+    tree.hash().catch(() => {})
     const hosts = await opening
-    areReached = true
     try {
       const connectedMs = context.clock.monotonic() - started
       const opened = await begin(hosts, inputs, context)
       await checkVantage(hosts, inputs.health)
-      const { tree, site } = await reading
+      const needsAll =
+        inputs.dryRun ||
+        inputs.linked.length > 0 ||
+        hosts.some((host, index) => needsContents(host, opened[index] as Opened, inputs.release))
+      if (needsAll) await tree.hash()
+      const site = withLinked(tree.manifest, inputs.linked)
       const previous = releaseOf(hosts[0]?.current ?? '') ?? ''
       const options = {
         ...inputs,
