@@ -68777,16 +68777,45 @@ function joinWrites(socket) {
         return mayGoOn;
     };
 }
-/**
- * Gives the ciphers their keys in the form that node:crypto works with. They begin anew with each packet, and Node 24
- * takes longer to find out that bytes are no such key than to encrypt a packet. After a change of keys the bytes do.
- */
-function prepareKeys(client) {
+/** Takes from AES-GCM, as ssh2 uses it, what takes longer than to encrypt. After a change of keys it is as it was. */
+function quickenCiphers(client) {
     const { _cipher: cipher, _decipher: decipher } = client._protocol ?? {};
-    if (Buffer.isBuffer(cipher?._encKey))
+    // They begin anew with each packet, and Node 24 takes long to find out that bytes are no key of its own kind.
+    if (Buffer.isBuffer(cipher?._encKey)) {
         cipher._encKey = (0,external_node_crypto_.createSecretKey)(cipher._encKey);
+        reuseMemory(cipher);
+    }
     if (Buffer.isBuffer(decipher?._decipherKey))
         decipher._decipherKey = (0,external_node_crypto_.createSecretKey)(decipher._decipherKey);
+}
+const LARGE = 16 * 1024;
+const LARGEST = 64 * 1024;
+/** What is encrypted is a multiple of this (RFC 5647, 7.2), with at least 4 bytes of padding (RFC 4253, 6). */
+const ALIGNMENT = 16;
+const LEAST_PADDING = 4;
+/**
+ * Builds large packets, which are encrypted at once, in memory that is used again and with padding that is: ssh2 takes new
+ * memory and random bytes for each. The padding protects nothing here, since no two packets are encrypted alike.
+ */
+function reuseMemory(cipher) {
+    const memory = Buffer.allocUnsafeSlow(LARGEST);
+    const padding = (0,external_node_crypto_.randomBytes)(2 * ALIGNMENT);
+    const alloc = cipher.allocPacket.bind(cipher);
+    const write = cipher._onWrite;
+    cipher.allocPacket = (payloadBytes) => {
+        if (payloadBytes < LARGE || payloadBytes > LARGEST - 3 * ALIGNMENT)
+            return alloc(payloadBytes);
+        let padBytes = ALIGNMENT - ((1 + payloadBytes) % ALIGNMENT);
+        if (padBytes < LEAST_PADDING)
+            padBytes += ALIGNMENT;
+        const packet = memory.subarray(0, 4 + 1 + payloadBytes + padBytes);
+        packet.writeUInt32BE(packet.length - 4);
+        packet[4] = padBytes;
+        packet.set(padding.subarray(0, padBytes), 5 + payloadBytes);
+        return packet;
+    };
+    // Sent as it stands is only the length, which is copied: it may wait until the memory is used again.
+    cipher._onWrite = (bytes) => write(bytes.buffer === memory.buffer ? Buffer.from(bytes) : bytes);
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/connect.ts
@@ -68899,7 +68928,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
                 connection.prepare(command);
         };
         let isPrepared = false;
-        client.once('handshake', () => prepareKeys(client));
+        client.once('handshake', () => quickenCiphers(client));
         logInAtOnce(client, key, {
             sent(isOpenSsh) {
                 isPrepared = isOpenSsh;

@@ -29058,8 +29058,6 @@ class StateFile {
     }
 }
 
-;// CONCATENATED MODULE: external "node:stream/promises"
-const external_node_stream_promises_namespaceObject = require("node:stream/promises");
 ;// CONCATENATED MODULE: ./src/ssh/record-parser.ts
 const KEEP_NOISE = 64 * 1024;
 /** Splits a shell's output into records, frames of bytes, and the rest. */
@@ -29180,7 +29178,6 @@ function shellName(name) {
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/remote-shell.ts
-
 
 
 
@@ -29368,7 +29365,7 @@ class RemoteShell {
 const openLane = (connection) => connection.start(SHELL_COMMAND);
 /** The same over a connection of its own: one alone fills no long fat path. */
 const openLaneApart = (connection) => connection.startApart(SHELL_COMMAND, 'is far away, and much is to be sent');
-/** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
+/** Runs a script with chunks as its standard input (see `feed`); resolves with its exit code and what it printed. */
 async function pipeToScript(host, { channel, ended }, code, input, signal) {
     let noise = '';
     const keep = (chunk) => {
@@ -29379,16 +29376,17 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
     const lines = code.split('\n').map((line) => `+${line}\n`);
     channel.write(Buffer.from(`${lines.join('')}<\n`, 'latin1'));
     let broken;
+    // A channel that has closed takes nothing, and says nothing of it.
+    const over = new AbortController();
+    const gone = () => over.abort(new Error('the channel was closed'));
+    ended.then(gone, gone);
     try {
-        // An aborted pipeline waits until the other side has closed too, which may never come.
-        await unlessAborted((0,external_node_stream_promises_namespaceObject.pipeline)(input, channel, { signal }), signal);
+        await feed(channel, input, AbortSignal.any([signal, over.signal]));
     }
     catch (error) {
-        if (signal.aborted)
-            throw cancelled(signal);
-        if (error instanceof src_failure/* Failure */.HR) {
+        if (!over.signal.aborted) {
             channel.close();
-            throw error;
+            throw signal.aborted ? cancelled(signal) : error;
         }
         broken = error;
     }
@@ -29403,6 +29401,32 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
         hint: 'run the job again: what has arrived is not sent a second time',
         cause: broken,
     });
+}
+/** Writes chunks and ends the stream. The next one is asked for while one is being taken, the next but one not. */
+async function feed(stream, chunks, signal) {
+    let fail = (_error) => { };
+    const abort = () => fail(signal.reason);
+    signal.addEventListener('abort', abort);
+    stream.on('error', (error) => fail(error));
+    const write = (chunk) => new Promise((resolve, reject) => {
+        if (signal.aborted)
+            return reject(signal.reason);
+        fail = reject;
+        stream.write(chunk, (error) => (error ? reject(error) : resolve()));
+    });
+    try {
+        let taken = Promise.resolve();
+        for await (const chunk of chunks) {
+            await taken;
+            taken = write(chunk);
+            taken.catch(() => { });
+        }
+        await taken;
+        stream.end();
+    }
+    finally {
+        signal.removeEventListener('abort', abort);
+    }
 }
 
 // EXTERNAL MODULE: external "node:zlib"
@@ -32208,6 +32232,7 @@ class SftpSite {
 
 ;// CONCATENATED MODULE: ./src/release/tar-writer.ts
 const BLOCK = 512;
+const ZEROS = Buffer.alloc(BLOCK);
 const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
 const NAME_FIELD = 100;
 const MAX_OCTAL_SIZE = 0o77777777777;
@@ -32215,18 +32240,20 @@ const MAX_OCTAL_SIZE = 0o77777777777;
 function tarHeader(member) {
     const name = member.type === 'folder' ? `${member.name}/` : member.name;
     const to = member.to ?? '';
-    const parts = [];
-    if (name.length > NAME_FIELD)
-        parts.push(longText('L', name));
-    if (to.length > NAME_FIELD)
-        parts.push(longText('K', to));
     const size = member.type === 'file' ? member.size : 0;
-    parts.push(block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to));
+    const header = block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to);
+    if (name.length <= NAME_FIELD && to.length <= NAME_FIELD)
+        return header;
+    const parts = [header];
+    if (to.length > NAME_FIELD)
+        parts.unshift(longText('K', to));
+    if (name.length > NAME_FIELD)
+        parts.unshift(longText('L', name));
     return Buffer.concat(parts);
 }
 /** Zeros that fill a content of this size up to whole blocks. */
 function tarPadding(size) {
-    return Buffer.alloc((BLOCK - (size % BLOCK)) % BLOCK);
+    return ZEROS.subarray(0, (BLOCK - (size % BLOCK)) % BLOCK);
 }
 /** What ends an archive. */
 function tarEnd() {
@@ -32241,27 +32268,24 @@ function longText(flag, text) {
     ]);
 }
 function block(name, mode, size, mtime, flag, to) {
-    const header = Buffer.alloc(BLOCK);
-    header.write(name.slice(0, NAME_FIELD), 0, 'latin1');
-    header.write(octal(mode, 7), 100);
-    header.write(octal(0, 7), 108);
-    header.write(octal(0, 7), 116);
-    if (size <= MAX_OCTAL_SIZE)
-        header.write(octal(size, 11), 124);
-    else {
-        header[124] = 0x80;
-        header.writeBigUInt64BE(BigInt(size), 128);
-    }
-    header.write(octal(mtime, 11), 136);
-    header.write('        ', 148);
-    header.write(flag, 156);
-    header.write(to.slice(0, NAME_FIELD), 157, 'latin1');
-    header.write('ustar  \0', 257);
+    const field = (text) => text.slice(0, NAME_FIELD).padEnd(NAME_FIELD, '\0');
+    const ids = `${octal(0, 7)}\0${octal(0, 7)}\0`;
+    const unsummed = ' '.repeat(8);
+    const text = `${field(name)}${octal(mode, 7)}\0${ids}${sizeField(size)}${octal(mtime, 11)}\0${unsummed}${flag}${field(to)}ustar  \0`;
+    const header = Buffer.from(text.padEnd(BLOCK, '\0'), 'latin1');
     let sum = 0;
     for (let at = 0; at < BLOCK; at++)
         sum += header[at] ?? 0;
     header.write(`${octal(sum, 6)}\0 `, 148);
     return header;
+}
+function sizeField(size) {
+    if (size <= MAX_OCTAL_SIZE)
+        return `${octal(size, 11)}\0`;
+    const bytes = Buffer.alloc(12);
+    bytes[0] = 0x80;
+    bytes.writeBigUInt64BE(BigInt(size), 4);
+    return bytes.toString('latin1');
 }
 function octal(value, digits) {
     return Math.max(0, Math.floor(value)).toString(8).padStart(digits, '0');
@@ -32274,6 +32298,7 @@ function extraOf(name, content) {
     return { name, size: content.length, pieces: () => [content] };
 }
 const CHUNK = 256 * 1024;
+const archive_BLOCK = 512;
 function* pieces(send, partBytes) {
     let large = 0;
     for (const entry of send.values()) {
@@ -32312,65 +32337,104 @@ function joining(send, partBytes) {
 }
 /**
  * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first:
- * two tars that both miss one get into each other's way when they make it for their files.
+ * two tars that both miss one get into each other's way when they make it for their files. A chunk holds until the next
+ * but one is asked for.
  */
 async function* archive(queue, extra, { send, tree, mtime }, progress) {
-    const chunks = new ChunkJoiner();
+    const chunk = new Chunk();
     for (const { path, type, mode } of send.ofType('folder')) {
-        yield* chunks.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
+        yield* chunk.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
     }
     for (let next = queue.next(); next.done !== true; next = queue.next()) {
         const { entry, from, to, name } = next.value;
+        const hashed = tree.whenHashed(entry.path);
+        if (hashed !== undefined)
+            await hashed;
         if (entry.type === 'link') {
-            yield* chunks.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }));
+            yield* chunk.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }));
             continue;
         }
-        const isPart = to - from < entry.size;
+        const size = to - from;
+        const isPart = size < entry.size;
         const mode = isPart ? 0o600 : entry.mode;
-        yield* chunks.add(tarHeader({ name, type: 'file', mode, mtime, size: to - from }));
-        const small = isPart ? undefined : tree.readSmall(entry);
-        if (small !== undefined)
-            yield* chunks.add(small);
-        else
-            for await (const piece of tree.readPart(entry, from, to)) {
-                progress.sent(piece.length);
-                yield* chunks.add(piece);
+        const header = tarHeader({ name, type: 'file', mode, mtime, size });
+        const kept = isPart ? undefined : tree.kept(entry);
+        if (kept !== undefined && chunk.fits(header.length + size + archive_BLOCK)) {
+            chunk.put(header);
+            chunk.put(kept);
+            progress.sent(size);
+            chunk.put(tarPadding(size));
+        }
+        else {
+            yield* chunk.add(header);
+            const file = tree.open(entry, from);
+            try {
+                for (let left = size; left > 0;) {
+                    const count = chunk.fill(left, (room) => file.read(room));
+                    left -= count;
+                    progress.sent(count);
+                    if (chunk.isFull)
+                        yield chunk.take();
+                }
             }
-        if (small !== undefined)
-            progress.sent(small.length);
-        yield* chunks.add(tarPadding(to - from));
+            finally {
+                file.close();
+            }
+            yield* chunk.add(tarPadding(size));
+        }
         if (to === entry.size)
             progress.fileSent();
     }
+    await tree.hash();
     for (const { name, size, pieces } of extra()) {
-        yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }));
+        yield* chunk.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }));
         for (const piece of pieces())
-            yield* chunks.add(piece);
-        yield* chunks.add(tarPadding(size));
+            yield* chunk.add(piece);
+        yield* chunk.add(tarPadding(size));
     }
-    yield* chunks.add(tarEnd());
-    yield chunks.rest();
+    yield* chunk.add(tarEnd());
+    const rest = chunk.take();
+    if (rest.length > 0)
+        yield rest;
 }
-/** Headers and small files would each be a packet of their own. */
-class ChunkJoiner {
-    #joined = Buffer.allocUnsafeSlow(CHUNK);
+/** Gathers headers and small files, which would each be a packet of their own, in one of two buffers by turns. */
+class Chunk {
+    #bytes = Buffer.allocUnsafeSlow(CHUNK);
+    #other = Buffer.allocUnsafeSlow(CHUNK);
     #used = 0;
-    *add(part) {
-        if (part.length > this.#joined.length - this.#used) {
-            yield this.rest();
-            if (part.length >= CHUNK) {
-                yield part;
-                return;
-            }
-        }
-        part.copy(this.#joined, this.#used);
+    get isFull() {
+        return this.#used === CHUNK;
+    }
+    fits(size) {
+        return size <= CHUNK - this.#used;
+    }
+    put(part) {
+        this.#bytes.set(part, this.#used);
         this.#used += part.length;
     }
-    rest() {
-        const joined = this.#joined.subarray(0, this.#used);
-        this.#joined = Buffer.allocUnsafeSlow(CHUNK);
+    /** Puts in a part of any size, and yields whenever it is full. */
+    *add(part) {
+        for (let at = 0; at < part.length;) {
+            const end = Math.min(part.length, at + CHUNK - this.#used);
+            this.put(part.subarray(at, end));
+            at = end;
+            if (this.isFull)
+                yield this.take();
+        }
+    }
+    /** Has at most so many bytes read into its room; returns how many have been. */
+    fill(most, read) {
+        const count = read(this.#bytes.subarray(this.#used, Math.min(CHUNK, this.#used + most)));
+        this.#used += count;
+        return count;
+    }
+    take() {
+        const taken = this.#bytes.subarray(0, this.#used);
+        const other = this.#other;
+        this.#other = this.#bytes;
+        this.#bytes = other;
         this.#used = 0;
-        return joined;
+        return taken;
     }
 }
 
@@ -33186,21 +33250,22 @@ function assignments(values) {
         .join('\n');
 }
 
-// EXTERNAL MODULE: external "node:stream"
-var external_node_stream_ = __nccwpck_require__(7075);
+// EXTERNAL MODULE: external "node:util"
+var external_node_util_ = __nccwpck_require__(7975);
 ;// CONCATENATED MODULE: ./src/release/compression.ts
+
 
 const uncompressed = { name: 'none', unpack: '', compressor: () => undefined };
 /** Node's own 16 KB would cost a turn through its thread pool for each, and half-filled packets. */
 const compression_CHUNK = 128 * 1024;
-const ZSTD = {
-    name: 'zstd',
-    unpack: 'zstd -dcq | ',
-    compressor: () => external_node_zlib_.createZstdCompress({
-        chunkSize: compression_CHUNK,
-        params: { [external_node_zlib_.constants.ZSTD_c_compressionLevel]: 3 },
-    }),
-};
+function zstd(level) {
+    const params = { [external_node_zlib_.constants.ZSTD_c_compressionLevel]: level };
+    return {
+        name: 'zstd',
+        unpack: 'zstd -dcq | ',
+        compressor: () => external_node_zlib_.createZstdCompress({ chunkSize: compression_CHUNK, params }),
+    };
+}
 const GZIP = {
     name: 'gzip',
     unpack: 'gzip -dc | ',
@@ -33208,20 +33273,24 @@ const GZIP = {
 };
 /** Above this share of its size left, compressing is not worth its time. */
 const WORTH_IT = 0.9;
-/** Whether it is worth compressing content like this. */
-function shrinks(sample) {
-    return sample.length > 0 && external_node_zlib_.deflateRawSync(sample, { level: 1 }).length / sample.length <= WORTH_IT;
+/** The same where bytes travel about as fast as they are compressed. */
+const WORTH_IT_NEAR = 0.5;
+const deflate = (0,external_node_util_.promisify)(external_node_zlib_.deflateRaw);
+/** What is left of a sample of some content, as a share. */
+async function shareLeft(sample) {
+    return sample.length === 0 ? 1 : (await deflate(sample, { level: 1 })).length / sample.length;
 }
-/** The best codec that both sides have. */
-function chooseCodec(serverTools) {
+/** The best codec that both sides have, for content of which this share is left. `isNear`: on the same machine, or beside it. */
+function chooseCodec(serverTools, left, isNear) {
+    if (left > (isNear ? WORTH_IT_NEAR : WORTH_IT))
+        return uncompressed;
     // Node has zstd since 22.15.
     if (serverTools.has('zstd') && typeof external_node_zlib_.createZstdCompress === 'function')
-        return ZSTD;
-    return serverTools.has('gzip') ? GZIP : uncompressed;
+        return zstd(isNear ? 1 : 3);
+    return serverTools.has('gzip') && !isNear ? GZIP : uncompressed;
 }
 
 ;// CONCATENATED MODULE: ./src/release/transfer.ts
-
 
 
 
@@ -33240,20 +33309,22 @@ const LONG_PATH_MS = 60;
  * on Linux as it comes): it takes several of both to fill a long fat path.
  */
 const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 };
+/** On the same machine, or beside it: one lane is no slower than several there. */
 const NEAR_MS = 1;
 /** GNU tar reads and writes 10 KB at a time unless told otherwise; other tars take what a pipe holds. */
 const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar ;; esac)";
-const SAMPLE = 256 * 1024;
+const SAMPLES = 32;
+const SAMPLE_BYTES = 8 * 1024;
+/** Has no divisor in common with the number of samples. */
+const STRIDE = 5;
 async function chooseWay(connection, { send, tree, tools }) {
     const { bytes } = send.total;
-    const isWorthIt = !isNear(connection) && (await isCompressible(send, tree));
-    const codec = isWorthIt ? chooseCodec(tools) : uncompressed;
+    const isNear = connection.roundTripMs < NEAR_MS;
+    const codec = chooseCodec(tools, await compressibility(send, tree), isNear);
     const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH;
-    if (connection.isNarrow)
+    if (connection.isNarrow || isNear || bytes < BYTES_FOR_LANES)
         return { codec, ...NARROW };
-    if (isLong)
-        return { codec, ...LONG };
-    return { codec, ...NARROW, lanes: bytes < BYTES_FOR_LANES ? 1 : LANES };
+    return { codec, ...(isLong ? LONG : { ...NARROW, lanes: LANES }) };
 }
 /** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
 async function transfer(connection, plan, { codec, lanes, apart, partBytes }, context) {
@@ -33294,7 +33365,7 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes }, co
                 if (lane === undefined)
                     return;
                 const tar = archive(queue, index === 0 ? extra : () => [], plan, progress);
-                const input = compressed(tar, codec, onWire);
+                const input = compressed(tar, codec, onWire, signal);
                 const result = await pipeToScript(connection.name, lane, code, input, signal);
                 if (result.code !== 0)
                     throw unpackFailure(connection, result.code, result.noise);
@@ -33319,50 +33390,47 @@ function thenRing(unpack, bell) {
     const ring = ringBell(bell, '$word');
     return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; ${ring}; exit $code`;
 }
-/** On this machine or beside it: bytes travel faster there than they are compressed. */
-const isNear = ({ roundTripMs }) => roundTripMs < NEAR_MS;
-const compressible = new WeakMap();
-/** Whether a sample of these files shrinks. */
-function isCompressible(send, tree) {
-    return once(compressible, send, () => takeSample(send, tree).then(shrinks));
+const compressibilities = new WeakMap();
+/** The share that is left of a sample of these files when it is compressed. */
+function compressibility(send, tree) {
+    return once(compressibilities, send, () => shareLeft(takeSample(send, tree)));
 }
-async function takeSample(send, tree) {
-    const chunks = [];
-    let bytes = 0;
+/** From all over the site, and from all places in its files: the first ones may all be images, the beginnings all text. */
+function takeSample(send, tree) {
+    const { files } = send.total;
+    const samples = [];
     let at = 0;
-    // From all over the site: its first files may all be images.
-    const step = Math.max(1, Math.floor(send.total.files / 32));
-    for (const file of send.ofType('file')) {
-        if (at++ % step !== 0)
-            continue;
-        for await (const chunk of tree.read(file)) {
-            const part = chunk.subarray(0, SAMPLE / 8);
-            chunks.push(part);
-            bytes += part.length;
-            break;
+    for (const entry of send.ofType('file')) {
+        at++;
+        while (samples.length < SAMPLES && samples.length * files < at * SAMPLES) {
+            const place = (samples.length * STRIDE) % SAMPLES;
+            samples.push(readAt(tree, entry, place / SAMPLES));
         }
-        if (bytes >= SAMPLE)
-            break;
     }
-    return Buffer.concat(chunks);
+    return Buffer.concat(samples);
 }
-function compressed(tar, codec, onWire) {
-    const counter = new external_node_stream_.Transform({
-        transform(chunk, _encoding, done) {
-            onWire(chunk.length);
-            done(null, chunk);
-        },
-    });
-    const source = external_node_stream_.Readable.from(tar, { objectMode: false, highWaterMark: CHUNK });
+/** Reads some bytes, at this share of a file's length. */
+function readAt(tree, entry, share) {
+    const sample = Buffer.alloc(Math.min(entry.size, SAMPLE_BYTES));
+    if (sample.length === 0)
+        return sample;
+    const file = tree.open(entry, Math.floor((entry.size - sample.length) * share));
+    try {
+        return sample.subarray(0, file.read(sample));
+    }
+    finally {
+        file.close();
+    }
+}
+/** What goes over the wire of an archive. */
+async function* compressed(tar, codec, onWire, signal) {
     const compressor = codec.compressor();
-    const last = compressor ?? source;
-    // `pipe` hands no errors on, and what reads the end must see them.
-    source.once('error', (error) => counter.destroy(error));
-    compressor?.once('error', (error) => counter.destroy(error));
-    counter.once('close', () => source.destroy());
     if (compressor !== undefined)
-        source.pipe(compressor);
-    return last.pipe(counter);
+        feed(compressor, tar, signal).catch((error) => compressor.destroy(error));
+    for await (const chunk of compressor ?? tar) {
+        onWire(chunk.length);
+        yield chunk;
+    }
 }
 function unpackFailure(connection, code, noise) {
     const seen = fromByteString(noise).trim().split('\n').slice(-3).join('; ');
@@ -33380,59 +33448,67 @@ function unpackFailure(connection, code, noise) {
 
 
 
-/** The server hashes what arrived in so many processes at once, where it is much; opening a file counts as some bytes. */
-const HASH_LISTS = 4;
-const WORK_FOR_LISTS = 8 * 1024 * 1024;
+/** The server hashes what arrived in two processes at once where it is much, in four where it is very much. */
+const WORK_FOR_TWO = 8 * 1024 * 1024;
+const WORK_FOR_FOUR = 64 * 1024 * 1024;
+/** Opening a file counts as some bytes. */
 const FILE_COST = 8 * 1024;
+const transfer_lists_NAMES_AT_ONCE = 1000;
 /**
  * Lists for the server, NUL-ended names, and the manifest of what it will have, by the name `manifest`; they travel in
  * the archive as files beside the tree.
  */
 function lists({ removeFiles, removeFolders, send, result }, manifest) {
     return [
-        nameList('remove', () => removeFiles),
-        nameList('rmdirs', () => removeFolders),
+        nameList('remove', removeFiles),
+        nameList('rmdirs', removeFolders),
         ...sentLists(send),
         extraOf(manifest, encodeManifest(result)),
     ];
 }
 function nameList(name, paths) {
-    let size = 0;
-    for (const path of paths())
-        size += path.length + 3;
-    return {
-        name,
-        size,
-        *pieces() {
-            for (const path of paths())
-                yield Buffer.from(`./${path}\0`, 'latin1');
-        },
-    };
+    const chunks = [...listed(paths)];
+    return { name, size: chunks.reduce((sum, { length }) => sum + length, 0), pieces: () => chunks };
+}
+function* listed(paths) {
+    let names = [];
+    const chunk = () => Buffer.from(names.map((path) => `./${path}\0`).join(''), 'latin1');
+    for (const path of paths) {
+        if (names.push(path) < transfer_lists_NAMES_AT_ONCE)
+            continue;
+        yield chunk();
+        names = [];
+    }
+    if (names.length > 0)
+        yield chunk();
 }
 /** The files sent, in order, in lists that take the server about as long to hash one as the other. */
 function sentLists(send) {
     const { files, bytes } = send.total;
     const work = bytes + files * FILE_COST;
-    const share = work < WORK_FOR_LISTS ? work : Math.ceil(work / HASH_LISTS);
-    return Array.from({ length: Math.ceil(work / share) || 0 }, (_, at) => nameList(`sent.${at}`, () => pathsOfShare(send, share, at)));
-}
-function* pathsOfShare(send, share, wanted) {
-    let before = 0;
-    for (const { path, size } of send.ofType('file')) {
-        if (Math.floor(before / share) === wanted)
-            yield path;
-        before += size + FILE_COST;
+    const share = Math.ceil(work / (work < WORK_FOR_TWO ? 1 : work < WORK_FOR_FOUR ? 2 : 4));
+    const rest = send.ofType('file')[Symbol.iterator]();
+    let next = rest.next();
+    let done = 0;
+    function* upTo(end) {
+        for (; next.done !== true && done < end; next = rest.next()) {
+            yield next.value.path;
+            done += next.value.size + FILE_COST;
+        }
     }
+    const lists = [];
+    while (next.done !== true) {
+        const at = lists.length;
+        lists.push(nameList(`sent.${at}`, upTo((at + 1) * share)));
+    }
+    return lists;
 }
 /** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
 function sentDigest(send) {
-    const digest = (0,external_node_crypto_.createHash)('sha256');
-    let files = 0;
-    for (const { hash } of send.ofType('file')) {
-        digest.update(`${hash}\n`);
-        files++;
-    }
-    return files === 0 ? '-' : digest.digest('hex');
+    let hashes = '';
+    for (const { hash } of send.ofType('file'))
+        hashes += `${hash}\n`;
+    return hashes === '' ? '-' : (0,external_node_crypto_.hash)('sha256', hashes, 'hex');
 }
 
 ;// CONCATENATED MODULE: ./src/release/shell-site.ts
@@ -33556,7 +33632,7 @@ class ShellSite {
             onFlow: () => {
                 // Where the server's shell can wait for what arrives, it is told all it has to do meanwhile.
                 if (bell !== undefined)
-                    publishing = this.#publish(plan, lanes, ending, context);
+                    publishing = tree.hash().then(() => this.#publish(plan, lanes, ending, context));
                 publishing?.catch(() => { });
             },
         };
@@ -33842,16 +33918,20 @@ function effectiveMode(mode, isFolder, change) {
 
 
 
-/** Small files are kept from hashing to sending, up to this many bytes in all; each costs some beyond its own. */
+/**
+ * Small files, which take longer to open than to read, are kept from hashing to sending, up to this many bytes in all; each
+ * costs some beyond its own.
+ */
 const KEEP_BYTES = 24 * 1024 * 1024;
 const KEEP_COST = 512;
-const SMALL_FILE = 1024 * 1024;
+const SMALL_FILE = 32 * 1024;
+const SLAB = 1024 * 1024;
 const PIECE = 256 * 1024;
 /** Files are read synchronously, which is the fastest by far for small ones; others run after this many ms. */
 const SLICE_MS = 3;
 /** Lists a folder; throws where something in it cannot be uploaded. Names are taken as bytes, whatever they hold. */
 async function listSource(options, signal) {
-    const root = Buffer.from(options.folder);
+    const root = toByteString(options.folder);
     const pause = pauses(signal);
     const builder = new ManifestBuilder();
     let files = 0;
@@ -33869,63 +33949,92 @@ async function listSource(options, signal) {
             hint: 'check that the build ran before this step, and the globs of `exclude`',
         });
     }
-    const manifest = builder.finish();
-    const rootMode = effectiveMode((0,external_node_fs_namespaceObject.lstatSync)(root).mode, true, options.modeChange);
-    return { manifest, hash: (later) => hashFiles(root, manifest, files, rootMode, later) };
+    const rootMode = effectiveMode((0,external_node_fs_namespaceObject.lstatSync)(options.folder).mode, true, options.modeChange);
+    return new ListedTree(root, builder.finish(), files, rootMode, signal);
 }
-async function hashFiles(root, manifest, files, rootMode, signal) {
-    const pause = pauses(signal);
-    const contents = new KeptContents();
-    let bytes = 0;
-    for (let at = 0; at < manifest.size; at++) {
-        const entry = manifest.at(at);
-        if (entry.type === 'file') {
-            const file = (0,external_node_fs_namespaceObject.openSync)(locate(root, entry.path), 'r');
-            try {
-                const kept = contents.read(file, entry);
-                if (kept !== undefined) {
-                    manifest.setContent(at, kept.length, (0,external_node_crypto_.hash)('sha256', kept, 'buffer'));
-                    bytes += kept.length;
-                }
-                else {
-                    const hash = (0,external_node_crypto_.createHash)('sha256');
-                    let size = 0;
-                    for (;;) {
-                        const piece = contents.piece(file);
-                        if (piece.length === 0)
-                            break;
-                        hash.update(piece);
-                        size += piece.length;
-                        if (pause.isDue())
-                            await pause.take();
-                    }
-                    manifest.setContent(at, size, hash.digest());
-                    bytes += size;
-                }
-            }
-            finally {
-                (0,external_node_fs_namespaceObject.closeSync)(file);
-            }
-        }
-        if (pause.isDue())
-            await pause.take();
+class ListedTree {
+    manifest;
+    rootMode;
+    files;
+    #root;
+    #contents = new KeptContents();
+    #scratch = Buffer.allocUnsafeSlow(PIECE);
+    #signal;
+    #hashing;
+    /** The entry that is next, and what is known of it where it is a large file. */
+    #at = 0;
+    #large;
+    #hashedUpTo = '';
+    constructor(root, manifest, files, rootMode, signal) {
+        this.#root = root;
+        this.manifest = manifest;
+        this.files = files;
+        this.rootMode = rootMode;
+        this.#signal = signal;
     }
-    const readSmall = (entry) => entry.size > SMALL_FILE ? undefined : (contents.get(entry.path) ?? readWhole(root, entry));
-    return {
-        manifest,
-        rootMode,
-        files,
-        bytes,
-        readSmall,
-        readPart: (entry, from, to) => source_tree_readPieces(root, entry, from, to),
-        async *read(entry) {
-            const small = readSmall(entry);
-            if (small === undefined)
-                yield* source_tree_readPieces(root, entry, 0, entry.size);
-            else
-                yield small;
-        },
-    };
+    hash() {
+        this.#hashing ??= this.#hashUntil(() => this.#at === this.manifest.size);
+        return this.#hashing;
+    }
+    whenHashed(path) {
+        const isHashed = () => path <= this.#hashedUpTo || this.#at === this.manifest.size;
+        return isHashed() ? undefined : this.#hashUntil(isHashed);
+    }
+    /** Who waits for a file does the work itself; several who do take turns. */
+    async #hashUntil(isThere) {
+        const pause = pauses(this.#signal);
+        while (!isThere()) {
+            this.#hashOn();
+            if (pause.isDue())
+                await pause.take();
+        }
+    }
+    /** Hashes one file, or a piece of a large one. */
+    #hashOn() {
+        const entry = this.manifest.at(this.#at);
+        if (entry.type === 'file' && !this.#hashFile(entry))
+            return;
+        this.#hashedUpTo = entry.path;
+        this.#at++;
+    }
+    #hashFile(entry) {
+        if (this.#large !== undefined)
+            return this.#hashPiece(this.#large);
+        const file = openEntry(this.#root, entry);
+        try {
+            const content = this.#contents.read(file, entry) ?? readPiece(file, this.#scratch);
+            if (content.length === entry.size && content.length < this.#scratch.length) {
+                this.manifest.setContent(this.#at, content.length, (0,external_node_crypto_.hash)('sha256', content, 'buffer'));
+                return true;
+            }
+            this.#large = { file, hash: (0,external_node_crypto_.createHash)('sha256').update(content), size: content.length };
+            return false;
+        }
+        finally {
+            if (this.#large === undefined)
+                (0,external_node_fs_namespaceObject.closeSync)(file);
+        }
+    }
+    #hashPiece(large) {
+        const piece = readPiece(large.file, this.#scratch);
+        large.hash.update(piece);
+        large.size += piece.length;
+        if (piece.length > 0)
+            return false;
+        this.manifest.setContent(this.#at, large.size, large.hash.digest());
+        this.#large = undefined;
+        (0,external_node_fs_namespaceObject.closeSync)(large.file);
+        return true;
+    }
+    kept({ path }) {
+        return this.#contents.get(path);
+    }
+    open(entry, from) {
+        return openFile(this.#root, entry, from);
+    }
+    read(entry) {
+        return source_tree_readPieces(this.#root, entry);
+    }
 }
 /** Lets others run every few ms, and stops on a cancel. */
 function pauses(signal) {
@@ -33942,7 +34051,6 @@ function pauses(signal) {
 /** The contents of small files, many in one buffer each, as far as there is room for them. */
 class KeptContents {
     #contents = new Map();
-    #scratch = Buffer.allocUnsafeSlow(SMALL_FILE);
     #slab = Buffer.alloc(0);
     #used = 0;
     #room = KEEP_BYTES;
@@ -33954,7 +34062,7 @@ class KeptContents {
         if (size > SMALL_FILE || size > this.#room)
             return undefined;
         if (this.#slab.length - this.#used <= size) {
-            this.#slab = Buffer.allocUnsafeSlow(SMALL_FILE + 1);
+            this.#slab = Buffer.allocUnsafeSlow(SLAB);
             this.#used = 0;
         }
         // One byte more than was listed: what has another length is read in pieces to its end.
@@ -33966,10 +34074,6 @@ class KeptContents {
         this.#contents.set(path, content);
         return content;
     }
-    /** The next piece of a file; it holds until the next call. */
-    piece(file) {
-        return this.#scratch.subarray(0, (0,external_node_fs_namespaceObject.readSync)(file, this.#scratch, 0, this.#scratch.length, null));
-    }
 }
 class Listing {
     #root;
@@ -33977,15 +34081,14 @@ class Listing {
     #options;
     constructor(root, options) {
         this.#root = root;
-        this.#realRoot = external_node_fs_namespaceObject.realpathSync.native(root, 'buffer');
+        this.#realRoot = external_node_fs_namespaceObject.realpathSync.native(locate(root, ''), 'latin1');
         this.#options = options;
     }
     /** In the order of the paths' bytes: what lies in a folder comes where its path with the slash belongs. */
     *entries(folder, depth) {
         if (depth > 500)
             throw bad(folder, 'lies more than 500 folders deep');
-        const names = (0,external_node_fs_namespaceObject.readdirSync)(locate(this.#root, folder), { encoding: 'buffer' });
-        const listed = names.map((name) => name.toString('latin1'));
+        const listed = (0,external_node_fs_namespaceObject.readdirSync)(locate(this.#root, folder), { encoding: 'latin1' });
         const folders = new Set();
         // A folder's name with a slash stands for what lies in it; it is known to be one when its own name has come.
         const order = [...listed, ...listed.map((name) => `${name}/`)].sort(byBytes);
@@ -34020,7 +34123,7 @@ class Listing {
     /** A link is kept as a link where it means the same on the server: relative, and inside the folder. */
     #link(path) {
         const full = locate(this.#root, path);
-        const to = (0,external_node_fs_namespaceObject.readlinkSync)(full, 'buffer').toString('latin1');
+        const to = (0,external_node_fs_namespaceObject.readlinkSync)(full, 'latin1');
         if (to.startsWith('/'))
             throw bad(path, `is a symbolic link to an absolute path (${fromByteString(to)})`);
         if (leaves(path, to) || this.#reallyLeaves(full)) {
@@ -34031,8 +34134,8 @@ class Listing {
     /** Follows the link through other links, where what it names exists. */
     #reallyLeaves(full) {
         try {
-            const real = external_node_fs_namespaceObject.realpathSync.native(full, 'buffer').toString('latin1');
-            const root = this.#realRoot.toString('latin1');
+            const real = external_node_fs_namespaceObject.realpathSync.native(full, 'latin1');
+            const root = this.#realRoot;
             return real !== root && !real.startsWith(root === '/' ? '/' : `${root}/`);
         }
         catch (error) {
@@ -34061,22 +34164,52 @@ function bad(path, what) {
         hint: 'remove it, copy what it stands for, or name it in `exclude`',
     });
 }
+/** As text where that is the same, which it mostly is and which is faster. */
 function locate(root, path) {
-    return path === '' ? root : Buffer.concat([root, Buffer.from(`/${path}`, 'latin1')]);
+    const whole = path === '' ? root : `${root}/${path}`;
+    return /[\x80-\xff]/.test(whole) ? Buffer.from(whole, 'latin1') : whole;
+}
+/** What follows in a file, as far as there is room. */
+function readPiece(file, room) {
+    return room.subarray(0, (0,external_node_fs_namespaceObject.readSync)(file, room, 0, room.length, null));
+}
+function openEntry(root, entry) {
+    try {
+        return (0,external_node_fs_namespaceObject.openSync)(locate(root, entry.path), 'r');
+    }
+    catch (error) {
+        if (error.code === 'ENOENT')
+            throw changed(entry);
+        throw new src_failure/* Failure */.HR(`'${fromByteString(entry.path)}' cannot be read`, {
+            seen: (0,src_failure/* describeError */.Uc)(error),
+            state: 'the site on the server is as it was.',
+            hint: "let the runner's user read all files of the source folder",
+            cause: error,
+        });
+    }
 }
 /** The server verifies the content; the size must be right already, or the archive would be torn. */
-function readWhole(root, entry) {
-    const content = (0,external_node_fs_namespaceObject.readFileSync)(locate(root, entry.path));
-    if (content.length !== entry.size)
+function openFile(root, entry, from) {
+    const file = openEntry(root, entry);
+    if ((0,external_node_fs_namespaceObject.fstatSync)(file).size !== entry.size) {
+        (0,external_node_fs_namespaceObject.closeSync)(file);
         throw changed(entry);
-    return content;
+    }
+    let at = from;
+    return {
+        read(room) {
+            const count = (0,external_node_fs_namespaceObject.readSync)(file, room, 0, room.length, at);
+            if (count === 0)
+                throw changed(entry);
+            at += count;
+            return count;
+        },
+        close: () => (0,external_node_fs_namespaceObject.closeSync)(file),
+    };
 }
-async function* source_tree_readPieces(root, entry, from, to) {
-    let left = to - from;
-    // To the end where that is the file's, which must not have grown.
-    const end = to === entry.size ? Number.POSITIVE_INFINITY : to - 1;
-    const range = { highWaterMark: PIECE, start: from, end };
-    for await (const piece of (0,external_node_fs_namespaceObject.createReadStream)(locate(root, entry.path), range)) {
+async function* source_tree_readPieces(root, entry) {
+    let left = entry.size;
+    for await (const piece of (0,external_node_fs_namespaceObject.createReadStream)(locate(root, entry.path), { highWaterMark: PIECE })) {
         left -= piece.length;
         if (left < 0)
             break;
@@ -34158,6 +34291,11 @@ function checkSameContent(host, { state }, release, site) {
         state: 'this step changed nothing.',
         hint: 'a release never changes: give this content another `release`',
     });
+}
+/** Whether what the files hold must be known before anything is sent: only a first release is compared with nothing. */
+function needsContents(host, { base, state }, release) {
+    const isPlain = host.hasShell && host.mode === 'atomic';
+    return !isPlain || (base?.manifest.size ?? 0) > 0 || state.releases.some(({ id }) => id === release);
 }
 function planStage(host, { base }, options) {
     const { site, keepAssets, mtime, deletion, isExcluded } = options;
@@ -35884,16 +36022,45 @@ function joinWrites(socket) {
         return mayGoOn;
     };
 }
-/**
- * Gives the ciphers their keys in the form that node:crypto works with. They begin anew with each packet, and Node 24
- * takes longer to find out that bytes are no such key than to encrypt a packet. After a change of keys the bytes do.
- */
-function prepareKeys(client) {
+/** Takes from AES-GCM, as ssh2 uses it, what takes longer than to encrypt. After a change of keys it is as it was. */
+function quickenCiphers(client) {
     const { _cipher: cipher, _decipher: decipher } = client._protocol ?? {};
-    if (Buffer.isBuffer(cipher?._encKey))
+    // They begin anew with each packet, and Node 24 takes long to find out that bytes are no key of its own kind.
+    if (Buffer.isBuffer(cipher?._encKey)) {
         cipher._encKey = (0,external_node_crypto_.createSecretKey)(cipher._encKey);
+        reuseMemory(cipher);
+    }
     if (Buffer.isBuffer(decipher?._decipherKey))
         decipher._decipherKey = (0,external_node_crypto_.createSecretKey)(decipher._decipherKey);
+}
+const LARGE = 16 * 1024;
+const LARGEST = 64 * 1024;
+/** What is encrypted is a multiple of this (RFC 5647, 7.2), with at least 4 bytes of padding (RFC 4253, 6). */
+const ALIGNMENT = 16;
+const LEAST_PADDING = 4;
+/**
+ * Builds large packets, which are encrypted at once, in memory that is used again and with padding that is: ssh2 takes new
+ * memory and random bytes for each. The padding protects nothing here, since no two packets are encrypted alike.
+ */
+function reuseMemory(cipher) {
+    const memory = Buffer.allocUnsafeSlow(LARGEST);
+    const padding = (0,external_node_crypto_.randomBytes)(2 * ALIGNMENT);
+    const alloc = cipher.allocPacket.bind(cipher);
+    const write = cipher._onWrite;
+    cipher.allocPacket = (payloadBytes) => {
+        if (payloadBytes < LARGE || payloadBytes > LARGEST - 3 * ALIGNMENT)
+            return alloc(payloadBytes);
+        let padBytes = ALIGNMENT - ((1 + payloadBytes) % ALIGNMENT);
+        if (padBytes < LEAST_PADDING)
+            padBytes += ALIGNMENT;
+        const packet = memory.subarray(0, 4 + 1 + payloadBytes + padBytes);
+        packet.writeUInt32BE(packet.length - 4);
+        packet[4] = padBytes;
+        packet.set(padding.subarray(0, padBytes), 5 + payloadBytes);
+        return packet;
+    };
+    // Sent as it stands is only the length, which is copied: it may wait until the memory is used again.
+    cipher._onWrite = (bytes) => write(bytes.buffer === memory.buffer ? Buffer.from(bytes) : bytes);
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/connect.ts
@@ -36006,7 +36173,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
                 connection.prepare(command);
         };
         let isPrepared = false;
-        client.once('handshake', () => prepareKeys(client));
+        client.once('handshake', () => quickenCiphers(client));
         logInAtOnce(client, key, {
             sent(isOpenSsh) {
                 isPrepared = isOpenSsh;
@@ -36717,30 +36884,27 @@ const scpStaticUpload = {
         };
         const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, outlook);
         opening.catch(() => { });
-        const names = await closingOnFailure(opening, async () => {
+        const tree = await closingOnFailure(opening, async () => {
             const listing = { folder: inputs.source, exclude, modeChange: inputs.modeChange };
             const listed = await listSource(listing, context.signal);
             checkLinked(listed.manifest, inputs.linked);
             files = listed.manifest;
             return listed;
         });
-        let areReached = false;
-        const reading = names.hash(context.signal).then((tree) => {
-            const site = withLinked(tree.manifest, inputs.linked);
-            // As a rule that is what will be asked, and there is time now.
-            if (!areReached)
-                isCompressible(site, tree).catch(() => { });
-            return { tree, site };
-        });
-        // Its failure is taken up below; until then it must not count as unhandled.
-        reading.catch(() => { });
+        // Their failures are taken up below; until then they must not count as unhandled.
+        compressibility(tree.manifest, tree).catch(() => { });
+        tree.hash().catch(() => { });
         const hosts = await opening;
-        areReached = true;
         try {
             const connectedMs = context.clock.monotonic() - started;
             const opened = await begin(hosts, inputs, context);
             await checkVantage(hosts, inputs.health);
-            const { tree, site } = await reading;
+            const needsAll = inputs.dryRun ||
+                inputs.linked.length > 0 ||
+                hosts.some((host, index) => needsContents(host, opened[index], inputs.release));
+            if (needsAll)
+                await tree.hash();
+            const site = withLinked(tree.manifest, inputs.linked);
             const previous = releaseOf(hosts[0]?.current ?? '') ?? '';
             const options = {
                 ...inputs,

@@ -26548,8 +26548,6 @@ class StateFile {
     }
 }
 
-;// CONCATENATED MODULE: external "node:stream/promises"
-const external_node_stream_promises_namespaceObject = require("node:stream/promises");
 ;// CONCATENATED MODULE: ./src/ssh/record-parser.ts
 const KEEP_NOISE = 64 * 1024;
 /** Splits a shell's output into records, frames of bytes, and the rest. */
@@ -26670,7 +26668,6 @@ function shellName(name) {
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/remote-shell.ts
-
 
 
 
@@ -26858,7 +26855,7 @@ class RemoteShell {
 const openLane = (connection) => connection.start(SHELL_COMMAND);
 /** The same over a connection of its own: one alone fills no long fat path. */
 const openLaneApart = (connection) => connection.startApart(SHELL_COMMAND, 'is far away, and much is to be sent');
-/** Runs a script with a stream as its standard input; resolves with its exit code and what it printed. */
+/** Runs a script with chunks as its standard input (see `feed`); resolves with its exit code and what it printed. */
 async function pipeToScript(host, { channel, ended }, code, input, signal) {
     let noise = '';
     const keep = (chunk) => {
@@ -26869,16 +26866,17 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
     const lines = code.split('\n').map((line) => `+${line}\n`);
     channel.write(Buffer.from(`${lines.join('')}<\n`, 'latin1'));
     let broken;
+    // A channel that has closed takes nothing, and says nothing of it.
+    const over = new AbortController();
+    const gone = () => over.abort(new Error('the channel was closed'));
+    ended.then(gone, gone);
     try {
-        // An aborted pipeline waits until the other side has closed too, which may never come.
-        await unlessAborted((0,external_node_stream_promises_namespaceObject.pipeline)(input, channel, { signal }), signal);
+        await feed(channel, input, AbortSignal.any([signal, over.signal]));
     }
     catch (error) {
-        if (signal.aborted)
-            throw cancelled(signal);
-        if (error instanceof src_failure/* Failure */.HR) {
+        if (!over.signal.aborted) {
             channel.close();
-            throw error;
+            throw signal.aborted ? cancelled(signal) : error;
         }
         broken = error;
     }
@@ -26893,6 +26891,32 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
         hint: 'run the job again: what has arrived is not sent a second time',
         cause: broken,
     });
+}
+/** Writes chunks and ends the stream. The next one is asked for while one is being taken, the next but one not. */
+async function feed(stream, chunks, signal) {
+    let fail = (_error) => { };
+    const abort = () => fail(signal.reason);
+    signal.addEventListener('abort', abort);
+    stream.on('error', (error) => fail(error));
+    const write = (chunk) => new Promise((resolve, reject) => {
+        if (signal.aborted)
+            return reject(signal.reason);
+        fail = reject;
+        stream.write(chunk, (error) => (error ? reject(error) : resolve()));
+    });
+    try {
+        let taken = Promise.resolve();
+        for await (const chunk of chunks) {
+            await taken;
+            taken = write(chunk);
+            taken.catch(() => { });
+        }
+        await taken;
+        stream.end();
+    }
+    finally {
+        signal.removeEventListener('abort', abort);
+    }
 }
 
 // EXTERNAL MODULE: external "node:zlib"
@@ -29676,6 +29700,7 @@ class SftpSite {
 
 ;// CONCATENATED MODULE: ./src/release/tar-writer.ts
 const BLOCK = 512;
+const ZEROS = Buffer.alloc(BLOCK);
 const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
 const NAME_FIELD = 100;
 const MAX_OCTAL_SIZE = 0o77777777777;
@@ -29683,18 +29708,20 @@ const MAX_OCTAL_SIZE = 0o77777777777;
 function tarHeader(member) {
     const name = member.type === 'folder' ? `${member.name}/` : member.name;
     const to = member.to ?? '';
-    const parts = [];
-    if (name.length > NAME_FIELD)
-        parts.push(longText('L', name));
-    if (to.length > NAME_FIELD)
-        parts.push(longText('K', to));
     const size = member.type === 'file' ? member.size : 0;
-    parts.push(block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to));
+    const header = block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to);
+    if (name.length <= NAME_FIELD && to.length <= NAME_FIELD)
+        return header;
+    const parts = [header];
+    if (to.length > NAME_FIELD)
+        parts.unshift(longText('K', to));
+    if (name.length > NAME_FIELD)
+        parts.unshift(longText('L', name));
     return Buffer.concat(parts);
 }
 /** Zeros that fill a content of this size up to whole blocks. */
 function tarPadding(size) {
-    return Buffer.alloc((BLOCK - (size % BLOCK)) % BLOCK);
+    return ZEROS.subarray(0, (BLOCK - (size % BLOCK)) % BLOCK);
 }
 /** What ends an archive. */
 function tarEnd() {
@@ -29709,27 +29736,24 @@ function longText(flag, text) {
     ]);
 }
 function block(name, mode, size, mtime, flag, to) {
-    const header = Buffer.alloc(BLOCK);
-    header.write(name.slice(0, NAME_FIELD), 0, 'latin1');
-    header.write(octal(mode, 7), 100);
-    header.write(octal(0, 7), 108);
-    header.write(octal(0, 7), 116);
-    if (size <= MAX_OCTAL_SIZE)
-        header.write(octal(size, 11), 124);
-    else {
-        header[124] = 0x80;
-        header.writeBigUInt64BE(BigInt(size), 128);
-    }
-    header.write(octal(mtime, 11), 136);
-    header.write('        ', 148);
-    header.write(flag, 156);
-    header.write(to.slice(0, NAME_FIELD), 157, 'latin1');
-    header.write('ustar  \0', 257);
+    const field = (text) => text.slice(0, NAME_FIELD).padEnd(NAME_FIELD, '\0');
+    const ids = `${octal(0, 7)}\0${octal(0, 7)}\0`;
+    const unsummed = ' '.repeat(8);
+    const text = `${field(name)}${octal(mode, 7)}\0${ids}${sizeField(size)}${octal(mtime, 11)}\0${unsummed}${flag}${field(to)}ustar  \0`;
+    const header = Buffer.from(text.padEnd(BLOCK, '\0'), 'latin1');
     let sum = 0;
     for (let at = 0; at < BLOCK; at++)
         sum += header[at] ?? 0;
     header.write(`${octal(sum, 6)}\0 `, 148);
     return header;
+}
+function sizeField(size) {
+    if (size <= MAX_OCTAL_SIZE)
+        return `${octal(size, 11)}\0`;
+    const bytes = Buffer.alloc(12);
+    bytes[0] = 0x80;
+    bytes.writeBigUInt64BE(BigInt(size), 4);
+    return bytes.toString('latin1');
 }
 function octal(value, digits) {
     return Math.max(0, Math.floor(value)).toString(8).padStart(digits, '0');
@@ -29742,6 +29766,7 @@ function extraOf(name, content) {
     return { name, size: content.length, pieces: () => [content] };
 }
 const CHUNK = 256 * 1024;
+const archive_BLOCK = 512;
 function* pieces(send, partBytes) {
     let large = 0;
     for (const entry of send.values()) {
@@ -29780,65 +29805,104 @@ function joining(send, partBytes) {
 }
 /**
  * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first:
- * two tars that both miss one get into each other's way when they make it for their files.
+ * two tars that both miss one get into each other's way when they make it for their files. A chunk holds until the next
+ * but one is asked for.
  */
 async function* archive(queue, extra, { send, tree, mtime }, progress) {
-    const chunks = new ChunkJoiner();
+    const chunk = new Chunk();
     for (const { path, type, mode } of send.ofType('folder')) {
-        yield* chunks.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
+        yield* chunk.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
     }
     for (let next = queue.next(); next.done !== true; next = queue.next()) {
         const { entry, from, to, name } = next.value;
+        const hashed = tree.whenHashed(entry.path);
+        if (hashed !== undefined)
+            await hashed;
         if (entry.type === 'link') {
-            yield* chunks.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }));
+            yield* chunk.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }));
             continue;
         }
-        const isPart = to - from < entry.size;
+        const size = to - from;
+        const isPart = size < entry.size;
         const mode = isPart ? 0o600 : entry.mode;
-        yield* chunks.add(tarHeader({ name, type: 'file', mode, mtime, size: to - from }));
-        const small = isPart ? undefined : tree.readSmall(entry);
-        if (small !== undefined)
-            yield* chunks.add(small);
-        else
-            for await (const piece of tree.readPart(entry, from, to)) {
-                progress.sent(piece.length);
-                yield* chunks.add(piece);
+        const header = tarHeader({ name, type: 'file', mode, mtime, size });
+        const kept = isPart ? undefined : tree.kept(entry);
+        if (kept !== undefined && chunk.fits(header.length + size + archive_BLOCK)) {
+            chunk.put(header);
+            chunk.put(kept);
+            progress.sent(size);
+            chunk.put(tarPadding(size));
+        }
+        else {
+            yield* chunk.add(header);
+            const file = tree.open(entry, from);
+            try {
+                for (let left = size; left > 0;) {
+                    const count = chunk.fill(left, (room) => file.read(room));
+                    left -= count;
+                    progress.sent(count);
+                    if (chunk.isFull)
+                        yield chunk.take();
+                }
             }
-        if (small !== undefined)
-            progress.sent(small.length);
-        yield* chunks.add(tarPadding(to - from));
+            finally {
+                file.close();
+            }
+            yield* chunk.add(tarPadding(size));
+        }
         if (to === entry.size)
             progress.fileSent();
     }
+    await tree.hash();
     for (const { name, size, pieces } of extra()) {
-        yield* chunks.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }));
+        yield* chunk.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }));
         for (const piece of pieces())
-            yield* chunks.add(piece);
-        yield* chunks.add(tarPadding(size));
+            yield* chunk.add(piece);
+        yield* chunk.add(tarPadding(size));
     }
-    yield* chunks.add(tarEnd());
-    yield chunks.rest();
+    yield* chunk.add(tarEnd());
+    const rest = chunk.take();
+    if (rest.length > 0)
+        yield rest;
 }
-/** Headers and small files would each be a packet of their own. */
-class ChunkJoiner {
-    #joined = Buffer.allocUnsafeSlow(CHUNK);
+/** Gathers headers and small files, which would each be a packet of their own, in one of two buffers by turns. */
+class Chunk {
+    #bytes = Buffer.allocUnsafeSlow(CHUNK);
+    #other = Buffer.allocUnsafeSlow(CHUNK);
     #used = 0;
-    *add(part) {
-        if (part.length > this.#joined.length - this.#used) {
-            yield this.rest();
-            if (part.length >= CHUNK) {
-                yield part;
-                return;
-            }
-        }
-        part.copy(this.#joined, this.#used);
+    get isFull() {
+        return this.#used === CHUNK;
+    }
+    fits(size) {
+        return size <= CHUNK - this.#used;
+    }
+    put(part) {
+        this.#bytes.set(part, this.#used);
         this.#used += part.length;
     }
-    rest() {
-        const joined = this.#joined.subarray(0, this.#used);
-        this.#joined = Buffer.allocUnsafeSlow(CHUNK);
+    /** Puts in a part of any size, and yields whenever it is full. */
+    *add(part) {
+        for (let at = 0; at < part.length;) {
+            const end = Math.min(part.length, at + CHUNK - this.#used);
+            this.put(part.subarray(at, end));
+            at = end;
+            if (this.isFull)
+                yield this.take();
+        }
+    }
+    /** Has at most so many bytes read into its room; returns how many have been. */
+    fill(most, read) {
+        const count = read(this.#bytes.subarray(this.#used, Math.min(CHUNK, this.#used + most)));
+        this.#used += count;
+        return count;
+    }
+    take() {
+        const taken = this.#bytes.subarray(0, this.#used);
+        const other = this.#other;
+        this.#other = this.#bytes;
+        this.#bytes = other;
         this.#used = 0;
-        return joined;
+        return taken;
     }
 }
 
@@ -30654,21 +30718,22 @@ function assignments(values) {
         .join('\n');
 }
 
-// EXTERNAL MODULE: external "node:stream"
-var external_node_stream_ = __nccwpck_require__(7075);
+// EXTERNAL MODULE: external "node:util"
+var external_node_util_ = __nccwpck_require__(7975);
 ;// CONCATENATED MODULE: ./src/release/compression.ts
+
 
 const uncompressed = { name: 'none', unpack: '', compressor: () => undefined };
 /** Node's own 16 KB would cost a turn through its thread pool for each, and half-filled packets. */
 const compression_CHUNK = 128 * 1024;
-const ZSTD = {
-    name: 'zstd',
-    unpack: 'zstd -dcq | ',
-    compressor: () => external_node_zlib_.createZstdCompress({
-        chunkSize: compression_CHUNK,
-        params: { [external_node_zlib_.constants.ZSTD_c_compressionLevel]: 3 },
-    }),
-};
+function zstd(level) {
+    const params = { [external_node_zlib_.constants.ZSTD_c_compressionLevel]: level };
+    return {
+        name: 'zstd',
+        unpack: 'zstd -dcq | ',
+        compressor: () => external_node_zlib_.createZstdCompress({ chunkSize: compression_CHUNK, params }),
+    };
+}
 const GZIP = {
     name: 'gzip',
     unpack: 'gzip -dc | ',
@@ -30676,20 +30741,24 @@ const GZIP = {
 };
 /** Above this share of its size left, compressing is not worth its time. */
 const WORTH_IT = 0.9;
-/** Whether it is worth compressing content like this. */
-function shrinks(sample) {
-    return sample.length > 0 && external_node_zlib_.deflateRawSync(sample, { level: 1 }).length / sample.length <= WORTH_IT;
+/** The same where bytes travel about as fast as they are compressed. */
+const WORTH_IT_NEAR = 0.5;
+const deflate = (0,external_node_util_.promisify)(external_node_zlib_.deflateRaw);
+/** What is left of a sample of some content, as a share. */
+async function shareLeft(sample) {
+    return sample.length === 0 ? 1 : (await deflate(sample, { level: 1 })).length / sample.length;
 }
-/** The best codec that both sides have. */
-function chooseCodec(serverTools) {
+/** The best codec that both sides have, for content of which this share is left. `isNear`: on the same machine, or beside it. */
+function chooseCodec(serverTools, left, isNear) {
+    if (left > (isNear ? WORTH_IT_NEAR : WORTH_IT))
+        return uncompressed;
     // Node has zstd since 22.15.
     if (serverTools.has('zstd') && typeof external_node_zlib_.createZstdCompress === 'function')
-        return ZSTD;
-    return serverTools.has('gzip') ? GZIP : uncompressed;
+        return zstd(isNear ? 1 : 3);
+    return serverTools.has('gzip') && !isNear ? GZIP : uncompressed;
 }
 
 ;// CONCATENATED MODULE: ./src/release/transfer.ts
-
 
 
 
@@ -30708,20 +30777,22 @@ const LONG_PATH_MS = 60;
  * on Linux as it comes): it takes several of both to fill a long fat path.
  */
 const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 };
+/** On the same machine, or beside it: one lane is no slower than several there. */
 const NEAR_MS = 1;
 /** GNU tar reads and writes 10 KB at a time unless told otherwise; other tars take what a pipe holds. */
 const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar ;; esac)";
-const SAMPLE = 256 * 1024;
+const SAMPLES = 32;
+const SAMPLE_BYTES = 8 * 1024;
+/** Has no divisor in common with the number of samples. */
+const STRIDE = 5;
 async function chooseWay(connection, { send, tree, tools }) {
     const { bytes } = send.total;
-    const isWorthIt = !isNear(connection) && (await isCompressible(send, tree));
-    const codec = isWorthIt ? chooseCodec(tools) : uncompressed;
+    const isNear = connection.roundTripMs < NEAR_MS;
+    const codec = chooseCodec(tools, await compressibility(send, tree), isNear);
     const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH;
-    if (connection.isNarrow)
+    if (connection.isNarrow || isNear || bytes < BYTES_FOR_LANES)
         return { codec, ...NARROW };
-    if (isLong)
-        return { codec, ...LONG };
-    return { codec, ...NARROW, lanes: bytes < BYTES_FOR_LANES ? 1 : LANES };
+    return { codec, ...(isLong ? LONG : { ...NARROW, lanes: LANES }) };
 }
 /** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
 async function transfer(connection, plan, { codec, lanes, apart, partBytes }, context) {
@@ -30762,7 +30833,7 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes }, co
                 if (lane === undefined)
                     return;
                 const tar = archive(queue, index === 0 ? extra : () => [], plan, progress);
-                const input = compressed(tar, codec, onWire);
+                const input = compressed(tar, codec, onWire, signal);
                 const result = await pipeToScript(connection.name, lane, code, input, signal);
                 if (result.code !== 0)
                     throw unpackFailure(connection, result.code, result.noise);
@@ -30787,50 +30858,47 @@ function thenRing(unpack, bell) {
     const ring = ringBell(bell, '$word');
     return `code=0; ${unpack} || code=$?; if [ $code = 0 ]; then word=arrived; else word=broken; fi; ${ring}; exit $code`;
 }
-/** On this machine or beside it: bytes travel faster there than they are compressed. */
-const isNear = ({ roundTripMs }) => roundTripMs < NEAR_MS;
-const compressible = new WeakMap();
-/** Whether a sample of these files shrinks. */
-function isCompressible(send, tree) {
-    return once(compressible, send, () => takeSample(send, tree).then(shrinks));
+const compressibilities = new WeakMap();
+/** The share that is left of a sample of these files when it is compressed. */
+function compressibility(send, tree) {
+    return once(compressibilities, send, () => shareLeft(takeSample(send, tree)));
 }
-async function takeSample(send, tree) {
-    const chunks = [];
-    let bytes = 0;
+/** From all over the site, and from all places in its files: the first ones may all be images, the beginnings all text. */
+function takeSample(send, tree) {
+    const { files } = send.total;
+    const samples = [];
     let at = 0;
-    // From all over the site: its first files may all be images.
-    const step = Math.max(1, Math.floor(send.total.files / 32));
-    for (const file of send.ofType('file')) {
-        if (at++ % step !== 0)
-            continue;
-        for await (const chunk of tree.read(file)) {
-            const part = chunk.subarray(0, SAMPLE / 8);
-            chunks.push(part);
-            bytes += part.length;
-            break;
+    for (const entry of send.ofType('file')) {
+        at++;
+        while (samples.length < SAMPLES && samples.length * files < at * SAMPLES) {
+            const place = (samples.length * STRIDE) % SAMPLES;
+            samples.push(readAt(tree, entry, place / SAMPLES));
         }
-        if (bytes >= SAMPLE)
-            break;
     }
-    return Buffer.concat(chunks);
+    return Buffer.concat(samples);
 }
-function compressed(tar, codec, onWire) {
-    const counter = new external_node_stream_.Transform({
-        transform(chunk, _encoding, done) {
-            onWire(chunk.length);
-            done(null, chunk);
-        },
-    });
-    const source = external_node_stream_.Readable.from(tar, { objectMode: false, highWaterMark: CHUNK });
+/** Reads some bytes, at this share of a file's length. */
+function readAt(tree, entry, share) {
+    const sample = Buffer.alloc(Math.min(entry.size, SAMPLE_BYTES));
+    if (sample.length === 0)
+        return sample;
+    const file = tree.open(entry, Math.floor((entry.size - sample.length) * share));
+    try {
+        return sample.subarray(0, file.read(sample));
+    }
+    finally {
+        file.close();
+    }
+}
+/** What goes over the wire of an archive. */
+async function* compressed(tar, codec, onWire, signal) {
     const compressor = codec.compressor();
-    const last = compressor ?? source;
-    // `pipe` hands no errors on, and what reads the end must see them.
-    source.once('error', (error) => counter.destroy(error));
-    compressor?.once('error', (error) => counter.destroy(error));
-    counter.once('close', () => source.destroy());
     if (compressor !== undefined)
-        source.pipe(compressor);
-    return last.pipe(counter);
+        feed(compressor, tar, signal).catch((error) => compressor.destroy(error));
+    for await (const chunk of compressor ?? tar) {
+        onWire(chunk.length);
+        yield chunk;
+    }
 }
 function unpackFailure(connection, code, noise) {
     const seen = fromByteString(noise).trim().split('\n').slice(-3).join('; ');
@@ -30848,59 +30916,67 @@ function unpackFailure(connection, code, noise) {
 
 
 
-/** The server hashes what arrived in so many processes at once, where it is much; opening a file counts as some bytes. */
-const HASH_LISTS = 4;
-const WORK_FOR_LISTS = 8 * 1024 * 1024;
+/** The server hashes what arrived in two processes at once where it is much, in four where it is very much. */
+const WORK_FOR_TWO = 8 * 1024 * 1024;
+const WORK_FOR_FOUR = 64 * 1024 * 1024;
+/** Opening a file counts as some bytes. */
 const FILE_COST = 8 * 1024;
+const transfer_lists_NAMES_AT_ONCE = 1000;
 /**
  * Lists for the server, NUL-ended names, and the manifest of what it will have, by the name `manifest`; they travel in
  * the archive as files beside the tree.
  */
 function lists({ removeFiles, removeFolders, send, result }, manifest) {
     return [
-        nameList('remove', () => removeFiles),
-        nameList('rmdirs', () => removeFolders),
+        nameList('remove', removeFiles),
+        nameList('rmdirs', removeFolders),
         ...sentLists(send),
         extraOf(manifest, encodeManifest(result)),
     ];
 }
 function nameList(name, paths) {
-    let size = 0;
-    for (const path of paths())
-        size += path.length + 3;
-    return {
-        name,
-        size,
-        *pieces() {
-            for (const path of paths())
-                yield Buffer.from(`./${path}\0`, 'latin1');
-        },
-    };
+    const chunks = [...listed(paths)];
+    return { name, size: chunks.reduce((sum, { length }) => sum + length, 0), pieces: () => chunks };
+}
+function* listed(paths) {
+    let names = [];
+    const chunk = () => Buffer.from(names.map((path) => `./${path}\0`).join(''), 'latin1');
+    for (const path of paths) {
+        if (names.push(path) < transfer_lists_NAMES_AT_ONCE)
+            continue;
+        yield chunk();
+        names = [];
+    }
+    if (names.length > 0)
+        yield chunk();
 }
 /** The files sent, in order, in lists that take the server about as long to hash one as the other. */
 function sentLists(send) {
     const { files, bytes } = send.total;
     const work = bytes + files * FILE_COST;
-    const share = work < WORK_FOR_LISTS ? work : Math.ceil(work / HASH_LISTS);
-    return Array.from({ length: Math.ceil(work / share) || 0 }, (_, at) => nameList(`sent.${at}`, () => pathsOfShare(send, share, at)));
-}
-function* pathsOfShare(send, share, wanted) {
-    let before = 0;
-    for (const { path, size } of send.ofType('file')) {
-        if (Math.floor(before / share) === wanted)
-            yield path;
-        before += size + FILE_COST;
+    const share = Math.ceil(work / (work < WORK_FOR_TWO ? 1 : work < WORK_FOR_FOUR ? 2 : 4));
+    const rest = send.ofType('file')[Symbol.iterator]();
+    let next = rest.next();
+    let done = 0;
+    function* upTo(end) {
+        for (; next.done !== true && done < end; next = rest.next()) {
+            yield next.value.path;
+            done += next.value.size + FILE_COST;
+        }
     }
+    const lists = [];
+    while (next.done !== true) {
+        const at = lists.length;
+        lists.push(nameList(`sent.${at}`, upTo((at + 1) * share)));
+    }
+    return lists;
 }
 /** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
 function sentDigest(send) {
-    const digest = (0,external_node_crypto_.createHash)('sha256');
-    let files = 0;
-    for (const { hash } of send.ofType('file')) {
-        digest.update(`${hash}\n`);
-        files++;
-    }
-    return files === 0 ? '-' : digest.digest('hex');
+    let hashes = '';
+    for (const { hash } of send.ofType('file'))
+        hashes += `${hash}\n`;
+    return hashes === '' ? '-' : (0,external_node_crypto_.hash)('sha256', hashes, 'hex');
 }
 
 ;// CONCATENATED MODULE: ./src/release/shell-site.ts
@@ -31024,7 +31100,7 @@ class ShellSite {
             onFlow: () => {
                 // Where the server's shell can wait for what arrives, it is told all it has to do meanwhile.
                 if (bell !== undefined)
-                    publishing = this.#publish(plan, lanes, ending, context);
+                    publishing = tree.hash().then(() => this.#publish(plan, lanes, ending, context));
                 publishing?.catch(() => { });
             },
         };
@@ -32956,16 +33032,45 @@ function joinWrites(socket) {
         return mayGoOn;
     };
 }
-/**
- * Gives the ciphers their keys in the form that node:crypto works with. They begin anew with each packet, and Node 24
- * takes longer to find out that bytes are no such key than to encrypt a packet. After a change of keys the bytes do.
- */
-function prepareKeys(client) {
+/** Takes from AES-GCM, as ssh2 uses it, what takes longer than to encrypt. After a change of keys it is as it was. */
+function quickenCiphers(client) {
     const { _cipher: cipher, _decipher: decipher } = client._protocol ?? {};
-    if (Buffer.isBuffer(cipher?._encKey))
+    // They begin anew with each packet, and Node 24 takes long to find out that bytes are no key of its own kind.
+    if (Buffer.isBuffer(cipher?._encKey)) {
         cipher._encKey = (0,external_node_crypto_.createSecretKey)(cipher._encKey);
+        reuseMemory(cipher);
+    }
     if (Buffer.isBuffer(decipher?._decipherKey))
         decipher._decipherKey = (0,external_node_crypto_.createSecretKey)(decipher._decipherKey);
+}
+const LARGE = 16 * 1024;
+const LARGEST = 64 * 1024;
+/** What is encrypted is a multiple of this (RFC 5647, 7.2), with at least 4 bytes of padding (RFC 4253, 6). */
+const ALIGNMENT = 16;
+const LEAST_PADDING = 4;
+/**
+ * Builds large packets, which are encrypted at once, in memory that is used again and with padding that is: ssh2 takes new
+ * memory and random bytes for each. The padding protects nothing here, since no two packets are encrypted alike.
+ */
+function reuseMemory(cipher) {
+    const memory = Buffer.allocUnsafeSlow(LARGEST);
+    const padding = (0,external_node_crypto_.randomBytes)(2 * ALIGNMENT);
+    const alloc = cipher.allocPacket.bind(cipher);
+    const write = cipher._onWrite;
+    cipher.allocPacket = (payloadBytes) => {
+        if (payloadBytes < LARGE || payloadBytes > LARGEST - 3 * ALIGNMENT)
+            return alloc(payloadBytes);
+        let padBytes = ALIGNMENT - ((1 + payloadBytes) % ALIGNMENT);
+        if (padBytes < LEAST_PADDING)
+            padBytes += ALIGNMENT;
+        const packet = memory.subarray(0, 4 + 1 + payloadBytes + padBytes);
+        packet.writeUInt32BE(packet.length - 4);
+        packet[4] = padBytes;
+        packet.set(padding.subarray(0, padBytes), 5 + payloadBytes);
+        return packet;
+    };
+    // Sent as it stands is only the length, which is copied: it may wait until the memory is used again.
+    cipher._onWrite = (bytes) => write(bytes.buffer === memory.buffer ? Buffer.from(bytes) : bytes);
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/connect.ts
@@ -33078,7 +33183,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
                 connection.prepare(command);
         };
         let isPrepared = false;
-        client.once('handshake', () => prepareKeys(client));
+        client.once('handshake', () => quickenCiphers(client));
         logInAtOnce(client, key, {
             sent(isOpenSsh) {
                 isPrepared = isOpenSsh;
