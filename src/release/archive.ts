@@ -25,7 +25,6 @@ export interface Content {
 }
 
 const CHUNK = 256 * 1024
-const BLOCK = 512
 
 /** A link, or what of a file one lane brings. */
 type Piece =
@@ -94,12 +93,14 @@ export async function* archive(
     const isPart = size < entry.size
     const mode = isPart ? 0o600 : entry.mode
     const header = tarHeader({ name, type: 'file', mode, mtime, size })
+    const padding = tarPadding(size)
     const kept = isPart ? undefined : tree.kept(entry)
-    if (kept !== undefined && chunk.fits(header.length + size + BLOCK)) {
+    if (kept !== undefined) {
+      if (!chunk.fits(header.length + size + padding.length)) yield chunk.take()
       chunk.put(header)
       chunk.put(kept)
+      chunk.put(padding)
       progress.sent(size)
-      chunk.put(tarPadding(size))
     } else {
       yield* chunk.add(header)
       const file = tree.open(entry, from)
@@ -113,7 +114,7 @@ export async function* archive(
       } finally {
         file.close()
       }
-      yield* chunk.add(tarPadding(size))
+      yield* chunk.add(padding)
     }
     if (to === entry.size) progress.fileSent()
   }

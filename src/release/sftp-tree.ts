@@ -196,7 +196,7 @@ async function sendFiles(
   const bytes = files.reduce((sum, { size }) => sum + size, 0)
   const progress = trackProgress({ files: files.length, bytes }, context)
   async function* counted(entry: FileEntry): AsyncGenerator<Buffer> {
-    for await (const piece of tree.read(entry)) {
+    for (const piece of tree.read(entry)) {
       // Counted bit by bit: on a slow link many large pieces are on their way for long.
       for (let from = 0; from < piece.length; from += SFTP_CHUNK) {
         signal.throwIfAborted()

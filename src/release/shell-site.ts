@@ -149,6 +149,7 @@ export class ShellSite implements SiteHost {
     const sendStart = clock.monotonic()
     const { bell, state } = opened
     let publishing: Promise<void> | undefined
+    let isOver = false
     const sending = {
       send,
       extra: () => this.#extra(plan),
@@ -160,14 +161,18 @@ export class ShellSite implements SiteHost {
       mtime,
       onFlow: () => {
         // Where the server's shell can wait for what arrives, it is told all it has to do meanwhile.
-        if (bell !== undefined)
-          publishing = tree.hash().then(() => this.#publish(plan, lanes, ending, context))
-        publishing?.catch(() => {})
+        if (bell === undefined) return
+        const publish = () => {
+          if (!isOver) publishing = this.#publish(plan, lanes, ending, context)
+          publishing?.catch(() => {})
+        }
+        tree.hash().then(publish, () => {})
       },
     }
     const way = await chooseWay(this.connection, sending)
     const lanes = bell === undefined ? 0 : way.lanes
     const result = await transfer(this.connection, sending, way, context).catch(async (error: unknown) => {
+      isOver = true
       await this.#giveUp(publishing, bell, context)
       throw error
     })

@@ -1,7 +1,6 @@
 import { createHash, hash as digestOf, type Hash } from 'node:crypto'
 import {
   closeSync,
-  createReadStream,
   fstatSync,
   lstatSync,
   openSync,
@@ -36,9 +35,9 @@ export interface SourceTree {
   hash(): Promise<void>
   /** The same up to one of them, for who cannot wait for all; undefined where it is hashed already. */
   whenHashed(path: ByteString): Promise<void> | undefined
-  /** A file's content as it was hashed; throws when it is not the same any more. */
-  read(entry: FileEntry): AsyncIterable<Buffer>
-  /** The same bit by bit, from one place on. To be closed. */
+  /** A file's content in pieces, each in its own memory; throws where its size is not what it was. */
+  read(entry: FileEntry): Iterable<Buffer>
+  /** The same for who brings the memory, from one place on. To be closed. */
   open(entry: FileEntry, from: number): OpenFile
   /** The content of a small file where it is kept from hashing. */
   kept(entry: FileEntry): Buffer | undefined
@@ -181,8 +180,23 @@ class ListedTree implements SourceTree {
     return openFile(this.#root, entry, from)
   }
 
-  read(entry: FileEntry): AsyncIterable<Buffer> {
-    return readPieces(this.#root, entry)
+  *read(entry: FileEntry): Generator<Buffer> {
+    const kept = this.kept(entry)
+    if (kept !== undefined) {
+      yield kept
+      return
+    }
+    const file = this.open(entry, 0)
+    try {
+      for (let left = entry.size; left > 0; ) {
+        const room = Buffer.allocUnsafeSlow(Math.min(left, PIECE))
+        const piece = room.subarray(0, file.read(room))
+        left -= piece.length
+        yield piece
+      }
+    } finally {
+      file.close()
+    }
   }
 }
 
@@ -353,16 +367,6 @@ function openFile(root: ByteString, entry: FileEntry, from: number): OpenFile {
     },
     close: () => closeSync(file),
   }
-}
-
-async function* readPieces(root: ByteString, entry: FileEntry): AsyncGenerator<Buffer> {
-  let left = entry.size
-  for await (const piece of createReadStream(locate(root, entry.path), { highWaterMark: PIECE })) {
-    left -= (piece as Buffer).length
-    if (left < 0) break
-    yield piece as Buffer
-  }
-  if (left !== 0) throw changed(entry)
 }
 
 function changed({ path }: FileEntry): Failure {

@@ -147,7 +147,7 @@ const compressibilities = new WeakMap<Manifest, Promise<number>>()
 
 /** The share that is left of a sample of these files when it is compressed. */
 export function compressibility(send: Manifest, tree: SourceTree): Promise<number> {
-  return once(compressibilities, send, () => shareLeft(takeSample(send, tree)))
+  return once(compressibilities, send, async () => shareLeft(takeSample(send, tree)))
 }
 
 /** From all over the site, and from all places in its files: the first ones may all be images, the beginnings all text. */

@@ -252,14 +252,16 @@ export async function pipeToScript(
   const over = new AbortController()
   const gone = () => over.abort(new Error('the channel was closed'))
   ended.then(gone, gone)
+  const stop = AbortSignal.any([signal, over.signal])
   try {
-    await feed(channel, input, AbortSignal.any([signal, over.signal]))
+    // Not only between two chunks: the next one may take its time.
+    await unlessAborted(feed(channel, input, stop), stop)
   } catch (error) {
     if (!over.signal.aborted) {
       channel.close()
       throw signal.aborted ? cancelled(signal) : error
     }
-    broken = error
+    broken = over.signal.reason
   }
   // A remote process that ends early closes the pipe: its own words tell more than that.
   const status = await unlessAborted(ended, signal)
