@@ -29380,15 +29380,17 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
     const over = new AbortController();
     const gone = () => over.abort(new Error('the channel was closed'));
     ended.then(gone, gone);
+    const stop = AbortSignal.any([signal, over.signal]);
     try {
-        await feed(channel, input, AbortSignal.any([signal, over.signal]));
+        // Not only between two chunks: the next one may take its time.
+        await unlessAborted(feed(channel, input, stop), stop);
     }
     catch (error) {
         if (!over.signal.aborted) {
             channel.close();
             throw signal.aborted ? cancelled(signal) : error;
         }
-        broken = error;
+        broken = over.signal.reason;
     }
     // A remote process that ends early closes the pipe: its own words tell more than that.
     const status = await unlessAborted(ended, signal);
@@ -31395,7 +31397,7 @@ async function sendFiles(desk, { root, files, tree, mtime }, context) {
     const bytes = files.reduce((sum, { size }) => sum + size, 0);
     const progress = trackProgress({ files: files.length, bytes }, context);
     async function* counted(entry) {
-        for await (const piece of tree.read(entry)) {
+        for (const piece of tree.read(entry)) {
             // Counted bit by bit: on a slow link many large pieces are on their way for long.
             for (let from = 0; from < piece.length; from += SFTP_CHUNK) {
                 signal.throwIfAborted();
@@ -32298,7 +32300,6 @@ function extraOf(name, content) {
     return { name, size: content.length, pieces: () => [content] };
 }
 const CHUNK = 256 * 1024;
-const archive_BLOCK = 512;
 function* pieces(send, partBytes) {
     let large = 0;
     for (const entry of send.values()) {
@@ -32358,12 +32359,15 @@ async function* archive(queue, extra, { send, tree, mtime }, progress) {
         const isPart = size < entry.size;
         const mode = isPart ? 0o600 : entry.mode;
         const header = tarHeader({ name, type: 'file', mode, mtime, size });
+        const padding = tarPadding(size);
         const kept = isPart ? undefined : tree.kept(entry);
-        if (kept !== undefined && chunk.fits(header.length + size + archive_BLOCK)) {
+        if (kept !== undefined) {
+            if (!chunk.fits(header.length + size + padding.length))
+                yield chunk.take();
             chunk.put(header);
             chunk.put(kept);
+            chunk.put(padding);
             progress.sent(size);
-            chunk.put(tarPadding(size));
         }
         else {
             yield* chunk.add(header);
@@ -32380,7 +32384,7 @@ async function* archive(queue, extra, { send, tree, mtime }, progress) {
             finally {
                 file.close();
             }
-            yield* chunk.add(tarPadding(size));
+            yield* chunk.add(padding);
         }
         if (to === entry.size)
             progress.fileSent();
@@ -33393,7 +33397,7 @@ function thenRing(unpack, bell) {
 const compressibilities = new WeakMap();
 /** The share that is left of a sample of these files when it is compressed. */
 function compressibility(send, tree) {
-    return once(compressibilities, send, () => shareLeft(takeSample(send, tree)));
+    return once(compressibilities, send, async () => shareLeft(takeSample(send, tree)));
 }
 /** From all over the site, and from all places in its files: the first ones may all be images, the beginnings all text. */
 function takeSample(send, tree) {
@@ -33620,6 +33624,7 @@ class ShellSite {
         const sendStart = clock.monotonic();
         const { bell, state } = opened;
         let publishing;
+        let isOver = false;
         const sending = {
             send,
             extra: () => this.#extra(plan),
@@ -33631,14 +33636,20 @@ class ShellSite {
             mtime,
             onFlow: () => {
                 // Where the server's shell can wait for what arrives, it is told all it has to do meanwhile.
-                if (bell !== undefined)
-                    publishing = tree.hash().then(() => this.#publish(plan, lanes, ending, context));
-                publishing?.catch(() => { });
+                if (bell === undefined)
+                    return;
+                const publish = () => {
+                    if (!isOver)
+                        publishing = this.#publish(plan, lanes, ending, context);
+                    publishing?.catch(() => { });
+                };
+                tree.hash().then(publish, () => { });
             },
         };
         const way = await chooseWay(this.connection, sending);
         const lanes = bell === undefined ? 0 : way.lanes;
         const result = await transfer(this.connection, sending, way, context).catch(async (error) => {
+            isOver = true;
             await this.#giveUp(publishing, bell, context);
             throw error;
         });
@@ -34032,8 +34043,24 @@ class ListedTree {
     open(entry, from) {
         return openFile(this.#root, entry, from);
     }
-    read(entry) {
-        return source_tree_readPieces(this.#root, entry);
+    *read(entry) {
+        const kept = this.kept(entry);
+        if (kept !== undefined) {
+            yield kept;
+            return;
+        }
+        const file = this.open(entry, 0);
+        try {
+            for (let left = entry.size; left > 0;) {
+                const room = Buffer.allocUnsafeSlow(Math.min(left, PIECE));
+                const piece = room.subarray(0, file.read(room));
+                left -= piece.length;
+                yield piece;
+            }
+        }
+        finally {
+            file.close();
+        }
     }
 }
 /** Lets others run every few ms, and stops on a cancel. */
@@ -34206,17 +34233,6 @@ function openFile(root, entry, from) {
         },
         close: () => (0,external_node_fs_namespaceObject.closeSync)(file),
     };
-}
-async function* source_tree_readPieces(root, entry) {
-    let left = entry.size;
-    for await (const piece of (0,external_node_fs_namespaceObject.createReadStream)(locate(root, entry.path), { highWaterMark: PIECE })) {
-        left -= piece.length;
-        if (left < 0)
-            break;
-        yield piece;
-    }
-    if (left !== 0)
-        throw changed(entry);
 }
 function changed({ path }) {
     return new src_failure/* Failure */.HR(`'${fromByteString(path)}' changed while it was uploaded`, {
