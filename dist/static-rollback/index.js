@@ -33022,8 +33022,11 @@ var external_node_process_default = /*#__PURE__*/__nccwpck_require__.n(external_
 ;// CONCATENATED MODULE: ./src/ssh/packet-flow.ts
 
 
-/** Bytes that do not wait for the turn's end: they are held in memory until then. */
-const ENOUGH = 64 * 1024;
+/**
+ * Bytes that do not wait for the turn's end, until which they are held in memory. Less, and the server's sshd is woken more
+ * often for the same.
+ */
+const ENOUGH = 1024 * 1024;
 /**
  * Sends what is written in one turn of the event loop at once: ssh2 writes each packet in three parts, which would be
  * three system calls here and three wake-ups of the server's sshd.

@@ -18,8 +18,11 @@ interface Cipher {
   _onWrite(bytes: Buffer): void
 }
 
-/** Bytes that do not wait for the turn's end: they are held in memory until then. */
-const ENOUGH = 64 * 1024
+/**
+ * Bytes that do not wait for the turn's end, until which they are held in memory. Less, and the server's sshd is woken more
+ * often for the same.
+ */
+const ENOUGH = 1024 * 1024
 
 /**
  * Sends what is written in one turn of the event loop at once: ssh2 writes each packet in three parts, which would be
