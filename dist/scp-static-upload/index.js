@@ -29611,7 +29611,7 @@ function grown(from, to) {
 
 
 
-const RECORDS_AT_ONCE = 1000;
+const TEXTS_AT_ONCE = 1000;
 const HEADER = 'evenkeel manifest 1';
 const manifest_TYPES = { f: 'file', d: 'folder', l: 'link' };
 /** Of entries in any order; of two with one path the later counts. */
@@ -29650,29 +29650,23 @@ function* ownEntries(manifest) {
         if (entry.kept === undefined)
             yield entry;
 }
-/** In chunks: as one text, a large site would be in memory several times. */
-function* records(entries) {
-    let parts = [HEADER];
-    const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1');
+const records = (entries) => joinByNul(fields(entries));
+function* fields(entries) {
+    yield HEADER;
     for (const entry of entries) {
-        if (parts.length >= RECORDS_AT_ONCE) {
-            yield chunk();
-            parts = [];
-        }
         const kept = entry.kept ?? 0;
         switch (entry.type) {
             case 'file':
-                parts.push(`f ${entry.mode.toString(8)} ${entry.size} ${entry.hash} ${kept} ${entry.path}`);
+                yield `f ${entry.mode.toString(8)} ${entry.size} ${entry.hash} ${kept} ${entry.path}`;
                 break;
             case 'folder':
-                parts.push(`d ${entry.mode.toString(8)} 0 - ${kept} ${entry.path}`);
+                yield `d ${entry.mode.toString(8)} 0 - ${kept} ${entry.path}`;
                 break;
             case 'link':
-                parts.push(`l 777 0 - ${kept} ${entry.path}`, entry.to);
+                yield `l 777 0 - ${kept} ${entry.path}`;
+                yield entry.to;
         }
     }
-    if (parts.length > 0)
-        yield chunk();
 }
 /** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
 function decodeManifest(stored) {
@@ -29703,7 +29697,20 @@ function decodeManifest(stored) {
     }
     return builder.finish();
 }
-/** One by one: all at once, a large site's would take several times its list. */
+/** Texts, each ended by a NUL, in chunks: as one text, a large site would be in memory several times. */
+function* joinByNul(texts) {
+    let parts = [];
+    const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1');
+    for (const text of texts) {
+        if (parts.push(text) < TEXTS_AT_ONCE)
+            continue;
+        yield chunk();
+        parts = [];
+    }
+    if (parts.length > 0)
+        yield chunk();
+}
+/** The reverse, one by one: all at once, a large site's would take several times its list. */
 function* splitAtNul(list) {
     for (let start = 0; start < list.length;) {
         const end = list.indexOf(0, start);
@@ -33457,7 +33464,6 @@ const WORK_FOR_TWO = 8 * 1024 * 1024;
 const WORK_FOR_FOUR = 64 * 1024 * 1024;
 /** Opening a file counts as some bytes. */
 const FILE_COST = 8 * 1024;
-const transfer_lists_NAMES_AT_ONCE = 1000;
 /**
  * Lists for the server, NUL-ended names, and the manifest of what it will have, by the name `manifest`; they travel in
  * the archive as files beside the tree.
@@ -33471,20 +33477,12 @@ function lists({ removeFiles, removeFolders, send, result }, manifest) {
     ];
 }
 function nameList(name, paths) {
-    const chunks = [...listed(paths)];
+    const chunks = [...joinByNul(relative(paths))];
     return { name, size: chunks.reduce((sum, { length }) => sum + length, 0), pieces: () => chunks };
 }
-function* listed(paths) {
-    let names = [];
-    const chunk = () => Buffer.from(names.map((path) => `./${path}\0`).join(''), 'latin1');
-    for (const path of paths) {
-        if (names.push(path) < transfer_lists_NAMES_AT_ONCE)
-            continue;
-        yield chunk();
-        names = [];
-    }
-    if (names.length > 0)
-        yield chunk();
+function* relative(paths) {
+    for (const path of paths)
+        yield `./${path}`;
 }
 /** The files sent, in order, in lists that take the server about as long to hash one as the other. */
 function sentLists(send) {
@@ -33920,7 +33918,110 @@ function effectiveMode(mode, isFolder, change) {
     return bits | (isFolder ? 0o700 : 0o400);
 }
 
+;// CONCATENATED MODULE: ./src/release/source-listing.ts
+
+
+
+
+/** What lies in a folder and may be uploaded; throws where something may not. Nothing is read of the files yet. */
+class Listing {
+    #root;
+    #realRoot;
+    #options;
+    constructor(root, options) {
+        this.#root = root;
+        this.#realRoot = external_node_fs_namespaceObject.realpathSync.native(locate(root, ''), 'latin1');
+        this.#options = options;
+    }
+    /** In the order of the paths' bytes: what lies in a folder comes where its path with the slash belongs. */
+    *entries(folder, depth) {
+        if (depth > 500)
+            throw bad(folder, 'lies more than 500 folders deep');
+        const listed = (0,external_node_fs_namespaceObject.readdirSync)(locate(this.#root, folder), { encoding: 'latin1' });
+        const folders = new Set();
+        // A folder's name with a slash stands for what lies in it; it is known to be one when its own name has come.
+        const order = [...listed, ...listed.map((name) => `${name}/`)].sort(byBytes);
+        for (const name of order) {
+            const isInside = name.endsWith('/');
+            if (isInside && !folders.has(name))
+                continue;
+            const path = folder === '' ? name : `${folder}/${name}`;
+            if (isInside) {
+                yield* this.entries(path.slice(0, -1), depth + 1);
+                continue;
+            }
+            if (this.#options.exclude(path))
+                continue;
+            const entry = this.#entry(path);
+            if (entry.type === 'folder')
+                folders.add(`${name}/`);
+            yield entry;
+        }
+    }
+    #entry(path) {
+        const stat = (0,external_node_fs_namespaceObject.lstatSync)(locate(this.#root, path));
+        const mode = effectiveMode(stat.mode, stat.isDirectory(), this.#options.modeChange);
+        if (stat.isDirectory())
+            return { type: 'folder', path, mode };
+        if (stat.isFile())
+            return { type: 'file', path, mode, size: stat.size, hash: '' };
+        if (stat.isSymbolicLink())
+            return this.#link(path);
+        throw bad(path, 'is neither a file, a folder nor a symbolic link');
+    }
+    /** A link is kept as a link where it means the same on the server: relative, and inside the folder. */
+    #link(path) {
+        const full = locate(this.#root, path);
+        const to = (0,external_node_fs_namespaceObject.readlinkSync)(full, 'latin1');
+        if (to.startsWith('/'))
+            throw bad(path, `is a symbolic link to an absolute path (${fromByteString(to)})`);
+        if (leaves(path, to) || this.#reallyLeaves(full)) {
+            throw bad(path, `is a symbolic link that leaves the folder (${fromByteString(to)})`);
+        }
+        return { type: 'link', path, to };
+    }
+    /** Follows the link through other links, where what it names exists. */
+    #reallyLeaves(full) {
+        try {
+            const real = external_node_fs_namespaceObject.realpathSync.native(full, 'latin1');
+            const root = this.#realRoot;
+            return real !== root && !real.startsWith(root === '/' ? '/' : `${root}/`);
+        }
+        catch (error) {
+            if (['ENOENT', 'ELOOP', 'ENOTDIR'].includes(error.code ?? ''))
+                return false;
+            throw error;
+        }
+    }
+}
+/** By the letters alone, which also holds for a link to something that does not exist. */
+function leaves(path, to) {
+    let depth = path.split('/').length - 1;
+    for (const part of to.split('/')) {
+        if (part === '..')
+            depth--;
+        else if (part !== '' && part !== '.')
+            depth++;
+        if (depth < 0)
+            return true;
+    }
+    return false;
+}
+function bad(path, what) {
+    return new src_failure/* Failure */.HR(`in the source folder, '${fromByteString(path)}' ${what}`, {
+        state: 'nothing was changed.',
+        hint: 'remove it, copy what it stands for, or name it in `exclude`',
+    });
+}
+/** A path below a folder, for node:fs: as text where that is the same, which it mostly is and which is faster. */
+function locate(root, path) {
+    const whole = path === '' ? root : `${root}/${path}`;
+    return /[\x80-\xff]/.test(whole) ? Buffer.from(whole, 'latin1') : whole;
+}
+const byBytes = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+
 ;// CONCATENATED MODULE: ./src/release/source-tree.ts
+
 
 
 
@@ -34102,100 +34203,6 @@ class KeptContents {
         return content;
     }
 }
-class Listing {
-    #root;
-    #realRoot;
-    #options;
-    constructor(root, options) {
-        this.#root = root;
-        this.#realRoot = external_node_fs_namespaceObject.realpathSync.native(locate(root, ''), 'latin1');
-        this.#options = options;
-    }
-    /** In the order of the paths' bytes: what lies in a folder comes where its path with the slash belongs. */
-    *entries(folder, depth) {
-        if (depth > 500)
-            throw bad(folder, 'lies more than 500 folders deep');
-        const listed = (0,external_node_fs_namespaceObject.readdirSync)(locate(this.#root, folder), { encoding: 'latin1' });
-        const folders = new Set();
-        // A folder's name with a slash stands for what lies in it; it is known to be one when its own name has come.
-        const order = [...listed, ...listed.map((name) => `${name}/`)].sort(byBytes);
-        for (const name of order) {
-            const isInside = name.endsWith('/');
-            if (isInside && !folders.has(name))
-                continue;
-            const path = folder === '' ? name : `${folder}/${name}`;
-            if (isInside) {
-                yield* this.entries(path.slice(0, -1), depth + 1);
-                continue;
-            }
-            if (this.#options.exclude(path))
-                continue;
-            const entry = this.#entry(path);
-            if (entry.type === 'folder')
-                folders.add(`${name}/`);
-            yield entry;
-        }
-    }
-    #entry(path) {
-        const stat = (0,external_node_fs_namespaceObject.lstatSync)(locate(this.#root, path));
-        const mode = effectiveMode(stat.mode, stat.isDirectory(), this.#options.modeChange);
-        if (stat.isDirectory())
-            return { type: 'folder', path, mode };
-        if (stat.isFile())
-            return { type: 'file', path, mode, size: stat.size, hash: '' };
-        if (stat.isSymbolicLink())
-            return this.#link(path);
-        throw bad(path, 'is neither a file, a folder nor a symbolic link');
-    }
-    /** A link is kept as a link where it means the same on the server: relative, and inside the folder. */
-    #link(path) {
-        const full = locate(this.#root, path);
-        const to = (0,external_node_fs_namespaceObject.readlinkSync)(full, 'latin1');
-        if (to.startsWith('/'))
-            throw bad(path, `is a symbolic link to an absolute path (${fromByteString(to)})`);
-        if (leaves(path, to) || this.#reallyLeaves(full)) {
-            throw bad(path, `is a symbolic link that leaves the folder (${fromByteString(to)})`);
-        }
-        return { type: 'link', path, to };
-    }
-    /** Follows the link through other links, where what it names exists. */
-    #reallyLeaves(full) {
-        try {
-            const real = external_node_fs_namespaceObject.realpathSync.native(full, 'latin1');
-            const root = this.#realRoot;
-            return real !== root && !real.startsWith(root === '/' ? '/' : `${root}/`);
-        }
-        catch (error) {
-            if (['ENOENT', 'ELOOP', 'ENOTDIR'].includes(error.code ?? ''))
-                return false;
-            throw error;
-        }
-    }
-}
-/** By the letters alone, which also holds for a link to something that does not exist. */
-function leaves(path, to) {
-    let depth = path.split('/').length - 1;
-    for (const part of to.split('/')) {
-        if (part === '..')
-            depth--;
-        else if (part !== '' && part !== '.')
-            depth++;
-        if (depth < 0)
-            return true;
-    }
-    return false;
-}
-function bad(path, what) {
-    return new src_failure/* Failure */.HR(`in the source folder, '${fromByteString(path)}' ${what}`, {
-        state: 'nothing was changed.',
-        hint: 'remove it, copy what it stands for, or name it in `exclude`',
-    });
-}
-/** As text where that is the same, which it mostly is and which is faster. */
-function locate(root, path) {
-    const whole = path === '' ? root : `${root}/${path}`;
-    return /[\x80-\xff]/.test(whole) ? Buffer.from(whole, 'latin1') : whole;
-}
 /** What follows in a file, as far as there is room. */
 function readPiece(file, room) {
     return room.subarray(0, (0,external_node_fs_namespaceObject.readSync)(file, room, 0, room.length, null));
@@ -34240,7 +34247,6 @@ function changed({ path }) {
         hint: 'let the build come to its end before this step',
     });
 }
-const byBytes = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 
 ;// CONCATENATED MODULE: ./src/release/stage.ts
 

@@ -27101,7 +27101,7 @@ function grown(from, to) {
 
 
 
-const RECORDS_AT_ONCE = 1000;
+const TEXTS_AT_ONCE = 1000;
 const HEADER = 'evenkeel manifest 1';
 const manifest_TYPES = { f: 'file', d: 'folder', l: 'link' };
 /** Of entries in any order; of two with one path the later counts. */
@@ -27140,29 +27140,23 @@ function* ownEntries(manifest) {
         if (entry.kept === undefined)
             yield entry;
 }
-/** In chunks: as one text, a large site would be in memory several times. */
-function* records(entries) {
-    let parts = [HEADER];
-    const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1');
+const records = (entries) => joinByNul(fields(entries));
+function* fields(entries) {
+    yield HEADER;
     for (const entry of entries) {
-        if (parts.length >= RECORDS_AT_ONCE) {
-            yield chunk();
-            parts = [];
-        }
         const kept = entry.kept ?? 0;
         switch (entry.type) {
             case 'file':
-                parts.push(`f ${entry.mode.toString(8)} ${entry.size} ${entry.hash} ${kept} ${entry.path}`);
+                yield `f ${entry.mode.toString(8)} ${entry.size} ${entry.hash} ${kept} ${entry.path}`;
                 break;
             case 'folder':
-                parts.push(`d ${entry.mode.toString(8)} 0 - ${kept} ${entry.path}`);
+                yield `d ${entry.mode.toString(8)} 0 - ${kept} ${entry.path}`;
                 break;
             case 'link':
-                parts.push(`l 777 0 - ${kept} ${entry.path}`, entry.to);
+                yield `l 777 0 - ${kept} ${entry.path}`;
+                yield entry.to;
         }
     }
-    if (parts.length > 0)
-        yield chunk();
 }
 /** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
 function decodeManifest(stored) {
@@ -27193,7 +27187,20 @@ function decodeManifest(stored) {
     }
     return builder.finish();
 }
-/** One by one: all at once, a large site's would take several times its list. */
+/** Texts, each ended by a NUL, in chunks: as one text, a large site would be in memory several times. */
+function* joinByNul(texts) {
+    let parts = [];
+    const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1');
+    for (const text of texts) {
+        if (parts.push(text) < TEXTS_AT_ONCE)
+            continue;
+        yield chunk();
+        parts = [];
+    }
+    if (parts.length > 0)
+        yield chunk();
+}
+/** The reverse, one by one: all at once, a large site's would take several times its list. */
 function* splitAtNul(list) {
     for (let start = 0; start < list.length;) {
         const end = list.indexOf(0, start);
@@ -30925,7 +30932,6 @@ const WORK_FOR_TWO = 8 * 1024 * 1024;
 const WORK_FOR_FOUR = 64 * 1024 * 1024;
 /** Opening a file counts as some bytes. */
 const FILE_COST = 8 * 1024;
-const transfer_lists_NAMES_AT_ONCE = 1000;
 /**
  * Lists for the server, NUL-ended names, and the manifest of what it will have, by the name `manifest`; they travel in
  * the archive as files beside the tree.
@@ -30939,20 +30945,12 @@ function lists({ removeFiles, removeFolders, send, result }, manifest) {
     ];
 }
 function nameList(name, paths) {
-    const chunks = [...listed(paths)];
+    const chunks = [...joinByNul(relative(paths))];
     return { name, size: chunks.reduce((sum, { length }) => sum + length, 0), pieces: () => chunks };
 }
-function* listed(paths) {
-    let names = [];
-    const chunk = () => Buffer.from(names.map((path) => `./${path}\0`).join(''), 'latin1');
-    for (const path of paths) {
-        if (names.push(path) < transfer_lists_NAMES_AT_ONCE)
-            continue;
-        yield chunk();
-        names = [];
-    }
-    if (names.length > 0)
-        yield chunk();
+function* relative(paths) {
+    for (const path of paths)
+        yield `./${path}`;
 }
 /** The files sent, in order, in lists that take the server about as long to hash one as the other. */
 function sentLists(send) {

@@ -10,7 +10,7 @@ export interface Codec {
   compressor(): Duplex | undefined
 }
 
-export const uncompressed: Codec = { name: 'none', unpack: '', compressor: () => undefined }
+const uncompressed: Codec = { name: 'none', unpack: '', compressor: () => undefined }
 /** Node's own 16 KB would cost a turn through its thread pool for each, and half-filled packets. */
 const CHUNK = 128 * 1024
 

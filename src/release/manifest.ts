@@ -49,7 +49,7 @@ export interface Total {
   readonly bytes: number
 }
 
-const RECORDS_AT_ONCE = 1000
+const TEXTS_AT_ONCE = 1000
 const HEADER = 'evenkeel manifest 1'
 const TYPES = { f: 'file', d: 'folder', l: 'link' } as const
 
@@ -91,28 +91,24 @@ function* ownEntries(manifest: Manifest): Generator<Entry> {
   for (const entry of manifest.values()) if (entry.kept === undefined) yield entry
 }
 
-/** In chunks: as one text, a large site would be in memory several times. */
-function* records(entries: Iterable<Entry>): Generator<Buffer> {
-  let parts: string[] = [HEADER]
-  const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1')
+const records = (entries: Iterable<Entry>) => joinByNul(fields(entries))
+
+function* fields(entries: Iterable<Entry>): Generator<ByteString> {
+  yield HEADER
   for (const entry of entries) {
-    if (parts.length >= RECORDS_AT_ONCE) {
-      yield chunk()
-      parts = []
-    }
     const kept = entry.kept ?? 0
     switch (entry.type) {
       case 'file':
-        parts.push(`f ${entry.mode.toString(8)} ${entry.size} ${entry.hash} ${kept} ${entry.path}`)
+        yield `f ${entry.mode.toString(8)} ${entry.size} ${entry.hash} ${kept} ${entry.path}`
         break
       case 'folder':
-        parts.push(`d ${entry.mode.toString(8)} 0 - ${kept} ${entry.path}`)
+        yield `d ${entry.mode.toString(8)} 0 - ${kept} ${entry.path}`
         break
       case 'link':
-        parts.push(`l 777 0 - ${kept} ${entry.path}`, entry.to)
+        yield `l 777 0 - ${kept} ${entry.path}`
+        yield entry.to
     }
   }
-  if (parts.length > 0) yield chunk()
 }
 
 /** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
@@ -141,7 +137,19 @@ export function decodeManifest(stored: Buffer): Manifest {
   return builder.finish()
 }
 
-/** One by one: all at once, a large site's would take several times its list. */
+/** Texts, each ended by a NUL, in chunks: as one text, a large site would be in memory several times. */
+export function* joinByNul(texts: Iterable<ByteString>): Generator<Buffer> {
+  let parts: ByteString[] = []
+  const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1')
+  for (const text of texts) {
+    if (parts.push(text) < TEXTS_AT_ONCE) continue
+    yield chunk()
+    parts = []
+  }
+  if (parts.length > 0) yield chunk()
+}
+
+/** The reverse, one by one: all at once, a large site's would take several times its list. */
 export function* splitAtNul(list: Buffer): Generator<ByteString, undefined> {
   for (let start = 0; start < list.length; ) {
     const end = list.indexOf(0, start)

@@ -2,14 +2,13 @@ import { hash as digestOf } from 'node:crypto'
 import type { ByteString } from '../ssh/remote-shell.ts'
 import { type Extra, extraOf } from './archive.ts'
 import type { Comparison } from './comparison.ts'
-import { encodeManifest, type Manifest } from './manifest.ts'
+import { encodeManifest, joinByNul, type Manifest } from './manifest.ts'
 
 /** The server hashes what arrived in two processes at once where it is much, in four where it is very much. */
 const WORK_FOR_TWO = 8 * 1024 * 1024
 const WORK_FOR_FOUR = 64 * 1024 * 1024
 /** Opening a file counts as some bytes. */
 const FILE_COST = 8 * 1024
-const NAMES_AT_ONCE = 1000
 
 /**
  * Lists for the server, NUL-ended names, and the manifest of what it will have, by the name `manifest`; they travel in
@@ -25,19 +24,12 @@ export function lists({ removeFiles, removeFolders, send, result }: Comparison, 
 }
 
 function nameList(name: string, paths: Iterable<ByteString>): Extra {
-  const chunks = [...listed(paths)]
+  const chunks = [...joinByNul(relative(paths))]
   return { name, size: chunks.reduce((sum, { length }) => sum + length, 0), pieces: () => chunks }
 }
 
-function* listed(paths: Iterable<ByteString>): Generator<Buffer> {
-  let names: ByteString[] = []
-  const chunk = () => Buffer.from(names.map((path) => `./${path}\0`).join(''), 'latin1')
-  for (const path of paths) {
-    if (names.push(path) < NAMES_AT_ONCE) continue
-    yield chunk()
-    names = []
-  }
-  if (names.length > 0) yield chunk()
+function* relative(paths: Iterable<ByteString>): Generator<ByteString> {
+  for (const path of paths) yield `./${path}`
 }
 
 /** The files sent, in order, in lists that take the server about as long to hash one as the other. */
