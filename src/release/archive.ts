@@ -1,5 +1,5 @@
+import type { ByteString } from '../ssh/byte-string.ts'
 import { quote } from '../ssh/quote.ts'
-import type { ByteString } from '../ssh/remote-shell.ts'
 import type { FileEntry, LinkEntry, Manifest } from './manifest.ts'
 import type { Progress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'

@@ -1,4 +1,4 @@
-import type { ByteString } from '../ssh/remote-shell.ts'
+import type { ByteString } from '../ssh/byte-string.ts'
 import { type Entry, type Manifest, makeManifest } from './manifest.ts'
 import { ManifestBuilder } from './packed-manifest.ts'
 

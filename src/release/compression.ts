@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { promisify } from 'node:util'
 import * as zlib from 'node:zlib'
-import type { ByteString } from '../ssh/remote-shell.ts'
+import type { ByteString } from '../ssh/byte-string.ts'
 
 export interface Codec {
   readonly name: 'zstd' | 'gzip' | 'none'

@@ -1,6 +1,6 @@
 import { type Context, prefixedLog } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
-import { fromByteString } from '../ssh/remote-shell.ts'
+import { fromByteString } from '../ssh/byte-string.ts'
 import type { Ending, SiteHost } from './site-host.ts'
 import { releaseOf } from './site-state.ts'
 

@@ -1,5 +1,5 @@
 import picomatch from 'picomatch'
-import { type ByteString, fromByteString } from '../ssh/remote-shell.ts'
+import { type ByteString, fromByteString } from '../ssh/byte-string.ts'
 
 /**
  * Whether a path matches one of the globs. As with .gitignore and rsync, a glob without a slash means a name in any

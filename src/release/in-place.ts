@@ -1,5 +1,5 @@
+import type { ByteString } from '../ssh/byte-string.ts'
 import { quote } from '../ssh/quote.ts'
-import type { ByteString } from '../ssh/remote-shell.ts'
 import { type Comparison, compare } from './comparison.ts'
 import { type Entry, type FolderEntry, type Manifest, makeManifest } from './manifest.ts'
 

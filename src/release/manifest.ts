@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { Failure } from '../failure.ts'
-import type { ByteString } from '../ssh/remote-shell.ts'
+import type { ByteString } from '../ssh/byte-string.ts'
 import { ManifestBuilder } from './packed-manifest.ts'
 
 interface AnyEntry {

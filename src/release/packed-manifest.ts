@@ -1,4 +1,4 @@
-import type { ByteString } from '../ssh/remote-shell.ts'
+import type { ByteString } from '../ssh/byte-string.ts'
 import type { Entry, Manifest, Total } from './manifest.ts'
 
 // Columns instead of objects: a site of a hundred thousand files takes some 8 MB, a tenth of what objects would.

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts'
-import type { ByteString } from '../ssh/remote-shell.ts'
+import type { ByteString } from '../ssh/byte-string.ts'
 import { onEach, served } from './deployment.ts'
 import type { SiteHost } from './site-host.ts'
 import { releaseOf, type SiteState } from './site-state.ts'

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
-import { type ByteString, fromByteString, toByteString } from '../ssh/remote-shell.ts'
+import { type ByteString, fromByteString, toByteString } from '../ssh/byte-string.ts'
 import type { FileStatus, Sftp } from '../ssh/sftp.ts'
 import {
   ifThere,

@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
-import { type ByteString, fromByteString, toByteString } from '../ssh/remote-shell.ts'
+import { type ByteString, fromByteString, toByteString } from '../ssh/byte-string.ts'
 import type { Sftp } from '../ssh/sftp.ts'
 import { ifThere, isMissing, readFile, removeTree, writeFile } from '../ssh/sftp-files.ts'
 import { SftpError } from '../ssh/sftp-session.ts'

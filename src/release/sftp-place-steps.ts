@@ -1,4 +1,4 @@
-import type { ByteString } from '../ssh/remote-shell.ts'
+import type { ByteString } from '../ssh/byte-string.ts'
 import type { FileStatus } from '../ssh/sftp.ts'
 import {
   ifThere,

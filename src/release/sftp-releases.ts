@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts'
-import type { ByteString } from '../ssh/remote-shell.ts'
+import type { ByteString } from '../ssh/byte-string.ts'
 import { ifThere, listTree, writeFile } from '../ssh/sftp-files.ts'
 import { contentId, encodeManifest, type Manifest, makeManifest } from './manifest.ts'
 import { type SftpDesk, siteFailure } from './sftp-desk.ts'

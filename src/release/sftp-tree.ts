@@ -1,6 +1,6 @@
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
-import { type ByteString, fromByteString } from '../ssh/remote-shell.ts'
+import { type ByteString, fromByteString } from '../ssh/byte-string.ts'
 import { type FileStatus, SFTP_CHUNK } from '../ssh/sftp.ts'
 import {
   inLevels,

@@ -1,15 +1,9 @@
 import { type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
+import { type ByteString, fromByteString, toByteString } from '../ssh/byte-string.ts'
 import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
-import {
-  type ByteString,
-  fromByteString,
-  OpeningBlock,
-  openLane,
-  RemoteShell,
-  toByteString,
-} from '../ssh/remote-shell.ts'
+import { OpeningBlock, openLane, RemoteShell } from '../ssh/remote-shell.ts'
 import { type Extra, extraOf } from './archive.ts'
 import type { Comparison } from './comparison.ts'
 import { placeScripts, planPlace, takeUp } from './in-place.ts'

@@ -1,6 +1,7 @@
+import { type ByteString, toByteString } from '../ssh/byte-string.ts'
 import { compactScript } from '../ssh/compact-script.ts'
 import { quote } from '../ssh/quote.ts'
-import { type Block, type BlockOptions, type ByteString, toByteString } from '../ssh/remote-shell.ts'
+import type { Block, BlockOptions } from '../ssh/remote-shell.ts'
 import { IN_PLACE_CODE } from './in-place-code.ts'
 import { RELEASES_CODE } from './releases-code.ts'
 import { COMMON_CODE, type RemoteCode } from './remote-code.ts'

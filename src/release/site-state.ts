@@ -1,5 +1,5 @@
 import { Failure } from '../failure.ts'
-import { type ByteString, fromByteString } from '../ssh/remote-shell.ts'
+import { type ByteString, fromByteString } from '../ssh/byte-string.ts'
 import {
   decodeManifest,
   type Entry,

@@ -1,6 +1,6 @@
 import { lstatSync, readdirSync, readlinkSync, realpathSync } from 'node:fs'
 import { Failure } from '../failure.ts'
-import { type ByteString, fromByteString } from '../ssh/remote-shell.ts'
+import { type ByteString, fromByteString } from '../ssh/byte-string.ts'
 import { effectiveMode, type ModeChange } from './file-mode.ts'
 import type { Entry, LinkEntry } from './manifest.ts'
 

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts'
 import { formatDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'
-import { type ByteString, toByteString } from '../ssh/remote-shell.ts'
+import { type ByteString, toByteString } from '../ssh/byte-string.ts'
 import { type Comparison, compare } from './comparison.ts'
 import { compareInPlace, type Deletion } from './in-place.ts'
 import { contentId, type Entry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'

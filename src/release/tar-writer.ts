@@ -1,4 +1,4 @@
-import type { ByteString } from '../ssh/remote-shell.ts'
+import type { ByteString } from '../ssh/byte-string.ts'
 
 // Why not a library: those for Node take names as text, and a name on a Unix system is bytes. What is written is the
 // GNU form of the ustar format (libarchive's tar(5)): long names by `L` and `K` records, large sizes in base 256.

@@ -1,5 +1,5 @@
 import { hash as digestOf } from 'node:crypto'
-import type { ByteString } from '../ssh/remote-shell.ts'
+import type { ByteString } from '../ssh/byte-string.ts'
 import { type Extra, extraOf } from './archive.ts'
 import type { Comparison } from './comparison.ts'
 import { encodeManifest, joinByNul, type Manifest } from './manifest.ts'

@@ -1,15 +1,9 @@
 import type { Context } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
+import { type ByteString, fromByteString } from '../ssh/byte-string.ts'
 import type { Connection, RemoteProcess } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
-import {
-  type ByteString,
-  feed,
-  fromByteString,
-  openLane,
-  openLaneApart,
-  pipeToScript,
-} from '../ssh/remote-shell.ts'
+import { feed, openLane, openLaneApart, pipeToScript } from '../ssh/remote-shell.ts'
 import { archive, type Content, type Extra, joining, pieces } from './archive.ts'
 import { type Codec, chooseCodec, shareLeft } from './compression.ts'
 import { type FileEntry, type Manifest, once } from './manifest.ts'

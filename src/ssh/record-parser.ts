@@ -1,4 +1,4 @@
-import type { ByteString } from './remote-shell.ts'
+import type { ByteString } from './byte-string.ts'
 
 const KEEP_NOISE = 64 * 1024
 

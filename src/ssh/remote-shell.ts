@@ -3,6 +3,7 @@ import type { Writable } from 'node:stream'
 import type { ClientChannel } from 'ssh2'
 import { cancelled, unlessAborted } from '../context.ts'
 import { describeError, Failure } from '../failure.ts'
+import { type ByteString, fromByteString } from './byte-string.ts'
 import type { Connection, RemoteProcess } from './connection.ts'
 import { RecordParser } from './record-parser.ts'
 import { encodedForPrintf } from './remote-script.ts'
@@ -23,14 +24,6 @@ function shellCommand(first: string, words: string): string {
 
 const KEEP_NOISE = 64 * 1024
 const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)'
-
-/** Text for a remote shell: each character is one byte, so that file names of any encoding go through. */
-export type ByteString = string
-
-export const toByteString = (text: string): ByteString => Buffer.from(text, 'utf8').toString('latin1')
-
-/** How a byte string reads for people. */
-export const fromByteString = (bytes: ByteString): string => Buffer.from(bytes, 'latin1').toString('utf8')
 
 /** The login runs no commands: it may still have SFTP. Nothing was done on the server. */
 export class NoShell extends Failure {}

@@ -1,4 +1,4 @@
-import type { ByteString } from './remote-shell.ts'
+import type { ByteString } from './byte-string.ts'
 import { type FileStatus, SFTP_CHUNK, type Sftp } from './sftp.ts'
 import { OpenFlags, Status } from './sftp-packets.ts'
 import { SftpError } from './sftp-session.ts'

@@ -1,4 +1,4 @@
-import type { ByteString } from './remote-shell.ts'
+import type { ByteString } from './byte-string.ts'
 
 // Packets of the SSH File Transfer Protocol, version 3 (draft-ietf-secsh-filexfer-02), which OpenSSH and nearly every
 // other server speak. Why not the client of ssh2: it takes and gives names as text, and a name on a Unix system is bytes.

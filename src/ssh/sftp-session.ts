@@ -1,7 +1,7 @@
 import type { ClientChannel } from 'ssh2'
 import { Failure } from '../failure.ts'
+import { type ByteString, fromByteString } from './byte-string.ts'
 import type { Connection } from './connection.ts'
-import { type ByteString, fromByteString } from './remote-shell.ts'
 import { encodePacket, type Field, PacketReader, Request, Response, Status } from './sftp-packets.ts'
 
 /** What the server said to one request. */

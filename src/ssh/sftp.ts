@@ -1,5 +1,5 @@
+import type { ByteString } from './byte-string.ts'
 import type { Connection } from './connection.ts'
-import type { ByteString } from './remote-shell.ts'
 import { type Attributes, type Field, OpenFlags, Request, Status } from './sftp-packets.ts'
 import { SftpSession } from './sftp-session.ts'
 

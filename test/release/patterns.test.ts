@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { effectiveMode, parseModeChange } from '../../src/release/file-mode.ts'
 import { pathMatcher } from '../../src/release/glob.ts'
-import { toByteString } from '../../src/ssh/remote-shell.ts'
+import { toByteString } from '../../src/ssh/byte-string.ts'
 
 test.each([
   ['*.map', 'a/b.map', true],
