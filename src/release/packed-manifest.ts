@@ -5,7 +5,8 @@ import type { Entry, Manifest, Total } from './manifest.ts'
 
 const TYPES = ['file', 'folder', 'link'] as const
 const FILE = TYPES.indexOf('file')
-const HASH_BYTES = 16
+/** As many of a SHA-256's as a manifest has. */
+export const HASH_BYTES = 16
 
 /** Collects entries; those in the order of their paths' bytes need no sorting. */
 export class ManifestBuilder {
@@ -33,7 +34,8 @@ export class ManifestBuilder {
     this.#types[at] = TYPES.indexOf(type)
     this.#modes[at] = type === 'link' ? 0 : entry.mode
     this.#sizes[at] = type === 'file' ? entry.size : 0
-    if (type === 'file') this.#hashes.write(entry.hash, at * HASH_BYTES, HASH_BYTES, 'hex')
+    if (type === 'file' && entry.hash !== '')
+      this.#hashes.write(entry.hash, at * HASH_BYTES, HASH_BYTES, 'hex')
     if (type === 'link') this.#targets.set(at, entry.to)
     if (entry.kept !== undefined) this.#kept.set(at, entry.kept)
   }
@@ -66,14 +68,15 @@ export class ManifestBuilder {
   }
 }
 
-interface Columns {
+/** A manifest's content, in a form that one thread can give to another. */
+export interface Columns {
   /** All paths, one behind the other, and where each ends. */
-  readonly names: Buffer
+  readonly names: Uint8Array
   readonly ends: Uint32Array
   readonly types: Uint8Array
   readonly modes: Int16Array
   readonly sizes: Float64Array
-  readonly hashes: Buffer
+  readonly hashes: Uint8Array
   /** By place: of links alone, and of what is kept from earlier releases. */
   readonly targets: ReadonlyMap<number, ByteString>
   readonly kept: ReadonlyMap<number, number>
@@ -81,14 +84,23 @@ interface Columns {
 }
 
 export class PackedManifest implements Manifest {
-  readonly #columns: Columns
+  readonly columns: Columns
+  readonly #names: Buffer
+  readonly #hashes: Buffer
+  #total: Total | undefined
 
   constructor(columns: Columns) {
-    this.#columns = columns
+    this.columns = columns
+    this.#names = asBuffer(columns.names)
+    this.#hashes = asBuffer(columns.hashes)
   }
 
   get size(): number {
-    return this.#columns.count
+    return this.columns.count
+  }
+
+  get keepsAny(): boolean {
+    return this.columns.kept.size > 0
   }
 
   get(path: ByteString): Entry | undefined {
@@ -101,7 +113,7 @@ export class PackedManifest implements Manifest {
   }
 
   *keys(): Generator<ByteString> {
-    for (let at = 0; at < this.size; at++) yield this.#path(at)
+    for (let at = 0; at < this.size; at++) yield this.path(at)
   }
 
   *values(): Generator<Entry> {
@@ -109,12 +121,12 @@ export class PackedManifest implements Manifest {
   }
 
   at(at: number): Entry {
-    const { types, modes, sizes, hashes, targets, kept } = this.#columns
-    const path = this.#path(at)
+    const { types, modes, sizes, targets, kept } = this.columns
+    const path = this.path(at)
     const type = TYPES[types[at] ?? 0] ?? 'file'
     const mode = modes[at] ?? 0
     const size = sizes[at] ?? 0
-    const hash = () => hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES)
+    const hash = () => this.#hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES)
     const entry: Entry =
       type === 'file'
         ? { type, path, mode, size, hash: hash() }
@@ -126,46 +138,54 @@ export class PackedManifest implements Manifest {
   }
 
   get total(): Total {
-    const { types, sizes } = this.#columns
-    let files = 0
-    let bytes = 0
-    for (let at = 0; at < this.size; at++) {
-      if (types[at] !== FILE) continue
-      files++
-      bytes += sizes[at] ?? 0
+    if (this.#total === undefined) {
+      let files = 0
+      let bytes = 0
+      for (const size of this.sizes()) {
+        files++
+        bytes += size
+      }
+      this.#total = { files, bytes }
     }
-    return { files, bytes }
+    return this.#total
+  }
+
+  *sizes(): Generator<number> {
+    const { types, sizes } = this.columns
+    for (let at = 0; at < this.size; at++) if (types[at] === FILE) yield sizes[at] ?? 0
   }
 
   *ofType<T extends Entry['type']>(type: T): Generator<Extract<Entry, { type: T }>> {
     const wanted = TYPES.indexOf(type)
-    const { types } = this.#columns
+    const { types } = this.columns
     for (let at = 0; at < this.size; at++) {
       if (types[at] === wanted) yield this.at(at) as Extract<Entry, { type: T }>
     }
   }
 
-  /** What a file was found to hold. */
-  setContent(at: number, size: number, hash: Buffer): void {
-    this.#columns.sizes[at] = size
-    hash.copy(this.#columns.hashes, at * HASH_BYTES, 0, HASH_BYTES)
+  /** What the entries from one on were found to hold; `hashes` one behind the other. */
+  setContents(from: number, sizes: Float64Array, hashes: Uint8Array): void {
+    this.columns.sizes.set(sizes, from)
+    this.#total = undefined
+    this.#hashes.set(hashes, from * HASH_BYTES)
   }
 
   comparePaths(a: number, b: number): number {
-    const { names, ends } = this.#columns
-    return names.compare(names, this.#start(b), ends[b] ?? 0, this.#start(a), ends[a] ?? 0)
+    const { ends } = this.columns
+    return this.#names.compare(this.#names, this.#start(b), ends[b] ?? 0, this.#start(a), ends[a] ?? 0)
   }
 
-  #path(at: number): ByteString {
-    return this.#columns.names.toString('latin1', this.#start(at), this.#columns.ends[at])
+  path(at: number): ByteString {
+    return this.#names.toString('latin1', this.#start(at), this.columns.ends[at])
   }
 
   #start(at: number): number {
-    return at === 0 ? 0 : (this.#columns.ends[at - 1] ?? 0)
+    return at === 0 ? 0 : (this.columns.ends[at - 1] ?? 0)
   }
 
   #find(path: ByteString): number | undefined {
-    const { names, ends } = this.#columns
+    const names = this.#names
+    const { ends } = this.columns
     const wanted = Buffer.from(path, 'latin1')
     let low = 0
     let high = this.size
@@ -189,6 +209,10 @@ function sorted(manifest: PackedManifest): PackedManifest {
     if (next === undefined || manifest.comparePaths(at, next) !== 0) builder.add(manifest.at(at))
   }
   return builder.finish()
+}
+
+function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
 }
 
 function grown<T extends { set(from: T): void }>(from: T, to: T): T {

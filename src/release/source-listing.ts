@@ -4,9 +4,7 @@ import { type ByteString, fromByteString } from '../ssh/byte-string.ts'
 import { effectiveMode, type ModeChange } from './file-mode.ts'
 import type { Entry, LinkEntry } from './manifest.ts'
 
-export interface ScanOptions {
-  /** Absolute path of the folder. */
-  readonly folder: string
+export interface ListingOptions {
   readonly exclude: (path: ByteString) => boolean
   readonly modeChange: ModeChange | undefined
 }
@@ -15,9 +13,9 @@ export interface ScanOptions {
 export class Listing {
   readonly #root: ByteString
   readonly #realRoot: ByteString
-  readonly #options: ScanOptions
+  readonly #options: ListingOptions
 
-  constructor(root: ByteString, options: ScanOptions) {
+  constructor(root: ByteString, options: ListingOptions) {
     this.#root = root
     this.#realRoot = realpathSync.native(locate(root, ''), 'latin1')
     this.#options = options

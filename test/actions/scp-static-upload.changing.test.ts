@@ -4,6 +4,7 @@ import { appendFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
+import { startAction } from '../harness/action-run.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { startLine } from './static-line.ts'
 import { StaticSite, treeOf } from './static-site.ts'
@@ -40,11 +41,11 @@ test.each(
     site.remove()
   })
   if (which === 'a second') expectSuccess(await site.upload('r0'))
-  // The line halts with more before it than any buffer holds: the last file has been hashed, and not been sent.
+  // The line halts with more before the last file than any buffer holds: it has been hashed then, and not been sent.
   site.write({ 'a.bin': randomBytes(16_000_000), 'z.bin': randomBytes(SIZE) })
   line.haltAfter(1_000_000)
-  const run = site.startUpload('r1', line.inputs)
-  await line.halted()
+  const run = startAction({ ...site.uploadOptions('r1', line.inputs), debug: true })
+  await Promise.all([line.halted(), run.waitForLog(/all \d+ files have been read and hashed/)])
   change(join(site.source, 'z.bin'))
   line.resume()
   const result = await run.result

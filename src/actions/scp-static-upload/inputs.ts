@@ -1,6 +1,6 @@
 import { readdirSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { type ModeChange, parseModeChange } from '../../release/file-mode.ts'
+import { parseModeChange } from '../../release/file-mode.ts'
 import type { Deletion } from '../../release/in-place.ts'
 import type { SiteMode } from '../../release/site-host.ts'
 import { linkedProblem, normalTarget, releaseProblem, targetProblem } from '../../release/site-path.ts'
@@ -24,7 +24,8 @@ export interface UploadInputs {
   readonly keepReleases: number
   readonly keepAssets: readonly string[]
   readonly linked: readonly string[]
-  readonly modeChange: ModeChange | undefined
+  /** As `parseModeChange` takes it; '' for none. */
+  readonly chmod: string
   readonly owner: string
   readonly beforeActivate: string
   readonly afterActivate: string
@@ -70,7 +71,7 @@ export function readUploadInputs(
     keepReleases: read.integer('keep-releases', { min: 1, max: 1000 }),
     keepAssets: read.lines('keep-assets'),
     linked: readLinked(read),
-    modeChange: readMode(read),
+    chmod: readMode(read),
     owner: readOwner(read),
     beforeActivate: read.text('before-activate'),
     afterActivate: read.text('after-activate'),
@@ -123,13 +124,12 @@ function readLinked(read: InputReader): string[] {
   return paths
 }
 
-function readMode(read: InputReader): ModeChange | undefined {
+function readMode(read: InputReader): string {
   const text = read.text('chmod')
-  const change = text === '' ? undefined : parseModeChange(text)
-  if (text !== '' && change === undefined) {
+  if (text !== '' && parseModeChange(text) === undefined) {
     read.problem('chmod', `is '${text}': write a mode such as 644, or u=rwX,go=rX`)
   }
-  return change
+  return text
 }
 
 function readOwner(read: InputReader): string {

@@ -6,10 +6,11 @@ import { beginOn } from '../../release/open-site.ts'
 import { repair, reportMix } from '../../release/recovery.ts'
 import type { BeginOptions, Ending, SiteHost } from '../../release/site-host.ts'
 import { type Opened, releaseOf } from '../../release/site-state.ts'
+import type { SourceThread } from '../../release/source-thread.ts'
 import { listSource } from '../../release/source-tree.ts'
 import { checkLinked, needsContents, type StageReport, stageOn, withLinked } from '../../release/stage.ts'
 import { compressibility } from '../../release/transfer.ts'
-import type { Action, Run } from '../../runner/action.ts'
+import { type Action, type Run, runAction } from '../../runner/action.ts'
 import { defaultRelease } from '../../runner/github-context.ts'
 import { checkVantage, healthNeeds, siteHealthCheck } from '../site-health.ts'
 import { openHosts, settleSite, siteSettings, unixTime } from '../site-settle.ts'
@@ -19,13 +20,17 @@ import { reportUpload } from './report.ts'
 /** A site of so many bytes is worth some on the way to it. */
 const MUCH = 4_000_000
 
-export const scpStaticUpload: Action = {
+/** Runs the action; `startReader` gives the thread that reads the source folder, where the phase needs one. */
+export function runUpload(startReader: () => SourceThread): void {
+  void runAction(scpStaticUpload(startReader))
+}
+
+const scpStaticUpload = (startReader: () => SourceThread): Action => ({
   async main(run) {
     const started = run.context.clock.monotonic()
     const inputs = readInputs(run)
     const settings = siteSettings(run, { ...inputs, needsShell: shellNeeds(inputs) })
     run.saveState({ token: settings.token })
-    const exclude = pathMatcher(inputs.exclude)
     const { context } = run
     // Both at once: the servers are reached and answer while the files are listed and read.
     let files: Manifest | undefined
@@ -37,15 +42,16 @@ export const scpStaticUpload: Action = {
     const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, outlook)
     opening.catch(() => {})
     const tree = await closingOnFailure(opening, async () => {
-      const listing = { folder: inputs.source, exclude, modeChange: inputs.modeChange }
-      const listed = await listSource(listing, context.signal)
+      const { source: folder, exclude, chmod } = inputs
+      const listed = await listSource(startReader(), { folder, exclude, chmod }, context.signal)
       checkLinked(listed.manifest, inputs.linked)
       files = listed.manifest
       return listed
     })
     // Their failures are taken up below; until then they must not count as unhandled.
     compressibility(tree.manifest, tree).catch(() => {})
-    tree.hash().catch(() => {})
+    const read = () => context.log.debug(`all ${tree.files} files have been read and hashed`)
+    tree.hash().then(read, () => {})
     const hosts = await opening
     try {
       const connectedMs = context.clock.monotonic() - started
@@ -61,7 +67,7 @@ export const scpStaticUpload: Action = {
       const options = {
         ...inputs,
         site,
-        isExcluded: exclude,
+        isExcluded: pathMatcher(inputs.exclude),
         keepAssets: pathMatcher(inputs.keepAssets),
         mtime: unixTime(),
         ending: ending(inputs),
@@ -86,7 +92,7 @@ export const scpStaticUpload: Action = {
   },
 
   settle: (run, state) => settleSite(run, state, readInputs(run)),
-}
+})
 
 function readInputs(run: Run): UploadInputs {
   const { github } = run

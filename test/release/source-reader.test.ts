@@ -1,0 +1,229 @@
+import { createHash } from 'node:crypto'
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { Cancelled } from '../../src/failure.ts'
+import { PackedManifest } from '../../src/release/packed-manifest.ts'
+import { readSource, type SourceNews, type SourceOrder } from '../../src/release/source-reader.ts'
+import type { SourceThread } from '../../src/release/source-thread.ts'
+import { listSource } from '../../src/release/source-tree.ts'
+
+const KB = 1024
+const signal = new AbortController().signal
+let folder: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'evenkeel-reader-'))
+})
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+const order = (): SourceOrder => ({ folder, exclude: [], chmod: '' })
+
+function put(path: string, content: string | Buffer): void {
+  mkdirSync(join(folder, path, '..'), { recursive: true })
+  writeFileSync(join(folder, path), content)
+}
+
+/** All that is told; `listed` is called between the listing and the reading. */
+function news(listed = () => {}): SourceNews[] {
+  const all: SourceNews[] = []
+  readSource(order(), (one) => {
+    all.push(structuredClone(one))
+    if ('listed' in one) listed()
+  })
+  return all
+}
+
+/** What is known of each entry when all has been told. */
+function contentsOf(all: readonly SourceNews[]) {
+  const [first, ...rest] = all
+  if (first === undefined || !('listed' in first)) throw new Error('it does not begin with the names')
+  const manifest = new PackedManifest(first.listed.columns)
+  const kept = new Map<string, string>()
+  let at = 0
+  for (const one of rest) {
+    if (!('read' in one)) throw new Error('something else than what was read')
+    const { sizes, hashes, places, contents } = one.read
+    manifest.setContents(at, sizes, hashes)
+    for (const [index, place] of places.entries()) {
+      if (place < 0) continue
+      const content = Buffer.from(contents ?? []).subarray(place, place + (sizes[index] ?? 0))
+      kept.set(manifest.path(at + index), content.toString('latin1'))
+    }
+    at += places.length
+  }
+  return { manifest, kept, at }
+}
+
+const hashOf = (content: string | Buffer) => createHash('sha256').update(content).digest('hex').slice(0, 32)
+
+describe('readSource', () => {
+  test('tells of every entry, whatever its size, and keeps the small contents', () => {
+    const sizes = [0, 1, 32 * KB - 1, 32 * KB, 32 * KB + 1, 256 * KB - 1, 256 * KB, 256 * KB + 1, 5000 * KB]
+    const contents = new Map(sizes.map((size, index) => [`f${index}`, Buffer.alloc(size, `${index}x`)]))
+    for (const [path, content] of contents) put(path, content)
+    for (let index = 0; index < 1500; index++) put(`many/${index}`, `content of ${index}`)
+    put('odd/a\nb\\c', 'odd')
+    symlinkSync('odd', join(folder, 'to'))
+    const { manifest, kept, at } = contentsOf(news())
+    expect(at).toBe(manifest.size)
+    for (const [path, content] of contents) {
+      expect(manifest.get(path)).toMatchObject({ size: content.length, hash: hashOf(content) })
+      expect(kept.get(path)).toBe(content.length > 32 * KB ? undefined : content.toString('latin1'))
+    }
+    for (let index = 0; index < 1500; index++) {
+      expect(kept.get(`many/${index}`)).toBe(`content of ${index}`)
+      expect(manifest.get(`many/${index}`)).toMatchObject({ hash: hashOf(`content of ${index}`) })
+    }
+    expect(manifest.get('odd/a\nb\\c')).toMatchObject({ size: 3, hash: hashOf('odd') })
+    expect(manifest.get('to')).toEqual({ type: 'link', path: 'to', to: 'odd' })
+  })
+
+  test('tells of small files before it reads a large one', () => {
+    put('a', 'small')
+    put('b', Buffer.alloc(300 * KB))
+    const batches = news().flatMap((one) => ('read' in one ? [one.read.places.length] : []))
+    expect(batches).toEqual([1, 1])
+  })
+
+  test('keeps no more than 24 MB of contents', () => {
+    const large = Buffer.alloc(32 * KB, 'x')
+    for (let index = 0; index < 800; index++) put(`${index}`, large)
+    const { kept } = contentsOf(news())
+    expect(kept.size).toBe(Math.floor((24 * KB * KB) / (32 * KB + 512)))
+  })
+
+  test.each([
+    ['grows', () => appendFileSync(join(folder, 'b'), 'and more'), 'content and more'],
+    ['shrinks', () => truncateSync(join(folder, 'b'), 3), 'con'],
+  ])('a file that %s after the listing is told of as it is read, and not kept', (_, change, content) => {
+    for (const path of ['a', 'b', 'c']) put(path, 'content ')
+    const { manifest, kept } = contentsOf(news(change))
+    expect(manifest.get('b')).toMatchObject({ size: content.length, hash: hashOf(content) })
+    expect([...kept.keys()]).toEqual(['a', 'c'])
+  })
+
+  test.each([
+    ['has gone', () => rmSync(join(folder, 'b')), "'b' changed while it was uploaded"],
+    [
+      'has become a folder',
+      () => {
+        rmSync(join(folder, 'b'))
+        mkdirSync(join(folder, 'b'))
+      },
+      'the source folder cannot be read',
+    ],
+  ])('a file that %s ends it with a message', (_, change, what) => {
+    for (const path of ['a', 'b', 'c']) put(path, 'content')
+    const last = news(change).at(-1)
+    expect(last).toMatchObject({ failed: { what, state: 'the site on the server is as it was.' } })
+  })
+
+  test('a folder without files is refused', () => {
+    mkdirSync(join(folder, 'empty'))
+    expect(news()).toMatchObject([{ failed: { what: 'the source folder holds no files', seen: folder } }])
+  })
+})
+
+/** A thread whose news come when the test says so. */
+class HeldThread {
+  stopped = false
+  hear: (news: SourceNews) => void = () => {}
+  end: (error: Error) => void = () => {}
+
+  read(_: SourceOrder, hear: (news: SourceNews) => void): Promise<never> {
+    this.hear = hear
+    return new Promise((_resolve, reject) => {
+      this.end = reject
+    })
+  }
+
+  stop(): void {
+    this.stopped = true
+  }
+
+  asThread(): SourceThread {
+    return this as unknown as SourceThread
+  }
+}
+
+describe('listSource', () => {
+  async function heldTree(abort = signal) {
+    put('a', 'small')
+    put('b', Buffer.alloc(300 * KB))
+    put('c', 'small too')
+    const [listed, ...batches] = news() as [SourceNews, SourceNews, SourceNews, SourceNews]
+    const thread = new HeldThread()
+    const opening = listSource(thread.asThread(), order(), abort)
+    thread.hear(listed)
+    return { thread, batches, tree: await opening }
+  }
+
+  test('who waits for a file goes on when it is hashed, and not before', async () => {
+    const { thread, batches, tree } = await heldTree()
+    const done: string[] = []
+    const waiting = ['a', 'b'].map((path) => tree.whenHashed(path)?.then(() => done.push(path)))
+    const all = tree.hash().then(() => done.push('all'))
+    thread.hear(batches[0] as SourceNews)
+    await waiting[0]
+    expect(done).toEqual(['a'])
+    expect(tree.whenHashed('a')).toBeUndefined()
+    for (const batch of batches.slice(1)) thread.hear(batch)
+    await Promise.all([...waiting, all])
+    expect(done).toEqual(['a', 'b', 'all'])
+    expect(tree.whenHashed('zz, which a link may be called')).toBeUndefined()
+    const [a] = tree.manifest.ofType('file')
+    expect(a === undefined ? a : tree.kept(a)?.toString()).toBe('small')
+  })
+
+  test('a thread that ends early fails who waits then and later', async () => {
+    const { thread, tree } = await heldTree()
+    const waiting = tree.whenHashed('a')
+    thread.end(new Error('the thread that reads ended with 1'))
+    await expect(waiting).rejects.toThrow('ended with 1')
+    await expect(tree.hash()).rejects.toThrow('ended with 1')
+  })
+
+  test('one that ends after the last news fails nobody', async () => {
+    const { thread, batches, tree } = await heldTree()
+    for (const batch of batches) thread.hear(batch)
+    thread.end(new Error('the thread that reads ended with 0'))
+    await tree.hash()
+  })
+
+  test('what it says that it cannot read is an error for people', async () => {
+    const { thread, tree } = await heldTree()
+    thread.hear({ failed: { what: "'b' cannot be read", hint: 'look at it' } })
+    await expect(tree.hash()).rejects.toMatchObject({
+      message: "'b' cannot be read",
+      details: { hint: 'look at it' },
+    })
+    expect(thread.stopped).toBe(true)
+  })
+
+  test('a cancel ends the waiting and the thread', async () => {
+    const controller = new AbortController()
+    const { thread, tree } = await heldTree(controller.signal)
+    const waiting = tree.hash()
+    controller.abort(new Cancelled('cancelled'))
+    await expect(waiting).rejects.toThrow('cancelled')
+    expect(thread.stopped).toBe(true)
+  })
+
+  test('a cancel before the names have come does so too', async () => {
+    const controller = new AbortController()
+    const thread = new HeldThread()
+    const opening = listSource(thread.asThread(), order(), controller.signal)
+    controller.abort(new Cancelled('cancelled'))
+    await expect(opening).rejects.toThrow('cancelled')
+    expect(thread.stopped).toBe(true)
+  })
+})
