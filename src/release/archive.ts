@@ -24,8 +24,6 @@ export interface Content {
   readonly mtime: number
 }
 
-const CHUNK = 256 * 1024
-
 /** A link, or what of a file one lane brings. */
 type Piece =
   | { readonly entry: LinkEntry; readonly name: ByteString; readonly from: 0; readonly to: 0 }
@@ -51,6 +49,7 @@ export function* pieces(send: Manifest, partBytes: number): Generator<Piece, und
 
 /** The script by which the server puts the parts together; its own time is the one that files get. */
 export function joining(send: Manifest, partBytes: number): Extra[] {
+  if (partBytes === Number.POSITIVE_INFINITY) return []
   const lines: ByteString[] = []
   let large = 0
   for (const { path, size, mode } of send.ofType('file')) {
@@ -69,15 +68,16 @@ export function joining(send: Manifest, partBytes: number): Extra[] {
 /**
  * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first:
  * two tars that both miss one get into each other's way when they make it for their files. A chunk holds until the next
- * but one is asked for.
+ * but one is asked for; it has at most `chunkBytes`.
  */
 export async function* archive(
   queue: Iterator<Piece>,
   extra: () => readonly Extra[],
   { send, tree, mtime }: Content,
+  chunkBytes: number,
   progress: Progress,
 ): AsyncGenerator<Buffer> {
-  const chunk = new Chunk()
+  const chunk = new Chunk(chunkBytes)
   for (const { path, type, mode } of send.ofType('folder')) {
     yield* chunk.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }))
   }
@@ -131,16 +131,23 @@ export async function* archive(
 
 /** Gathers headers and small files, which would each be a packet of their own, in one of two buffers by turns. */
 class Chunk {
-  #bytes = Buffer.allocUnsafeSlow(CHUNK)
-  #other = Buffer.allocUnsafeSlow(CHUNK)
+  readonly #size: number
+  #bytes: Buffer
+  #other: Buffer
   #used = 0
 
+  constructor(size: number) {
+    this.#size = size
+    this.#bytes = Buffer.allocUnsafeSlow(size)
+    this.#other = Buffer.allocUnsafeSlow(size)
+  }
+
   get isFull(): boolean {
-    return this.#used === CHUNK
+    return this.#used === this.#size
   }
 
   fits(size: number): boolean {
-    return size <= CHUNK - this.#used
+    return size <= this.#size - this.#used
   }
 
   put(part: Buffer): void {
@@ -151,7 +158,7 @@ class Chunk {
   /** Puts in a part of any size, and yields whenever it is full. */
   *add(part: Buffer): Generator<Buffer> {
     for (let at = 0; at < part.length; ) {
-      const end = Math.min(part.length, at + CHUNK - this.#used)
+      const end = Math.min(part.length, at + this.#size - this.#used)
       this.put(part.subarray(at, end))
       at = end
       if (this.isFull) yield this.take()
@@ -160,7 +167,7 @@ class Chunk {
 
   /** Has at most so many bytes read into its room; returns how many have been. */
   fill(most: number, read: (room: Buffer) => number): number {
-    const count = read(this.#bytes.subarray(this.#used, Math.min(CHUNK, this.#used + most)))
+    const count = read(this.#bytes.subarray(this.#used, Math.min(this.#size, this.#used + most)))
     this.#used += count
     return count
   }

@@ -7,26 +7,25 @@ export interface Codec {
   readonly name: 'zstd' | 'gzip' | 'none'
   /** Shell command on the server, with its pipe; '' where nothing is compressed. */
   readonly unpack: ByteString
-  compressor(): Duplex | undefined
+  /** `chunkSize`: bytes that it gives on at once. Node's own 16 KB would cost a turn through its thread pool for each. */
+  compressor(chunkSize: number): Duplex | undefined
 }
 
 const uncompressed: Codec = { name: 'none', unpack: '', compressor: () => undefined }
-/** Node's own 16 KB would cost a turn through its thread pool for each, and half-filled packets. */
-const CHUNK = 128 * 1024
 
 function zstd(level: number): Codec {
   const params = { [zlib.constants.ZSTD_c_compressionLevel]: level }
   return {
     name: 'zstd',
     unpack: 'zstd -dcq | ',
-    compressor: () => zlib.createZstdCompress({ chunkSize: CHUNK, params }) as unknown as Duplex,
+    compressor: (chunkSize) => zlib.createZstdCompress({ chunkSize, params }) as unknown as Duplex,
   }
 }
 
 const GZIP: Codec = {
   name: 'gzip',
   unpack: 'gzip -dc | ',
-  compressor: () => zlib.createGzip({ chunkSize: CHUNK, level: 4 }),
+  compressor: (chunkSize) => zlib.createGzip({ chunkSize, level: 4 }),
 }
 
 /** Above this share of its size left, compressing is not worth its time. */

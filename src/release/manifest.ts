@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash as digestOf } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { Failure } from '../failure.ts'
 import type { ByteString } from '../ssh/byte-string.ts'
@@ -36,8 +36,14 @@ export type Entry = FileEntry | FolderEntry | LinkEntry
 export interface Manifest {
   readonly size: number
   readonly total: Total
+  /** Whether anything is kept from earlier releases. */
+  readonly keepsAny: boolean
   get(path: ByteString): Entry | undefined
   has(path: ByteString): boolean
+  /** By its place in that order. */
+  at(place: number): Entry
+  /** The files' sizes alone, without the rest. */
+  sizes(): Iterable<number>
   keys(): Iterable<ByteString>
   values(): Iterable<Entry>
   ofType<T extends Entry['type']>(type: T): Iterable<Extract<Entry, { type: T }>>
@@ -62,21 +68,23 @@ export function makeManifest(entries: Iterable<Entry> = []): Manifest {
 
 /** The manifest as it lies on the server: NUL-ended records, gzipped. */
 export function encodeManifest(manifest: Manifest): Buffer {
-  return once(encoded, manifest, () => gzipSync(Buffer.concat([...records(manifest.values())]), { level: 1 }))
+  return stored(manifest).gzipped
 }
-
-const encoded = new WeakMap<Manifest, Buffer>()
 
 /** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
 export function contentId(manifest: Manifest): string {
-  return once(contentIds, manifest, () => {
-    const hash = createHash('sha256')
-    for (const chunk of records(ownEntries(manifest))) hash.update(chunk)
-    return hash.digest('hex')
+  return stored(manifest).id
+}
+/** Both at once: mostly they are made of the same records. */
+function stored(manifest: Manifest): { readonly gzipped: Buffer; readonly id: string } {
+  return once(storedForms, manifest, () => {
+    const whole = Buffer.concat([...records(manifest.values())])
+    const own = manifest.keepsAny ? Buffer.concat([...records(ownEntries(manifest))]) : whole
+    return { gzipped: gzipSync(whole, { level: 1 }), id: digestOf('sha256', own, 'hex') }
   })
 }
 
-const contentIds = new WeakMap<Manifest, string>()
+const storedForms = new WeakMap<Manifest, ReturnType<typeof stored>>()
 
 /** What has been worked out for a manifest is known from then on: several hosts mostly get the same. */
 export function once<T>(known: WeakMap<Manifest, T>, manifest: Manifest, make: () => T): T {

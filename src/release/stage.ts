@@ -204,6 +204,6 @@ export async function stageOn(
 /** What files take on a disk. */
 function spaceFor(send: Manifest): number {
   let bytes = SPARE_BYTES
-  for (const { size } of send.ofType('file')) bytes += Math.ceil(size / BLOCK) * BLOCK
+  for (const size of send.sizes()) bytes += Math.ceil(size / BLOCK) * BLOCK
   return bytes
 }

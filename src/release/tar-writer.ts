@@ -19,6 +19,9 @@ const BLOCK = 512
 const ZEROS = Buffer.alloc(BLOCK)
 const TYPE_FLAGS = { file: '0', folder: '5', link: '2' } as const
 const NAME_FIELD = 100
+const SUM_PLACE = 148
+const LINK_PLACE = 157
+const MAGIC_PLACE = 257
 const MAX_OCTAL_SIZE = 0o77777777777
 
 /** The header of a member, with the records before it that a long name needs. */
@@ -61,15 +64,25 @@ function block(
   flag: string,
   to: ByteString,
 ): Buffer {
-  const field = (text: ByteString) => text.slice(0, NAME_FIELD).padEnd(NAME_FIELD, '\0')
   const ids = `${octal(0, 7)}\0${octal(0, 7)}\0`
   const unsummed = ' '.repeat(8)
-  const text = `${field(name)}${octal(mode, 7)}\0${ids}${sizeField(size)}${octal(mtime, 11)}\0${unsummed}${flag}${field(to)}ustar  \0`
-  const header = Buffer.from(text.padEnd(BLOCK, '\0'), 'latin1')
-  let sum = 0
-  for (let at = 0; at < BLOCK; at++) sum += header[at] ?? 0
-  header.write(`${octal(sum, 6)}\0 `, 148)
+  const numbers = `${octal(mode, 7)}\0${ids}${sizeField(size)}${octal(mtime, 11)}\0${unsummed}${flag}`
+  const header = Buffer.allocUnsafe(BLOCK).fill(0)
+  const sum =
+    put(header, name.slice(0, NAME_FIELD), 0) +
+    put(header, numbers, NAME_FIELD) +
+    put(header, to.slice(0, NAME_FIELD), LINK_PLACE) +
+    put(header, 'ustar  ', MAGIC_PLACE)
+  header.write(`${octal(sum, 6)}\0 `, SUM_PLACE, 'latin1')
   return header
+}
+
+/** Returns the sum of the bytes. */
+function put(header: Buffer, text: ByteString, at: number): number {
+  header.write(text, at, 'latin1')
+  let sum = 0
+  for (let index = 0; index < text.length; index++) sum += text.charCodeAt(index)
+  return sum
 }
 
 function sizeField(size: number): ByteString {

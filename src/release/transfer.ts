@@ -31,9 +31,9 @@ export interface TransferResult {
 }
 
 const BYTES_FOR_LANES = 16 * 1024 * 1024
-/** More gain nothing on a short path: the server unpacks several at once. */
-const LANES = 3
 const NARROW = { lanes: 1, apart: 0, partBytes: Number.POSITIVE_INFINITY }
+/** More lanes gain nothing on a short path: the server unpacks several at once. */
+const SEVERAL = { ...NARROW, lanes: 3 }
 const BYTES_FOR_LONG_PATH = 64 * 1024 * 1024
 const LONG_PATH_MS = 60
 /**
@@ -41,8 +41,13 @@ const LONG_PATH_MS = 60
  * on Linux as it comes): it takes several of both to fill a long fat path.
  */
 const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 }
-/** On the same machine, or beside it: one lane is no slower than several there. */
+/**
+ * On the same machine, or beside it: one lane is no slower than several there, and each hand that a chunk goes through
+ * costs more than waiting until it is larger.
+ */
 const NEAR_MS = 1
+const CHUNK = 256 * 1024
+const NEAR_CHUNK = 1024 * 1024
 /** GNU tar reads and writes 10 KB at a time unless told otherwise; other tars take what a pipe holds. */
 const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar ;; esac)"
 const SAMPLES = 32
@@ -58,6 +63,8 @@ export interface Way {
   readonly apart: number
   /** Larger files travel in parts of this many bytes, by several lanes. */
   readonly partBytes: number
+  /** So many bytes of the archive go on at once. */
+  readonly chunkBytes: number
 }
 
 export async function chooseWay(
@@ -67,16 +74,17 @@ export async function chooseWay(
   const { bytes } = send.total
   const isNear = connection.roundTripMs < NEAR_MS
   const codec = chooseCodec(tools, await compressibility(send, tree), isNear)
+  if (isNear) return { codec, ...NARROW, chunkBytes: NEAR_CHUNK }
   const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH
-  if (connection.isNarrow || isNear || bytes < BYTES_FOR_LANES) return { codec, ...NARROW }
-  return { codec, ...(isLong ? LONG : { ...NARROW, lanes: LANES }) }
+  const ways = connection.isNarrow || bytes < BYTES_FOR_LANES ? NARROW : isLong ? LONG : SEVERAL
+  return { codec, ...ways, chunkBytes: CHUNK }
 }
 
 /** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
 export async function transfer(
   connection: Connection,
   plan: TransferPlan,
-  { codec, lanes, apart, partBytes }: Way,
+  { codec, lanes, apart, partBytes, chunkBytes }: Way,
   context: Context,
 ): Promise<TransferResult> {
   const { send, stage, bell } = plan
@@ -110,8 +118,8 @@ export async function transfer(
         try {
           const lane = await openThe(index)
           if (lane === undefined) return
-          const tar = archive(queue, index === 0 ? extra : () => [], plan, progress)
-          const input = compressed(tar, codec, onWire, signal)
+          const packed = archive(queue, index === 0 ? extra : () => [], plan, chunkBytes, progress)
+          const input = compressed(packed, codec, chunkBytes, onWire, signal)
           const result = await pipeToScript(connection.name, lane, code, input, signal)
           if (result.code !== 0) throw unpackFailure(connection, result.code, result.noise)
         } catch (error) {
@@ -146,17 +154,21 @@ export function compressibility(send: Manifest, tree: SourceTree): Promise<numbe
 
 /** From all over the site, and from all places in its files: the first ones may all be images, the beginnings all text. */
 function takeSample(send: Manifest, tree: SourceTree): Buffer {
-  const { files } = send.total
   const samples: Buffer[] = []
-  let at = 0
-  for (const entry of send.ofType('file')) {
-    at++
-    while (samples.length < SAMPLES && samples.length * files < at * SAMPLES) {
-      const place = (samples.length * STRIDE) % SAMPLES
-      samples.push(readAt(tree, entry, place / SAMPLES))
-    }
+  for (let taken = 0; taken < SAMPLES; taken++) {
+    const entry = fileFrom(send, Math.floor((taken * send.size) / SAMPLES))
+    if (entry !== undefined) samples.push(readAt(tree, entry, ((taken * STRIDE) % SAMPLES) / SAMPLES))
   }
   return Buffer.concat(samples)
+}
+
+/** The first file from one place on; behind the last entry the first follows. */
+function fileFrom(send: Manifest, place: number): FileEntry | undefined {
+  for (let step = 0; step < send.size; step++) {
+    const entry = send.at((place + step) % send.size)
+    if (entry.type === 'file') return entry
+  }
+  return undefined
 }
 
 /** Reads some bytes, at this share of a file's length. */
@@ -173,14 +185,15 @@ function readAt(tree: SourceTree, entry: FileEntry, share: number): Buffer {
 
 /** What goes over the wire of an archive. */
 async function* compressed(
-  tar: AsyncGenerator<Buffer>,
+  packed: AsyncGenerator<Buffer>,
   codec: Codec,
+  chunkBytes: number,
   onWire: (bytes: number) => void,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
-  const compressor = codec.compressor()
-  if (compressor !== undefined) feed(compressor, tar, signal).catch((error) => compressor.destroy(error))
-  for await (const chunk of compressor ?? tar) {
+  const compressor = codec.compressor(chunkBytes / 2)
+  if (compressor !== undefined) feed(compressor, packed, signal).catch((error) => compressor.destroy(error))
+  for await (const chunk of compressor ?? packed) {
     onWire(chunk.length)
     yield chunk
   }
