@@ -40,8 +40,8 @@ export interface Manifest {
   readonly keepsAny: boolean
   get(path: ByteString): Entry | undefined
   has(path: ByteString): boolean
-  /** By its place in that order. */
-  at(place: number): Entry
+  /** The first file from one place in that order on; behind the last entry the first follows. */
+  fileFrom(place: number): FileEntry | undefined
   /** The files' sizes alone, without the rest. */
   sizes(): Iterable<number>
   keys(): Iterable<ByteString>
@@ -75,7 +75,8 @@ export function encodeManifest(manifest: Manifest): Buffer {
 export function contentId(manifest: Manifest): string {
   return stored(manifest).id
 }
-/** Both at once: mostly they are made of the same records. */
+
+/** Both at once: where nothing is kept from earlier releases they are made of the same records. */
 function stored(manifest: Manifest): { readonly gzipped: Buffer; readonly id: string } {
   return once(storedForms, manifest, () => {
     const whole = Buffer.concat([...records(manifest.values())])

@@ -1,5 +1,5 @@
 import type { ByteString } from '../ssh/byte-string.ts'
-import type { Entry, Manifest, Total } from './manifest.ts'
+import type { Entry, FileEntry, Manifest, Total } from './manifest.ts'
 
 // Columns instead of objects: a site of a hundred thousand files takes some 8 MB, a tenth of what objects would.
 
@@ -148,6 +148,14 @@ export class PackedManifest implements Manifest {
       this.#total = { files, bytes }
     }
     return this.#total
+  }
+
+  fileFrom(place: number): FileEntry | undefined {
+    for (let step = 0; step < this.size; step++) {
+      const at = (place + step) % this.size
+      if (this.columns.types[at] === FILE) return this.at(at) as FileEntry
+    }
+    return undefined
   }
 
   *sizes(): Generator<number> {

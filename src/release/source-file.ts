@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { describeError, Failure } from '../failure.ts'
 import { type ByteString, fromByteString } from '../ssh/byte-string.ts'
 import type { FileEntry } from './manifest.ts'
@@ -11,19 +11,28 @@ export interface OpenFile {
   close(): void
 }
 
-/** Opens a listed file for reading; returns its descriptor. */
+/** What has taken a listed file's place is not followed where it is a link, and not waited for where it is a pipe. */
+const HOW = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+
+/** Opens a listed file for reading; returns its descriptor. Throws a `Failure` where it has gone or cannot be read. */
 export function openEntry(root: ByteString, entry: FileEntry): number {
   try {
-    return openSync(locate(root, entry.path), 'r')
+    return openSync(locate(root, entry.path), HOW)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw changed(entry)
-    throw new Failure(`'${fromByteString(entry.path)}' cannot be read`, {
-      seen: describeError(error),
-      state: 'the site on the server is as it was.',
-      hint: "let the runner's user read all files of the source folder",
-      cause: error,
-    })
+    throw unreadable(entry, error)
   }
+}
+
+/** For an error of the file system. */
+export function unreadable(entry: FileEntry, error: unknown): Failure {
+  if (['ENOENT', 'ELOOP', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))
+    return changed(entry)
+  return new Failure(`'${fromByteString(entry.path)}' cannot be read`, {
+    seen: describeError(error),
+    state: 'the site on the server is as it was.',
+    hint: "let the runner's user read all files of the source folder",
+    cause: error,
+  })
 }
 
 /** The server verifies the content; the size must be right already, or the archive would be torn. */

@@ -7,7 +7,7 @@ import { effectiveMode, parseModeChange } from './file-mode.ts'
 import { pathMatcher } from './glob.ts'
 import type { FileEntry, Manifest } from './manifest.ts'
 import { type Columns, HASH_BYTES, ManifestBuilder } from './packed-manifest.ts'
-import { openEntry } from './source-file.ts'
+import { openEntry, unreadable } from './source-file.ts'
 import { Listing } from './source-listing.ts'
 
 /** What is to be read. */
@@ -49,7 +49,7 @@ const SMALL_FILE = 32 * 1024
 const PIECE = 256 * 1024
 const BATCH_ENTRIES = 1024
 const BATCH_CONTENTS = 1024 * 1024
-const BATCH_READ = 4096 * 1024
+const BATCH_READ = 4 * 1024 * 1024
 
 /** The whole life of a thread that reads: it takes one order, carries it out, and ends. */
 export function takeOrder(): void {
@@ -101,7 +101,7 @@ function listFolder({ folder, exclude, chmod }: SourceOrder, tell: Tell): Manife
 
 function asFailure(error: unknown): Failure {
   if (error instanceof Failure) return error
-  if (!(error instanceof Error && 'syscall' in error)) throw error
+  if (!isOfSystem(error)) throw error
   return new Failure('the source folder cannot be read', {
     seen: describeError(error),
     state: 'the site on the server is as it was.',
@@ -109,16 +109,20 @@ function asFailure(error: unknown): Failure {
   })
 }
 
+const isOfSystem = (error: unknown) => error instanceof Error && 'syscall' in error
+
 /** Puts what is read into batches. */
 class Reading {
   readonly #root: ByteString
   readonly #tell: Tell
   readonly #piece = Buffer.allocUnsafeSlow(PIECE)
   #keep = KEEP_BYTES
-  #batch = newBatch()
+  readonly #sizes = new Float64Array(BATCH_ENTRIES)
+  readonly #hashes = Buffer.alloc(BATCH_ENTRIES * HASH_BYTES)
+  readonly #places = new Int32Array(BATCH_ENTRIES)
   #count = 0
   #bytes = 0
-  #contents: Buffer<ArrayBuffer> | undefined
+  #contents = Buffer.allocUnsafeSlow(BATCH_CONTENTS)
   #used = 0
 
   constructor(root: ByteString, tell: Tell) {
@@ -136,6 +140,8 @@ class Reading {
     const file = openEntry(this.#root, entry)
     try {
       if (!this.#keepSmall(file, entry.size)) this.#hash(file, entry.size)
+    } catch (error) {
+      throw isOfSystem(error) ? unreadable(entry, error) : error
     } finally {
       closeSync(file)
     }
@@ -144,10 +150,9 @@ class Reading {
   /** False where it is not kept, the file then being where it was. */
   #keepSmall(file: number, size: number): boolean {
     if (size > SMALL_FILE || size > this.#keep) return false
-    if (this.#used + size >= BATCH_CONTENTS) this.end()
-    this.#contents ??= Buffer.allocUnsafeSlow(BATCH_CONTENTS)
-    const place = this.#used
     // One byte more than was listed: what has another length is read in pieces to its end.
+    if (this.#used + size + 1 > BATCH_CONTENTS) this.end()
+    const place = this.#used
     if (readSync(file, this.#contents, place, size + 1, 0) !== size) return false
     this.#keep -= size + KEEP_COST
     this.#used += size
@@ -176,9 +181,9 @@ class Reading {
 
   #add(size: number, digest: ByteString, place: number): void {
     const at = this.#count++
-    this.#batch.sizes[at] = size
-    this.#batch.places[at] = place
-    this.#batch.hashes.write(digest, at * HASH_BYTES, HASH_BYTES, 'latin1')
+    this.#sizes[at] = size
+    this.#places[at] = place
+    this.#hashes.write(digest, at * HASH_BYTES, HASH_BYTES, 'latin1')
     this.#bytes += size
     if (this.#count === BATCH_ENTRIES || this.#bytes >= BATCH_READ) this.end()
   }
@@ -186,28 +191,22 @@ class Reading {
   /** Tells what has come together. */
   end(): void {
     if (this.#count === 0) return
-    const { sizes, hashes, places } = this.#batch
-    const contents = this.#contents?.subarray(0, this.#used)
-    const read = {
-      sizes: sizes.subarray(0, this.#count),
-      hashes: hashes.subarray(0, this.#count * HASH_BYTES),
-      places: places.subarray(0, this.#count),
-      contents,
-    }
-    const memory = [sizes.buffer, hashes.buffer, places.buffer]
-    this.#tell({ read }, contents === undefined ? memory : [...memory, contents.buffer])
-    this.#batch = newBatch()
-    this.#contents = undefined
+    const sizes = this.#sizes.slice(0, this.#count)
+    const hashes = new Uint8Array(this.#hashes.subarray(0, this.#count * HASH_BYTES))
+    const places = this.#places.slice(0, this.#count)
+    const contents = this.#takeContents()
+    this.#tell({ read: { sizes, hashes, places, contents } }, contents === undefined ? [] : [contents.buffer])
     this.#count = 0
     this.#bytes = 0
     this.#used = 0
   }
-}
 
-function newBatch() {
-  return {
-    sizes: new Float64Array(BATCH_ENTRIES),
-    hashes: Buffer.allocUnsafeSlow(BATCH_ENTRIES * HASH_BYTES),
-    places: new Int32Array(BATCH_ENTRIES),
+  /** In memory that may change hands: a copy where it would be much for little. */
+  #takeContents(): Uint8Array<ArrayBuffer> | undefined {
+    if (this.#used === 0) return undefined
+    const contents = this.#contents.subarray(0, this.#used)
+    if (this.#used < BATCH_CONTENTS / 2) return new Uint8Array(contents)
+    this.#contents = Buffer.allocUnsafeSlow(BATCH_CONTENTS)
+    return contents
   }
 }

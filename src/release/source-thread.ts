@@ -1,32 +1,62 @@
 import { Worker } from 'node:worker_threads'
+import { describeError, Failure } from '../failure.ts'
 import type { SourceNews, SourceOrder } from './source-reader.ts'
 
 /**
- * A thread that lists, reads and hashes the source folder while this one connects and sends. It starts at once and waits
+ * A thread that lists, reads and hashes the source folder while this one connects and sends. It is started early and waits
  * for its order; the memory in which it tells of what it read changes hands.
  */
 export class SourceThread {
-  readonly #worker: Worker
-  readonly #ended: Promise<never>
+  readonly #entry: string
+  #worker: Worker | undefined
+  #ended: Promise<never> | undefined
 
   /** `entry` is the script that it runs, which finds there that it is not the main thread. */
   constructor(entry: string) {
-    this.#worker = new Worker(entry)
+    this.#entry = entry
+  }
+
+  start(): void {
+    if (this.#ended !== undefined) return
     this.#ended = new Promise((_, reject) => {
+      this.#worker = new Worker(this.#entry)
+      // Until it has an order it is nothing to wait for.
+      this.#worker.unref()
       this.#worker.once('error', reject)
       this.#worker.once('exit', (code) => reject(new Error(`the thread that reads ended with ${code}`)))
     })
     this.#ended.catch(() => {})
   }
 
-  /** Has a folder read, once. Rejects when the thread ends, which it does by itself after the last news. */
-  read(order: SourceOrder, hear: (news: SourceNews) => void): Promise<never> {
-    this.#worker.on('message', hear)
-    this.#worker.postMessage(order)
-    return this.#ended
+  /**
+   * Has a folder read, once. Never resolves, and rejects when the thread ends, which it does by itself after the last
+   * news.
+   */
+  async read(order: SourceOrder, hear: (news: SourceNews) => void): Promise<void> {
+    this.start()
+    this.#worker?.on('message', hear)
+    this.#worker?.ref()
+    this.#worker?.postMessage(order)
+    try {
+      await this.#ended
+    } catch (error) {
+      throw beyondLimits(error) ?? error
+    }
   }
 
   stop(): void {
-    void this.#worker.terminate()
+    void this.#worker?.terminate()
   }
+}
+
+/** Of what this machine lacks; what else ends the thread is a defect. */
+function beyondLimits(error: unknown): Failure | undefined {
+  const { code } = error as NodeJS.ErrnoException
+  if (!['EAGAIN', 'ERR_WORKER_INIT_FAILED', 'ERR_WORKER_OUT_OF_MEMORY'].includes(code ?? '')) return undefined
+  return new Failure('the source folder cannot be read for lack of threads or memory', {
+    seen: `${code}: ${describeError(error)}`,
+    state: 'the site on the server is as it was.',
+    hint: 'look at the limits of the runner (`ulimit -a`, those of its container) and at what else runs there',
+    cause: error,
+  })
 }

@@ -67,6 +67,7 @@ function block(
   const ids = `${octal(0, 7)}\0${octal(0, 7)}\0`
   const unsummed = ' '.repeat(8)
   const numbers = `${octal(mode, 7)}\0${ids}${sizeField(size)}${octal(mtime, 11)}\0${unsummed}${flag}`
+  // In the memory that small buffers share: one of its own for each would take longer than all else here.
   const header = Buffer.allocUnsafe(BLOCK).fill(0)
   const sum =
     put(header, name.slice(0, NAME_FIELD), 0) +

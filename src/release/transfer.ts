@@ -75,9 +75,10 @@ export async function chooseWay(
   const isNear = connection.roundTripMs < NEAR_MS
   const codec = chooseCodec(tools, await compressibility(send, tree), isNear)
   if (isNear) return { codec, ...NARROW, chunkBytes: NEAR_CHUNK }
+  const far = { codec, chunkBytes: CHUNK }
+  if (connection.isNarrow || bytes < BYTES_FOR_LANES) return { ...far, ...NARROW }
   const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH
-  const ways = connection.isNarrow || bytes < BYTES_FOR_LANES ? NARROW : isLong ? LONG : SEVERAL
-  return { codec, ...ways, chunkBytes: CHUNK }
+  return { ...far, ...(isLong ? LONG : SEVERAL) }
 }
 
 /** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
@@ -156,19 +157,11 @@ export function compressibility(send: Manifest, tree: SourceTree): Promise<numbe
 function takeSample(send: Manifest, tree: SourceTree): Buffer {
   const samples: Buffer[] = []
   for (let taken = 0; taken < SAMPLES; taken++) {
-    const entry = fileFrom(send, Math.floor((taken * send.size) / SAMPLES))
-    if (entry !== undefined) samples.push(readAt(tree, entry, ((taken * STRIDE) % SAMPLES) / SAMPLES))
+    const entry = send.fileFrom(Math.floor((taken * send.size) / SAMPLES))
+    if (entry === undefined) break
+    samples.push(readAt(tree, entry, ((taken * STRIDE) % SAMPLES) / SAMPLES))
   }
   return Buffer.concat(samples)
-}
-
-/** The first file from one place on; behind the last entry the first follows. */
-function fileFrom(send: Manifest, place: number): FileEntry | undefined {
-  for (let step = 0; step < send.size; step++) {
-    const entry = send.at((place + step) % send.size)
-    if (entry.type === 'file') return entry
-  }
-  return undefined
 }
 
 /** Reads some bytes, at this share of a file's length. */

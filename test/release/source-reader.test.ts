@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   appendFileSync,
@@ -14,7 +15,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { Cancelled } from '../../src/failure.ts'
 import { PackedManifest } from '../../src/release/packed-manifest.ts'
 import { readSource, type SourceNews, type SourceOrder } from '../../src/release/source-reader.ts'
-import type { SourceThread } from '../../src/release/source-thread.ts'
+import { SourceThread } from '../../src/release/source-thread.ts'
 import { listSource } from '../../src/release/source-tree.ts'
 
 const KB = 1024
@@ -111,20 +112,31 @@ describe('readSource', () => {
     expect([...kept.keys()]).toEqual(['a', 'c'])
   })
 
-  test.each([
-    ['has gone', () => rmSync(join(folder, 'b')), "'b' changed while it was uploaded"],
-    [
-      'has become a folder',
-      () => {
-        rmSync(join(folder, 'b'))
-        mkdirSync(join(folder, 'b'))
-      },
-      'the source folder cannot be read',
-    ],
+  const changed = "'b' changed while it was uploaded"
+  test.each<[what: string, put: (path: string) => void, message: string]>([
+    ['has gone', () => {}, changed],
+    ['has become a folder', (path) => mkdirSync(path), changed],
+    ['has become a link', (path) => symlinkSync('a', path), changed],
+    ['has become a pipe', (path) => execFileSync('mkfifo', [path]), "'b' cannot be read"],
   ])('a file that %s ends it with a message', (_, change, what) => {
     for (const path of ['a', 'b', 'c']) put(path, 'content')
-    const last = news(change).at(-1)
+    const last = news(() => {
+      rmSync(join(folder, 'b'))
+      change(join(folder, 'b'))
+    }).at(-1)
     expect(last).toMatchObject({ failed: { what, state: 'the site on the server is as it was.' } })
+  })
+
+  test('what is told takes little more memory than it has to tell', () => {
+    for (let index = 0; index < 20; index++) {
+      put(`${index}.html`, 'page')
+      put(`${index}.jpg`, Buffer.alloc(300 * KB))
+    }
+    const all = news()
+    expect(contentsOf(all).kept.size).toBe(20)
+    const told = all.flatMap((one) => ('read' in one ? [one.read] : []))
+    const bytes = told.flatMap((one) => Object.values(one) as (Uint8Array | undefined)[])
+    expect(bytes.reduce((sum, part) => sum + (part?.buffer.byteLength ?? 0), 0)).toBeLessThan(10 * KB)
   })
 
   test('a folder without files is refused', () => {
@@ -139,7 +151,7 @@ class HeldThread {
   hear: (news: SourceNews) => void = () => {}
   end: (error: Error) => void = () => {}
 
-  read(_: SourceOrder, hear: (news: SourceNews) => void): Promise<never> {
+  read(_: SourceOrder, hear: (news: SourceNews) => void): Promise<void> {
     this.hear = hear
     return new Promise((_resolve, reject) => {
       this.end = reject
@@ -225,5 +237,41 @@ describe('listSource', () => {
     controller.abort(new Cancelled('cancelled'))
     await expect(opening).rejects.toThrow('cancelled')
     expect(thread.stopped).toBe(true)
+  })
+})
+
+describe('SourceThread', () => {
+  async function endOf(script: string): Promise<unknown> {
+    writeFileSync(join(folder, 'thread.mjs'), script)
+    const thread = new SourceThread(join(folder, 'thread.mjs'))
+    thread.start()
+    return thread.read(order(), () => {}).catch((error: unknown) => error)
+  }
+
+  test('what the machine lacks is an error for people', async () => {
+    const coded = "throw Object.assign(new Error('no room'), { code: 'ERR_WORKER_OUT_OF_MEMORY' })"
+    const message = 'the source folder cannot be read for lack of threads or memory'
+    expect(await endOf(coded)).toMatchObject({
+      message,
+      details: { seen: 'ERR_WORKER_OUT_OF_MEMORY: no room' },
+    })
+  })
+
+  test('a defect stays what it is', async () => {
+    expect(await endOf("throw new TypeError('a defect')")).toMatchObject({
+      name: 'TypeError',
+      message: 'a defect',
+    })
+    expect(await endOf('process.exit(3)')).toMatchObject({ message: 'the thread that reads ended with 3' })
+  })
+
+  test('it is started by its order at the latest, and hands over what it hears', async () => {
+    const script =
+      "import { parentPort } from 'node:worker_threads'; parentPort.once('message', (order) => parentPort.postMessage(order))"
+    writeFileSync(join(folder, 'thread.mjs'), script)
+    const heard: unknown[] = []
+    const reading = new SourceThread(join(folder, 'thread.mjs')).read(order(), (one) => heard.push(one))
+    await expect(reading).rejects.toThrow('ended with 0')
+    expect(heard).toEqual([order()])
   })
 })

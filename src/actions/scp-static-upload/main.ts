@@ -20,12 +20,12 @@ import { reportUpload } from './report.ts'
 /** A site of so many bytes is worth some on the way to it. */
 const MUCH = 4_000_000
 
-/** Runs the action; `startReader` gives the thread that reads the source folder, where the phase needs one. */
-export function runUpload(startReader: () => SourceThread): void {
-  void runAction(scpStaticUpload(startReader))
+/** Runs the action, whose source folder `reader` reads. */
+export function runUpload(reader: SourceThread): void {
+  void runAction(scpStaticUpload(reader))
 }
 
-const scpStaticUpload = (startReader: () => SourceThread): Action => ({
+const scpStaticUpload = (reader: SourceThread): Action => ({
   async main(run) {
     const started = run.context.clock.monotonic()
     const inputs = readInputs(run)
@@ -43,7 +43,7 @@ const scpStaticUpload = (startReader: () => SourceThread): Action => ({
     opening.catch(() => {})
     const tree = await closingOnFailure(opening, async () => {
       const { source: folder, exclude, chmod } = inputs
-      const listed = await listSource(startReader(), { folder, exclude, chmod }, context.signal)
+      const listed = await listSource(reader, { folder, exclude, chmod }, context.signal)
       checkLinked(listed.manifest, inputs.linked)
       files = listed.manifest
       return listed
