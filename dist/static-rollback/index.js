@@ -26548,378 +26548,10 @@ class StateFile {
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/record-parser.ts
-const KEEP_NOISE = 64 * 1024;
-/** Splits a shell's output into records, frames of bytes, and the rest. */
-class RecordParser {
-    #mark;
-    #sinks;
-    #pending = Buffer.alloc(0);
-    #frame;
-    noise = '';
-    constructor(mark, sinks) {
-        this.#mark = `${mark} `;
-        this.#sinks = sinks;
-    }
-    push(chunk) {
-        let rest = this.#pending.length > 0 ? Buffer.concat([this.#pending, chunk]) : chunk;
-        this.#pending = Buffer.alloc(0);
-        for (;;) {
-            if (this.#frame !== undefined) {
-                rest = this.#fill(this.#frame, rest);
-                if (this.#frame !== undefined)
-                    return;
-            }
-            const end = rest.indexOf(10);
-            if (end < 0) {
-                this.#pending = rest;
-                return;
-            }
-            this.#line(rest.subarray(0, end).toString('latin1'));
-            rest = rest.subarray(end + 1);
-        }
-    }
-    end() {
-        this.noise += this.#pending.toString('latin1');
-        this.#sinks.onGone();
-    }
-    #fill(frame, from) {
-        const part = from.subarray(0, frame.bytes - frame.have);
-        frame.chunks.push(part);
-        frame.have += part.length;
-        if (frame.have === frame.bytes) {
-            this.#frame = undefined;
-            this.#sinks.onData(frame.name, Buffer.concat(frame.chunks));
-        }
-        return from.subarray(part.length);
-    }
-    #line(line) {
-        // Output that does not end in a newline stands before the mark.
-        const at = line.indexOf(this.#mark);
-        if (at < 0) {
-            this.noise = `${this.noise}${line}\n`.slice(-KEEP_NOISE);
-            return;
-        }
-        this.noise += line.slice(0, at);
-        const record = line.slice(at + this.#mark.length);
-        const space = record.indexOf(' ');
-        const name = space < 0 ? record : record.slice(0, space);
-        const value = space < 0 ? '' : record.slice(space + 1);
-        const frame = name === 'data' ? /^(\S+) (\d+)$/.exec(value) : null;
-        if (frame?.[1] === undefined)
-            this.#sinks.onRecord(name, value);
-        else
-            this.#frame = { name: frame[1], bytes: Number(frame[2]), chunks: [], have: 0 };
-    }
-}
-
-;// CONCATENATED MODULE: ./src/ssh/quote.ts
-/**
- * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
- * Throws on a NUL byte, which no argument can carry.
- */
-function quote(argument) {
-    if (argument.includes('\0'))
-        throw new TypeError('a shell argument cannot hold a NUL byte');
-    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-}
-/** Several arguments, each quoted, with spaces between. */
-function quoteAll(args) {
-    return args.map(quote).join(' ');
-}
-
-;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
-
-/** Constant, so that it means the same to every login shell and shows nothing in the process list. */
-const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
-/** The command to execute and the text for its standard input. Pure. */
-function remoteScript(text, { cwd, env = {} }) {
-    const lines = ['set -e', 'exec </dev/null'];
-    for (const [name, value] of Object.entries(env))
-        lines.push(`export ${shellName(name)}=${quote(value)}`);
-    // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
-    if (cwd !== undefined)
-        lines.push(`CDPATH= cd -- ${quote(cwd)}`);
-    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
-}
-/**
- * A command that holds its script: it needs no input, which saves a round trip, but the process list shows it, so that
- * nothing secret may be in it. Encoded so that it means the same to every login shell. Pure.
- */
-function openScript(text) {
-    const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
-    return `exec sh -c 'eval "$(printf %b "$1")"' sh ${encodedForPrintf(bytes)}`;
-}
-/** A word that means the same to every login shell, and these bytes to the %b of printf. Pure. */
-function encodedForPrintf(bytes) {
-    const encoded = Array.from(bytes, (byte) => {
-        const character = String.fromCharCode(byte);
-        // Between single quotes, a backslash means something to fish, an exclamation mark and a newline to csh.
-        if (/[ -~]/.test(character) && !/['\\!]/.test(character))
-            return character;
-        return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
-    });
-    return `'${encoded.join('')}'`;
-}
-function shellName(name) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
-        throw new TypeError(`'${name}' is not an environment variable name`);
-    return name;
-}
-
-;// CONCATENATED MODULE: ./src/ssh/remote-shell.ts
-
-
-
-
-
-/**
- * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
- * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
- * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
- * A newline is the third character of IFS, which no shell takes from its environment (POSIX, 2.5.3).
- */
-const SHELL_COMMAND = shellCommand('', '');
-function shellCommand(first, words) {
-    const setup = `LC_ALL=C; export LC_ALL; n=\${IFS#??}; s=;${first}`;
-    const loop = `while IFS= read -r l; do case $l in +*) s=$s\${l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done`;
-    return `exec sh -c '${setup} ${loop}'${words}`;
-}
-const remote_shell_KEEP_NOISE = 64 * 1024;
-const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)';
+;// CONCATENATED MODULE: ./src/ssh/byte-string.ts
 const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
 /** How a byte string reads for people. */
 const fromByteString = (bytes) => Buffer.from(bytes, 'latin1').toString('utf8');
-/** The login runs no commands: it may still have SFTP. Nothing was done on the server. */
-class NoShell extends src_failure/* Failure */.HR {
-}
-/**
- * The first block of a shell, in the command that starts it: it need not wait for a round trip until a channel takes data.
- * The process list shows it, so that nothing secret may be in it.
- */
-class OpeningBlock {
-    mark = newMark();
-    text;
-    command;
-    constructor(block) {
-        this.text = blockText(block);
-        const bytes = Buffer.from(`${definitions(this.mark)}\n${this.text}`, 'latin1');
-        this.command = shellCommand(' eval "$(printf %b "$1")" </dev/null;', ` sh ${encodedForPrintf(bytes)}`);
-    }
-}
-const newMark = () => (0,external_node_crypto_.randomBytes)(12).toString('hex');
-const definitions = (mark) => `mark=${mark}
-say() { printf '%s %s\\n' "$mark" "$*"; }
-send() { printf '%s data %s %s\\n' "$mark" "$1" "$(($(wc -c <"$2")))"; cat <"$2"; }`;
-function blockText({ code, prelude = '', sequel }) {
-    const after = sequel === undefined ? [] : [`if [ "$code" = 0 ]; then ${sequel}; fi`];
-    return [prelude, '(', 'set -e', code, ') 2>&1', 'code=$?', ...after, 'say "end $code"'].join('\n');
-}
-/** Nothing to a shell that collects lines; an SFTP server that runs in its place takes it for a packet, and ends. */
-const NO_INPUT = '\n'.repeat(8);
-/**
- * A POSIX shell on the server that stays open over several blocks of code, so that what it holds (a lock) lasts from
- * one block to the next and goes with the connection. Records are told from other output by a random mark.
- */
-class RemoteShell {
-    /** Random, of this shell alone; `$mark` there. */
-    mark;
-    #channel;
-    #connection;
-    #parser;
-    #opening;
-    /** What came before anybody asked for it. */
-    #early = [];
-    #ended;
-    #queue = Promise.resolve();
-    #stderr = '';
-    #closed = false;
-    /** Whether the shell has ever answered, and the exit code of its command. */
-    #hasAnswered = false;
-    #exitCode;
-    constructor(connection, { channel, ended }, opening) {
-        this.mark = opening?.mark ?? newMark();
-        this.#connection = connection;
-        this.#channel = channel;
-        this.#opening = opening;
-        channel.on('data', (chunk) => {
-            if (this.#parser !== undefined)
-                this.#parser.push(chunk);
-            else if (this.#opening !== undefined)
-                this.#early.push(chunk);
-        });
-        channel.stderr.on('data', (chunk) => {
-            this.#stderr = (this.#stderr + chunk.toString('latin1')).slice(-remote_shell_KEEP_NOISE);
-        });
-        // A broken connection also ends the channel: `close` is where that is told.
-        channel.on('error', () => { });
-        this.#ended = ended.then(({ code }) => {
-            this.#exitCode = code;
-        }, () => { });
-        void this.#ended.then(() => {
-            this.#closed = true;
-            this.#parser?.end();
-        });
-        if (opening === undefined)
-            this.define(definitions(this.mark));
-        else
-            channel.write(NO_INPUT);
-    }
-    /** With `opening`, the first block that is run must be that one. */
-    static async open(connection, opening) {
-        try {
-            const command = opening?.command ?? SHELL_COMMAND;
-            return new RemoteShell(connection, await connection.start(command), opening);
-        }
-        catch (error) {
-            if (!(error instanceof src_failure/* Failure */.HR) || !connection.isOpen)
-                throw error;
-            throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT });
-        }
-    }
-    /**
-     * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
-     * shell ends before the block's own end line has come: then it is not known how far it got.
-     */
-    run(block, options = {}) {
-        const turn = this.#queue.then(() => this.#runNow(blockText(block), options));
-        this.#queue = turn.catch(() => { });
-        return options.signal === undefined ? turn : unlessAborted(turn, options.signal);
-    }
-    /** Code for the shell itself (functions) that it reads when it has nothing else to do; the blocks from then on have it. */
-    define(code) {
-        if (!this.#closed)
-            this.#send(code);
-    }
-    /** Lets the shell come to its end, after what it is at; what it holds is released. Resolves when it has gone. */
-    async close() {
-        await this.#queue;
-        if (this.#closed)
-            return;
-        this.#channel.end();
-        await this.#ended;
-    }
-    #runNow(text, { onRecord, onData }) {
-        return new Promise((resolve, reject) => {
-            if (this.#closed && this.#opening === undefined)
-                return reject(this.#gone());
-            this.#parser = new RecordParser(this.mark, {
-                onRecord: (name, value) => {
-                    this.#hasAnswered = true;
-                    if (name !== 'end') {
-                        onRecord?.(name, value);
-                        return;
-                    }
-                    const noise = this.#parser?.noise ?? '';
-                    this.#parser = undefined;
-                    resolve({ code: Number(value), noise });
-                },
-                onData: (name, bytes) => onData?.(name, bytes),
-                onGone: () => reject(this.#gone()),
-            });
-            if (this.#opening === undefined) {
-                this.#send(text);
-                this.#channel.write('.\n');
-                return;
-            }
-            if (this.#opening.text !== text)
-                throw new TypeError('the shell was opened with another block');
-            this.#opening = undefined;
-            for (const chunk of this.#early.splice(0))
-                this.#parser?.push(chunk);
-            if (this.#closed)
-                this.#parser?.end();
-        });
-    }
-    #send(text) {
-        const lines = text.split('\n');
-        this.#channel.write(Buffer.from(lines.map((line) => `+${line}\n`).join(''), 'latin1'));
-    }
-    #gone() {
-        const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
-        if (!this.#hasAnswered && this.#exitCode !== undefined) {
-            return new NoShell('the server runs no commands for this user', {
-                host: this.#connection.name,
-                seen: said || `exit code ${this.#exitCode}`,
-                hint: NO_SHELL_HINT,
-            });
-        }
-        return new src_failure/* Failure */.HR('the connection or the remote shell ended in the middle of its work', {
-            host: this.#connection.name,
-            seen: said || 'no answer',
-            hint: 'run the job again: it looks at the state of the server first',
-        });
-    }
-}
-/** A remote process that waits for a script and what the script reads. */
-const openLane = (connection) => connection.start(SHELL_COMMAND);
-/** The same over a connection of its own: one alone fills no long fat path. */
-const openLaneApart = (connection) => connection.startApart(SHELL_COMMAND, 'is far away, and much is to be sent');
-/** Runs a script with chunks as its standard input (see `feed`); resolves with its exit code and what it printed. */
-async function pipeToScript(host, { channel, ended }, code, input, signal) {
-    let noise = '';
-    const keep = (chunk) => {
-        noise = (noise + chunk.toString('latin1')).slice(-remote_shell_KEEP_NOISE);
-    };
-    channel.on('data', keep);
-    channel.stderr.on('data', keep);
-    const lines = code.split('\n').map((line) => `+${line}\n`);
-    channel.write(Buffer.from(`${lines.join('')}<\n`, 'latin1'));
-    let broken;
-    // A channel that has closed takes nothing, and says nothing of it.
-    const over = new AbortController();
-    const gone = () => over.abort(new Error('the channel was closed'));
-    ended.then(gone, gone);
-    const stop = AbortSignal.any([signal, over.signal]);
-    try {
-        // Not only between two chunks: the next one may take its time.
-        await unlessAborted(feed(channel, input, stop), stop);
-    }
-    catch (error) {
-        if (!over.signal.aborted) {
-            channel.close();
-            throw signal.aborted ? cancelled(signal) : error;
-        }
-        broken = over.signal.reason;
-    }
-    // A remote process that ends early closes the pipe: its own words tell more than that.
-    const status = await unlessAborted(ended, signal);
-    if (status.code !== undefined && (status.code !== 0 || broken === undefined)) {
-        return { code: status.code, noise };
-    }
-    throw new src_failure/* Failure */.HR('the transfer was cut off', {
-        host,
-        seen: status.signal === undefined ? (0,src_failure/* describeError */.Uc)(broken) : `killed by ${status.signal}`,
-        hint: 'run the job again: what has arrived is not sent a second time',
-        cause: broken,
-    });
-}
-/** Writes chunks and ends the stream. The next one is asked for while one is being taken, the next but one not. */
-async function feed(stream, chunks, signal) {
-    let fail = (_error) => { };
-    const abort = () => fail(signal.reason);
-    signal.addEventListener('abort', abort);
-    stream.on('error', (error) => fail(error));
-    const write = (chunk) => new Promise((resolve, reject) => {
-        if (signal.aborted)
-            return reject(signal.reason);
-        fail = reject;
-        stream.write(chunk, (error) => (error ? reject(error) : resolve()));
-    });
-    try {
-        let taken = Promise.resolve();
-        for await (const chunk of chunks) {
-            await taken;
-            taken = write(chunk);
-            taken.catch(() => { });
-        }
-        await taken;
-        stream.end();
-    }
-    finally {
-        signal.removeEventListener('abort', abort);
-    }
-}
 
 // EXTERNAL MODULE: external "node:zlib"
 var external_node_zlib_ = __nccwpck_require__(8522);
@@ -26927,6 +26559,7 @@ var external_node_zlib_ = __nccwpck_require__(8522);
 // Columns instead of objects: a site of a hundred thousand files takes some 8 MB, a tenth of what objects would.
 const TYPES = ['file', 'folder', 'link'];
 const FILE = TYPES.indexOf('file');
+/** As many of a SHA-256's as a manifest has. */
 const HASH_BYTES = 16;
 /** Collects entries; those in the order of their paths' bytes need no sorting. */
 class ManifestBuilder {
@@ -26954,7 +26587,7 @@ class ManifestBuilder {
         this.#types[at] = TYPES.indexOf(type);
         this.#modes[at] = type === 'link' ? 0 : entry.mode;
         this.#sizes[at] = type === 'file' ? entry.size : 0;
-        if (type === 'file')
+        if (type === 'file' && entry.hash !== '')
             this.#hashes.write(entry.hash, at * HASH_BYTES, HASH_BYTES, 'hex');
         if (type === 'link')
             this.#targets.set(at, entry.to);
@@ -26990,12 +26623,20 @@ class ManifestBuilder {
     }
 }
 class PackedManifest {
-    #columns;
+    columns;
+    #names;
+    #hashes;
+    #total;
     constructor(columns) {
-        this.#columns = columns;
+        this.columns = columns;
+        this.#names = asBuffer(columns.names);
+        this.#hashes = asBuffer(columns.hashes);
     }
     get size() {
-        return this.#columns.count;
+        return this.columns.count;
+    }
+    get keepsAny() {
+        return this.columns.kept.size > 0;
     }
     get(path) {
         const at = this.#find(path);
@@ -27006,19 +26647,19 @@ class PackedManifest {
     }
     *keys() {
         for (let at = 0; at < this.size; at++)
-            yield this.#path(at);
+            yield this.path(at);
     }
     *values() {
         for (let at = 0; at < this.size; at++)
             yield this.at(at);
     }
     at(at) {
-        const { types, modes, sizes, hashes, targets, kept } = this.#columns;
-        const path = this.#path(at);
+        const { types, modes, sizes, targets, kept } = this.columns;
+        const path = this.path(at);
         const type = TYPES[types[at] ?? 0] ?? 'file';
         const mode = modes[at] ?? 0;
         const size = sizes[at] ?? 0;
-        const hash = () => hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES);
+        const hash = () => this.#hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES);
         const entry = type === 'file'
             ? { type, path, mode, size, hash: hash() }
             : type === 'folder'
@@ -27028,42 +26669,58 @@ class PackedManifest {
         return since === undefined ? entry : { ...entry, kept: since };
     }
     get total() {
-        const { types, sizes } = this.#columns;
-        let files = 0;
-        let bytes = 0;
-        for (let at = 0; at < this.size; at++) {
-            if (types[at] !== FILE)
-                continue;
-            files++;
-            bytes += sizes[at] ?? 0;
+        if (this.#total === undefined) {
+            let files = 0;
+            let bytes = 0;
+            for (const size of this.sizes()) {
+                files++;
+                bytes += size;
+            }
+            this.#total = { files, bytes };
         }
-        return { files, bytes };
+        return this.#total;
+    }
+    fileFrom(place) {
+        for (let step = 0; step < this.size; step++) {
+            const at = (place + step) % this.size;
+            if (this.columns.types[at] === FILE)
+                return this.at(at);
+        }
+        return undefined;
+    }
+    *sizes() {
+        const { types, sizes } = this.columns;
+        for (let at = 0; at < this.size; at++)
+            if (types[at] === FILE)
+                yield sizes[at] ?? 0;
     }
     *ofType(type) {
         const wanted = TYPES.indexOf(type);
-        const { types } = this.#columns;
+        const { types } = this.columns;
         for (let at = 0; at < this.size; at++) {
             if (types[at] === wanted)
                 yield this.at(at);
         }
     }
-    /** What a file was found to hold. */
-    setContent(at, size, hash) {
-        this.#columns.sizes[at] = size;
-        hash.copy(this.#columns.hashes, at * HASH_BYTES, 0, HASH_BYTES);
+    /** What the entries from one on were found to hold; `hashes` one behind the other. */
+    setContents(from, sizes, hashes) {
+        this.columns.sizes.set(sizes, from);
+        this.#total = undefined;
+        this.#hashes.set(hashes, from * HASH_BYTES);
     }
     comparePaths(a, b) {
-        const { names, ends } = this.#columns;
-        return names.compare(names, this.#start(b), ends[b] ?? 0, this.#start(a), ends[a] ?? 0);
+        const { ends } = this.columns;
+        return this.#names.compare(this.#names, this.#start(b), ends[b] ?? 0, this.#start(a), ends[a] ?? 0);
     }
-    #path(at) {
-        return this.#columns.names.toString('latin1', this.#start(at), this.#columns.ends[at]);
+    path(at) {
+        return this.#names.toString('latin1', this.#start(at), this.columns.ends[at]);
     }
     #start(at) {
-        return at === 0 ? 0 : (this.#columns.ends[at - 1] ?? 0);
+        return at === 0 ? 0 : (this.columns.ends[at - 1] ?? 0);
     }
     #find(path) {
-        const { names, ends } = this.#columns;
+        const names = this.#names;
+        const { ends } = this.columns;
         const wanted = Buffer.from(path, 'latin1');
         let low = 0;
         let high = this.size;
@@ -27091,6 +26748,9 @@ function sorted(manifest) {
     }
     return builder.finish();
 }
+function asBuffer({ buffer, byteOffset, byteLength }) {
+    return Buffer.from(buffer, byteOffset, byteLength);
+}
 function grown(from, to) {
     to.set(from);
     return to;
@@ -27113,19 +26773,21 @@ function manifest_makeManifest(entries = []) {
 }
 /** The manifest as it lies on the server: NUL-ended records, gzipped. */
 function encodeManifest(manifest) {
-    return once(encoded, manifest, () => (0,external_node_zlib_.gzipSync)(Buffer.concat([...records(manifest.values())]), { level: 1 }));
+    return stored(manifest).gzipped;
 }
-const encoded = new WeakMap();
 /** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
 function contentId(manifest) {
-    return once(contentIds, manifest, () => {
-        const hash = (0,external_node_crypto_.createHash)('sha256');
-        for (const chunk of records(ownEntries(manifest)))
-            hash.update(chunk);
-        return hash.digest('hex');
+    return stored(manifest).id;
+}
+/** Both at once: where nothing is kept from earlier releases they are made of the same records. */
+function stored(manifest) {
+    return once(storedForms, manifest, () => {
+        const whole = Buffer.concat([...records(manifest.values())]);
+        const own = manifest.keepsAny ? Buffer.concat([...records(ownEntries(manifest))]) : whole;
+        return { gzipped: (0,external_node_zlib_.gzipSync)(whole, { level: 1 }), id: (0,external_node_crypto_.hash)('sha256', own, 'hex') };
     });
 }
-const contentIds = new WeakMap();
+const storedForms = new WeakMap();
 /** What has been worked out for a manifest is known from then on: several hosts mostly get the same. */
 function once(known, manifest, make) {
     const before = known.get(manifest);
@@ -27443,6 +27105,377 @@ async function runHook(host, name, command, cwd, env, { log, signal }) {
 }
 function names(hosts) {
     return hosts.map(({ name }) => name).join(', ');
+}
+
+;// CONCATENATED MODULE: ./src/ssh/record-parser.ts
+const KEEP_NOISE = 64 * 1024;
+/** Splits a shell's output into records, frames of bytes, and the rest. */
+class RecordParser {
+    #mark;
+    #sinks;
+    #pending = Buffer.alloc(0);
+    #frame;
+    noise = '';
+    constructor(mark, sinks) {
+        this.#mark = `${mark} `;
+        this.#sinks = sinks;
+    }
+    push(chunk) {
+        let rest = this.#pending.length > 0 ? Buffer.concat([this.#pending, chunk]) : chunk;
+        this.#pending = Buffer.alloc(0);
+        for (;;) {
+            if (this.#frame !== undefined) {
+                rest = this.#fill(this.#frame, rest);
+                if (this.#frame !== undefined)
+                    return;
+            }
+            const end = rest.indexOf(10);
+            if (end < 0) {
+                this.#pending = rest;
+                return;
+            }
+            this.#line(rest.subarray(0, end).toString('latin1'));
+            rest = rest.subarray(end + 1);
+        }
+    }
+    end() {
+        this.noise += this.#pending.toString('latin1');
+        this.#sinks.onGone();
+    }
+    #fill(frame, from) {
+        const part = from.subarray(0, frame.bytes - frame.have);
+        frame.chunks.push(part);
+        frame.have += part.length;
+        if (frame.have === frame.bytes) {
+            this.#frame = undefined;
+            this.#sinks.onData(frame.name, Buffer.concat(frame.chunks));
+        }
+        return from.subarray(part.length);
+    }
+    #line(line) {
+        // Output that does not end in a newline stands before the mark.
+        const at = line.indexOf(this.#mark);
+        if (at < 0) {
+            this.noise = `${this.noise}${line}\n`.slice(-KEEP_NOISE);
+            return;
+        }
+        this.noise += line.slice(0, at);
+        const record = line.slice(at + this.#mark.length);
+        const space = record.indexOf(' ');
+        const name = space < 0 ? record : record.slice(0, space);
+        const value = space < 0 ? '' : record.slice(space + 1);
+        const frame = name === 'data' ? /^(\S+) (\d+)$/.exec(value) : null;
+        if (frame?.[1] === undefined)
+            this.#sinks.onRecord(name, value);
+        else
+            this.#frame = { name: frame[1], bytes: Number(frame[2]), chunks: [], have: 0 };
+    }
+}
+
+;// CONCATENATED MODULE: ./src/ssh/quote.ts
+/**
+ * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
+ * Throws on a NUL byte, which no argument can carry.
+ */
+function quote(argument) {
+    if (argument.includes('\0'))
+        throw new TypeError('a shell argument cannot hold a NUL byte');
+    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}
+/** Several arguments, each quoted, with spaces between. */
+function quoteAll(args) {
+    return args.map(quote).join(' ');
+}
+
+;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
+
+/** Constant, so that it means the same to every login shell and shows nothing in the process list. */
+const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
+/** The command to execute and the text for its standard input. Pure. */
+function remoteScript(text, { cwd, env = {} }) {
+    const lines = ['set -e', 'exec </dev/null'];
+    for (const [name, value] of Object.entries(env))
+        lines.push(`export ${shellName(name)}=${quote(value)}`);
+    // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
+    if (cwd !== undefined)
+        lines.push(`CDPATH= cd -- ${quote(cwd)}`);
+    return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
+}
+/**
+ * A command that holds its script: it needs no input, which saves a round trip, but the process list shows it, so that
+ * nothing secret may be in it. Encoded so that it means the same to every login shell. Pure.
+ */
+function openScript(text) {
+    const bytes = Buffer.from(`set -e\nexec </dev/null\n${text}`, 'utf8');
+    return `exec sh -c 'eval "$(printf %b "$1")"' sh ${encodedForPrintf(bytes)}`;
+}
+/** A word that means the same to every login shell, and these bytes to the %b of printf. Pure. */
+function encodedForPrintf(bytes) {
+    const encoded = Array.from(bytes, (byte) => {
+        const character = String.fromCharCode(byte);
+        // Between single quotes, a backslash means something to fish, an exclamation mark and a newline to csh.
+        if (/[ -~]/.test(character) && !/['\\!]/.test(character))
+            return character;
+        return character === '\n' ? '\\n' : `\\0${byte.toString(8).padStart(3, '0')}`;
+    });
+    return `'${encoded.join('')}'`;
+}
+function shellName(name) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
+        throw new TypeError(`'${name}' is not an environment variable name`);
+    return name;
+}
+
+;// CONCATENATED MODULE: ./src/ssh/remote-shell.ts
+
+
+
+
+
+
+/**
+ * Collects lines that begin with `+`; `.` runs them with an empty standard input, `<` runs them with what follows as
+ * standard input and ends. A script that arrives in part is never run. The text is constant: it means the same to
+ * every login shell and shows nothing in the process list. `read` takes single bytes, so nothing is read too far.
+ * A newline is the third character of IFS, which no shell takes from its environment (POSIX, 2.5.3).
+ */
+const SHELL_COMMAND = shellCommand('', '');
+function shellCommand(first, words) {
+    const setup = `LC_ALL=C; export LC_ALL; n=\${IFS#??}; s=;${first}`;
+    const loop = `while IFS= read -r l; do case $l in +*) s=$s\${l#+}$n;; .) eval "$s" </dev/null; s=;; "<") eval "$s"; exit;; esac; done`;
+    return `exec sh -c '${setup} ${loop}'${words}`;
+}
+const remote_shell_KEEP_NOISE = 64 * 1024;
+const NO_SHELL_HINT = 'give the deploy user a shell, or SFTP (`Subsystem sftp` in the sshd_config)';
+/** The login runs no commands: it may still have SFTP. Nothing was done on the server. */
+class NoShell extends src_failure/* Failure */.HR {
+}
+/**
+ * The first block of a shell, in the command that starts it: it need not wait for a round trip until a channel takes data.
+ * The process list shows it, so that nothing secret may be in it.
+ */
+class OpeningBlock {
+    mark = newMark();
+    text;
+    command;
+    constructor(block) {
+        this.text = blockText(block);
+        const bytes = Buffer.from(`${definitions(this.mark)}\n${this.text}`, 'latin1');
+        this.command = shellCommand(' eval "$(printf %b "$1")" </dev/null;', ` sh ${encodedForPrintf(bytes)}`);
+    }
+}
+const newMark = () => (0,external_node_crypto_.randomBytes)(12).toString('hex');
+const definitions = (mark) => `mark=${mark}
+say() { printf '%s %s\\n' "$mark" "$*"; }
+send() { printf '%s data %s %s\\n' "$mark" "$1" "$(($(wc -c <"$2")))"; cat <"$2"; }`;
+function blockText({ code, prelude = '', sequel }) {
+    const after = sequel === undefined ? [] : [`if [ "$code" = 0 ]; then ${sequel}; fi`];
+    return [prelude, '(', 'set -e', code, ') 2>&1', 'code=$?', ...after, 'say "end $code"'].join('\n');
+}
+/** Nothing to a shell that collects lines; an SFTP server that runs in its place takes it for a packet, and ends. */
+const NO_INPUT = '\n'.repeat(8);
+/**
+ * A POSIX shell on the server that stays open over several blocks of code, so that what it holds (a lock) lasts from
+ * one block to the next and goes with the connection. Records are told from other output by a random mark.
+ */
+class RemoteShell {
+    /** Random, of this shell alone; `$mark` there. */
+    mark;
+    #channel;
+    #connection;
+    #parser;
+    #opening;
+    /** What came before anybody asked for it. */
+    #early = [];
+    #ended;
+    #queue = Promise.resolve();
+    #stderr = '';
+    #closed = false;
+    /** Whether the shell has ever answered, and the exit code of its command. */
+    #hasAnswered = false;
+    #exitCode;
+    constructor(connection, { channel, ended }, opening) {
+        this.mark = opening?.mark ?? newMark();
+        this.#connection = connection;
+        this.#channel = channel;
+        this.#opening = opening;
+        channel.on('data', (chunk) => {
+            if (this.#parser !== undefined)
+                this.#parser.push(chunk);
+            else if (this.#opening !== undefined)
+                this.#early.push(chunk);
+        });
+        channel.stderr.on('data', (chunk) => {
+            this.#stderr = (this.#stderr + chunk.toString('latin1')).slice(-remote_shell_KEEP_NOISE);
+        });
+        // A broken connection also ends the channel: `close` is where that is told.
+        channel.on('error', () => { });
+        this.#ended = ended.then(({ code }) => {
+            this.#exitCode = code;
+        }, () => { });
+        void this.#ended.then(() => {
+            this.#closed = true;
+            this.#parser?.end();
+        });
+        if (opening === undefined)
+            this.define(definitions(this.mark));
+        else
+            channel.write(NO_INPUT);
+    }
+    /** With `opening`, the first block that is run must be that one. */
+    static async open(connection, opening) {
+        try {
+            const command = opening?.command ?? SHELL_COMMAND;
+            return new RemoteShell(connection, await connection.start(command), opening);
+        }
+        catch (error) {
+            if (!(error instanceof src_failure/* Failure */.HR) || !connection.isOpen)
+                throw error;
+            throw new NoShell(error.message, { ...error.details, hint: NO_SHELL_HINT });
+        }
+    }
+    /**
+     * Runs a block in a subshell with `set -e` and resolves with its exit code. Rejects when the connection or the
+     * shell ends before the block's own end line has come: then it is not known how far it got.
+     */
+    run(block, options = {}) {
+        const turn = this.#queue.then(() => this.#runNow(blockText(block), options));
+        this.#queue = turn.catch(() => { });
+        return options.signal === undefined ? turn : unlessAborted(turn, options.signal);
+    }
+    /** Code for the shell itself (functions) that it reads when it has nothing else to do; the blocks from then on have it. */
+    define(code) {
+        if (!this.#closed)
+            this.#send(code);
+    }
+    /** Lets the shell come to its end, after what it is at; what it holds is released. Resolves when it has gone. */
+    async close() {
+        await this.#queue;
+        if (this.#closed)
+            return;
+        this.#channel.end();
+        await this.#ended;
+    }
+    #runNow(text, { onRecord, onData }) {
+        return new Promise((resolve, reject) => {
+            if (this.#closed && this.#opening === undefined)
+                return reject(this.#gone());
+            this.#parser = new RecordParser(this.mark, {
+                onRecord: (name, value) => {
+                    this.#hasAnswered = true;
+                    if (name !== 'end') {
+                        onRecord?.(name, value);
+                        return;
+                    }
+                    const noise = this.#parser?.noise ?? '';
+                    this.#parser = undefined;
+                    resolve({ code: Number(value), noise });
+                },
+                onData: (name, bytes) => onData?.(name, bytes),
+                onGone: () => reject(this.#gone()),
+            });
+            if (this.#opening === undefined) {
+                this.#send(text);
+                this.#channel.write('.\n');
+                return;
+            }
+            if (this.#opening.text !== text)
+                throw new TypeError('the shell was opened with another block');
+            this.#opening = undefined;
+            for (const chunk of this.#early.splice(0))
+                this.#parser?.push(chunk);
+            if (this.#closed)
+                this.#parser?.end();
+        });
+    }
+    #send(text) {
+        const lines = text.split('\n');
+        this.#channel.write(Buffer.from(lines.map((line) => `+${line}\n`).join(''), 'latin1'));
+    }
+    #gone() {
+        const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
+        if (!this.#hasAnswered && this.#exitCode !== undefined) {
+            return new NoShell('the server runs no commands for this user', {
+                host: this.#connection.name,
+                seen: said || `exit code ${this.#exitCode}`,
+                hint: NO_SHELL_HINT,
+            });
+        }
+        return new src_failure/* Failure */.HR('the connection or the remote shell ended in the middle of its work', {
+            host: this.#connection.name,
+            seen: said || 'no answer',
+            hint: 'run the job again: it looks at the state of the server first',
+        });
+    }
+}
+/** A remote process that waits for a script and what the script reads. */
+const openLane = (connection) => connection.start(SHELL_COMMAND);
+/** The same over a connection of its own: one alone fills no long fat path. */
+const openLaneApart = (connection) => connection.startApart(SHELL_COMMAND, 'is far away, and much is to be sent');
+/** Runs a script with chunks as its standard input (see `feed`); resolves with its exit code and what it printed. */
+async function pipeToScript(host, { channel, ended }, code, input, signal) {
+    let noise = '';
+    const keep = (chunk) => {
+        noise = (noise + chunk.toString('latin1')).slice(-remote_shell_KEEP_NOISE);
+    };
+    channel.on('data', keep);
+    channel.stderr.on('data', keep);
+    const lines = code.split('\n').map((line) => `+${line}\n`);
+    channel.write(Buffer.from(`${lines.join('')}<\n`, 'latin1'));
+    let broken;
+    // A channel that has closed takes nothing, and says nothing of it.
+    const over = new AbortController();
+    const gone = () => over.abort(new Error('the channel was closed'));
+    ended.then(gone, gone);
+    const stop = AbortSignal.any([signal, over.signal]);
+    try {
+        // Not only between two chunks: the next one may take its time.
+        await unlessAborted(feed(channel, input, stop), stop);
+    }
+    catch (error) {
+        if (!over.signal.aborted) {
+            channel.close();
+            throw signal.aborted ? cancelled(signal) : error;
+        }
+        broken = over.signal.reason;
+    }
+    // A remote process that ends early closes the pipe: its own words tell more than that.
+    const status = await unlessAborted(ended, signal);
+    if (status.code !== undefined && (status.code !== 0 || broken === undefined)) {
+        return { code: status.code, noise };
+    }
+    throw new src_failure/* Failure */.HR('the transfer was cut off', {
+        host,
+        seen: status.signal === undefined ? (0,src_failure/* describeError */.Uc)(broken) : `killed by ${status.signal}`,
+        hint: 'run the job again: what has arrived is not sent a second time',
+        cause: broken,
+    });
+}
+/** Writes chunks and ends the stream. The next one is asked for while one is being taken, the next but one not. */
+async function feed(stream, chunks, signal) {
+    let fail = (_error) => { };
+    const abort = () => fail(signal.reason);
+    signal.addEventListener('abort', abort);
+    stream.on('error', (error) => fail(error));
+    const write = (chunk) => new Promise((resolve, reject) => {
+        if (signal.aborted)
+            return reject(signal.reason);
+        fail = reject;
+        stream.write(chunk, (error) => (error ? reject(error) : resolve()));
+    });
+    try {
+        let taken = Promise.resolve();
+        for await (const chunk of chunks) {
+            await taken;
+            taken = write(chunk);
+            taken.catch(() => { });
+        }
+        await taken;
+        stream.end();
+    }
+    finally {
+        signal.removeEventListener('abort', abort);
+    }
 }
 
 ;// CONCATENATED MODULE: ./src/ssh/sftp-packets.ts
@@ -29712,6 +29745,9 @@ const BLOCK = 512;
 const ZEROS = Buffer.alloc(BLOCK);
 const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
 const NAME_FIELD = 100;
+const SUM_PLACE = 148;
+const LINK_PLACE = 157;
+const MAGIC_PLACE = 257;
 const MAX_OCTAL_SIZE = 0o77777777777;
 /** The header of a member, with the records before it that a long name needs. */
 function tarHeader(member) {
@@ -29745,16 +29781,25 @@ function longText(flag, text) {
     ]);
 }
 function block(name, mode, size, mtime, flag, to) {
-    const field = (text) => text.slice(0, NAME_FIELD).padEnd(NAME_FIELD, '\0');
     const ids = `${octal(0, 7)}\0${octal(0, 7)}\0`;
     const unsummed = ' '.repeat(8);
-    const text = `${field(name)}${octal(mode, 7)}\0${ids}${sizeField(size)}${octal(mtime, 11)}\0${unsummed}${flag}${field(to)}ustar  \0`;
-    const header = Buffer.from(text.padEnd(BLOCK, '\0'), 'latin1');
-    let sum = 0;
-    for (let at = 0; at < BLOCK; at++)
-        sum += header[at] ?? 0;
-    header.write(`${octal(sum, 6)}\0 `, 148);
+    const numbers = `${octal(mode, 7)}\0${ids}${sizeField(size)}${octal(mtime, 11)}\0${unsummed}${flag}`;
+    // In the memory that small buffers share: one of its own for each would take longer than all else here.
+    const header = Buffer.allocUnsafe(BLOCK).fill(0);
+    const sum = put(header, name.slice(0, NAME_FIELD), 0) +
+        put(header, numbers, NAME_FIELD) +
+        put(header, to.slice(0, NAME_FIELD), LINK_PLACE) +
+        put(header, 'ustar  ', MAGIC_PLACE);
+    header.write(`${octal(sum, 6)}\0 `, SUM_PLACE, 'latin1');
     return header;
+}
+/** Returns the sum of the bytes. */
+function put(header, text, at) {
+    header.write(text, at, 'latin1');
+    let sum = 0;
+    for (let index = 0; index < text.length; index++)
+        sum += text.charCodeAt(index);
+    return sum;
 }
 function sizeField(size) {
     if (size <= MAX_OCTAL_SIZE)
@@ -29774,7 +29819,6 @@ function octal(value, digits) {
 function extraOf(name, content) {
     return { name, size: content.length, pieces: () => [content] };
 }
-const CHUNK = 256 * 1024;
 function* pieces(send, partBytes) {
     let large = 0;
     for (const entry of send.values()) {
@@ -29796,6 +29840,8 @@ function* pieces(send, partBytes) {
 }
 /** The script by which the server puts the parts together; its own time is the one that files get. */
 function joining(send, partBytes) {
+    if (partBytes === Number.POSITIVE_INFINITY)
+        return [];
     const lines = [];
     let large = 0;
     for (const { path, size, mode } of send.ofType('file')) {
@@ -29814,10 +29860,10 @@ function joining(send, partBytes) {
 /**
  * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first:
  * two tars that both miss one get into each other's way when they make it for their files. A chunk holds until the next
- * but one is asked for.
+ * but one is asked for; it has at most `chunkBytes`.
  */
-async function* archive(queue, extra, { send, tree, mtime }, progress) {
-    const chunk = new Chunk();
+async function* archive(queue, extra, { send, tree, mtime }, chunkBytes, progress) {
+    const chunk = new Chunk(chunkBytes);
     for (const { path, type, mode } of send.ofType('folder')) {
         yield* chunk.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
     }
@@ -29878,14 +29924,20 @@ async function* archive(queue, extra, { send, tree, mtime }, progress) {
 }
 /** Gathers headers and small files, which would each be a packet of their own, in one of two buffers by turns. */
 class Chunk {
-    #bytes = Buffer.allocUnsafeSlow(CHUNK);
-    #other = Buffer.allocUnsafeSlow(CHUNK);
+    #size;
+    #bytes;
+    #other;
     #used = 0;
+    constructor(size) {
+        this.#size = size;
+        this.#bytes = Buffer.allocUnsafeSlow(size);
+        this.#other = Buffer.allocUnsafeSlow(size);
+    }
     get isFull() {
-        return this.#used === CHUNK;
+        return this.#used === this.#size;
     }
     fits(size) {
-        return size <= CHUNK - this.#used;
+        return size <= this.#size - this.#used;
     }
     put(part) {
         this.#bytes.set(part, this.#used);
@@ -29894,7 +29946,7 @@ class Chunk {
     /** Puts in a part of any size, and yields whenever it is full. */
     *add(part) {
         for (let at = 0; at < part.length;) {
-            const end = Math.min(part.length, at + CHUNK - this.#used);
+            const end = Math.min(part.length, at + this.#size - this.#used);
             this.put(part.subarray(at, end));
             at = end;
             if (this.isFull)
@@ -29903,7 +29955,7 @@ class Chunk {
     }
     /** Has at most so many bytes read into its room; returns how many have been. */
     fill(most, read) {
-        const count = read(this.#bytes.subarray(this.#used, Math.min(CHUNK, this.#used + most)));
+        const count = read(this.#bytes.subarray(this.#used, Math.min(this.#size, this.#used + most)));
         this.#used += count;
         return count;
     }
@@ -30488,7 +30540,6 @@ const RELEASES_CODE = { begin: releases_code_BEGIN, rest: releases_code_REST };
 const remote_code_BEGIN = String.raw `
 umask 022
 state=$root/$state_path
-hash_line='s/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'
 hasher=sha256sum
 command -v sha256sum >/dev/null 2>&1 || hasher='shasum -a 256'
 
@@ -30593,6 +30644,9 @@ describe_server() {
   done
 }
 
+# What a manifest has of each hash. A name with a newline or a backslash has one before the hash, or more than its line.
+hashes_alone() { sed -n 's/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'; }
+
 # What lies in a tree, by content, written into a folder of lists.
 inventory() (
   lists=$2
@@ -30600,7 +30654,7 @@ inventory() (
     find . -path ./.evenkeel -prune -o -type d -print0 >"$lists/folders" &&
     find . -path ./.evenkeel -prune -o -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
     if [ -s "$lists/names" ]; then
-      xargs -0 $hasher -- <"$lists/names" | sed -n "$hash_line" >"$lists/hashes" &&
+      xargs -0 $hasher -- <"$lists/names" | hashes_alone >"$lists/hashes" &&
         xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
     fi
 )
@@ -30652,11 +30706,13 @@ join_parts() {
   )
 }
 
-# All lists at the same time: mostly there is more than one processor. A newline in a name can confuse openssl's output:
-# what does not agree is hashed again by the other.
+# Much quicker, and wrong for a name with a newline.
+line_starts() { cut -b 1-32; }
+
+# All lists at the same time: mostly there is more than one processor.
 hash_sent() {
   for list in ../sent.*; do
-    if [ -s "$list" ]; then xargs -0 $1 <"$list" | sed -n "$hash_line" >"../hashes.\${list##*.}" & fi
+    if [ -s "$list" ]; then xargs -0 $1 <"$list" | $2 >"../hashes.\${list##*.}" & fi
   done
   wait
   digest=$(cat ../hashes.* | $hasher)
@@ -30667,8 +30723,11 @@ verify_sent() {
   digest=-
   if [ "$want_digest" != - ]; then
     # It uses what the processor has for this, the other mostly does not.
-    if [ "$want_bytes" -gt 1000000 ] && command -v openssl >/dev/null 2>&1; then hash_sent 'openssl dgst -sha256 -r'; fi
-    [ "$digest" = "$want_digest" ] || hash_sent "$hasher --"
+    if [ "$want_bytes" -gt 1000000 ] && command -v openssl >/dev/null 2>&1; then
+      hash_sent 'openssl dgst -sha256 -r' line_starts
+    fi
+    # A newline in a name confuses the first: what does not agree is hashed again.
+    [ "$digest" = "$want_digest" ] || hash_sent "$hasher --" hashes_alone
   fi
   [ "$digest" = "$want_digest" ] || fail 'the content that arrived is not the content that was sent'
 }
@@ -30735,20 +30794,18 @@ var external_node_util_ = __nccwpck_require__(7975);
 
 
 const uncompressed = { name: 'none', unpack: '', compressor: () => undefined };
-/** Node's own 16 KB would cost a turn through its thread pool for each, and half-filled packets. */
-const compression_CHUNK = 128 * 1024;
 function zstd(level) {
     const params = { [external_node_zlib_.constants.ZSTD_c_compressionLevel]: level };
     return {
         name: 'zstd',
         unpack: 'zstd -dcq | ',
-        compressor: () => external_node_zlib_.createZstdCompress({ chunkSize: compression_CHUNK, params }),
+        compressor: (chunkSize) => external_node_zlib_.createZstdCompress({ chunkSize, params }),
     };
 }
 const GZIP = {
     name: 'gzip',
     unpack: 'gzip -dc | ',
-    compressor: () => external_node_zlib_.createGzip({ chunkSize: compression_CHUNK, level: 4 }),
+    compressor: (chunkSize) => external_node_zlib_.createGzip({ chunkSize, level: 4 }),
 };
 /** Above this share of its size left, compressing is not worth its time. */
 const WORTH_IT = 0.9;
@@ -30777,10 +30834,11 @@ function chooseCodec(serverTools, left, isNear) {
 
 
 
+
 const BYTES_FOR_LANES = 16 * 1024 * 1024;
-/** More gain nothing on a short path: the server unpacks several at once. */
-const LANES = 3;
 const NARROW = { lanes: 1, apart: 0, partBytes: Number.POSITIVE_INFINITY };
+/** More lanes gain nothing on a short path: the server unpacks several at once. */
+const SEVERAL = { ...NARROW, lanes: 3 };
 const BYTES_FOR_LONG_PATH = 64 * 1024 * 1024;
 const LONG_PATH_MS = 60;
 /**
@@ -30788,8 +30846,13 @@ const LONG_PATH_MS = 60;
  * on Linux as it comes): it takes several of both to fill a long fat path.
  */
 const LONG = { lanes: 6, apart: 4, partBytes: 16 * 1024 * 1024 };
-/** On the same machine, or beside it: one lane is no slower than several there. */
+/**
+ * On the same machine, or beside it: one lane is no slower than several there, and each hand that a chunk goes through
+ * costs more than waiting until it is larger.
+ */
 const NEAR_MS = 1;
+const CHUNK = 256 * 1024;
+const NEAR_CHUNK = 1024 * 1024;
 /** GNU tar reads and writes 10 KB at a time unless told otherwise; other tars take what a pipe holds. */
 const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar ;; esac)";
 const SAMPLES = 32;
@@ -30800,13 +30863,16 @@ async function chooseWay(connection, { send, tree, tools }) {
     const { bytes } = send.total;
     const isNear = connection.roundTripMs < NEAR_MS;
     const codec = chooseCodec(tools, await compressibility(send, tree), isNear);
+    if (isNear)
+        return { codec, ...NARROW, chunkBytes: NEAR_CHUNK };
+    const far = { codec, chunkBytes: CHUNK };
+    if (connection.isNarrow || bytes < BYTES_FOR_LANES)
+        return { ...far, ...NARROW };
     const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH;
-    if (connection.isNarrow || isNear || bytes < BYTES_FOR_LANES)
-        return { codec, ...NARROW };
-    return { codec, ...(isLong ? LONG : { ...NARROW, lanes: LANES }) };
+    return { ...far, ...(isLong ? LONG : SEVERAL) };
 }
 /** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
-async function transfer(connection, plan, { codec, lanes, apart, partBytes }, context) {
+async function transfer(connection, plan, { codec, lanes, apart, partBytes, chunkBytes }, context) {
     const { send, stage, bell } = plan;
     const queue = pieces(send, partBytes);
     const extra = () => [...plan.extra(), ...joining(send, partBytes)];
@@ -30843,8 +30909,8 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes }, co
                 const lane = await openThe(index);
                 if (lane === undefined)
                     return;
-                const tar = archive(queue, index === 0 ? extra : () => [], plan, progress);
-                const input = compressed(tar, codec, onWire, signal);
+                const packed = archive(queue, index === 0 ? extra : () => [], plan, chunkBytes, progress);
+                const input = compressed(packed, codec, chunkBytes, onWire, signal);
                 const result = await pipeToScript(connection.name, lane, code, input, signal);
                 if (result.code !== 0)
                     throw unpackFailure(connection, result.code, result.noise);
@@ -30876,15 +30942,12 @@ function compressibility(send, tree) {
 }
 /** From all over the site, and from all places in its files: the first ones may all be images, the beginnings all text. */
 function takeSample(send, tree) {
-    const { files } = send.total;
     const samples = [];
-    let at = 0;
-    for (const entry of send.ofType('file')) {
-        at++;
-        while (samples.length < SAMPLES && samples.length * files < at * SAMPLES) {
-            const place = (samples.length * STRIDE) % SAMPLES;
-            samples.push(readAt(tree, entry, place / SAMPLES));
-        }
+    for (let taken = 0; taken < SAMPLES; taken++) {
+        const entry = send.fileFrom(Math.floor((taken * send.size) / SAMPLES));
+        if (entry === undefined)
+            break;
+        samples.push(readAt(tree, entry, ((taken * STRIDE) % SAMPLES) / SAMPLES));
     }
     return Buffer.concat(samples);
 }
@@ -30902,11 +30965,11 @@ function readAt(tree, entry, share) {
     }
 }
 /** What goes over the wire of an archive. */
-async function* compressed(tar, codec, onWire, signal) {
-    const compressor = codec.compressor();
+async function* compressed(packed, codec, chunkBytes, onWire, signal) {
+    const compressor = codec.compressor(chunkBytes / 2);
     if (compressor !== undefined)
-        feed(compressor, tar, signal).catch((error) => compressor.destroy(error));
-    for await (const chunk of compressor ?? tar) {
+        feed(compressor, packed, signal).catch((error) => compressor.destroy(error));
+    for await (const chunk of compressor ?? packed) {
         onWire(chunk.length);
         yield chunk;
     }
@@ -30982,6 +31045,7 @@ function sentDigest(send) {
 }
 
 ;// CONCATENATED MODULE: ./src/release/shell-site.ts
+
 
 
 
@@ -33775,7 +33839,7 @@ function readUploadInputs(read, { workspace, defaultRelease }) {
         keepReleases: read.integer('keep-releases', { min: 1, max: 1000 }),
         keepAssets: read.lines('keep-assets'),
         linked: readLinked(read),
-        modeChange: readMode(read),
+        chmod: readMode(read),
         owner: readOwner(read),
         beforeActivate: read.text('before-activate'),
         afterActivate: read.text('after-activate'),
@@ -33831,11 +33895,10 @@ function readLinked(read) {
 }
 function readMode(read) {
     const text = read.text('chmod');
-    const change = text === '' ? undefined : parseModeChange(text);
-    if (text !== '' && change === undefined) {
+    if (text !== '' && parseModeChange(text) === undefined) {
         read.problem('chmod', `is '${text}': write a mode such as 644, or u=rwX,go=rX`);
     }
-    return change;
+    return text;
 }
 function readOwner(read) {
     const owner = read.text('chown');
