@@ -29868,46 +29868,21 @@ async function* archive(queue, extra, { send, tree, mtime }, chunkBytes, progres
         yield* chunk.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
     }
     for (let next = queue.next(); next.done !== true; next = queue.next()) {
-        const { entry, from, to, name } = next.value;
-        const hashed = tree.whenHashed(entry.path);
+        const piece = next.value;
+        const hashed = tree.whenHashed(piece.entry.path);
         if (hashed !== undefined)
             await hashed;
-        if (entry.type === 'link') {
-            yield* chunk.add(tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }));
-            continue;
-        }
-        const size = to - from;
-        const isPart = size < entry.size;
-        const mode = isPart ? 0o600 : entry.mode;
-        const header = tarHeader({ name, type: 'file', mode, mtime, size });
-        const padding = tarPadding(size);
-        const kept = isPart ? undefined : tree.kept(entry);
-        if (kept !== undefined) {
-            if (!chunk.fits(header.length + size + padding.length))
-                yield chunk.take();
-            chunk.put(header);
-            chunk.put(kept);
-            chunk.put(padding);
-            progress.sent(size);
-        }
+        const header = headerOf(piece, mtime);
+        const content = contentAtHand(piece, tree);
+        if (content === undefined)
+            yield* fromDisk(piece, header, tree, chunk, progress);
         else {
-            yield* chunk.add(header);
-            const file = tree.open(entry, from);
-            try {
-                for (let left = size; left > 0;) {
-                    const count = chunk.fill(left, (room) => file.read(room));
-                    left -= count;
-                    progress.sent(count);
-                    if (chunk.isFull)
-                        yield chunk.take();
-                }
-            }
-            finally {
-                file.close();
-            }
-            yield* chunk.add(padding);
+            if (!chunk.fits(header, content))
+                yield chunk.take();
+            chunk.putMember(header, content);
+            progress.sent(content.length);
         }
-        if (to === entry.size)
+        if (piece.entry.type === 'file' && piece.to === piece.entry.size)
             progress.fileSent();
     }
     await tree.hash();
@@ -29921,6 +29896,39 @@ async function* archive(queue, extra, { send, tree, mtime }, chunkBytes, progres
     const rest = chunk.take();
     if (rest.length > 0)
         yield rest;
+}
+function headerOf({ entry, name, from, to }, mtime) {
+    if (entry.type === 'link')
+        return tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to });
+    const size = to - from;
+    return tarHeader({ name, type: 'file', mode: size < entry.size ? 0o600 : entry.mode, mtime, size });
+}
+const NOTHING = Buffer.alloc(0);
+/** Undefined where it must be read from disk. */
+function contentAtHand({ entry, from, to }, tree) {
+    if (entry.type === 'link')
+        return NOTHING;
+    return to - from < entry.size ? undefined : tree.kept(entry);
+}
+/** Of a piece with content: its member, read into the chunk. */
+function* fromDisk({ entry, from, to }, header, tree, chunk, progress) {
+    if (entry.type !== 'file')
+        return;
+    yield* chunk.add(header);
+    const file = tree.open(entry, from);
+    try {
+        for (let left = to - from; left > 0;) {
+            const count = chunk.fill(left, (room) => file.read(room));
+            left -= count;
+            progress.sent(count);
+            if (chunk.isFull)
+                yield chunk.take();
+        }
+    }
+    finally {
+        file.close();
+    }
+    yield* chunk.add(tarPadding(to - from));
 }
 /** Gathers headers and small files, which would each be a packet of their own, in one of two buffers by turns. */
 class Chunk {
@@ -29936,10 +29944,16 @@ class Chunk {
     get isFull() {
         return this.#used === this.#size;
     }
-    fits(size) {
-        return size <= this.#size - this.#used;
+    /** Whether there is room for a small member as a whole. */
+    fits(header, content) {
+        return header.length + content.length + tarPadding(content.length).length <= this.#size - this.#used;
     }
-    put(part) {
+    putMember(header, content) {
+        this.#put(header);
+        this.#put(content);
+        this.#put(tarPadding(content.length));
+    }
+    #put(part) {
         this.#bytes.set(part, this.#used);
         this.#used += part.length;
     }
@@ -29947,7 +29961,7 @@ class Chunk {
     *add(part) {
         for (let at = 0; at < part.length;) {
             const end = Math.min(part.length, at + this.#size - this.#used);
-            this.put(part.subarray(at, end));
+            this.#put(part.subarray(at, end));
             at = end;
             if (this.isFull)
                 yield this.take();
