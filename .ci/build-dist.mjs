@@ -21,8 +21,15 @@ const names = readdirSync(join(root, 'src', 'actions'), { withFileTypes: true })
 const unused = {
   // The tokens for cloud logins in @actions/core, which need an HTTP client.
   './oidc-utils.js': 'node:path',
-  // HTTP agents over SSH in ssh2, which need Node's own HTTP client.
+  // What the machine is, in @actions/core, which is found out by running commands.
+  './platform.js': 'node:path',
+  // HTTP agents over SSH in ssh2, which need Node's own HTTP client; its server; its making of keys; its own SFTP.
   './http-agents.js': 'node:path',
+  './server.js': 'node:path',
+  './keygen.js': 'node:path',
+  './protocol/SFTP.js': 'node:path',
+  // Name lookups of ssh2: it gets sockets that are connected. (What looks names up here asks for `node:dns`.)
+  dns: 'node:path',
   // For whole folders fetched by node-ssh; brings semver along.
   'make-dir': 'node:path',
 }

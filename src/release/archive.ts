@@ -1,9 +1,9 @@
 import type { ByteString } from '../ssh/byte-string.ts'
 import { quote } from '../ssh/quote.ts'
-import type { FileEntry, LinkEntry, Manifest } from './manifest.ts'
+import type { LinkEntry, Manifest, UnhashedFile } from './manifest.ts'
 import type { Progress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
-import { tarEnd, tarHeader, tarPadding } from './tar-writer.ts'
+import { TarHeaders, type TarMember, tarEnd, tarPadding } from './tar-writer.ts'
 
 /** A file that travels beside the tree: a list, a script, the manifest. */
 export interface Extra {
@@ -27,11 +27,11 @@ export interface Content {
 /** A link, or what of a file one lane brings. */
 type Piece =
   | { readonly entry: LinkEntry; readonly name: ByteString; readonly from: 0; readonly to: 0 }
-  | { readonly entry: FileEntry; readonly name: ByteString; readonly from: number; readonly to: number }
+  | { readonly entry: UnhashedFile; readonly name: ByteString; readonly from: number; readonly to: number }
 
 export function* pieces(send: Manifest, partBytes: number): Generator<Piece, undefined> {
   let large = 0
-  for (const entry of send.values()) {
+  for (const entry of send.unhashed()) {
     const name = `tree/${entry.path}`
     if (entry.type === 'link') yield { entry, name, from: 0, to: 0 }
     if (entry.type !== 'file') continue
@@ -78,14 +78,15 @@ export async function* archive(
   progress: Progress,
 ): AsyncGenerator<Buffer> {
   const chunk = new Chunk(chunkBytes)
+  const headers = new TarHeaders()
   for (const { path, type, mode } of send.ofType('folder')) {
-    yield* chunk.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }))
+    yield* chunk.add(headers.of({ name: `tree/${path}`, type, mode, mtime, size: 0 }))
   }
   for (let next = queue.next(); next.done !== true; next = queue.next()) {
     const piece = next.value
     const hashed = tree.whenHashed(piece.entry.path)
     if (hashed !== undefined) await hashed
-    const header = headerOf(piece, mtime)
+    const header = headers.of(memberOf(piece, mtime))
     const content = contentAtHand(piece, tree)
     if (content === undefined) yield* fromDisk(piece, header, tree, chunk, progress)
     else {
@@ -97,7 +98,7 @@ export async function* archive(
   }
   await tree.hash()
   for (const { name, size, pieces } of extra()) {
-    yield* chunk.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }))
+    yield* chunk.add(headers.of({ name, type: 'file', mode: 0o600, mtime, size }))
     for (const piece of pieces()) yield* chunk.add(piece)
     yield* chunk.add(tarPadding(size))
   }
@@ -106,11 +107,10 @@ export async function* archive(
   if (rest.length > 0) yield rest
 }
 
-function headerOf({ entry, name, from, to }: Piece, mtime: number): Buffer {
-  if (entry.type === 'link')
-    return tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to })
+function memberOf({ entry, name, from, to }: Piece, mtime: number): TarMember {
+  if (entry.type === 'link') return { name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to }
   const size = to - from
-  return tarHeader({ name, type: 'file', mode: size < entry.size ? 0o600 : entry.mode, mtime, size })
+  return { name, type: 'file', mode: size < entry.size ? 0o600 : entry.mode, mtime, size }
 }
 
 const NOTHING = Buffer.alloc(0)

@@ -32,6 +32,10 @@ export interface LinkEntry extends AnyEntry {
 
 export type Entry = FileEntry | FolderEntry | LinkEntry
 
+/** Without what takes longest to look up. */
+export type UnhashedFile = Omit<FileEntry, 'hash'>
+export type UnhashedEntry = UnhashedFile | FolderEntry | LinkEntry
+
 /** What a release consists of, by path, in the order of the paths' bytes. */
 export interface Manifest {
   readonly size: number
@@ -44,8 +48,11 @@ export interface Manifest {
   fileFrom(place: number): FileEntry | undefined
   /** The files' sizes alone, without the rest. */
   sizes(): Iterable<number>
+  /** The files' hashes alone. */
+  hashes(): Iterable<string>
   keys(): Iterable<ByteString>
   values(): Iterable<Entry>
+  unhashed(): Iterable<UnhashedEntry>
   ofType<T extends Entry['type']>(type: T): Iterable<Extract<Entry, { type: T }>>
 }
 

@@ -2,7 +2,6 @@ import type { Context } from '../context.ts'
 import type { Connection } from '../ssh/connection.ts'
 import { NoShell, type OpeningBlock } from '../ssh/remote-shell.ts'
 import { onEach } from './deployment.ts'
-import { SftpSite } from './sftp-site.ts'
 import { ShellSite } from './shell-site.ts'
 import type { BeginOptions, SiteHost, SiteSettings } from './site-host.ts'
 import type { Opened } from './site-state.ts'
@@ -21,7 +20,7 @@ export async function openSite(
     return await ShellSite.open(connection, settings, context, opening)
   } catch (error) {
     if (!(error instanceof NoShell)) throw error
-    return SftpSite.open(connection, settings, context)
+    return openByFiles(connection, settings, context)
   }
 }
 
@@ -36,8 +35,18 @@ export async function beginOn(hosts: SiteHost[], options: BeginOptions, context:
     } catch (error) {
       if (!(error instanceof NoShell)) throw error
     }
-    const other = await SftpSite.open(host.connection, host.settings, context)
+    const other = await openByFiles(host.connection, host.settings, context)
     hosts[index] = other
     return other.begin(options, context)
   })
+}
+
+/** Loaded where it is needed, which is seldom. */
+async function openByFiles(
+  connection: Connection,
+  settings: SiteSettings,
+  context: Context,
+): Promise<SiteHost> {
+  const { SftpSite } = await import('./sftp-site.ts')
+  return SftpSite.open(connection, settings, context)
 }

@@ -1,5 +1,5 @@
 import type { ByteString } from '../ssh/byte-string.ts'
-import type { Entry, FileEntry, Manifest, Total } from './manifest.ts'
+import type { Entry, FileEntry, Manifest, Total, UnhashedEntry } from './manifest.ts'
 
 // Columns instead of objects: a site of a hundred thousand files takes some 8 MB, a tenth of what objects would.
 
@@ -120,21 +120,32 @@ export class PackedManifest implements Manifest {
     for (let at = 0; at < this.size; at++) yield this.at(at)
   }
 
+  *unhashed(): Generator<UnhashedEntry> {
+    for (let at = 0; at < this.size; at++) yield this.#unhashedAt(at)
+  }
+
   at(at: number): Entry {
+    const entry = this.#unhashedAt(at)
+    return entry.type === 'file' ? { ...entry, hash: this.#hashAt(at) } : entry
+  }
+
+  #unhashedAt(at: number): UnhashedEntry {
     const { types, modes, sizes, targets, kept } = this.columns
     const path = this.path(at)
     const type = TYPES[types[at] ?? 0] ?? 'file'
     const mode = modes[at] ?? 0
-    const size = sizes[at] ?? 0
-    const hash = () => this.#hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES)
-    const entry: Entry =
+    const entry: UnhashedEntry =
       type === 'file'
-        ? { type, path, mode, size, hash: hash() }
+        ? { type, path, mode, size: sizes[at] ?? 0 }
         : type === 'folder'
           ? { type, path, mode }
           : { type, path, to: targets.get(at) ?? '' }
     const since = kept.get(at)
     return since === undefined ? entry : { ...entry, kept: since }
+  }
+
+  #hashAt(at: number): string {
+    return this.#hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES)
   }
 
   get total(): Total {
@@ -161,6 +172,11 @@ export class PackedManifest implements Manifest {
   *sizes(): Generator<number> {
     const { types, sizes } = this.columns
     for (let at = 0; at < this.size; at++) if (types[at] === FILE) yield sizes[at] ?? 0
+  }
+
+  *hashes(): Generator<string> {
+    const { types } = this.columns
+    for (let at = 0; at < this.size; at++) if (types[at] === FILE) yield this.#hashAt(at)
   }
 
   *ofType<T extends Entry['type']>(type: T): Generator<Extract<Entry, { type: T }>> {

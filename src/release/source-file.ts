@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { describeError, Failure } from '../failure.ts'
 import { type ByteString, fromByteString } from '../ssh/byte-string.ts'
-import type { FileEntry } from './manifest.ts'
+import type { UnhashedFile } from './manifest.ts'
 import { locate } from './source-listing.ts'
 
 /** A file of the source folder that is read from one place on. To be closed. */
@@ -15,7 +15,7 @@ export interface OpenFile {
 const HOW = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /** Opens a listed file for reading; returns its descriptor. Throws a `Failure` where it has gone or cannot be read. */
-export function openEntry(root: ByteString, entry: FileEntry): number {
+export function openEntry(root: ByteString, entry: UnhashedFile): number {
   try {
     return openSync(locate(root, entry.path), HOW)
   } catch (error) {
@@ -24,7 +24,7 @@ export function openEntry(root: ByteString, entry: FileEntry): number {
 }
 
 /** For an error of the file system. */
-export function unreadable(entry: FileEntry, error: unknown): Failure {
+export function unreadable(entry: UnhashedFile, error: unknown): Failure {
   if (['ENOENT', 'ELOOP', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))
     return changed(entry)
   return new Failure(`'${fromByteString(entry.path)}' cannot be read`, {
@@ -36,7 +36,7 @@ export function unreadable(entry: FileEntry, error: unknown): Failure {
 }
 
 /** The server verifies the content; the size must be right already, or the archive would be torn. */
-export function openFile(root: ByteString, entry: FileEntry, from: number): OpenFile {
+export function openFile(root: ByteString, entry: UnhashedFile, from: number): OpenFile {
   const file = openEntry(root, entry)
   if (fstatSync(file).size !== entry.size) {
     closeSync(file)
@@ -54,9 +54,12 @@ export function openFile(root: ByteString, entry: FileEntry, from: number): Open
   }
 }
 
-function changed({ path }: FileEntry): Failure {
+function changed({ path }: UnhashedFile): Failure {
   return new Failure(`'${fromByteString(path)}' changed while it was uploaded`, {
     state: 'the site on the server is as it was.',
     hint: 'let the build come to its end before this step',
   })
 }
+
+/** Whether an error comes from the file system. */
+export const isOfSystem = (error: unknown) => error instanceof Error && 'syscall' in error

@@ -3,25 +3,33 @@ import { describeError, Failure } from '../failure.ts'
 import type { SourceNews, SourceOrder } from './source-reader.ts'
 
 /**
- * A thread that lists, reads and hashes the source folder while this one connects and sends. It is started early and waits
- * for its order; the memory in which it tells of what it read changes hands.
+ * A thread that lists, reads and hashes the source folder while this one loads, connects and sends. The memory in which it
+ * tells of what it read changes hands.
  */
 export class SourceThread {
+  readonly order: SourceOrder
   readonly #entry: string
   #worker: Worker | undefined
   #ended: Promise<never> | undefined
+  /** What was told before anybody listened. */
+  readonly #early: SourceNews[] = []
+  #hear = (news: SourceNews): void => {
+    this.#early.push(news)
+  }
 
-  /** `entry` is the script that it runs, which finds there that it is not the main thread. */
-  constructor(entry: string) {
+  /** `entry` is the script that it runs, which finds there that it is not the main thread, and the order as its data. */
+  constructor(entry: string, order: SourceOrder) {
     this.#entry = entry
+    this.order = order
   }
 
   start(): void {
     if (this.#ended !== undefined) return
     this.#ended = new Promise((_, reject) => {
-      this.#worker = new Worker(this.#entry)
-      // Until it has an order it is nothing to wait for.
+      this.#worker = new Worker(this.#entry, { workerData: this.order })
+      // Until somebody listens it is nothing to wait for.
       this.#worker.unref()
+      this.#worker.on('message', (news: SourceNews) => this.#hear(news))
       this.#worker.once('error', reject)
       this.#worker.once('exit', (code) => reject(new Error(`the thread that reads ended with ${code}`)))
     })
@@ -29,14 +37,14 @@ export class SourceThread {
   }
 
   /**
-   * Has a folder read, once. Never resolves, and rejects when the thread ends, which it does by itself after the last
-   * news.
+   * Listens to it, from its first news on. Never resolves, and rejects when the thread ends, which it does by itself after
+   * the last news.
    */
-  async read(order: SourceOrder, hear: (news: SourceNews) => void): Promise<void> {
+  async read(hear: (news: SourceNews) => void): Promise<void> {
     this.start()
-    this.#worker?.on('message', hear)
     this.#worker?.ref()
-    this.#worker?.postMessage(order)
+    for (const news of this.#early.splice(0)) hear(news)
+    this.#hear = hear
     try {
       await this.#ended
     } catch (error) {

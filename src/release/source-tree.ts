@@ -1,10 +1,10 @@
 import { cancelled } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, toByteString } from '../ssh/byte-string.ts'
-import type { FileEntry, Manifest } from './manifest.ts'
+import type { Manifest, UnhashedFile } from './manifest.ts'
 import { PackedManifest } from './packed-manifest.ts'
 import { type OpenFile, openFile } from './source-file.ts'
-import type { Batch, SourceNews, SourceOrder } from './source-reader.ts'
+import type { Batch, SourceNews } from './source-reader.ts'
 import type { SourceThread } from './source-thread.ts'
 
 /** The built site on this machine: its names, and what is known so far of what its files hold. */
@@ -19,11 +19,11 @@ export interface SourceTree {
   /** The same up to one of them, for who cannot wait for all; undefined where it is hashed already. */
   whenHashed(path: ByteString): Promise<void> | undefined
   /** A file's content in pieces, each in its own memory; throws where its size is not what it was. */
-  read(entry: FileEntry): Iterable<Buffer>
+  read(entry: UnhashedFile): Iterable<Buffer>
   /** The same for who brings the memory, from one place on. To be closed. */
-  open(entry: FileEntry, from: number): OpenFile
+  open(entry: UnhashedFile, from: number): OpenFile
   /** The content of a small file where it is kept from hashing. */
-  kept(entry: FileEntry): Buffer | undefined
+  kept(entry: UnhashedFile): Buffer | undefined
 }
 
 const PIECE = 256 * 1024
@@ -32,11 +32,7 @@ const PIECE = 256 * 1024
  * Has a folder listed by a thread, which then goes on to read it; resolves with the names. Rejects where something in it
  * cannot be uploaded.
  */
-export function listSource(
-  thread: SourceThread,
-  order: SourceOrder,
-  signal: AbortSignal,
-): Promise<SourceTree> {
+export function listSource(thread: SourceThread, signal: AbortSignal): Promise<SourceTree> {
   return new Promise((resolve, reject) => {
     let tree: ReadTree | undefined
     const fail = (error: unknown) => {
@@ -52,13 +48,13 @@ export function listSource(
       } else if ('read' in news) tree?.take(news.read)
       else {
         const { columns, files, rootMode } = news.listed
-        tree = new ReadTree(toByteString(order.folder), new PackedManifest(columns), files, rootMode)
+        tree = new ReadTree(toByteString(thread.order.folder), new PackedManifest(columns), files, rootMode)
         resolve(tree)
       }
     }
     signal.addEventListener('abort', abort, { once: true })
     if (signal.aborted) abort()
-    else thread.read(order, hear).catch(fail)
+    else thread.read(hear).catch(fail)
   })
 }
 
@@ -130,15 +126,15 @@ class ReadTree implements SourceTree {
     })
   }
 
-  kept({ path }: FileEntry): Buffer | undefined {
+  kept({ path }: UnhashedFile): Buffer | undefined {
     return this.#contents.get(path)
   }
 
-  open(entry: FileEntry, from: number): OpenFile {
+  open(entry: UnhashedFile, from: number): OpenFile {
     return openFile(this.#root, entry, from)
   }
 
-  *read(entry: FileEntry): Generator<Buffer> {
+  *read(entry: UnhashedFile): Generator<Buffer> {
     const kept = this.kept(entry)
     if (kept !== undefined) {
       yield kept

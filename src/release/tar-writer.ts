@@ -19,22 +19,69 @@ const BLOCK = 512
 const ZEROS = Buffer.alloc(BLOCK)
 const TYPE_FLAGS = { file: '0', folder: '5', link: '2' } as const
 const NAME_FIELD = 100
+const SIZE_PLACE = 124
+const MTIME_PLACE = 136
 const SUM_PLACE = 148
 const LINK_PLACE = 157
 const MAGIC_PLACE = 257
 const MAX_OCTAL_SIZE = 0o77777777777
 
-/** The header of a member, with the records before it that a long name needs. */
-export function tarHeader(member: TarMember): Buffer {
-  const name = member.type === 'folder' ? `${member.name}/` : member.name
-  const to = member.to ?? ''
-  const size = member.type === 'file' ? member.size : 0
-  const header = block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to)
-  if (name.length <= NAME_FIELD && to.length <= NAME_FIELD) return header
-  const parts = [header]
-  if (to.length > NAME_FIELD) parts.unshift(longText('K', to))
-  if (name.length > NAME_FIELD) parts.unshift(longText('L', name))
-  return Buffer.concat(parts)
+/** A header without what each member has of its own, and the sum of its bytes: most members have the same. */
+interface Form {
+  readonly mode: number
+  readonly mtime: number
+  readonly flag: string
+  readonly bytes: Buffer
+  readonly sum: number
+}
+
+/** Makes headers, each in the memory of the one before. */
+export class TarHeaders {
+  readonly #header = Buffer.alloc(BLOCK)
+  #form: Form | undefined
+
+  /** The header of a member, with the records before it that a long name needs. Holds until the next is made. */
+  of(member: TarMember): Buffer {
+    const name = member.type === 'folder' ? `${member.name}/` : member.name
+    const { mode, mtime, to = '' } = member
+    const size = member.type === 'file' ? member.size : 0
+    const parts: Buffer[] = []
+    if (name.length > NAME_FIELD) parts.push(this.#longText('L', name))
+    if (to.length > NAME_FIELD) parts.push(this.#longText('K', to))
+    const header = this.#block(name, mode, size, mtime, TYPE_FLAGS[member.type], to)
+    return parts.length === 0 ? header : Buffer.concat([...parts, header])
+  }
+
+  #longText(flag: 'L' | 'K', text: ByteString): Buffer {
+    const content = Buffer.from(`${text}\0`, 'latin1')
+    const header = this.#block('././@LongLink', 0o644, content.length, 0, flag, '')
+    return Buffer.concat([header, content, tarPadding(content.length)])
+  }
+
+  #block(name: ByteString, mode: number, size: number, mtime: number, flag: string, to: ByteString): Buffer {
+    const { bytes, sum } = this.#formOf(mode, mtime, flag)
+    const header = this.#header
+    header.set(bytes)
+    const whole =
+      sum +
+      put(header, name.slice(0, NAME_FIELD), 0) +
+      put(header, sizeField(size), SIZE_PLACE) +
+      put(header, to.slice(0, NAME_FIELD), LINK_PLACE)
+    put(header, `${octal(whole, 6)}\0 `, SUM_PLACE)
+    return header
+  }
+
+  #formOf(mode: number, mtime: number, flag: string): Form {
+    const last = this.#form
+    if (last?.mode === mode && last.mtime === mtime && last.flag === flag) return last
+    const bytes = Buffer.alloc(BLOCK)
+    const sum =
+      put(bytes, `${octal(mode, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`, NAME_FIELD) +
+      put(bytes, `${octal(mtime, 11)}\0${' '.repeat(8)}${flag}`, MTIME_PLACE) +
+      put(bytes, 'ustar  ', MAGIC_PLACE)
+    this.#form = { mode, mtime, flag, bytes, sum }
+    return this.#form
+  }
 }
 
 /** Zeros that fill a content of this size up to whole blocks. */
@@ -47,42 +94,14 @@ export function tarEnd(): Buffer {
   return Buffer.alloc(2 * BLOCK)
 }
 
-function longText(flag: 'L' | 'K', text: ByteString): Buffer {
-  const content = Buffer.from(`${text}\0`, 'latin1')
-  return Buffer.concat([
-    block('././@LongLink', 0o644, content.length, 0, flag, ''),
-    content,
-    tarPadding(content.length),
-  ])
-}
-
-function block(
-  name: ByteString,
-  mode: number,
-  size: number,
-  mtime: number,
-  flag: string,
-  to: ByteString,
-): Buffer {
-  const ids = `${octal(0, 7)}\0${octal(0, 7)}\0`
-  const unsummed = ' '.repeat(8)
-  const numbers = `${octal(mode, 7)}\0${ids}${sizeField(size)}${octal(mtime, 11)}\0${unsummed}${flag}`
-  // In the memory that small buffers share: one of its own for each would take longer than all else here.
-  const header = Buffer.allocUnsafe(BLOCK).fill(0)
-  const sum =
-    put(header, name.slice(0, NAME_FIELD), 0) +
-    put(header, numbers, NAME_FIELD) +
-    put(header, to.slice(0, NAME_FIELD), LINK_PLACE) +
-    put(header, 'ustar  ', MAGIC_PLACE)
-  header.write(`${octal(sum, 6)}\0 `, SUM_PLACE, 'latin1')
-  return header
-}
-
 /** Returns the sum of the bytes. */
 function put(header: Buffer, text: ByteString, at: number): number {
-  header.write(text, at, 'latin1')
   let sum = 0
-  for (let index = 0; index < text.length; index++) sum += text.charCodeAt(index)
+  for (let index = 0; index < text.length; index++) {
+    const byte = text.charCodeAt(index)
+    header[at + index] = byte
+    sum += byte
+  }
   return sum
 }
 

@@ -2,7 +2,7 @@ import { hash as digestOf } from 'node:crypto'
 import type { ByteString } from '../ssh/byte-string.ts'
 import { type Extra, extraOf } from './archive.ts'
 import type { Comparison } from './comparison.ts'
-import { encodeManifest, joinByNul, type Manifest } from './manifest.ts'
+import { encodeManifest, joinByNul, type Manifest, type UnhashedFile } from './manifest.ts'
 
 /** The server hashes what arrived in two processes at once where it is much, in four where it is very much. */
 const WORK_FOR_TWO = 8 * 1024 * 1024
@@ -32,12 +32,16 @@ function* relative(paths: Iterable<ByteString>): Generator<ByteString> {
   for (const path of paths) yield `./${path}`
 }
 
+function* files(send: Manifest): Generator<UnhashedFile, undefined> {
+  for (const entry of send.unhashed()) if (entry.type === 'file') yield entry
+}
+
 /** The files sent, in order, in lists that take the server about as long to hash one as the other. */
 function sentLists(send: Manifest): Extra[] {
-  const { files, bytes } = send.total
-  const work = bytes + files * FILE_COST
+  const { total } = send
+  const work = total.bytes + total.files * FILE_COST
   const share = Math.ceil(work / (work < WORK_FOR_TWO ? 1 : work < WORK_FOR_FOUR ? 2 : 4))
-  const rest = send.ofType('file')[Symbol.iterator]()
+  const rest = files(send)
   let next = rest.next()
   let done = 0
   function* upTo(end: number): Generator<ByteString> {
@@ -57,6 +61,6 @@ function sentLists(send: Manifest): Extra[] {
 /** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
 export function sentDigest(send: Manifest): string {
   let hashes = ''
-  for (const { hash } of send.ofType('file')) hashes += `${hash}\n`
+  for (const hash of send.hashes()) hashes += `${hash}\n`
   return hashes === '' ? '-' : digestOf('sha256', hashes, 'hex')
 }

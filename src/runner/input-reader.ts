@@ -1,6 +1,14 @@
 import { parseDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'
 
+/** A step's inputs from the JSON of its `inputs` context. */
+export function parseInputs(json: string): Record<string, string> {
+  const parsed: unknown = JSON.parse(json)
+  return Object.fromEntries(
+    Object.entries(parsed as Record<string, unknown>).map(([name, value]) => [name, String(value ?? '')]),
+  )
+}
+
 /**
  * Reads a step's inputs and collects everything that is wrong with them, so that all of it is reported at once.
  * Each method returns a value of its type even for a bad input; `finish` throws before any such value is used.

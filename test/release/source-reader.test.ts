@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import {
   appendFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   rmSync,
@@ -11,7 +12,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { Cancelled } from '../../src/failure.ts'
 import { PackedManifest } from '../../src/release/packed-manifest.ts'
 import { readSource, type SourceNews, type SourceOrder } from '../../src/release/source-reader.ts'
@@ -34,9 +35,9 @@ function put(path: string, content: string | Buffer): void {
 }
 
 /** All that is told; `listed` is called between the listing and the reading. */
-function news(listed = () => {}): SourceNews[] {
+async function news(listed = () => {}): Promise<SourceNews[]> {
   const all: SourceNews[] = []
-  readSource(order(), (one) => {
+  await readSource(order(), (one) => {
     all.push(structuredClone(one))
     if ('listed' in one) listed()
   })
@@ -67,14 +68,14 @@ function contentsOf(all: readonly SourceNews[]) {
 const hashOf = (content: string | Buffer) => createHash('sha256').update(content).digest('hex').slice(0, 32)
 
 describe('readSource', () => {
-  test('tells of every entry, whatever its size, and keeps the small contents', () => {
+  test('tells of every entry, whatever its size, and keeps the small contents', async () => {
     const sizes = [0, 1, 32 * KB - 1, 32 * KB, 32 * KB + 1, 256 * KB - 1, 256 * KB, 256 * KB + 1, 5000 * KB]
     const contents = new Map(sizes.map((size, index) => [`f${index}`, Buffer.alloc(size, `${index}x`)]))
     for (const [path, content] of contents) put(path, content)
     for (let index = 0; index < 1500; index++) put(`many/${index}`, `content of ${index}`)
     put('odd/a\nb\\c', 'odd')
     symlinkSync('odd', join(folder, 'to'))
-    const { manifest, kept, at } = contentsOf(news())
+    const { manifest, kept, at } = contentsOf(await news())
     expect(at).toBe(manifest.size)
     for (const [path, content] of contents) {
       expect(manifest.get(path)).toMatchObject({ size: content.length, hash: hashOf(content) })
@@ -88,26 +89,26 @@ describe('readSource', () => {
     expect(manifest.get('to')).toEqual({ type: 'link', path: 'to', to: 'odd' })
   })
 
-  test('tells of small files before it reads a large one', () => {
+  test('tells of small files before it reads a large one', async () => {
     put('a', 'small')
     put('b', Buffer.alloc(300 * KB))
-    const batches = news().flatMap((one) => ('read' in one ? [one.read.places.length] : []))
+    const batches = (await news()).flatMap((one) => ('read' in one ? [one.read.places.length] : []))
     expect(batches).toEqual([1, 1])
   })
 
-  test('keeps no more than 24 MB of contents', () => {
+  test('keeps no more than 24 MB of contents', async () => {
     const large = Buffer.alloc(32 * KB, 'x')
     for (let index = 0; index < 800; index++) put(`${index}`, large)
-    const { kept } = contentsOf(news())
+    const { kept } = contentsOf(await news())
     expect(kept.size).toBe(Math.floor((24 * KB * KB) / (32 * KB + 512)))
   })
 
   test.each([
     ['grows', () => appendFileSync(join(folder, 'b'), 'and more'), 'content and more'],
     ['shrinks', () => truncateSync(join(folder, 'b'), 3), 'con'],
-  ])('a file that %s after the listing is told of as it is read, and not kept', (_, change, content) => {
+  ])('a file that %s after the listing is told of as it is read, and not kept', async (_, change, content) => {
     for (const path of ['a', 'b', 'c']) put(path, 'content ')
-    const { manifest, kept } = contentsOf(news(change))
+    const { manifest, kept } = contentsOf(await news(change))
     expect(manifest.get('b')).toMatchObject({ size: content.length, hash: hashOf(content) })
     expect([...kept.keys()]).toEqual(['a', 'c'])
   })
@@ -118,30 +119,33 @@ describe('readSource', () => {
     ['has become a folder', (path) => mkdirSync(path), changed],
     ['has become a link', (path) => symlinkSync('a', path), changed],
     ['has become a pipe', (path) => execFileSync('mkfifo', [path]), "'b' cannot be read"],
-  ])('a file that %s ends it with a message', (_, change, what) => {
+  ])('a file that %s ends it with a message', async (_, change, what) => {
     for (const path of ['a', 'b', 'c']) put(path, 'content')
-    const last = news(() => {
+    const all = await news(() => {
       rmSync(join(folder, 'b'))
       change(join(folder, 'b'))
-    }).at(-1)
+    })
+    const last = all.at(-1)
     expect(last).toMatchObject({ failed: { what, state: 'the site on the server is as it was.' } })
   })
 
-  test('what is told takes little more memory than it has to tell', () => {
+  test('what is told takes little more memory than it has to tell', async () => {
     for (let index = 0; index < 20; index++) {
       put(`${index}.html`, 'page')
       put(`${index}.jpg`, Buffer.alloc(300 * KB))
     }
-    const all = news()
+    const all = await news()
     expect(contentsOf(all).kept.size).toBe(20)
     const told = all.flatMap((one) => ('read' in one ? [one.read] : []))
     const bytes = told.flatMap((one) => Object.values(one) as (Uint8Array | undefined)[])
     expect(bytes.reduce((sum, part) => sum + (part?.buffer.byteLength ?? 0), 0)).toBeLessThan(10 * KB)
   })
 
-  test('a folder without files is refused', () => {
+  test('a folder without files is refused', async () => {
     mkdirSync(join(folder, 'empty'))
-    expect(news()).toMatchObject([{ failed: { what: 'the source folder holds no files', seen: folder } }])
+    expect(await news()).toMatchObject([
+      { failed: { what: 'the source folder holds no files', seen: folder } },
+    ])
   })
 })
 
@@ -151,7 +155,9 @@ class HeldThread {
   hear: (news: SourceNews) => void = () => {}
   end: (error: Error) => void = () => {}
 
-  read(_: SourceOrder, hear: (news: SourceNews) => void): Promise<void> {
+  readonly order = order()
+
+  read(hear: (news: SourceNews) => void): Promise<void> {
     this.hear = hear
     return new Promise((_resolve, reject) => {
       this.end = reject
@@ -172,9 +178,9 @@ describe('listSource', () => {
     put('a', 'small')
     put('b', Buffer.alloc(300 * KB))
     put('c', 'small too')
-    const [listed, ...batches] = news() as [SourceNews, SourceNews, SourceNews, SourceNews]
+    const [listed, ...batches] = (await news()) as [SourceNews, SourceNews, SourceNews, SourceNews]
     const thread = new HeldThread()
-    const opening = listSource(thread.asThread(), order(), abort)
+    const opening = listSource(thread.asThread(), abort)
     thread.hear(listed)
     return { thread, batches, tree: await opening }
   }
@@ -233,7 +239,7 @@ describe('listSource', () => {
   test('a cancel before the names have come does so too', async () => {
     const controller = new AbortController()
     const thread = new HeldThread()
-    const opening = listSource(thread.asThread(), order(), controller.signal)
+    const opening = listSource(thread.asThread(), controller.signal)
     controller.abort(new Cancelled('cancelled'))
     await expect(opening).rejects.toThrow('cancelled')
     expect(thread.stopped).toBe(true)
@@ -243,9 +249,9 @@ describe('listSource', () => {
 describe('SourceThread', () => {
   async function endOf(script: string): Promise<unknown> {
     writeFileSync(join(folder, 'thread.mjs'), script)
-    const thread = new SourceThread(join(folder, 'thread.mjs'))
+    const thread = new SourceThread(join(folder, 'thread.mjs'), order())
     thread.start()
-    return thread.read(order(), () => {}).catch((error: unknown) => error)
+    return thread.read(() => {}).catch((error: unknown) => error)
   }
 
   test('what the machine lacks is an error for people', async () => {
@@ -265,13 +271,18 @@ describe('SourceThread', () => {
     expect(await endOf('process.exit(3)')).toMatchObject({ message: 'the thread that reads ended with 3' })
   })
 
-  test('it is started by its order at the latest, and hands over what it hears', async () => {
-    const script =
-      "import { parentPort } from 'node:worker_threads'; parentPort.once('message', (order) => parentPort.postMessage(order))"
+  test('it has its order from the start, and what it tells is heard from the first word on', async () => {
+    const told = join(folder, 'told')
+    const script = `import { writeFileSync } from 'node:fs'
+      import { parentPort, workerData } from 'node:worker_threads'
+      parentPort.postMessage(workerData)
+      writeFileSync(${JSON.stringify(told)}, '')`
     writeFileSync(join(folder, 'thread.mjs'), script)
+    const thread = new SourceThread(join(folder, 'thread.mjs'), order())
+    thread.start()
+    await vi.waitFor(() => expect(existsSync(told)).toBe(true))
     const heard: unknown[] = []
-    const reading = new SourceThread(join(folder, 'thread.mjs')).read(order(), (one) => heard.push(one))
-    await expect(reading).rejects.toThrow('ended with 0')
+    await expect(thread.read((one) => heard.push(one))).rejects.toThrow('ended with 0')
     expect(heard).toEqual([order()])
   })
 })

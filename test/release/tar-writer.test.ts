@@ -11,9 +11,11 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { tarEnd, tarHeader, tarPadding } from '../../src/release/tar-writer.ts'
+import { TarHeaders, type TarMember, tarEnd, tarPadding } from '../../src/release/tar-writer.ts'
 
 const common = { mtime: 1_700_000_000, size: 0 }
+const headers = new TarHeaders()
+const tarHeader = (member: TarMember) => Buffer.from(headers.of(member))
 
 test('tar unpacks names and link targets of any length and any bytes', () => {
   const folder = mkdtempSync(join(tmpdir(), 'evenkeel-tar-'))

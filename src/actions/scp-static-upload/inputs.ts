@@ -1,31 +1,29 @@
 import { readdirSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { parseModeChange } from '../../release/file-mode.ts'
 import type { Deletion } from '../../release/in-place.ts'
 import type { SiteMode } from '../../release/site-host.ts'
 import { linkedProblem, normalTarget, releaseProblem, targetProblem } from '../../release/site-path.ts'
+import type { SourceOrder } from '../../release/source-reader.ts'
 import type { InputReader } from '../../runner/input-reader.ts'
 import type { Credentials } from '../../ssh/connect.ts'
 import type { Target } from '../../ssh/target.ts'
 import { type HealthInputs, readHealthInputs } from '../health-inputs.ts'
 import { readSshInputs } from '../ssh-inputs.ts'
+import { readSourceOrder } from './source-inputs.ts'
 
 export interface UploadInputs {
   readonly hosts: readonly Target[]
   readonly credentials: Credentials
-  /** Absolute path of the folder to upload. */
-  readonly source: string
+  /** What to upload. */
+  readonly source: SourceOrder
   readonly target: string
   readonly mode: SiteMode
   readonly deletion: Deletion
   readonly release: string
   readonly activate: boolean
-  readonly exclude: readonly string[]
   readonly keepReleases: number
   readonly keepAssets: readonly string[]
   readonly linked: readonly string[]
-  /** As `parseModeChange` takes it; '' for none. */
-  readonly chmod: string
   readonly owner: string
   readonly beforeActivate: string
   readonly afterActivate: string
@@ -67,11 +65,9 @@ export function readUploadInputs(
     target: readSiteTarget(read),
     release: readRelease(read, 'release', defaultRelease),
     activate,
-    exclude: read.lines('exclude'),
     keepReleases: read.integer('keep-releases', { min: 1, max: 1000 }),
     keepAssets: read.lines('keep-assets'),
     linked: readLinked(read),
-    chmod: readMode(read),
     owner: readOwner(read),
     beforeActivate: read.text('before-activate'),
     afterActivate: read.text('after-activate'),
@@ -98,10 +94,14 @@ function readRelease(read: InputReader, name: string, fallback: string): string 
   return release
 }
 
-function readSource(read: InputReader, workspace: string): string {
+function readSource(read: InputReader, workspace: string): SourceOrder {
+  const order = readSourceOrder(read, workspace)
+  const { folder, chmod } = order
+  if (chmod !== '' && parseModeChange(chmod) === undefined) {
+    read.problem('chmod', `is '${chmod}': write a mode such as 644, or u=rwX,go=rX`)
+  }
   const text = read.required('source')
-  if (text === '') return text
-  const folder = resolve(workspace, text)
+  if (text === '') return order
   try {
     if (!statSync(folder).isDirectory())
       read.problem('source', `is '${text}', which is a file: give a folder`)
@@ -112,7 +112,7 @@ function readSource(read: InputReader, workspace: string): string {
     const why = code === 'ENOENT' ? 'which does not exist' : `which cannot be read (${code})`
     read.problem('source', `is '${text}', ${why}: the path is relative to the workspace, ${workspace}`)
   }
-  return folder
+  return order
 }
 
 function readLinked(read: InputReader): string[] {
@@ -122,14 +122,6 @@ function readLinked(read: InputReader): string[] {
     if (problem !== undefined) read.problem('linked', `has '${path}': ${problem}`)
   }
   return paths
-}
-
-function readMode(read: InputReader): string {
-  const text = read.text('chmod')
-  if (text !== '' && parseModeChange(text) === undefined) {
-    read.problem('chmod', `is '${text}': write a mode such as 644, or u=rwX,go=rX`)
-  }
-  return text
 }
 
 function readOwner(read: InputReader): string {

@@ -42,8 +42,7 @@ const scpStaticUpload = (reader: SourceThread): Action => ({
     const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, outlook)
     opening.catch(() => {})
     const tree = await closingOnFailure(opening, async () => {
-      const { source: folder, exclude, chmod } = inputs
-      const listed = await listSource(reader, { folder, exclude, chmod }, context.signal)
+      const listed = await listSource(reader, context.signal)
       checkLinked(listed.manifest, inputs.linked)
       files = listed.manifest
       return listed
@@ -67,7 +66,7 @@ const scpStaticUpload = (reader: SourceThread): Action => ({
       const options = {
         ...inputs,
         site,
-        isExcluded: pathMatcher(inputs.exclude),
+        isExcluded: pathMatcher(inputs.source.exclude),
         keepAssets: pathMatcher(inputs.keepAssets),
         mtime: unixTime(),
         ending: ending(inputs),
