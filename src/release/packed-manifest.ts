@@ -112,6 +112,14 @@ export class PackedManifest implements Manifest {
     return this.#find(path) !== undefined
   }
 
+  /** Where a file's path is; found at once where it is that of the first file behind `last`. */
+  placeOf(path: ByteString, last: number): number | undefined {
+    const { types } = this.columns
+    let next = last + 1
+    while (next < this.size && types[next] !== FILE) next++
+    return next < this.size && this.path(next) === path ? next : this.#find(path)
+  }
+
   *keys(): Generator<ByteString> {
     for (let at = 0; at < this.size; at++) yield this.path(at)
   }

@@ -153,14 +153,11 @@ export class ShellSite implements SiteHost {
       tools: state.tools,
       lane: this.#laneNow(),
       mtime,
-      onFlow: () => {
-        // Where the server's shell can wait for what arrives, it is told all it has to do meanwhile.
-        if (bell === undefined) return
-        const publish = () => {
-          if (!isOver) publishing = this.#publish(plan, lanes, ending, context)
-          publishing?.catch(() => {})
-        }
-        tree.hash().then(publish, () => {})
+      onPacked: () => {
+        // Where the server's shell can wait for what arrives, it is told all it has to do before that has arrived.
+        if (bell === undefined || isOver) return
+        publishing = this.#publish(plan, lanes, ending, context)
+        publishing.catch(() => {})
       },
     }
     const way = await chooseWay(this.connection, sending)

@@ -70,7 +70,12 @@ class ReadTree implements SourceTree {
   readonly files: number
   readonly rootMode: number
   readonly #root: ByteString
-  readonly #contents = new Map<ByteString, Buffer>()
+  readonly #slabs: Uint8Array[] = []
+  /** By place: in which slab a file's content is kept, if it is, and from where on. */
+  readonly #slabOf: Uint32Array
+  readonly #starts: Int32Array
+  /** The place that was last asked for. */
+  #last = -1
   /** So many entries are hashed, and this path is the last one's. */
   #hashed = 0
   #upTo: ByteString = ''
@@ -82,6 +87,8 @@ class ReadTree implements SourceTree {
     this.manifest = manifest
     this.files = files
     this.rootMode = rootMode
+    this.#slabOf = new Uint32Array(manifest.size)
+    this.#starts = new Int32Array(manifest.size).fill(-1)
   }
 
   get #isComplete(): boolean {
@@ -90,11 +97,10 @@ class ReadTree implements SourceTree {
 
   take({ sizes, hashes, places, contents }: Batch): void {
     this.manifest.setContents(this.#hashed, sizes, hashes)
-    for (let index = 0; contents !== undefined && index < places.length; index++) {
-      const place = places[index] ?? -1
-      if (place < 0) continue
-      const content = Buffer.from(contents.buffer, contents.byteOffset + place, sizes[index])
-      this.#contents.set(this.manifest.path(this.#hashed + index), content)
+    if (contents !== undefined) {
+      this.#starts.set(places, this.#hashed)
+      this.#slabOf.fill(this.#slabs.length, this.#hashed, this.#hashed + places.length)
+      this.#slabs.push(contents)
     }
     this.#hashed += places.length
     this.#upTo = this.manifest.path(this.#hashed - 1)
@@ -127,7 +133,12 @@ class ReadTree implements SourceTree {
   }
 
   kept({ path }: UnhashedFile): Buffer | undefined {
-    return this.#contents.get(path)
+    const place = this.manifest.placeOf(path, this.#last) ?? -1
+    const slab = this.#slabs[this.#slabOf[place] ?? -1]
+    const start = this.#starts[place] ?? -1
+    this.#last = place
+    if (slab === undefined || start < 0) return undefined
+    return Buffer.from(slab.buffer, slab.byteOffset + start, this.manifest.columns.sizes[place])
   }
 
   open(entry: UnhashedFile, from: number): OpenFile {

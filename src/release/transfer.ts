@@ -7,7 +7,7 @@ import { feed, openLane, openLaneApart, pipeToScript } from '../ssh/remote-shell
 import { archive, type Content, type Extra, joining, pieces } from './archive.ts'
 import { type Codec, chooseCodec, shareLeft } from './compression.ts'
 import { type FileEntry, type Manifest, once } from './manifest.ts'
-import { trackProgress } from './progress.ts'
+import { type Progress, trackProgress } from './progress.ts'
 import type { SourceTree } from './source-tree.ts'
 
 export interface TransferPlan extends Content {
@@ -20,8 +20,8 @@ export interface TransferPlan extends Content {
   readonly bell: ByteString | undefined
   /** Opened beforehand. */
   readonly lane: Promise<RemoteProcess>
-  /** Called when the first bytes are on their way: the time for what they need not wait for. */
-  readonly onFlow: () => void
+  /** Called when all has been packed and is on its way. */
+  readonly onPacked: () => void
 }
 
 export interface TransferResult {
@@ -93,10 +93,6 @@ export async function transfer(
   const extra = () => [...plan.extra(), ...joining(send, partBytes)]
   connection.slowStart.end()
   const progress = trackProgress(send.total, context)
-  const onWire = (bytes: number) => {
-    if (progress.bytesOnWire === 0) setImmediate(plan.onFlow)
-    progress.onWire(bytes)
-  }
   const tar = send.total.bytes < BYTES_FOR_LANES ? 'tar' : LARGE_TAR
   const unpack = `cd ${quote(stage)} && ${codec.unpack}${tar} -xpof -`
   const code = bell === undefined ? unpack : thenRing(unpack, bell)
@@ -120,7 +116,8 @@ export async function transfer(
           const lane = await openThe(index)
           if (lane === undefined) return
           const packed = archive(queue, index === 0 ? extra : () => [], plan, chunkBytes, progress)
-          const input = compressed(packed, codec, chunkBytes, onWire, signal)
+          const all = index === 0 ? withEnd(packed, plan.onPacked) : packed
+          const input = compressed(all, codec, chunkBytes, progress, signal)
           const result = await pipeToScript(connection.name, lane, code, input, signal)
           if (result.code !== 0) throw unpackFailure(connection, result.code, result.noise)
         } catch (error) {
@@ -176,18 +173,23 @@ function readAt(tree: SourceTree, entry: FileEntry, share: number): Buffer {
   }
 }
 
+async function* withEnd(chunks: AsyncIterable<Buffer>, onEnd: () => void): AsyncGenerator<Buffer> {
+  yield* chunks
+  onEnd()
+}
+
 /** What goes over the wire of an archive. */
 async function* compressed(
   packed: AsyncGenerator<Buffer>,
   codec: Codec,
   chunkBytes: number,
-  onWire: (bytes: number) => void,
+  progress: Progress,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   const compressor = codec.compressor(chunkBytes / 2)
   if (compressor !== undefined) feed(compressor, packed, signal).catch((error) => compressor.destroy(error))
   for await (const chunk of compressor ?? packed) {
-    onWire(chunk.length)
+    progress.onWire(chunk.length)
     yield chunk
   }
 }
