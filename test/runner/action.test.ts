@@ -59,6 +59,12 @@ test('a killed process is settled from what it had saved', async () => {
   expect(result.log).toContain('settling {"step":2,"ending":"long"}')
 })
 
+test('what was not saved to its end does not count', async () => {
+  const result = await run({ ending: 'killed while it saves' })
+  expect(result.steps[0]?.signal).toBe('SIGKILL')
+  expect(result.log).toContain('settling {"step":2,"ending":"killed while it saves"}')
+})
+
 test('a settling that fails is a warning', async () => {
   const result = await run({ ending: 'settle fails' }, async (handle) => {
     await handle.waitForLog(/^waiting$/m)
