@@ -2890,7 +2890,7 @@ const {
   randomFillSync,
 } = __nccwpck_require__(6982);
 const { Socket } = __nccwpck_require__(9278);
-const { lookup: dnsLookup } = __nccwpck_require__(2250);
+const { lookup: dnsLookup } = __nccwpck_require__(6760);
 const EventEmitter = __nccwpck_require__(4434);
 const HASHES = getHashes();
 
@@ -2914,7 +2914,7 @@ const {
 const { init: cryptoInit } = __nccwpck_require__(2888);
 const Protocol = __nccwpck_require__(7841);
 const { parseKey } = __nccwpck_require__(1789);
-const { SFTP } = __nccwpck_require__(4996);
+const { SFTP } = __nccwpck_require__(6760);
 const {
   bufferCopy,
   makeBufferParser,
@@ -5082,7 +5082,7 @@ const {
   OPEN_MODE,
   STATUS_CODE,
   stringToFlags,
-} = __nccwpck_require__(4996);
+} = __nccwpck_require__(6760);
 
 module.exports = {
   AgentProtocol,
@@ -5094,10 +5094,10 @@ module.exports = {
   HTTPSAgent,
   OpenSSHAgent,
   PageantAgent,
-  Server: __nccwpck_require__(2605),
+  Server: __nccwpck_require__(6760),
   utils: {
     parseKey,
-    ...__nccwpck_require__(3489),
+    ...__nccwpck_require__(6760),
     sftp: {
       flagsToString,
       OPEN_MODE,
@@ -5105,596 +5105,6 @@ module.exports = {
       stringToFlags,
     },
   },
-};
-
-
-/***/ }),
-
-/***/ 3489:
-/***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
-
-"use strict";
-
-
-const {
-  createCipheriv,
-  generateKeyPair: generateKeyPair_,
-  generateKeyPairSync: generateKeyPairSync_,
-  getCurves,
-  randomBytes,
-} = __nccwpck_require__(6982);
-
-const { Ber } = __nccwpck_require__(9837);
-const bcrypt_pbkdf = (__nccwpck_require__(686).pbkdf);
-
-const { CIPHER_INFO } = __nccwpck_require__(2888);
-
-const SALT_LEN = 16;
-const DEFAULT_ROUNDS = 16;
-
-const curves = getCurves();
-const ciphers = new Map(Object.entries(CIPHER_INFO));
-
-function makeArgs(type, opts) {
-  if (typeof type !== 'string')
-    throw new TypeError('Key type must be a string');
-
-  const publicKeyEncoding = { type: 'spki', format: 'der' };
-  const privateKeyEncoding = { type: 'pkcs8', format: 'der' };
-
-  switch (type.toLowerCase()) {
-    case 'rsa': {
-      if (typeof opts !== 'object' || opts === null)
-        throw new TypeError('Missing options object for RSA key');
-      const modulusLength = opts.bits;
-      if (!Number.isInteger(modulusLength))
-        throw new TypeError('RSA bits must be an integer');
-      if (modulusLength <= 0 || modulusLength > 16384)
-        throw new RangeError('RSA bits must be non-zero and <= 16384');
-      return ['rsa', { modulusLength, publicKeyEncoding, privateKeyEncoding }];
-    }
-    case 'ecdsa': {
-      if (typeof opts !== 'object' || opts === null)
-        throw new TypeError('Missing options object for ECDSA key');
-      if (!Number.isInteger(opts.bits))
-        throw new TypeError('ECDSA bits must be an integer');
-      let namedCurve;
-      switch (opts.bits) {
-        case 256:
-          namedCurve = 'prime256v1';
-          break;
-        case 384:
-          namedCurve = 'secp384r1';
-          break;
-        case 521:
-          namedCurve = 'secp521r1';
-          break;
-        default:
-          throw new Error('ECDSA bits must be 256, 384, or 521');
-      }
-      if (!curves.includes(namedCurve))
-        throw new Error('Unsupported ECDSA bits value');
-      return ['ec', { namedCurve, publicKeyEncoding, privateKeyEncoding }];
-    }
-    case 'ed25519':
-      return ['ed25519', { publicKeyEncoding, privateKeyEncoding }];
-    default:
-      throw new Error(`Unsupported key type: ${type}`);
-  }
-}
-
-function parseDERs(keyType, pub, priv) {
-  switch (keyType) {
-    case 'rsa': {
-      // Note: we don't need to parse the public key since the PKCS8 private key
-      // already includes the public key parameters
-
-      // Parse private key
-      let reader = new Ber.Reader(priv);
-      reader.readSequence();
-
-      // - Version
-      if (reader.readInt() !== 0)
-        throw new Error('Unsupported version in RSA private key');
-
-      // - Algorithm
-      reader.readSequence();
-      if (reader.readOID() !== '1.2.840.113549.1.1.1')
-        throw new Error('Bad RSA private OID');
-      // - Algorithm parameters (RSA has none)
-      if (reader.readByte() !== Ber.Null)
-        throw new Error('Malformed RSA private key (expected null)');
-      if (reader.readByte() !== 0x00) {
-        throw new Error(
-          'Malformed RSA private key (expected zero-length null)'
-        );
-      }
-
-      reader = new Ber.Reader(reader.readString(Ber.OctetString, true));
-      reader.readSequence();
-      if (reader.readInt() !== 0)
-        throw new Error('Unsupported version in RSA private key');
-      const n = reader.readString(Ber.Integer, true);
-      const e = reader.readString(Ber.Integer, true);
-      const d = reader.readString(Ber.Integer, true);
-      const p = reader.readString(Ber.Integer, true);
-      const q = reader.readString(Ber.Integer, true);
-      reader.readString(Ber.Integer, true); // dmp1
-      reader.readString(Ber.Integer, true); // dmq1
-      const iqmp = reader.readString(Ber.Integer, true);
-
-      /*
-        OpenSSH RSA private key:
-          string  "ssh-rsa"
-          string  n -- public
-          string  e -- public
-          string  d -- private
-          string  iqmp -- private
-          string  p -- private
-          string  q -- private
-      */
-      const keyName = Buffer.from('ssh-rsa');
-      const privBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + n.length
-        + 4 + e.length
-        + 4 + d.length
-        + 4 + iqmp.length
-        + 4 + p.length
-        + 4 + q.length
-      );
-      let pos = 0;
-
-      privBuf.writeUInt32BE(keyName.length, pos += 0);
-      privBuf.set(keyName, pos += 4);
-      privBuf.writeUInt32BE(n.length, pos += keyName.length);
-      privBuf.set(n, pos += 4);
-      privBuf.writeUInt32BE(e.length, pos += n.length);
-      privBuf.set(e, pos += 4);
-      privBuf.writeUInt32BE(d.length, pos += e.length);
-      privBuf.set(d, pos += 4);
-      privBuf.writeUInt32BE(iqmp.length, pos += d.length);
-      privBuf.set(iqmp, pos += 4);
-      privBuf.writeUInt32BE(p.length, pos += iqmp.length);
-      privBuf.set(p, pos += 4);
-      privBuf.writeUInt32BE(q.length, pos += p.length);
-      privBuf.set(q, pos += 4);
-
-      /*
-        OpenSSH RSA public key:
-          string  "ssh-rsa"
-          string  e -- public
-          string  n -- public
-      */
-      const pubBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + e.length
-        + 4 + n.length
-      );
-      pos = 0;
-
-      pubBuf.writeUInt32BE(keyName.length, pos += 0);
-      pubBuf.set(keyName, pos += 4);
-      pubBuf.writeUInt32BE(e.length, pos += keyName.length);
-      pubBuf.set(e, pos += 4);
-      pubBuf.writeUInt32BE(n.length, pos += e.length);
-      pubBuf.set(n, pos += 4);
-
-      return { sshName: keyName.toString(), priv: privBuf, pub: pubBuf };
-    }
-    case 'ec': {
-      // Parse public key
-      let reader = new Ber.Reader(pub);
-      reader.readSequence();
-
-      reader.readSequence();
-      if (reader.readOID() !== '1.2.840.10045.2.1')
-        throw new Error('Bad ECDSA public OID');
-      // Skip curve OID, we'll get it from the private key
-      reader.readOID();
-      let pubBin = reader.readString(Ber.BitString, true);
-      {
-        // Remove leading zero bytes
-        let i = 0;
-        for (; i < pubBin.length && pubBin[i] === 0x00; ++i);
-        if (i > 0)
-          pubBin = pubBin.slice(i);
-      }
-
-      // Parse private key
-      reader = new Ber.Reader(priv);
-      reader.readSequence();
-
-      // - Version
-      if (reader.readInt() !== 0)
-        throw new Error('Unsupported version in ECDSA private key');
-
-      reader.readSequence();
-      if (reader.readOID() !== '1.2.840.10045.2.1')
-        throw new Error('Bad ECDSA private OID');
-      const curveOID = reader.readOID();
-      let sshCurveName;
-      switch (curveOID) {
-        case '1.2.840.10045.3.1.7':
-          // prime256v1/secp256r1
-          sshCurveName = 'nistp256';
-          break;
-        case '1.3.132.0.34':
-          // secp384r1
-          sshCurveName = 'nistp384';
-          break;
-        case '1.3.132.0.35':
-          // secp521r1
-          sshCurveName = 'nistp521';
-          break;
-        default:
-          throw new Error('Unsupported curve in ECDSA private key');
-      }
-
-      reader = new Ber.Reader(reader.readString(Ber.OctetString, true));
-      reader.readSequence();
-
-      // - Version
-      if (reader.readInt() !== 1)
-        throw new Error('Unsupported version in ECDSA private key');
-
-      // Add leading zero byte to prevent negative bignum in private key
-      const privBin = Buffer.concat([
-        Buffer.from([0x00]),
-        reader.readString(Ber.OctetString, true)
-      ]);
-
-      /*
-        OpenSSH ECDSA private key:
-          string  "ecdsa-sha2-<sshCurveName>"
-          string  curve name
-          string  Q -- public
-          string  d -- private
-      */
-      const keyName = Buffer.from(`ecdsa-sha2-${sshCurveName}`);
-      sshCurveName = Buffer.from(sshCurveName);
-      const privBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + sshCurveName.length
-        + 4 + pubBin.length
-        + 4 + privBin.length
-      );
-      let pos = 0;
-
-      privBuf.writeUInt32BE(keyName.length, pos += 0);
-      privBuf.set(keyName, pos += 4);
-      privBuf.writeUInt32BE(sshCurveName.length, pos += keyName.length);
-      privBuf.set(sshCurveName, pos += 4);
-      privBuf.writeUInt32BE(pubBin.length, pos += sshCurveName.length);
-      privBuf.set(pubBin, pos += 4);
-      privBuf.writeUInt32BE(privBin.length, pos += pubBin.length);
-      privBuf.set(privBin, pos += 4);
-
-      /*
-        OpenSSH ECDSA public key:
-          string  "ecdsa-sha2-<sshCurveName>"
-          string  curve name
-          string  Q -- public
-      */
-      const pubBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + sshCurveName.length
-        + 4 + pubBin.length
-      );
-      pos = 0;
-
-      pubBuf.writeUInt32BE(keyName.length, pos += 0);
-      pubBuf.set(keyName, pos += 4);
-      pubBuf.writeUInt32BE(sshCurveName.length, pos += keyName.length);
-      pubBuf.set(sshCurveName, pos += 4);
-      pubBuf.writeUInt32BE(pubBin.length, pos += sshCurveName.length);
-      pubBuf.set(pubBin, pos += 4);
-
-      return { sshName: keyName.toString(), priv: privBuf, pub: pubBuf };
-    }
-    case 'ed25519': {
-      // Parse public key
-      let reader = new Ber.Reader(pub);
-      reader.readSequence();
-
-      // - Algorithm
-      reader.readSequence();
-      if (reader.readOID() !== '1.3.101.112')
-        throw new Error('Bad ED25519 public OID');
-      // - Attributes (absent for ED25519)
-
-      let pubBin = reader.readString(Ber.BitString, true);
-      {
-        // Remove leading zero bytes
-        let i = 0;
-        for (; i < pubBin.length && pubBin[i] === 0x00; ++i);
-        if (i > 0)
-          pubBin = pubBin.slice(i);
-      }
-
-      // Parse private key
-      reader = new Ber.Reader(priv);
-      reader.readSequence();
-
-      // - Version
-      if (reader.readInt() !== 0)
-        throw new Error('Unsupported version in ED25519 private key');
-
-      // - Algorithm
-      reader.readSequence();
-      if (reader.readOID() !== '1.3.101.112')
-        throw new Error('Bad ED25519 private OID');
-      // - Attributes (absent)
-
-      reader = new Ber.Reader(reader.readString(Ber.OctetString, true));
-      const privBin = reader.readString(Ber.OctetString, true);
-
-      /*
-        OpenSSH ed25519 private key:
-          string  "ssh-ed25519"
-          string  public key
-          string  private key + public key
-      */
-      const keyName = Buffer.from('ssh-ed25519');
-      const privBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + pubBin.length
-        + 4 + (privBin.length + pubBin.length)
-      );
-      let pos = 0;
-
-      privBuf.writeUInt32BE(keyName.length, pos += 0);
-      privBuf.set(keyName, pos += 4);
-      privBuf.writeUInt32BE(pubBin.length, pos += keyName.length);
-      privBuf.set(pubBin, pos += 4);
-      privBuf.writeUInt32BE(
-        privBin.length + pubBin.length,
-        pos += pubBin.length
-      );
-      privBuf.set(privBin, pos += 4);
-      privBuf.set(pubBin, pos += privBin.length);
-
-      /*
-        OpenSSH ed25519 public key:
-          string  "ssh-ed25519"
-          string  public key
-      */
-      const pubBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + pubBin.length
-      );
-      pos = 0;
-
-      pubBuf.writeUInt32BE(keyName.length, pos += 0);
-      pubBuf.set(keyName, pos += 4);
-      pubBuf.writeUInt32BE(pubBin.length, pos += keyName.length);
-      pubBuf.set(pubBin, pos += 4);
-
-      return { sshName: keyName.toString(), priv: privBuf, pub: pubBuf };
-    }
-  }
-}
-
-function convertKeys(keyType, pub, priv, opts) {
-  let format = 'new';
-  let encrypted;
-  let comment = '';
-  if (typeof opts === 'object' && opts !== null) {
-    if (typeof opts.comment === 'string' && opts.comment)
-      comment = opts.comment;
-    if (typeof opts.format === 'string' && opts.format)
-      format = opts.format;
-    if (opts.passphrase) {
-      let passphrase;
-      if (typeof opts.passphrase === 'string')
-        passphrase = Buffer.from(opts.passphrase);
-      else if (Buffer.isBuffer(opts.passphrase))
-        passphrase = opts.passphrase;
-      else
-        throw new Error('Invalid passphrase');
-
-      if (opts.cipher === undefined)
-        throw new Error('Missing cipher name');
-      const cipher = ciphers.get(opts.cipher);
-      if (cipher === undefined)
-        throw new Error('Invalid cipher name');
-
-      if (format === 'new') {
-        let rounds = DEFAULT_ROUNDS;
-        if (opts.rounds !== undefined) {
-          if (!Number.isInteger(opts.rounds))
-            throw new TypeError('rounds must be an integer');
-          if (opts.rounds > 0)
-            rounds = opts.rounds;
-        }
-
-        const gen = Buffer.allocUnsafe(cipher.keyLen + cipher.ivLen);
-        const salt = randomBytes(SALT_LEN);
-        const r = bcrypt_pbkdf(
-          passphrase,
-          passphrase.length,
-          salt,
-          salt.length,
-          gen,
-          gen.length,
-          rounds
-        );
-        if (r !== 0)
-          return new Error('Failed to generate information to encrypt key');
-
-        /*
-          string salt
-          uint32 rounds
-        */
-        const kdfOptions = Buffer.allocUnsafe(4 + salt.length + 4);
-        {
-          let pos = 0;
-          kdfOptions.writeUInt32BE(salt.length, pos += 0);
-          kdfOptions.set(salt, pos += 4);
-          kdfOptions.writeUInt32BE(rounds, pos += salt.length);
-        }
-
-        encrypted = {
-          cipher,
-          cipherName: opts.cipher,
-          kdfName: 'bcrypt',
-          kdfOptions,
-          key: gen.slice(0, cipher.keyLen),
-          iv: gen.slice(cipher.keyLen),
-        };
-      }
-    }
-  }
-
-  switch (format) {
-    case 'new': {
-      let privateB64 = '-----BEGIN OPENSSH PRIVATE KEY-----\n';
-      let publicB64;
-      /*
-        byte[]  "openssh-key-v1\0"
-        string  ciphername
-        string  kdfname
-        string  kdfoptions
-        uint32  number of keys N
-        string  publickey1
-        string  encrypted, padded list of private keys
-          uint32  checkint
-          uint32  checkint
-          byte[]  privatekey1
-          string  comment1
-          byte  1
-          byte  2
-          byte  3
-          ...
-          byte  padlen % 255
-      */
-      const cipherName = Buffer.from(encrypted ? encrypted.cipherName : 'none');
-      const kdfName = Buffer.from(encrypted ? encrypted.kdfName : 'none');
-      const kdfOptions = (encrypted ? encrypted.kdfOptions : Buffer.alloc(0));
-      const blockLen = (encrypted ? encrypted.cipher.blockLen : 8);
-
-      const parsed = parseDERs(keyType, pub, priv);
-
-      const checkInt = randomBytes(4);
-      const commentBin = Buffer.from(comment);
-      const privBlobLen = (4 + 4 + parsed.priv.length + 4 + commentBin.length);
-      let padding = [];
-      for (let i = 1; ((privBlobLen + padding.length) % blockLen); ++i)
-        padding.push(i & 0xFF);
-      padding = Buffer.from(padding);
-
-      let privBlob = Buffer.allocUnsafe(privBlobLen + padding.length);
-      let extra;
-      {
-        let pos = 0;
-        privBlob.set(checkInt, pos += 0);
-        privBlob.set(checkInt, pos += 4);
-        privBlob.set(parsed.priv, pos += 4);
-        privBlob.writeUInt32BE(commentBin.length, pos += parsed.priv.length);
-        privBlob.set(commentBin, pos += 4);
-        privBlob.set(padding, pos += commentBin.length);
-      }
-
-      if (encrypted) {
-        const options = { authTagLength: encrypted.cipher.authLen };
-        const cipher = createCipheriv(
-          encrypted.cipher.sslName,
-          encrypted.key,
-          encrypted.iv,
-          options
-        );
-        cipher.setAutoPadding(false);
-        privBlob = Buffer.concat([ cipher.update(privBlob), cipher.final() ]);
-        if (encrypted.cipher.authLen > 0)
-          extra = cipher.getAuthTag();
-        else
-          extra = Buffer.alloc(0);
-        encrypted.key.fill(0);
-        encrypted.iv.fill(0);
-      } else {
-        extra = Buffer.alloc(0);
-      }
-
-      const magicBytes = Buffer.from('openssh-key-v1\0');
-      const privBin = Buffer.allocUnsafe(
-        magicBytes.length
-          + 4 + cipherName.length
-          + 4 + kdfName.length
-          + 4 + kdfOptions.length
-          + 4
-          + 4 + parsed.pub.length
-          + 4 + privBlob.length
-          + extra.length
-      );
-      {
-        let pos = 0;
-        privBin.set(magicBytes, pos += 0);
-        privBin.writeUInt32BE(cipherName.length, pos += magicBytes.length);
-        privBin.set(cipherName, pos += 4);
-        privBin.writeUInt32BE(kdfName.length, pos += cipherName.length);
-        privBin.set(kdfName, pos += 4);
-        privBin.writeUInt32BE(kdfOptions.length, pos += kdfName.length);
-        privBin.set(kdfOptions, pos += 4);
-        privBin.writeUInt32BE(1, pos += kdfOptions.length);
-        privBin.writeUInt32BE(parsed.pub.length, pos += 4);
-        privBin.set(parsed.pub, pos += 4);
-        privBin.writeUInt32BE(privBlob.length, pos += parsed.pub.length);
-        privBin.set(privBlob, pos += 4);
-        privBin.set(extra, pos += privBlob.length);
-      }
-
-      {
-        const b64 = privBin.base64Slice(0, privBin.length);
-        let formatted = b64.replace(/.{64}/g, '$&\n');
-        if (b64.length & 63)
-          formatted += '\n';
-        privateB64 += formatted;
-      }
-
-      {
-        const b64 = parsed.pub.base64Slice(0, parsed.pub.length);
-        publicB64 = `${parsed.sshName} ${b64}${comment ? ` ${comment}` : ''}`;
-      }
-
-      privateB64 += '-----END OPENSSH PRIVATE KEY-----\n';
-      return {
-        private: privateB64,
-        public: publicB64,
-      };
-    }
-    default:
-      throw new Error('Invalid output key format');
-  }
-}
-
-function noop() {}
-
-module.exports = {
-  generateKeyPair: (keyType, opts, cb) => {
-    if (typeof opts === 'function') {
-      cb = opts;
-      opts = undefined;
-    }
-    if (typeof cb !== 'function')
-      cb = noop;
-    const args = makeArgs(keyType, opts);
-    generateKeyPair_(...args, (err, pub, priv) => {
-      if (err)
-        return cb(err);
-      let ret;
-      try {
-        ret = convertKeys(args[0], pub, priv, opts);
-      } catch (ex) {
-        return cb(ex);
-      }
-      cb(null, ret);
-    });
-  },
-  generateKeyPairSync: (keyType, opts) => {
-    const args = makeArgs(keyType, opts);
-    const { publicKey: pub, privateKey: priv } = generateKeyPairSync_(...args);
-    return convertKeys(args[0], pub, priv, opts);
-  }
 };
 
 
@@ -7840,4066 +7250,6 @@ function sendExtInfo(proto) {
 }
 
 module.exports = Protocol;
-
-
-/***/ }),
-
-/***/ 4996:
-/***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
-
-"use strict";
-
-
-const EventEmitter = __nccwpck_require__(4434);
-const fs = __nccwpck_require__(9896);
-const { constants } = fs;
-const {
-  Readable: ReadableStream,
-  Writable: WritableStream
-} = __nccwpck_require__(2203);
-const { inherits, types: { isDate } } = __nccwpck_require__(9023);
-
-const FastBuffer = Buffer[Symbol.species];
-
-const {
-  bufferCopy,
-  bufferSlice,
-  makeBufferParser,
-  writeUInt32BE,
-} = __nccwpck_require__(2184);
-
-const ATTR = {
-  SIZE: 0x00000001,
-  UIDGID: 0x00000002,
-  PERMISSIONS: 0x00000004,
-  ACMODTIME: 0x00000008,
-  EXTENDED: 0x80000000,
-};
-
-// Large enough to store all possible attributes
-const ATTRS_BUF = Buffer.alloc(28);
-
-const STATUS_CODE = {
-  OK: 0,
-  EOF: 1,
-  NO_SUCH_FILE: 2,
-  PERMISSION_DENIED: 3,
-  FAILURE: 4,
-  BAD_MESSAGE: 5,
-  NO_CONNECTION: 6,
-  CONNECTION_LOST: 7,
-  OP_UNSUPPORTED: 8
-};
-
-const VALID_STATUS_CODES = new Map(
-  Object.values(STATUS_CODE).map((n) => [n, 1])
-);
-
-const STATUS_CODE_STR = {
-  [STATUS_CODE.OK]: 'No error',
-  [STATUS_CODE.EOF]: 'End of file',
-  [STATUS_CODE.NO_SUCH_FILE]: 'No such file or directory',
-  [STATUS_CODE.PERMISSION_DENIED]: 'Permission denied',
-  [STATUS_CODE.FAILURE]: 'Failure',
-  [STATUS_CODE.BAD_MESSAGE]: 'Bad message',
-  [STATUS_CODE.NO_CONNECTION]: 'No connection',
-  [STATUS_CODE.CONNECTION_LOST]: 'Connection lost',
-  [STATUS_CODE.OP_UNSUPPORTED]: 'Operation unsupported',
-};
-
-const REQUEST = {
-  INIT: 1,
-  OPEN: 3,
-  CLOSE: 4,
-  READ: 5,
-  WRITE: 6,
-  LSTAT: 7,
-  FSTAT: 8,
-  SETSTAT: 9,
-  FSETSTAT: 10,
-  OPENDIR: 11,
-  READDIR: 12,
-  REMOVE: 13,
-  MKDIR: 14,
-  RMDIR: 15,
-  REALPATH: 16,
-  STAT: 17,
-  RENAME: 18,
-  READLINK: 19,
-  SYMLINK: 20,
-  EXTENDED: 200
-};
-
-const RESPONSE = {
-  VERSION: 2,
-  STATUS: 101,
-  HANDLE: 102,
-  DATA: 103,
-  NAME: 104,
-  ATTRS: 105,
-  EXTENDED: 201
-};
-
-const OPEN_MODE = {
-  READ: 0x00000001,
-  WRITE: 0x00000002,
-  APPEND: 0x00000004,
-  CREAT: 0x00000008,
-  TRUNC: 0x00000010,
-  EXCL: 0x00000020
-};
-
-const PKT_RW_OVERHEAD = 2 * 1024;
-const MAX_REQID = 2 ** 32 - 1;
-const CLIENT_VERSION_BUFFER = Buffer.from([
-  0, 0, 0, 5 /* length */,
-    REQUEST.INIT,
-    0, 0, 0, 3 /* version */
-]);
-const SERVER_VERSION_BUFFER = Buffer.from([
-  0, 0, 0, 5 /* length */,
-    RESPONSE.VERSION,
-    0, 0, 0, 3 /* version */
-]);
-
-const RE_OPENSSH = /^SSH-2.0-(?:OpenSSH|dropbear)/;
-const OPENSSH_MAX_PKT_LEN = 256 * 1024;
-
-const bufferParser = makeBufferParser();
-
-const fakeStderr = {
-  readable: false,
-  writable: false,
-  push: (data) => {},
-  once: () => {},
-  on: () => {},
-  emit: () => {},
-  end: () => {},
-};
-
-function noop() {}
-
-// Emulates enough of `Channel` to be able to be used as a drop-in replacement
-// in order to process incoming data with as little overhead as possible
-class SFTP extends EventEmitter {
-  constructor(client, chanInfo, cfg) {
-    super();
-
-    if (typeof cfg !== 'object' || !cfg)
-      cfg = {};
-
-    const remoteIdentRaw = client._protocol._remoteIdentRaw;
-
-    this.server = !!cfg.server;
-    this._debug = (typeof cfg.debug === 'function' ? cfg.debug : undefined);
-    this._isOpenSSH = (remoteIdentRaw && RE_OPENSSH.test(remoteIdentRaw));
-
-    this._version = -1;
-    this._extensions = {};
-    this._biOpt = cfg.biOpt;
-    this._pktLenBytes = 0;
-    this._pktLen = 0;
-    this._pktPos = 0;
-    this._pktType = 0;
-    this._pktData = undefined;
-    this._writeReqid = -1;
-    this._requests = {};
-    this._maxInPktLen = OPENSSH_MAX_PKT_LEN;
-    this._maxOutPktLen = 34000;
-    this._maxReadLen =
-      (this._isOpenSSH ? OPENSSH_MAX_PKT_LEN : 34000) - PKT_RW_OVERHEAD;
-    this._maxWriteLen =
-      (this._isOpenSSH ? OPENSSH_MAX_PKT_LEN : 34000) - PKT_RW_OVERHEAD;
-
-    this.maxOpenHandles = undefined;
-
-    // Channel compatibility
-    this._client = client;
-    this._protocol = client._protocol;
-    this._callbacks = [];
-    this._hasX11 = false;
-    this._exit = {
-      code: undefined,
-      signal: undefined,
-      dump: undefined,
-      desc: undefined,
-    };
-    this._waitWindow = false; // SSH-level backpressure
-    this._chunkcb = undefined;
-    this._buffer = [];
-    this.type = chanInfo.type;
-    this.subtype = undefined;
-    this.incoming = chanInfo.incoming;
-    this.outgoing = chanInfo.outgoing;
-    this.stderr = fakeStderr;
-    this.readable = true;
-  }
-
-  // This handles incoming data to parse
-  push(data) {
-    if (data === null) {
-      cleanupRequests(this);
-      if (!this.readable)
-        return;
-      // No more incoming data from the remote side
-      this.readable = false;
-      this.emit('end');
-      return;
-    }
-    /*
-        uint32             length
-        byte               type
-        byte[length - 1]   data payload
-    */
-    let p = 0;
-
-    while (p < data.length) {
-      if (this._pktLenBytes < 4) {
-        let nb = Math.min(4 - this._pktLenBytes, data.length - p);
-        this._pktLenBytes += nb;
-
-        while (nb--)
-          this._pktLen = (this._pktLen << 8) + data[p++];
-
-        if (this._pktLenBytes < 4)
-          return;
-        if (this._pktLen === 0)
-          return doFatalSFTPError(this, 'Invalid packet length');
-        if (this._pktLen > this._maxInPktLen) {
-          const max = this._maxInPktLen;
-          return doFatalSFTPError(
-            this,
-            `Packet length ${this._pktLen} exceeds max length of ${max}`
-          );
-        }
-        if (p >= data.length)
-          return;
-      }
-      if (this._pktPos < this._pktLen) {
-        const nb = Math.min(this._pktLen - this._pktPos, data.length - p);
-        if (p !== 0 || nb !== data.length) {
-          if (nb === this._pktLen) {
-            this._pkt = new FastBuffer(data.buffer, data.byteOffset + p, nb);
-          } else {
-            if (!this._pkt)
-              this._pkt = Buffer.allocUnsafe(this._pktLen);
-            this._pkt.set(
-              new Uint8Array(data.buffer, data.byteOffset + p, nb),
-              this._pktPos
-            );
-          }
-        } else if (nb === this._pktLen) {
-          this._pkt = data;
-        } else {
-          if (!this._pkt)
-            this._pkt = Buffer.allocUnsafe(this._pktLen);
-          this._pkt.set(data, this._pktPos);
-        }
-        p += nb;
-        this._pktPos += nb;
-        if (this._pktPos < this._pktLen)
-          return;
-      }
-
-      const type = this._pkt[0];
-      const payload = this._pkt;
-
-      // Prepare for next packet
-      this._pktLen = 0;
-      this._pktLenBytes = 0;
-      this._pkt = undefined;
-      this._pktPos = 0;
-
-      const handler = (this.server
-                       ? SERVER_HANDLERS[type]
-                       : CLIENT_HANDLERS[type]);
-      if (!handler)
-        return doFatalSFTPError(this, `Unknown packet type ${type}`);
-
-      if (this._version === -1) {
-        if (this.server) {
-          if (type !== REQUEST.INIT)
-            return doFatalSFTPError(this, `Expected INIT packet, got ${type}`);
-        } else if (type !== RESPONSE.VERSION) {
-          return doFatalSFTPError(this, `Expected VERSION packet, got ${type}`);
-        }
-      }
-
-      if (handler(this, payload) === false)
-        return;
-    }
-  }
-
-  end() {
-    this.destroy();
-  }
-  destroy() {
-    if (this.outgoing.state === 'open' || this.outgoing.state === 'eof') {
-      this.outgoing.state = 'closing';
-      this._protocol.channelClose(this.outgoing.id);
-    }
-  }
-  _init() {
-    this._init = noop;
-    if (!this.server)
-      sendOrBuffer(this, CLIENT_VERSION_BUFFER);
-  }
-
-  // ===========================================================================
-  // Client-specific ===========================================================
-  // ===========================================================================
-  createReadStream(path, options) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    return new ReadStream(this, path, options);
-  }
-  createWriteStream(path, options) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    return new WriteStream(this, path, options);
-  }
-  open(path, flags_, attrs, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (typeof attrs === 'function') {
-      cb = attrs;
-      attrs = undefined;
-    }
-
-    const flags = (typeof flags_ === 'number' ? flags_ : stringToFlags(flags_));
-    if (flags === null)
-      throw new Error(`Unknown flags string: ${flags_}`);
-
-    let attrsFlags = 0;
-    let attrsLen = 0;
-    if (typeof attrs === 'string' || typeof attrs === 'number')
-      attrs = { mode: attrs };
-    if (typeof attrs === 'object' && attrs !== null) {
-      attrs = attrsToBytes(attrs);
-      attrsFlags = attrs.flags;
-      attrsLen = attrs.nb;
-    }
-
-    /*
-      uint32        id
-      string        filename
-      uint32        pflags
-      ATTRS         attrs
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen + 4 + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.OPEN;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-    writeUInt32BE(buf, flags, p += pathLen);
-    writeUInt32BE(buf, attrsFlags, p += 4);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} OPEN`
-    );
-  }
-  close(handle, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    /*
-      uint32     id
-      string     handle
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.CLOSE;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, handleLen, p);
-    buf.set(handle, p += 4);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} CLOSE`
-    );
-  }
-  read(handle, buf, off, len, position, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-    if (!Buffer.isBuffer(buf))
-      throw new Error('buffer is not a Buffer');
-    if (off >= buf.length)
-      throw new Error('offset is out of bounds');
-    if (off + len > buf.length)
-      throw new Error('length extends beyond buffer');
-    if (position === null)
-      throw new Error('null position currently unsupported');
-
-    read_(this, handle, buf, off, len, position, cb);
-  }
-  readData(handle, buf, off, len, position, cb) {
-    // Backwards compatibility
-    this.read(handle, buf, off, len, position, cb);
-  }
-  write(handle, buf, off, len, position, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-    if (!Buffer.isBuffer(buf))
-      throw new Error('buffer is not a Buffer');
-    if (off > buf.length)
-      throw new Error('offset is out of bounds');
-    if (off + len > buf.length)
-      throw new Error('length extends beyond buffer');
-    if (position === null)
-      throw new Error('null position currently unsupported');
-
-    if (!len) {
-      cb && process.nextTick(cb, undefined, 0);
-      return;
-    }
-
-    const maxDataLen = this._maxWriteLen;
-    const overflow = Math.max(len - maxDataLen, 0);
-    const origPosition = position;
-
-    if (overflow)
-      len = maxDataLen;
-
-    /*
-      uint32     id
-      string     handle
-      uint64     offset
-      string     data
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const out = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen + 8 + 4 + len);
-
-    writeUInt32BE(out, out.length - 4, 0);
-    out[4] = REQUEST.WRITE;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(out, reqid, 5);
-
-    writeUInt32BE(out, handleLen, p);
-    out.set(handle, p += 4);
-    p += handleLen;
-    for (let i = 7; i >= 0; --i) {
-      out[p + i] = position & 0xFF;
-      position /= 256;
-    }
-    writeUInt32BE(out, len, p += 8);
-    bufferCopy(buf, out, off, off + len, p += 4);
-
-    this._requests[reqid] = {
-      cb: (err) => {
-        if (err) {
-          if (typeof cb === 'function')
-            cb(err);
-        } else if (overflow) {
-          this.write(handle,
-                     buf,
-                     off + len,
-                     overflow,
-                     origPosition + len,
-                     cb);
-        } else if (typeof cb === 'function') {
-          cb(undefined, off + len);
-        }
-      }
-    };
-
-    const isSent = sendOrBuffer(this, out);
-    if (this._debug) {
-      const how = (isSent ? 'Sent' : 'Buffered');
-      this._debug(`SFTP: Outbound: ${how} WRITE (id:${reqid})`);
-    }
-  }
-  writeData(handle, buf, off, len, position, cb) {
-    // Backwards compatibility
-    this.write(handle, buf, off, len, position, cb);
-  }
-  fastGet(remotePath, localPath, opts, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    fastXfer(this, fs, remotePath, localPath, opts, cb);
-  }
-  fastPut(localPath, remotePath, opts, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    fastXfer(fs, this, localPath, remotePath, opts, cb);
-  }
-  readFile(path, options, callback_) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    let callback;
-    if (typeof callback_ === 'function') {
-      callback = callback_;
-    } else if (typeof options === 'function') {
-      callback = options;
-      options = undefined;
-    }
-
-    if (typeof options === 'string')
-      options = { encoding: options, flag: 'r' };
-    else if (!options)
-      options = { encoding: null, flag: 'r' };
-    else if (typeof options !== 'object')
-      throw new TypeError('Bad arguments');
-
-    const encoding = options.encoding;
-    if (encoding && !Buffer.isEncoding(encoding))
-      throw new Error(`Unknown encoding: ${encoding}`);
-
-    // First stat the file, so we know the size.
-    let size;
-    let buffer; // Single buffer with file data
-    let buffers; // List for when size is unknown
-    let pos = 0;
-    let handle;
-
-    // SFTPv3 does not support using -1 for read position, so we have to track
-    // read position manually
-    let bytesRead = 0;
-
-    const flag = options.flag || 'r';
-
-    const read = () => {
-      if (size === 0) {
-        buffer = Buffer.allocUnsafe(8192);
-        this.read(handle, buffer, 0, 8192, bytesRead, afterRead);
-      } else {
-        this.read(handle, buffer, pos, size - pos, bytesRead, afterRead);
-      }
-    };
-
-    const afterRead = (er, nbytes) => {
-      let eof;
-      if (er) {
-        eof = (er.code === STATUS_CODE.EOF);
-        if (!eof) {
-          return this.close(handle, () => {
-            return callback && callback(er);
-          });
-        }
-      } else {
-        eof = false;
-      }
-
-      if (eof || (size === 0 && nbytes === 0))
-        return close();
-
-      bytesRead += nbytes;
-      pos += nbytes;
-      if (size !== 0) {
-        if (pos === size)
-          close();
-        else
-          read();
-      } else {
-        // Unknown size, just read until we don't get bytes.
-        buffers.push(bufferSlice(buffer, 0, nbytes));
-        read();
-      }
-    };
-    afterRead._wantEOFError = true;
-
-    const close = () => {
-      this.close(handle, (er) => {
-        if (size === 0) {
-          // Collect the data into the buffers list.
-          buffer = Buffer.concat(buffers, pos);
-        } else if (pos < size) {
-          buffer = bufferSlice(buffer, 0, pos);
-        }
-
-        if (encoding)
-          buffer = buffer.toString(encoding);
-        return callback && callback(er, buffer);
-      });
-    };
-
-    this.open(path, flag, 0o666, (er, handle_) => {
-      if (er)
-        return callback && callback(er);
-      handle = handle_;
-
-      const tryStat = (er, st) => {
-        if (er) {
-          // Try stat() for sftp servers that may not support fstat() for
-          // whatever reason
-          this.stat(path, (er_, st_) => {
-            if (er_) {
-              return this.close(handle, () => {
-                callback && callback(er);
-              });
-            }
-            tryStat(null, st_);
-          });
-          return;
-        }
-
-        size = st.size || 0;
-        if (size === 0) {
-          // The kernel lies about many files.
-          // Go ahead and try to read some bytes.
-          buffers = [];
-          return read();
-        }
-
-        buffer = Buffer.allocUnsafe(size);
-        read();
-      };
-      this.fstat(handle, tryStat);
-    });
-  }
-  writeFile(path, data, options, callback_) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    let callback;
-    if (typeof callback_ === 'function') {
-      callback = callback_;
-    } else if (typeof options === 'function') {
-      callback = options;
-      options = undefined;
-    }
-
-    if (typeof options === 'string')
-      options = { encoding: options, mode: 0o666, flag: 'w' };
-    else if (!options)
-      options = { encoding: 'utf8', mode: 0o666, flag: 'w' };
-    else if (typeof options !== 'object')
-      throw new TypeError('Bad arguments');
-
-    if (options.encoding && !Buffer.isEncoding(options.encoding))
-      throw new Error(`Unknown encoding: ${options.encoding}`);
-
-    const flag = options.flag || 'w';
-    this.open(path, flag, options.mode, (openErr, handle) => {
-      if (openErr) {
-        callback && callback(openErr);
-      } else {
-        const buffer = (Buffer.isBuffer(data)
-                        ? data
-                        : Buffer.from('' + data, options.encoding || 'utf8'));
-        const position = (/a/.test(flag) ? null : 0);
-
-        // SFTPv3 does not support the notion of 'current position'
-        // (null position), so we just attempt to append to the end of the file
-        // instead
-        if (position === null) {
-          const tryStat = (er, st) => {
-            if (er) {
-              // Try stat() for sftp servers that may not support fstat() for
-              // whatever reason
-              this.stat(path, (er_, st_) => {
-                if (er_) {
-                  return this.close(handle, () => {
-                    callback && callback(er);
-                  });
-                }
-                tryStat(null, st_);
-              });
-              return;
-            }
-            writeAll(this, handle, buffer, 0, buffer.length, st.size, callback);
-          };
-          this.fstat(handle, tryStat);
-          return;
-        }
-        writeAll(this, handle, buffer, 0, buffer.length, position, callback);
-      }
-    });
-  }
-  appendFile(path, data, options, callback_) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    let callback;
-    if (typeof callback_ === 'function') {
-      callback = callback_;
-    } else if (typeof options === 'function') {
-      callback = options;
-      options = undefined;
-    }
-
-    if (typeof options === 'string')
-      options = { encoding: options, mode: 0o666, flag: 'a' };
-    else if (!options)
-      options = { encoding: 'utf8', mode: 0o666, flag: 'a' };
-    else if (typeof options !== 'object')
-      throw new TypeError('Bad arguments');
-
-    if (!options.flag)
-      options = Object.assign({ flag: 'a' }, options);
-    this.writeFile(path, data, options, callback);
-  }
-  exists(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    this.stat(path, (err) => {
-      cb && cb(err ? false : true);
-    });
-  }
-  unlink(filename, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     filename
-    */
-    const fnameLen = Buffer.byteLength(filename);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + fnameLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.REMOVE;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, fnameLen, p);
-    buf.utf8Write(filename, p += 4, fnameLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} REMOVE`
-    );
-  }
-  rename(oldPath, newPath, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     oldpath
-      string     newpath
-    */
-    const oldLen = Buffer.byteLength(oldPath);
-    const newLen = Buffer.byteLength(newPath);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + oldLen + 4 + newLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.RENAME;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, oldLen, p);
-    buf.utf8Write(oldPath, p += 4, oldLen);
-    writeUInt32BE(buf, newLen, p += oldLen);
-    buf.utf8Write(newPath, p += 4, newLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} RENAME`
-    );
-  }
-  mkdir(path, attrs, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    let flags = 0;
-    let attrsLen = 0;
-
-    if (typeof attrs === 'function') {
-      cb = attrs;
-      attrs = undefined;
-    }
-    if (typeof attrs === 'object' && attrs !== null) {
-      attrs = attrsToBytes(attrs);
-      flags = attrs.flags;
-      attrsLen = attrs.nb;
-    }
-
-    /*
-      uint32     id
-      string     path
-      ATTRS      attrs
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.MKDIR;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-    writeUInt32BE(buf, flags, p += pathLen);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} MKDIR`
-    );
-  }
-  rmdir(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.RMDIR;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} RMDIR`
-    );
-  }
-  readdir(where, opts, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (typeof opts === 'function') {
-      cb = opts;
-      opts = {};
-    }
-    if (typeof opts !== 'object' || opts === null)
-      opts = {};
-
-    const doFilter = (opts && opts.full ? false : true);
-
-    if (!Buffer.isBuffer(where) && typeof where !== 'string')
-      throw new Error('missing directory handle or path');
-
-    if (typeof where === 'string') {
-      const entries = [];
-      let e = 0;
-
-      const reread = (err, handle) => {
-        if (err)
-          return cb(err);
-
-        this.readdir(handle, opts, (err, list) => {
-          const eof = (err && err.code === STATUS_CODE.EOF);
-
-          if (err && !eof)
-            return this.close(handle, () => cb(err));
-
-          if (eof) {
-            return this.close(handle, (err) => {
-              if (err)
-                return cb(err);
-              cb(undefined, entries);
-            });
-          }
-
-          for (let i = 0; i < list.length; ++i, ++e)
-            entries[e] = list[i];
-
-          reread(undefined, handle);
-        });
-      };
-      return this.opendir(where, reread);
-    }
-
-    /*
-      uint32     id
-      string     handle
-    */
-    const handleLen = where.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.READDIR;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, handleLen, p);
-    buf.set(where, p += 4);
-
-    this._requests[reqid] = {
-      cb: (doFilter
-           ? (err, list) => {
-               if (typeof cb !== 'function')
-                 return;
-               if (err)
-                 return cb(err);
-
-               for (let i = list.length - 1; i >= 0; --i) {
-                 if (list[i].filename === '.' || list[i].filename === '..')
-                   list.splice(i, 1);
-               }
-
-               cb(undefined, list);
-             }
-           : cb)
-    };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} READDIR`
-    );
-  }
-  fstat(handle, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    /*
-      uint32     id
-      string     handle
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.FSTAT;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, handleLen, p);
-    buf.set(handle, p += 4);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} FSTAT`
-    );
-  }
-  stat(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.STAT;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} STAT`
-    );
-  }
-  lstat(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.LSTAT;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} LSTAT`
-    );
-  }
-  opendir(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.OPENDIR;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} OPENDIR`
-    );
-  }
-  setstat(path, attrs, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    let flags = 0;
-    let attrsLen = 0;
-
-    if (typeof attrs === 'object' && attrs !== null) {
-      attrs = attrsToBytes(attrs);
-      flags = attrs.flags;
-      attrsLen = attrs.nb;
-    } else if (typeof attrs === 'function') {
-      cb = attrs;
-    }
-
-    /*
-      uint32     id
-      string     path
-      ATTRS      attrs
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.SETSTAT;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-    writeUInt32BE(buf, flags, p += pathLen);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} SETSTAT`
-    );
-  }
-  fsetstat(handle, attrs, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    let flags = 0;
-    let attrsLen = 0;
-
-    if (typeof attrs === 'object' && attrs !== null) {
-      attrs = attrsToBytes(attrs);
-      flags = attrs.flags;
-      attrsLen = attrs.nb;
-    } else if (typeof attrs === 'function') {
-      cb = attrs;
-    }
-
-    /*
-      uint32     id
-      string     handle
-      ATTRS      attrs
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.FSETSTAT;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, handleLen, p);
-    buf.set(handle, p += 4);
-    writeUInt32BE(buf, flags, p += handleLen);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} FSETSTAT`
-    );
-  }
-  futimes(handle, atime, mtime, cb) {
-    return this.fsetstat(handle, {
-      atime: toUnixTimestamp(atime),
-      mtime: toUnixTimestamp(mtime)
-    }, cb);
-  }
-  utimes(path, atime, mtime, cb) {
-    return this.setstat(path, {
-      atime: toUnixTimestamp(atime),
-      mtime: toUnixTimestamp(mtime)
-    }, cb);
-  }
-  fchown(handle, uid, gid, cb) {
-    return this.fsetstat(handle, {
-      uid: uid,
-      gid: gid
-    }, cb);
-  }
-  chown(path, uid, gid, cb) {
-    return this.setstat(path, {
-      uid: uid,
-      gid: gid
-    }, cb);
-  }
-  fchmod(handle, mode, cb) {
-    return this.fsetstat(handle, {
-      mode: mode
-    }, cb);
-  }
-  chmod(path, mode, cb) {
-    return this.setstat(path, {
-      mode: mode
-    }, cb);
-  }
-  readlink(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.READLINK;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = {
-      cb: (err, names) => {
-        if (typeof cb !== 'function')
-          return;
-        if (err)
-          return cb(err);
-        if (!names || !names.length)
-          return cb(new Error('Response missing link info'));
-        cb(undefined, names[0].filename);
-      }
-    };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} READLINK`
-    );
-  }
-  symlink(targetPath, linkPath, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     linkpath
-      string     targetpath
-    */
-    const linkLen = Buffer.byteLength(linkPath);
-    const targetLen = Buffer.byteLength(targetPath);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + linkLen + 4 + targetLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.SYMLINK;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    if (this._isOpenSSH) {
-      // OpenSSH has linkpath and targetpath positions switched
-      writeUInt32BE(buf, targetLen, p);
-      buf.utf8Write(targetPath, p += 4, targetLen);
-      writeUInt32BE(buf, linkLen, p += targetLen);
-      buf.utf8Write(linkPath, p += 4, linkLen);
-    } else {
-      writeUInt32BE(buf, linkLen, p);
-      buf.utf8Write(linkPath, p += 4, linkLen);
-      writeUInt32BE(buf, targetLen, p += linkLen);
-      buf.utf8Write(targetPath, p += 4, targetLen);
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} SYMLINK`
-    );
-  }
-  realpath(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.REALPATH;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = {
-      cb: (err, names) => {
-        if (typeof cb !== 'function')
-          return;
-        if (err)
-          return cb(err);
-        if (!names || !names.length)
-          return cb(new Error('Response missing path info'));
-        cb(undefined, names[0].filename);
-      }
-    };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} REALPATH`
-    );
-  }
-  // extended requests
-  ext_openssh_rename(oldPath, newPath, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['posix-rename@openssh.com'];
-    if (!ext || ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    /*
-      uint32    id
-      string    "posix-rename@openssh.com"
-      string    oldpath
-      string    newpath
-    */
-    const oldLen = Buffer.byteLength(oldPath);
-    const newLen = Buffer.byteLength(newPath);
-    let p = 9;
-    const buf =
-      Buffer.allocUnsafe(4 + 1 + 4 + 4 + 24 + 4 + oldLen + 4 + newLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 24, p);
-    buf.utf8Write('posix-rename@openssh.com', p += 4, 24);
-    writeUInt32BE(buf, oldLen, p += 24);
-    buf.utf8Write(oldPath, p += 4, oldLen);
-    writeUInt32BE(buf, newLen, p += oldLen);
-    buf.utf8Write(newPath, p += 4, newLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const which = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${which} posix-rename@openssh.com`);
-    }
-  }
-  ext_openssh_statvfs(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['statvfs@openssh.com'];
-    if (!ext || ext !== '2')
-      throw new Error('Server does not support this extended request');
-
-    /*
-      uint32    id
-      string    "statvfs@openssh.com"
-      string    path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 19 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 19, p);
-    buf.utf8Write('statvfs@openssh.com', p += 4, 19);
-    writeUInt32BE(buf, pathLen, p += 19);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = { extended: 'statvfs@openssh.com', cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const which = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${which} statvfs@openssh.com`);
-    }
-  }
-  ext_openssh_fstatvfs(handle, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['fstatvfs@openssh.com'];
-    if (!ext || ext !== '2')
-      throw new Error('Server does not support this extended request');
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    /*
-      uint32    id
-      string    "fstatvfs@openssh.com"
-      string    handle
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 20 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 20, p);
-    buf.utf8Write('fstatvfs@openssh.com', p += 4, 20);
-    writeUInt32BE(buf, handleLen, p += 20);
-    buf.set(handle, p += 4);
-
-    this._requests[reqid] = { extended: 'fstatvfs@openssh.com', cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const which = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${which} fstatvfs@openssh.com`);
-    }
-  }
-  ext_openssh_hardlink(oldPath, newPath, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['hardlink@openssh.com'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    /*
-      uint32    id
-      string    "hardlink@openssh.com"
-      string    oldpath
-      string    newpath
-    */
-    const oldLen = Buffer.byteLength(oldPath);
-    const newLen = Buffer.byteLength(newPath);
-    let p = 9;
-    const buf =
-      Buffer.allocUnsafe(4 + 1 + 4 + 4 + 20 + 4 + oldLen + 4 + newLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 20, p);
-    buf.utf8Write('hardlink@openssh.com', p += 4, 20);
-    writeUInt32BE(buf, oldLen, p += 20);
-    buf.utf8Write(oldPath, p += 4, oldLen);
-    writeUInt32BE(buf, newLen, p += oldLen);
-    buf.utf8Write(newPath, p += 4, newLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const which = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${which} hardlink@openssh.com`);
-    }
-  }
-  ext_openssh_fsync(handle, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['fsync@openssh.com'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    /*
-      uint32    id
-      string    "fsync@openssh.com"
-      string    handle
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 17 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 17, p);
-    buf.utf8Write('fsync@openssh.com', p += 4, 17);
-    writeUInt32BE(buf, handleLen, p += 17);
-    buf.set(handle, p += 4);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} fsync@openssh.com`
-    );
-  }
-  ext_openssh_lsetstat(path, attrs, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['lsetstat@openssh.com'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    let flags = 0;
-    let attrsLen = 0;
-
-    if (typeof attrs === 'object' && attrs !== null) {
-      attrs = attrsToBytes(attrs);
-      flags = attrs.flags;
-      attrsLen = attrs.nb;
-    } else if (typeof attrs === 'function') {
-      cb = attrs;
-    }
-
-    /*
-      uint32    id
-      string    "lsetstat@openssh.com"
-      string    path
-      ATTRS     attrs
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf =
-      Buffer.allocUnsafe(4 + 1 + 4 + 4 + 20 + 4 + pathLen + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 20, p);
-    buf.utf8Write('lsetstat@openssh.com', p += 4, 20);
-
-    writeUInt32BE(buf, pathLen, p += 20);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    writeUInt32BE(buf, flags, p += pathLen);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const status = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${status} lsetstat@openssh.com`);
-    }
-  }
-  ext_openssh_expandPath(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['expand-path@openssh.com'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    /*
-      uint32    id
-      string    "expand-path@openssh.com"
-      string    path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 23 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 23, p);
-    buf.utf8Write('expand-path@openssh.com', p += 4, 23);
-
-    writeUInt32BE(buf, pathLen, p += 20);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = {
-      cb: (err, names) => {
-        if (typeof cb !== 'function')
-          return;
-        if (err)
-          return cb(err);
-        if (!names || !names.length)
-          return cb(new Error('Response missing expanded path'));
-        cb(undefined, names[0].filename);
-      }
-    };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const status = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${status} expand-path@openssh.com`);
-    }
-  }
-  ext_copy_data(srcHandle, srcOffset, len, dstHandle, dstOffset, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['copy-data'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    if (!Buffer.isBuffer(srcHandle))
-      throw new Error('Source handle is not a Buffer');
-
-    if (!Buffer.isBuffer(dstHandle))
-      throw new Error('Destination handle is not a Buffer');
-
-    /*
-      uint32    id
-      string    "copy-data"
-      string    read-from-handle
-      uint64    read-from-offset
-      uint64    read-data-length
-      string    write-to-handle
-      uint64    write-to-offset
-    */
-    let p = 0;
-    const buf = Buffer.allocUnsafe(
-      4 + 1
-      + 4
-      + 4 + 9
-      + 4 + srcHandle.length
-      + 8
-      + 8
-      + 4 + dstHandle.length
-      + 8
-    );
-
-    writeUInt32BE(buf, buf.length - 4, p);
-    p += 4;
-
-    buf[p] = REQUEST.EXTENDED;
-    ++p;
-
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, p);
-    p += 4;
-
-    writeUInt32BE(buf, 9, p);
-    p += 4;
-    buf.utf8Write('copy-data', p, 9);
-    p += 9;
-
-    writeUInt32BE(buf, srcHandle.length, p);
-    p += 4;
-    buf.set(srcHandle, p);
-    p += srcHandle.length;
-
-    for (let i = 7; i >= 0; --i) {
-      buf[p + i] = srcOffset & 0xFF;
-      srcOffset /= 256;
-    }
-    p += 8;
-
-    for (let i = 7; i >= 0; --i) {
-      buf[p + i] = len & 0xFF;
-      len /= 256;
-    }
-    p += 8;
-
-    writeUInt32BE(buf, dstHandle.length, p);
-    p += 4;
-    buf.set(dstHandle, p);
-    p += dstHandle.length;
-
-    for (let i = 7; i >= 0; --i) {
-      buf[p + i] = dstOffset & 0xFF;
-      dstOffset /= 256;
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const status = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${status} copy-data`);
-    }
-  }
-  ext_home_dir(username, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['home-directory'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    if (typeof username !== 'string')
-      throw new TypeError('username is not a string');
-
-    /*
-      uint32    id
-      string    "home-directory"
-      string    username
-    */
-    let p = 0;
-    const usernameLen = Buffer.byteLength(username);
-    const buf = Buffer.allocUnsafe(
-      4 + 1
-      + 4
-      + 4 + 14
-      + 4 + usernameLen
-    );
-
-    writeUInt32BE(buf, buf.length - 4, p);
-    p += 4;
-
-    buf[p] = REQUEST.EXTENDED;
-    ++p;
-
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, p);
-    p += 4;
-
-    writeUInt32BE(buf, 14, p);
-    p += 4;
-    buf.utf8Write('home-directory', p, 14);
-    p += 14;
-
-    writeUInt32BE(buf, usernameLen, p);
-    p += 4;
-    buf.utf8Write(username, p, usernameLen);
-    p += usernameLen;
-
-    this._requests[reqid] = {
-      cb: (err, names) => {
-        if (typeof cb !== 'function')
-          return;
-        if (err)
-          return cb(err);
-        if (!names || !names.length)
-          return cb(new Error('Response missing home directory'));
-        cb(undefined, names[0].filename);
-      }
-    };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const status = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${status} home-directory`);
-    }
-  }
-  ext_users_groups(uids, gids, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['users-groups-by-id@openssh.com'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    if (!Array.isArray(uids))
-      throw new TypeError('uids is not an array');
-    for (const val of uids) {
-      if (!Number.isInteger(val) || val < 0 || val > (2 ** 32 - 1))
-        throw new Error('uid values must all be 32-bit unsigned integers');
-    }
-    if (!Array.isArray(gids))
-      throw new TypeError('gids is not an array');
-    for (const val of gids) {
-      if (!Number.isInteger(val) || val < 0 || val > (2 ** 32 - 1))
-        throw new Error('gid values must all be 32-bit unsigned integers');
-    }
-
-    /*
-      uint32    id
-      string    "users-groups-by-id@openssh.com"
-      string    uids
-        uint32    uid1
-        ...
-      string    gids
-        uint32    gid1
-        ...
-    */
-    let p = 0;
-    const buf = Buffer.allocUnsafe(
-      4 + 1
-      + 4
-      + 4 + 30
-      + 4 + (4 * uids.length)
-      + 4 + (4 * gids.length)
-    );
-
-    writeUInt32BE(buf, buf.length - 4, p);
-    p += 4;
-
-    buf[p] = REQUEST.EXTENDED;
-    ++p;
-
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, p);
-    p += 4;
-
-    writeUInt32BE(buf, 30, p);
-    p += 4;
-    buf.utf8Write('users-groups-by-id@openssh.com', p, 30);
-    p += 30;
-
-    writeUInt32BE(buf, 4 * uids.length, p);
-    p += 4;
-    for (const val of uids) {
-      writeUInt32BE(buf, val, p);
-      p += 4;
-    }
-
-    writeUInt32BE(buf, 4 * gids.length, p);
-    p += 4;
-    for (const val of gids) {
-      writeUInt32BE(buf, val, p);
-      p += 4;
-    }
-
-    this._requests[reqid] = { extended: 'users-groups-by-id@openssh.com', cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const status = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${status} users-groups-by-id@openssh.com`);
-    }
-  }
-  // ===========================================================================
-  // Server-specific ===========================================================
-  // ===========================================================================
-  handle(reqid, handle) {
-    if (!this.server)
-      throw new Error('Server-only method called in client mode');
-
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    const handleLen = handle.length;
-
-    if (handleLen > 256)
-      throw new Error('handle too large (> 256 bytes)');
-
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = RESPONSE.HANDLE;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, handleLen, p);
-    if (handleLen)
-      buf.set(handle, p += 4);
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} HANDLE`
-    );
-  }
-  status(reqid, code, message) {
-    if (!this.server)
-      throw new Error('Server-only method called in client mode');
-
-    if (!VALID_STATUS_CODES.has(code))
-      throw new Error(`Bad status code: ${code}`);
-
-    message || (message = '');
-
-    const msgLen = Buffer.byteLength(message);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 4 + msgLen + 4);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = RESPONSE.STATUS;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, code, p);
-
-    writeUInt32BE(buf, msgLen, p += 4);
-    p += 4;
-    if (msgLen) {
-      buf.utf8Write(message, p, msgLen);
-      p += msgLen;
-    }
-
-    writeUInt32BE(buf, 0, p); // Empty language tag
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} STATUS`
-    );
-  }
-  data(reqid, data, encoding) {
-    if (!this.server)
-      throw new Error('Server-only method called in client mode');
-
-    const isBuffer = Buffer.isBuffer(data);
-
-    if (!isBuffer && typeof data !== 'string')
-      throw new Error('data is not a Buffer or string');
-
-    let isUTF8;
-    if (!isBuffer && !encoding) {
-      encoding = undefined;
-      isUTF8 = true;
-    }
-
-    const dataLen = (
-      isBuffer
-      ? data.length
-      : Buffer.byteLength(data, encoding)
-    );
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + dataLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = RESPONSE.DATA;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, dataLen, p);
-    if (dataLen) {
-      if (isBuffer)
-        buf.set(data, p += 4);
-      else if (isUTF8)
-        buf.utf8Write(data, p += 4, dataLen);
-      else
-        buf.write(data, p += 4, dataLen, encoding);
-    }
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} DATA`
-    );
-  }
-  name(reqid, names) {
-    if (!this.server)
-      throw new Error('Server-only method called in client mode');
-
-    if (!Array.isArray(names)) {
-      if (typeof names !== 'object' || names === null)
-        throw new Error('names is not an object or array');
-      names = [ names ];
-    }
-
-    const count = names.length;
-    let namesLen = 0;
-    let nameAttrs;
-    const attrs = [];
-
-    for (let i = 0; i < count; ++i) {
-      const name = names[i];
-      const filename = (
-        !name || !name.filename || typeof name.filename !== 'string'
-        ? ''
-        : name.filename
-      );
-      namesLen += 4 + Buffer.byteLength(filename);
-      const longname = (
-        !name || !name.longname || typeof name.longname !== 'string'
-        ? ''
-        : name.longname
-      );
-      namesLen += 4 + Buffer.byteLength(longname);
-
-      if (typeof name.attrs === 'object' && name.attrs !== null) {
-        nameAttrs = attrsToBytes(name.attrs);
-        namesLen += 4 + nameAttrs.nb;
-
-        if (nameAttrs.nb) {
-          let bytes;
-
-          if (nameAttrs.nb === ATTRS_BUF.length) {
-            bytes = new Uint8Array(ATTRS_BUF);
-          } else {
-            bytes = new Uint8Array(nameAttrs.nb);
-            bufferCopy(ATTRS_BUF, bytes, 0, nameAttrs.nb, 0);
-          }
-
-          nameAttrs.bytes = bytes;
-        }
-
-        attrs.push(nameAttrs);
-      } else {
-        namesLen += 4;
-        attrs.push(null);
-      }
-    }
-
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + namesLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = RESPONSE.NAME;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, count, p);
-
-    p += 4;
-
-    for (let i = 0; i < count; ++i) {
-      const name = names[i];
-
-      {
-        const filename = (
-          !name || !name.filename || typeof name.filename !== 'string'
-          ? ''
-          : name.filename
-        );
-        const len = Buffer.byteLength(filename);
-        writeUInt32BE(buf, len, p);
-        p += 4;
-        if (len) {
-          buf.utf8Write(filename, p, len);
-          p += len;
-        }
-      }
-
-      {
-        const longname = (
-          !name || !name.longname || typeof name.longname !== 'string'
-          ? ''
-          : name.longname
-        );
-        const len = Buffer.byteLength(longname);
-        writeUInt32BE(buf, len, p);
-        p += 4;
-        if (len) {
-          buf.utf8Write(longname, p, len);
-          p += len;
-        }
-      }
-
-      const attr = attrs[i];
-      if (attr) {
-        writeUInt32BE(buf, attr.flags, p);
-        p += 4;
-        if (attr.flags && attr.bytes) {
-          buf.set(attr.bytes, p);
-          p += attr.nb;
-        }
-      } else {
-        writeUInt32BE(buf, 0, p);
-        p += 4;
-      }
-    }
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} NAME`
-    );
-  }
-  attrs(reqid, attrs) {
-    if (!this.server)
-      throw new Error('Server-only method called in client mode');
-
-    if (typeof attrs !== 'object' || attrs === null)
-      throw new Error('attrs is not an object');
-
-    attrs = attrsToBytes(attrs);
-    const flags = attrs.flags;
-    const attrsLen = attrs.nb;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = RESPONSE.ATTRS;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, flags, p);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} ATTRS`
-    );
-  }
-}
-
-function tryCreateBuffer(size) {
-  try {
-    return Buffer.allocUnsafe(size);
-  } catch (ex) {
-    return ex;
-  }
-}
-
-function read_(self, handle, buf, off, len, position, cb, req_) {
-  const maxDataLen = self._maxReadLen;
-  const overflow = Math.max(len - maxDataLen, 0);
-
-  if (overflow)
-    len = maxDataLen;
-
-  /*
-    uint32     id
-    string     handle
-    uint64     offset
-    uint32     len
-  */
-  const handleLen = handle.length;
-  let p = 9;
-  let pos = position;
-  const out = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen + 8 + 4);
-
-  writeUInt32BE(out, out.length - 4, 0);
-  out[4] = REQUEST.READ;
-  const reqid = self._writeReqid = (self._writeReqid + 1) & MAX_REQID;
-  writeUInt32BE(out, reqid, 5);
-
-  writeUInt32BE(out, handleLen, p);
-  out.set(handle, p += 4);
-  p += handleLen;
-  for (let i = 7; i >= 0; --i) {
-    out[p + i] = pos & 0xFF;
-    pos /= 256;
-  }
-  writeUInt32BE(out, len, p += 8);
-
-  if (typeof cb !== 'function')
-    cb = noop;
-
-  const req = (req_ || {
-    nb: 0,
-    position,
-    off,
-    origOff: off,
-    len: undefined,
-    overflow: undefined,
-    cb: (err, data, nb) => {
-      const len = req.len;
-      const overflow = req.overflow;
-
-      if (err) {
-        if (cb._wantEOFError || err.code !== STATUS_CODE.EOF)
-          return cb(err);
-      } else if (nb > len) {
-        return cb(new Error('Received more data than requested'));
-      } else if (nb === len && overflow) {
-        req.nb += nb;
-        req.position += nb;
-        req.off += nb;
-        read_(self, handle, buf, req.off, overflow, req.position, cb, req);
-        return;
-      }
-
-      nb = (nb || 0);
-      if (req.origOff === 0 && buf.length === req.nb)
-        data = buf;
-      else
-        data = bufferSlice(buf, req.origOff, req.origOff + req.nb + nb);
-      cb(undefined, req.nb + nb, data, req.position);
-    },
-    buffer: undefined,
-  });
-
-  req.len = len;
-  req.overflow = overflow;
-
-  // TODO: avoid creating multiple buffer slices when we need to re-call read_()
-  // because of overflow
-  req.buffer = bufferSlice(buf, off, off + len);
-
-  self._requests[reqid] = req;
-
-  const isBuffered = sendOrBuffer(self, out);
-  self._debug && self._debug(
-    `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} READ`
-  );
-}
-
-function fastXfer(src, dst, srcPath, dstPath, opts, cb) {
-  let concurrency = 64;
-  let chunkSize = 32768;
-  let onstep;
-  let mode;
-  let fileSize;
-
-  if (typeof opts === 'function') {
-    cb = opts;
-  } else if (typeof opts === 'object' && opts !== null) {
-    if (typeof opts.concurrency === 'number'
-        && opts.concurrency > 0
-        && !isNaN(opts.concurrency)) {
-      concurrency = opts.concurrency;
-    }
-    if (typeof opts.chunkSize === 'number'
-        && opts.chunkSize > 0
-        && !isNaN(opts.chunkSize)) {
-      chunkSize = opts.chunkSize;
-    }
-    if (typeof opts.fileSize === 'number'
-        && opts.fileSize > 0
-        && !isNaN(opts.fileSize)) {
-      fileSize = opts.fileSize;
-    }
-    if (typeof opts.step === 'function')
-      onstep = opts.step;
-
-    if (typeof opts.mode === 'string' || typeof opts.mode === 'number')
-      mode = modeNum(opts.mode);
-  }
-
-  // Internal state variables
-  let fsize;
-  let pdst = 0;
-  let total = 0;
-  let hadError = false;
-  let srcHandle;
-  let dstHandle;
-  let readbuf;
-  let bufsize = chunkSize * concurrency;
-
-  function onerror(err) {
-    if (hadError)
-      return;
-
-    hadError = true;
-
-    let left = 0;
-    let cbfinal;
-
-    if (srcHandle || dstHandle) {
-      cbfinal = () => {
-        if (--left === 0)
-          cb(err);
-      };
-      if (srcHandle && (src === fs || src.outgoing.state === 'open'))
-        ++left;
-      if (dstHandle && (dst === fs || dst.outgoing.state === 'open'))
-        ++left;
-      if (srcHandle && (src === fs || src.outgoing.state === 'open'))
-        src.close(srcHandle, cbfinal);
-      if (dstHandle && (dst === fs || dst.outgoing.state === 'open'))
-        dst.close(dstHandle, cbfinal);
-    } else {
-      cb(err);
-    }
-  }
-
-  src.open(srcPath, 'r', (err, sourceHandle) => {
-    if (err)
-      return onerror(err);
-
-    srcHandle = sourceHandle;
-
-    if (fileSize === undefined)
-      src.fstat(srcHandle, tryStat);
-    else
-      tryStat(null, { size: fileSize });
-
-    function tryStat(err, attrs) {
-      if (err) {
-        if (src !== fs) {
-          // Try stat() for sftp servers that may not support fstat() for
-          // whatever reason
-          src.stat(srcPath, (err_, attrs_) => {
-            if (err_)
-              return onerror(err);
-            tryStat(null, attrs_);
-          });
-          return;
-        }
-        return onerror(err);
-      }
-      fsize = attrs.size;
-
-      dst.open(dstPath, 'w', (err, destHandle) => {
-        if (err)
-          return onerror(err);
-
-        dstHandle = destHandle;
-
-        if (fsize <= 0)
-          return onerror();
-
-        // Use less memory where possible
-        while (bufsize > fsize) {
-          if (concurrency === 1) {
-            bufsize = fsize;
-            break;
-          }
-          bufsize -= chunkSize;
-          --concurrency;
-        }
-
-        readbuf = tryCreateBuffer(bufsize);
-        if (readbuf instanceof Error)
-          return onerror(readbuf);
-
-        if (mode !== undefined) {
-          dst.fchmod(dstHandle, mode, function tryAgain(err) {
-            if (err) {
-              // Try chmod() for sftp servers that may not support fchmod()
-              // for whatever reason
-              dst.chmod(dstPath, mode, (err_) => tryAgain());
-              return;
-            }
-            startReads();
-          });
-        } else {
-          startReads();
-        }
-
-        function onread(err, nb, data, dstpos, datapos, origChunkLen) {
-          if (err)
-            return onerror(err);
-
-          datapos = datapos || 0;
-
-          dst.write(dstHandle, readbuf, datapos, nb, dstpos, writeCb);
-
-          function writeCb(err) {
-            if (err)
-              return onerror(err);
-
-            total += nb;
-            onstep && onstep(total, nb, fsize);
-
-            if (nb < origChunkLen)
-              return singleRead(datapos, dstpos + nb, origChunkLen - nb);
-
-            if (total === fsize) {
-              dst.close(dstHandle, (err) => {
-                dstHandle = undefined;
-                if (err)
-                  return onerror(err);
-                src.close(srcHandle, (err) => {
-                  srcHandle = undefined;
-                  if (err)
-                    return onerror(err);
-                  cb();
-                });
-              });
-              return;
-            }
-
-            if (pdst >= fsize)
-              return;
-
-            const chunk =
-              (pdst + chunkSize > fsize ? fsize - pdst : chunkSize);
-            singleRead(datapos, pdst, chunk);
-            pdst += chunk;
-          }
-        }
-
-        function makeCb(psrc, pdst, chunk) {
-          return (err, nb, data) => {
-            onread(err, nb, data, pdst, psrc, chunk);
-          };
-        }
-
-        function singleRead(psrc, pdst, chunk) {
-          src.read(srcHandle,
-                   readbuf,
-                   psrc,
-                   chunk,
-                   pdst,
-                   makeCb(psrc, pdst, chunk));
-        }
-
-        function startReads() {
-          let reads = 0;
-          let psrc = 0;
-          while (pdst < fsize && reads < concurrency) {
-            const chunk =
-              (pdst + chunkSize > fsize ? fsize - pdst : chunkSize);
-            singleRead(psrc, pdst, chunk);
-            psrc += chunk;
-            pdst += chunk;
-            ++reads;
-          }
-        }
-      });
-    }
-  });
-}
-
-function writeAll(sftp, handle, buffer, offset, length, position, callback_) {
-  const callback = (typeof callback_ === 'function' ? callback_ : undefined);
-
-  sftp.write(handle,
-             buffer,
-             offset,
-             length,
-             position,
-             (writeErr, written) => {
-    if (writeErr) {
-      return sftp.close(handle, () => {
-        callback && callback(writeErr);
-      });
-    }
-    if (written === length) {
-      sftp.close(handle, callback);
-    } else {
-      offset += written;
-      length -= written;
-      position += written;
-      writeAll(sftp, handle, buffer, offset, length, position, callback);
-    }
-  });
-}
-
-class Stats {
-  constructor(initial) {
-    this.mode = (initial && initial.mode);
-    this.uid = (initial && initial.uid);
-    this.gid = (initial && initial.gid);
-    this.size = (initial && initial.size);
-    this.atime = (initial && initial.atime);
-    this.mtime = (initial && initial.mtime);
-    this.extended = (initial && initial.extended);
-  }
-  isDirectory() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFDIR);
-  }
-  isFile() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFREG);
-  }
-  isBlockDevice() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFBLK);
-  }
-  isCharacterDevice() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFCHR);
-  }
-  isSymbolicLink() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFLNK);
-  }
-  isFIFO() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFIFO);
-  }
-  isSocket() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFSOCK);
-  }
-}
-
-function attrsToBytes(attrs) {
-  let flags = 0;
-  let nb = 0;
-
-  if (typeof attrs === 'object' && attrs !== null) {
-    if (typeof attrs.size === 'number') {
-      flags |= ATTR.SIZE;
-      const val = attrs.size;
-      // Big Endian
-      ATTRS_BUF[nb++] = val / 72057594037927940; // 2**56
-      ATTRS_BUF[nb++] = val / 281474976710656; // 2**48
-      ATTRS_BUF[nb++] = val / 1099511627776; // 2**40
-      ATTRS_BUF[nb++] = val / 4294967296; // 2**32
-      ATTRS_BUF[nb++] = val / 16777216; // 2**24
-      ATTRS_BUF[nb++] = val / 65536; // 2**16
-      ATTRS_BUF[nb++] = val / 256; // 2**8
-      ATTRS_BUF[nb++] = val;
-    }
-    if (typeof attrs.uid === 'number' && typeof attrs.gid === 'number') {
-      flags |= ATTR.UIDGID;
-      const uid = attrs.uid;
-      const gid = attrs.gid;
-      // Big Endian
-      ATTRS_BUF[nb++] = uid >>> 24;
-      ATTRS_BUF[nb++] = uid >>> 16;
-      ATTRS_BUF[nb++] = uid >>> 8;
-      ATTRS_BUF[nb++] = uid;
-      ATTRS_BUF[nb++] = gid >>> 24;
-      ATTRS_BUF[nb++] = gid >>> 16;
-      ATTRS_BUF[nb++] = gid >>> 8;
-      ATTRS_BUF[nb++] = gid;
-    }
-    if (typeof attrs.mode === 'number' || typeof attrs.mode === 'string') {
-      const mode = modeNum(attrs.mode);
-      flags |= ATTR.PERMISSIONS;
-      // Big Endian
-      ATTRS_BUF[nb++] = mode >>> 24;
-      ATTRS_BUF[nb++] = mode >>> 16;
-      ATTRS_BUF[nb++] = mode >>> 8;
-      ATTRS_BUF[nb++] = mode;
-    }
-    if ((typeof attrs.atime === 'number' || isDate(attrs.atime))
-        && (typeof attrs.mtime === 'number' || isDate(attrs.mtime))) {
-      const atime = toUnixTimestamp(attrs.atime);
-      const mtime = toUnixTimestamp(attrs.mtime);
-
-      flags |= ATTR.ACMODTIME;
-      // Big Endian
-      ATTRS_BUF[nb++] = atime >>> 24;
-      ATTRS_BUF[nb++] = atime >>> 16;
-      ATTRS_BUF[nb++] = atime >>> 8;
-      ATTRS_BUF[nb++] = atime;
-      ATTRS_BUF[nb++] = mtime >>> 24;
-      ATTRS_BUF[nb++] = mtime >>> 16;
-      ATTRS_BUF[nb++] = mtime >>> 8;
-      ATTRS_BUF[nb++] = mtime;
-    }
-    // TODO: extended attributes
-  }
-
-  return { flags, nb };
-}
-
-function toUnixTimestamp(time) {
-  // eslint-disable-next-line no-self-compare
-  if (typeof time === 'number' && time === time) // Valid, non-NaN number
-    return time;
-  if (isDate(time))
-    return parseInt(time.getTime() / 1000, 10);
-  throw new Error(`Cannot parse time: ${time}`);
-}
-
-function modeNum(mode) {
-  // eslint-disable-next-line no-self-compare
-  if (typeof mode === 'number' && mode === mode) // Valid, non-NaN number
-    return mode;
-  if (typeof mode === 'string')
-    return modeNum(parseInt(mode, 8));
-  throw new Error(`Cannot parse mode: ${mode}`);
-}
-
-const stringFlagMap = {
-  'r': OPEN_MODE.READ,
-  'r+': OPEN_MODE.READ | OPEN_MODE.WRITE,
-  'w': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.WRITE,
-  'wx': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-  'xw': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-  'w+': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE,
-  'wx+': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE
-         | OPEN_MODE.EXCL,
-  'xw+': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE
-         | OPEN_MODE.EXCL,
-  'a': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.WRITE,
-  'ax': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-  'xa': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-  'a+': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE,
-  'ax+': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE
-         | OPEN_MODE.EXCL,
-  'xa+': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE
-         | OPEN_MODE.EXCL
-};
-
-function stringToFlags(str) {
-  const flags = stringFlagMap[str];
-  return (flags !== undefined ? flags : null);
-}
-
-const flagsToString = (() => {
-  const stringFlagMapKeys = Object.keys(stringFlagMap);
-  return (flags) => {
-    for (let i = 0; i < stringFlagMapKeys.length; ++i) {
-      const key = stringFlagMapKeys[i];
-      if (stringFlagMap[key] === flags)
-        return key;
-    }
-    return null;
-  };
-})();
-
-function readAttrs(biOpt) {
-  /*
-    uint32   flags
-    uint64   size           present only if flag SSH_FILEXFER_ATTR_SIZE
-    uint32   uid            present only if flag SSH_FILEXFER_ATTR_UIDGID
-    uint32   gid            present only if flag SSH_FILEXFER_ATTR_UIDGID
-    uint32   permissions    present only if flag SSH_FILEXFER_ATTR_PERMISSIONS
-    uint32   atime          present only if flag SSH_FILEXFER_ACMODTIME
-    uint32   mtime          present only if flag SSH_FILEXFER_ACMODTIME
-    uint32   extended_count present only if flag SSH_FILEXFER_ATTR_EXTENDED
-    string   extended_type
-    string   extended_data
-    ...      more extended data (extended_type - extended_data pairs),
-               so that number of pairs equals extended_count
-  */
-  const flags = bufferParser.readUInt32BE();
-  if (flags === undefined)
-    return;
-
-  const attrs = new Stats();
-  if (flags & ATTR.SIZE) {
-    const size = bufferParser.readUInt64BE(biOpt);
-    if (size === undefined)
-      return;
-    attrs.size = size;
-  }
-
-  if (flags & ATTR.UIDGID) {
-    const uid = bufferParser.readUInt32BE();
-    const gid = bufferParser.readUInt32BE();
-    if (gid === undefined)
-      return;
-    attrs.uid = uid;
-    attrs.gid = gid;
-  }
-
-  if (flags & ATTR.PERMISSIONS) {
-    const mode = bufferParser.readUInt32BE();
-    if (mode === undefined)
-      return;
-    attrs.mode = mode;
-  }
-
-  if (flags & ATTR.ACMODTIME) {
-    const atime = bufferParser.readUInt32BE();
-    const mtime = bufferParser.readUInt32BE();
-    if (mtime === undefined)
-      return;
-    attrs.atime = atime;
-    attrs.mtime = mtime;
-  }
-
-  if (flags & ATTR.EXTENDED) {
-    const count = bufferParser.readUInt32BE();
-    if (count === undefined)
-      return;
-    const extended = {};
-    for (let i = 0; i < count; ++i) {
-      const type = bufferParser.readString(true);
-      const data = bufferParser.readString();
-      if (data === undefined)
-        return;
-      extended[type] = data;
-    }
-    attrs.extended = extended;
-  }
-
-  return attrs;
-}
-
-function sendOrBuffer(sftp, payload) {
-  const ret = tryWritePayload(sftp, payload);
-  if (ret !== undefined) {
-    sftp._buffer.push(ret);
-    return false;
-  }
-  return true;
-}
-
-function tryWritePayload(sftp, payload) {
-  const outgoing = sftp.outgoing;
-  if (outgoing.state !== 'open')
-    return;
-
-  if (outgoing.window === 0) {
-    sftp._waitWindow = true;
-    sftp._chunkcb = drainBuffer;
-    return payload;
-  }
-
-  let ret;
-  const len = payload.length;
-  let p = 0;
-
-  while (len - p > 0 && outgoing.window > 0) {
-    const actualLen = Math.min(len - p, outgoing.window, outgoing.packetSize);
-    outgoing.window -= actualLen;
-    if (outgoing.window === 0) {
-      sftp._waitWindow = true;
-      sftp._chunkcb = drainBuffer;
-    }
-
-    if (p === 0 && actualLen === len) {
-      sftp._protocol.channelData(sftp.outgoing.id, payload);
-    } else {
-      sftp._protocol.channelData(sftp.outgoing.id,
-                                 bufferSlice(payload, p, p + actualLen));
-    }
-
-    p += actualLen;
-  }
-
-  if (len - p > 0) {
-    if (p > 0)
-      ret = bufferSlice(payload, p, len);
-    else
-      ret = payload; // XXX: should never get here?
-  }
-
-  return ret;
-}
-
-function drainBuffer() {
-  this._chunkcb = undefined;
-  const buffer = this._buffer;
-  let i = 0;
-  while (i < buffer.length) {
-    const payload = buffer[i];
-    const ret = tryWritePayload(this, payload);
-    if (ret !== undefined) {
-      if (ret !== payload)
-        buffer[i] = ret;
-      if (i > 0)
-        this._buffer = buffer.slice(i);
-      return;
-    }
-    ++i;
-  }
-  if (i > 0)
-    this._buffer = [];
-}
-
-function doFatalSFTPError(sftp, msg, noDebug) {
-  const err = new Error(msg);
-  err.level = 'sftp-protocol';
-  if (!noDebug && sftp._debug)
-    sftp._debug(`SFTP: Inbound: ${msg}`);
-  sftp.emit('error', err);
-  sftp.destroy();
-  cleanupRequests(sftp);
-  return false;
-}
-
-function cleanupRequests(sftp) {
-  const keys = Object.keys(sftp._requests);
-  if (keys.length === 0)
-    return;
-
-  const reqs = sftp._requests;
-  sftp._requests = {};
-  const err = new Error('No response from server');
-  for (let i = 0; i < keys.length; ++i) {
-    const req = reqs[keys[i]];
-    if (typeof req.cb === 'function')
-      req.cb(err);
-  }
-}
-
-function requestLimits(sftp, cb) {
-  /*
-    uint32    id
-    string    "limits@openssh.com"
-  */
-  let p = 9;
-  const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 18);
-
-  writeUInt32BE(buf, buf.length - 4, 0);
-  buf[4] = REQUEST.EXTENDED;
-  const reqid = sftp._writeReqid = (sftp._writeReqid + 1) & MAX_REQID;
-  writeUInt32BE(buf, reqid, 5);
-
-  writeUInt32BE(buf, 18, p);
-  buf.utf8Write('limits@openssh.com', p += 4, 18);
-
-  sftp._requests[reqid] = { extended: 'limits@openssh.com', cb };
-
-  const isBuffered = sendOrBuffer(sftp, buf);
-  if (sftp._debug) {
-    const which = (isBuffered ? 'Buffered' : 'Sending');
-    sftp._debug(`SFTP: Outbound: ${which} limits@openssh.com`);
-  }
-}
-
-const CLIENT_HANDLERS = {
-  [RESPONSE.VERSION]: (sftp, payload) => {
-    if (sftp._version !== -1)
-      return doFatalSFTPError(sftp, 'Duplicate VERSION packet');
-
-    const extensions = {};
-
-    /*
-      uint32 version
-      <extension data>
-    */
-    bufferParser.init(payload, 1);
-    let version = bufferParser.readUInt32BE();
-    while (bufferParser.avail()) {
-      const extName = bufferParser.readString(true);
-      const extData = bufferParser.readString(true);
-      if (extData === undefined) {
-        version = undefined;
-        break;
-      }
-      extensions[extName] = extData;
-    }
-    bufferParser.clear();
-
-    if (version === undefined)
-      return doFatalSFTPError(sftp, 'Malformed VERSION packet');
-
-    if (sftp._debug) {
-      const names = Object.keys(extensions);
-      if (names.length) {
-        sftp._debug(
-          `SFTP: Inbound: Received VERSION (v${version}, exts:${names})`
-        );
-      } else {
-        sftp._debug(`SFTP: Inbound: Received VERSION (v${version})`);
-      }
-    }
-
-    sftp._version = version;
-    sftp._extensions = extensions;
-
-    if (extensions['limits@openssh.com'] === '1') {
-      return requestLimits(sftp, (err, limits) => {
-        if (!err) {
-          if (limits.maxPktLen > 0)
-            sftp._maxOutPktLen = limits.maxPktLen;
-          if (limits.maxReadLen > 0)
-            sftp._maxReadLen = limits.maxReadLen;
-          if (limits.maxWriteLen > 0)
-            sftp._maxWriteLen = limits.maxWriteLen;
-          sftp.maxOpenHandles = (
-            limits.maxOpenHandles > 0 ? limits.maxOpenHandles : Infinity
-          );
-        }
-        sftp.emit('ready');
-      });
-    }
-
-    sftp.emit('ready');
-  },
-  [RESPONSE.STATUS]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      uint32     error/status code
-      string     error message (ISO-10646 UTF-8)
-      string     language tag
-    */
-    const errorCode = bufferParser.readUInt32BE();
-    const errorMsg = bufferParser.readString(true);
-    bufferParser.clear();
-
-    // Note: we avoid checking that the error message and language tag are in
-    // the packet because there are some broken implementations that incorrectly
-    // omit them. The language tag in general was never really used amongst ssh
-    // implementations, so in the case of a missing error message we just
-    // default to something sensible.
-
-    if (sftp._debug) {
-      const jsonMsg = JSON.stringify(errorMsg);
-      sftp._debug(
-        `SFTP: Inbound: Received STATUS (id:${reqID}, ${errorCode}, ${jsonMsg})`
-      );
-    }
-    const req = sftp._requests[reqID];
-    delete sftp._requests[reqID];
-    if (req && typeof req.cb === 'function') {
-      if (errorCode === STATUS_CODE.OK) {
-        req.cb();
-        return;
-      }
-      const err = new Error(errorMsg
-                            || STATUS_CODE_STR[errorCode]
-                            || 'Unknown status');
-      err.code = errorCode;
-      req.cb(err);
-    }
-  },
-  [RESPONSE.HANDLE]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     handle
-    */
-    const handle = bufferParser.readString();
-    bufferParser.clear();
-
-    if (handle === undefined) {
-      if (reqID !== undefined)
-        delete sftp._requests[reqID];
-      return doFatalSFTPError(sftp, 'Malformed HANDLE packet');
-    }
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received HANDLE (id:${reqID})`);
-
-    const req = sftp._requests[reqID];
-    delete sftp._requests[reqID];
-    if (req && typeof req.cb === 'function')
-      req.cb(undefined, handle);
-  },
-  [RESPONSE.DATA]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    let req;
-    if (reqID !== undefined) {
-      req = sftp._requests[reqID];
-      delete sftp._requests[reqID];
-    }
-    /*
-      string     data
-    */
-    if (req && typeof req.cb === 'function') {
-      if (req.buffer) {
-        // We have already pre-allocated space to store the data
-
-        const nb = bufferParser.readString(req.buffer);
-        bufferParser.clear();
-
-        if (nb !== undefined) {
-          sftp._debug && sftp._debug(
-            `SFTP: Inbound: Received DATA (id:${reqID}, ${nb})`
-          );
-          req.cb(undefined, req.buffer, nb);
-          return;
-        }
-      } else {
-        const data = bufferParser.readString();
-        bufferParser.clear();
-
-        if (data !== undefined) {
-          sftp._debug && sftp._debug(
-            `SFTP: Inbound: Received DATA (id:${reqID}, ${data.length})`
-          );
-          req.cb(undefined, data);
-          return;
-        }
-      }
-    } else {
-      const nb = bufferParser.skipString();
-      bufferParser.clear();
-      if (nb !== undefined) {
-        sftp._debug && sftp._debug(
-          `SFTP: Inbound: Received DATA (id:${reqID}, ${nb})`
-        );
-        return;
-      }
-    }
-
-    return doFatalSFTPError(sftp, 'Malformed DATA packet');
-  },
-  [RESPONSE.NAME]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    let req;
-    if (reqID !== undefined) {
-      req = sftp._requests[reqID];
-      delete sftp._requests[reqID];
-    }
-    /*
-      uint32     count
-      repeats count times:
-              string     filename
-              string     longname
-              ATTRS      attrs
-    */
-    const count = bufferParser.readUInt32BE();
-    if (count !== undefined) {
-      let names = [];
-      for (let i = 0; i < count; ++i) {
-        // We are going to assume UTF-8 for filenames despite the SFTPv3
-        // spec not specifying an encoding because the specs for newer
-        // versions of the protocol all explicitly specify UTF-8 for
-        // filenames
-        const filename = bufferParser.readString(true);
-
-        // `longname` only exists in SFTPv3 and since it typically will
-        // contain the filename, we assume it is also UTF-8
-        const longname = bufferParser.readString(true);
-
-        const attrs = readAttrs(sftp._biOpt);
-        if (attrs === undefined) {
-          names = undefined;
-          break;
-        }
-        names.push({ filename, longname, attrs });
-      }
-      if (names !== undefined) {
-        sftp._debug && sftp._debug(
-          `SFTP: Inbound: Received NAME (id:${reqID}, ${names.length})`
-        );
-        bufferParser.clear();
-        if (req && typeof req.cb === 'function')
-          req.cb(undefined, names);
-        return;
-      }
-    }
-
-    bufferParser.clear();
-    return doFatalSFTPError(sftp, 'Malformed NAME packet');
-  },
-  [RESPONSE.ATTRS]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    let req;
-    if (reqID !== undefined) {
-      req = sftp._requests[reqID];
-      delete sftp._requests[reqID];
-    }
-    /*
-      ATTRS      attrs
-    */
-    const attrs = readAttrs(sftp._biOpt);
-    bufferParser.clear();
-    if (attrs !== undefined) {
-      sftp._debug && sftp._debug(`SFTP: Inbound: Received ATTRS (id:${reqID})`);
-      if (req && typeof req.cb === 'function')
-        req.cb(undefined, attrs);
-      return;
-    }
-
-    return doFatalSFTPError(sftp, 'Malformed ATTRS packet');
-  },
-  [RESPONSE.EXTENDED]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    if (reqID !== undefined) {
-      const req = sftp._requests[reqID];
-      if (req) {
-        delete sftp._requests[reqID];
-        switch (req.extended) {
-          case 'statvfs@openssh.com':
-          case 'fstatvfs@openssh.com': {
-            /*
-              uint64    f_bsize   // file system block size
-              uint64    f_frsize  // fundamental fs block size
-              uint64    f_blocks  // number of blocks (unit f_frsize)
-              uint64    f_bfree   // free blocks in file system
-              uint64    f_bavail  // free blocks for non-root
-              uint64    f_files   // total file inodes
-              uint64    f_ffree   // free file inodes
-              uint64    f_favail  // free file inodes for to non-root
-              uint64    f_fsid    // file system id
-              uint64    f_flag    // bit mask of f_flag values
-              uint64    f_namemax // maximum filename length
-            */
-            const biOpt = sftp._biOpt;
-            const stats = {
-              f_bsize: bufferParser.readUInt64BE(biOpt),
-              f_frsize: bufferParser.readUInt64BE(biOpt),
-              f_blocks: bufferParser.readUInt64BE(biOpt),
-              f_bfree: bufferParser.readUInt64BE(biOpt),
-              f_bavail: bufferParser.readUInt64BE(biOpt),
-              f_files: bufferParser.readUInt64BE(biOpt),
-              f_ffree: bufferParser.readUInt64BE(biOpt),
-              f_favail: bufferParser.readUInt64BE(biOpt),
-              f_sid: bufferParser.readUInt64BE(biOpt),
-              f_flag: bufferParser.readUInt64BE(biOpt),
-              f_namemax: bufferParser.readUInt64BE(biOpt),
-            };
-            if (stats.f_namemax === undefined)
-              break;
-            if (sftp._debug) {
-              sftp._debug(
-                'SFTP: Inbound: Received EXTENDED_REPLY '
-                  + `(id:${reqID}, ${req.extended})`
-              );
-            }
-            bufferParser.clear();
-            if (typeof req.cb === 'function')
-              req.cb(undefined, stats);
-            return;
-          }
-          case 'limits@openssh.com': {
-            /*
-              uint64          max-packet-length
-              uint64          max-read-length
-              uint64          max-write-length
-              uint64          max-open-handles
-            */
-            const limits = {
-              maxPktLen: bufferParser.readUInt64BE(),
-              maxReadLen: bufferParser.readUInt64BE(),
-              maxWriteLen: bufferParser.readUInt64BE(),
-              maxOpenHandles: bufferParser.readUInt64BE(),
-            };
-            if (limits.maxOpenHandles === undefined)
-              break;
-            if (sftp._debug) {
-              sftp._debug(
-                'SFTP: Inbound: Received EXTENDED_REPLY '
-                  + `(id:${reqID}, ${req.extended})`
-              );
-            }
-            bufferParser.clear();
-            if (typeof req.cb === 'function')
-              req.cb(undefined, limits);
-            return;
-          }
-          case 'users-groups-by-id@openssh.com': {
-            /*
-              string    usernames
-                string    username1
-                ...
-              string    groupnames
-                string    groupname1
-                ...
-            */
-            const usernameCount = bufferParser.readUInt32BE();
-            if (usernameCount === undefined)
-              break;
-            const usernames = new Array(usernameCount);
-            for (let i = 0; i < usernames.length; ++i)
-              usernames[i] = bufferParser.readString(true);
-
-            const groupnameCount = bufferParser.readUInt32BE();
-            if (groupnameCount === undefined)
-              break;
-            const groupnames = new Array(groupnameCount);
-            for (let i = 0; i < groupnames.length; ++i)
-              groupnames[i] = bufferParser.readString(true);
-            if (groupnames.length > 0
-                && groupnames[groupnames.length - 1] === undefined) {
-              break;
-            }
-
-            if (sftp._debug) {
-              sftp._debug(
-                'SFTP: Inbound: Received EXTENDED_REPLY '
-                  + `(id:${reqID}, ${req.extended})`
-              );
-            }
-            bufferParser.clear();
-            if (typeof req.cb === 'function')
-              req.cb(undefined, usernames, groupnames);
-            return;
-          }
-          default:
-            // Unknown extended request
-            sftp._debug && sftp._debug(
-              `SFTP: Inbound: Received EXTENDED_REPLY (id:${reqID}, ???)`
-            );
-            bufferParser.clear();
-            if (typeof req.cb === 'function')
-              req.cb();
-            return;
-        }
-      } else {
-        sftp._debug && sftp._debug(
-          `SFTP: Inbound: Received EXTENDED_REPLY (id:${reqID}, ???)`
-        );
-        bufferParser.clear();
-        return;
-      }
-    }
-
-    bufferParser.clear();
-    return doFatalSFTPError(sftp, 'Malformed EXTENDED_REPLY packet');
-  },
-};
-const SERVER_HANDLERS = {
-  [REQUEST.INIT]: (sftp, payload) => {
-    if (sftp._version !== -1)
-      return doFatalSFTPError(sftp, 'Duplicate INIT packet');
-
-    const extensions = {};
-
-    /*
-      uint32 version
-      <extension data>
-    */
-    bufferParser.init(payload, 1);
-    let version = bufferParser.readUInt32BE();
-    while (bufferParser.avail()) {
-      const extName = bufferParser.readString(true);
-      const extData = bufferParser.readString(true);
-      if (extData === undefined) {
-        version = undefined;
-        break;
-      }
-      extensions[extName] = extData;
-    }
-    bufferParser.clear();
-
-    if (version === undefined)
-      return doFatalSFTPError(sftp, 'Malformed INIT packet');
-
-    if (sftp._debug) {
-      const names = Object.keys(extensions);
-      if (names.length) {
-        sftp._debug(
-          `SFTP: Inbound: Received INIT (v${version}, exts:${names})`
-        );
-      } else {
-        sftp._debug(`SFTP: Inbound: Received INIT (v${version})`);
-      }
-    }
-
-    sendOrBuffer(sftp, SERVER_VERSION_BUFFER);
-
-    sftp._version = version;
-    sftp._extensions = extensions;
-    sftp.emit('ready');
-  },
-  [REQUEST.OPEN]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string        filename
-      uint32        pflags
-      ATTRS         attrs
-    */
-    const filename = bufferParser.readString(true);
-    const pflags = bufferParser.readUInt32BE();
-    const attrs = readAttrs(sftp._biOpt);
-    bufferParser.clear();
-
-    if (attrs === undefined)
-      return doFatalSFTPError(sftp, 'Malformed OPEN packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received OPEN (id:${reqID})`);
-
-    if (!sftp.emit('OPEN', reqID, filename, pflags, attrs)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.CLOSE]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string        handle
-    */
-    const handle = bufferParser.readString();
-    bufferParser.clear();
-
-    if (handle === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed CLOSE packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received CLOSE (id:${reqID})`);
-
-    if (!sftp.emit('CLOSE', reqID, handle)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.READ]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     handle
-      uint64     offset
-      uint32     len
-    */
-    const handle = bufferParser.readString();
-    const offset = bufferParser.readUInt64BE(sftp._biOpt);
-    const len = bufferParser.readUInt32BE();
-    bufferParser.clear();
-
-    if (len === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed READ packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received READ (id:${reqID})`);
-
-    if (!sftp.emit('READ', reqID, handle, offset, len)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.WRITE]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     handle
-      uint64     offset
-      string     data
-    */
-    const handle = bufferParser.readString();
-    const offset = bufferParser.readUInt64BE(sftp._biOpt);
-    const data = bufferParser.readString();
-    bufferParser.clear();
-
-    if (data === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed WRITE packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received WRITE (id:${reqID})`);
-
-    if (!sftp.emit('WRITE', reqID, handle, offset, data)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.LSTAT]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed LSTAT packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received LSTAT (id:${reqID})`);
-
-    if (!sftp.emit('LSTAT', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.FSTAT]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string        handle
-    */
-    const handle = bufferParser.readString();
-    bufferParser.clear();
-
-    if (handle === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed FSTAT packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received FSTAT (id:${reqID})`);
-
-    if (!sftp.emit('FSTAT', reqID, handle)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.SETSTAT]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-      ATTRS      attrs
-    */
-    const path = bufferParser.readString(true);
-    const attrs = readAttrs(sftp._biOpt);
-    bufferParser.clear();
-
-    if (attrs === undefined)
-      return doFatalSFTPError(sftp, 'Malformed SETSTAT packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received SETSTAT (id:${reqID})`);
-
-    if (!sftp.emit('SETSTAT', reqID, path, attrs)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.FSETSTAT]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     handle
-      ATTRS      attrs
-    */
-    const handle = bufferParser.readString();
-    const attrs = readAttrs(sftp._biOpt);
-    bufferParser.clear();
-
-    if (attrs === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed FSETSTAT packet');
-
-    sftp._debug && sftp._debug(
-      `SFTP: Inbound: Received FSETSTAT (id:${reqID})`
-    );
-
-    if (!sftp.emit('FSETSTAT', reqID, handle, attrs)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.OPENDIR]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed OPENDIR packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received OPENDIR (id:${reqID})`);
-
-    if (!sftp.emit('OPENDIR', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.READDIR]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string        handle
-    */
-    const handle = bufferParser.readString();
-    bufferParser.clear();
-
-    if (handle === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed READDIR packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received READDIR (id:${reqID})`);
-
-    if (!sftp.emit('READDIR', reqID, handle)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.REMOVE]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed REMOVE packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received REMOVE (id:${reqID})`);
-
-    if (!sftp.emit('REMOVE', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.MKDIR]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-      ATTRS      attrs
-    */
-    const path = bufferParser.readString(true);
-    const attrs = readAttrs(sftp._biOpt);
-    bufferParser.clear();
-
-    if (attrs === undefined)
-      return doFatalSFTPError(sftp, 'Malformed MKDIR packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received MKDIR (id:${reqID})`);
-
-    if (!sftp.emit('MKDIR', reqID, path, attrs)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.RMDIR]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed RMDIR packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received RMDIR (id:${reqID})`);
-
-    if (!sftp.emit('RMDIR', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.REALPATH]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed REALPATH packet');
-
-    sftp._debug && sftp._debug(
-      `SFTP: Inbound: Received REALPATH (id:${reqID})`
-    );
-
-    if (!sftp.emit('REALPATH', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.STAT]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed STAT packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received STAT (id:${reqID})`);
-
-    if (!sftp.emit('STAT', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.RENAME]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     oldpath
-      string     newpath
-    */
-    const oldPath = bufferParser.readString(true);
-    const newPath = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (newPath === undefined)
-      return doFatalSFTPError(sftp, 'Malformed RENAME packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received RENAME (id:${reqID})`);
-
-    if (!sftp.emit('RENAME', reqID, oldPath, newPath)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.READLINK]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed READLINK packet');
-
-    sftp._debug && sftp._debug(
-      `SFTP: Inbound: Received READLINK (id:${reqID})`
-    );
-
-    if (!sftp.emit('READLINK', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.SYMLINK]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     linkpath
-      string     targetpath
-    */
-    const linkPath = bufferParser.readString(true);
-    const targetPath = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (targetPath === undefined)
-      return doFatalSFTPError(sftp, 'Malformed SYMLINK packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received SYMLINK (id:${reqID})`);
-
-    let handled;
-    if (sftp._isOpenSSH) {
-      // OpenSSH has linkpath and targetpath positions switched
-      handled = sftp.emit('SYMLINK', reqID, targetPath, linkPath);
-    } else {
-      handled = sftp.emit('SYMLINK', reqID, linkPath, targetPath);
-    }
-    if (!handled) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.EXTENDED]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     extended-request
-      ... any request-specific data ...
-    */
-    const extName = bufferParser.readString(true);
-    if (extName === undefined) {
-      bufferParser.clear();
-      return doFatalSFTPError(sftp, 'Malformed EXTENDED packet');
-    }
-
-    let extData;
-    if (bufferParser.avail())
-      extData = bufferParser.readRaw();
-    bufferParser.clear();
-
-    sftp._debug && sftp._debug(
-      `SFTP: Inbound: Received EXTENDED (id:${reqID})`
-    );
-
-    if (!sftp.emit('EXTENDED', reqID, extName, extData)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-};
-
-// =============================================================================
-// ReadStream/WriteStream-related ==============================================
-// =============================================================================
-const {
-  ERR_INVALID_ARG_TYPE,
-  ERR_OUT_OF_RANGE,
-  validateNumber
-} = __nccwpck_require__(3208);
-
-const kMinPoolSpace = 128;
-
-let pool;
-// It can happen that we expect to read a large chunk of data, and reserve
-// a large chunk of the pool accordingly, but the read() call only filled
-// a portion of it. If a concurrently executing read() then uses the same pool,
-// the "reserved" portion cannot be used, so we allow it to be re-used as a
-// new pool later.
-const poolFragments = [];
-
-function allocNewPool(poolSize) {
-  if (poolFragments.length > 0)
-    pool = poolFragments.pop();
-  else
-    pool = Buffer.allocUnsafe(poolSize);
-  pool.used = 0;
-}
-
-// Check the `this.start` and `this.end` of stream.
-function checkPosition(pos, name) {
-  if (!Number.isSafeInteger(pos)) {
-    validateNumber(pos, name);
-    if (!Number.isInteger(pos))
-      throw new ERR_OUT_OF_RANGE(name, 'an integer', pos);
-    throw new ERR_OUT_OF_RANGE(name, '>= 0 and <= 2 ** 53 - 1', pos);
-  }
-  if (pos < 0)
-    throw new ERR_OUT_OF_RANGE(name, '>= 0 and <= 2 ** 53 - 1', pos);
-}
-
-function roundUpToMultipleOf8(n) {
-  return (n + 7) & ~7;  // Align to 8 byte boundary.
-}
-
-function ReadStream(sftp, path, options) {
-  if (options === undefined)
-    options = {};
-  else if (typeof options === 'string')
-    options = { encoding: options };
-  else if (options === null || typeof options !== 'object')
-    throw new TypeError('"options" argument must be a string or an object');
-  else
-    options = Object.create(options);
-
-  // A little bit bigger buffer and water marks by default
-  if (options.highWaterMark === undefined)
-    options.highWaterMark = 64 * 1024;
-
-  // For backwards compat do not emit close on destroy.
-  options.emitClose = false;
-  options.autoDestroy = false; // Node 14 major change.
-
-  ReadableStream.call(this, options);
-
-  this.path = path;
-  this.flags = options.flags === undefined ? 'r' : options.flags;
-  this.mode = options.mode === undefined ? 0o666 : options.mode;
-
-  this.start = options.start;
-  this.end = options.end;
-  this.autoClose = options.autoClose === undefined ? true : options.autoClose;
-  this.pos = 0;
-  this.bytesRead = 0;
-  this.isClosed = false;
-
-  this.handle = options.handle === undefined ? null : options.handle;
-  this.sftp = sftp;
-  this._opening = false;
-
-  if (this.start !== undefined) {
-    checkPosition(this.start, 'start');
-
-    this.pos = this.start;
-  }
-
-  if (this.end === undefined) {
-    this.end = Infinity;
-  } else if (this.end !== Infinity) {
-    checkPosition(this.end, 'end');
-
-    if (this.start !== undefined && this.start > this.end) {
-      throw new ERR_OUT_OF_RANGE(
-        'start',
-        `<= "end" (here: ${this.end})`,
-        this.start
-      );
-    }
-  }
-
-  this.on('end', function() {
-    if (this.autoClose)
-      this.destroy();
-  });
-
-  if (!Buffer.isBuffer(this.handle))
-    this.open();
-}
-inherits(ReadStream, ReadableStream);
-
-ReadStream.prototype.open = function() {
-  if (this._opening)
-    return;
-
-  this._opening = true;
-
-  this.sftp.open(this.path, this.flags, this.mode, (er, handle) => {
-    this._opening = false;
-
-    if (er) {
-      this.emit('error', er);
-      if (this.autoClose)
-        this.destroy();
-      return;
-    }
-
-    this.handle = handle;
-    this.emit('open', handle);
-    this.emit('ready');
-    // Start the flow of data.
-    this.read();
-  });
-};
-
-ReadStream.prototype._read = function(n) {
-  if (!Buffer.isBuffer(this.handle))
-    return this.once('open', () => this._read(n));
-
-  // XXX: safe to remove this?
-  if (this.destroyed)
-    return;
-
-  if (!pool || pool.length - pool.used < kMinPoolSpace) {
-    // Discard the old pool.
-    allocNewPool(this.readableHighWaterMark
-                 || this._readableState.highWaterMark);
-  }
-
-  // Grab another reference to the pool in the case that while we're
-  // in the thread pool another read() finishes up the pool, and
-  // allocates a new one.
-  const thisPool = pool;
-  let toRead = Math.min(pool.length - pool.used, n);
-  const start = pool.used;
-
-  if (this.end !== undefined)
-    toRead = Math.min(this.end - this.pos + 1, toRead);
-
-  // Already read everything we were supposed to read!
-  // treat as EOF.
-  if (toRead <= 0)
-    return this.push(null);
-
-  // the actual read.
-  this.sftp.read(this.handle,
-                 pool,
-                 pool.used,
-                 toRead,
-                 this.pos,
-                 (er, bytesRead) => {
-    if (er) {
-      this.emit('error', er);
-      if (this.autoClose)
-        this.destroy();
-      return;
-    }
-    let b = null;
-
-    // Now that we know how much data we have actually read, re-wind the
-    // 'used' field if we can, and otherwise allow the remainder of our
-    // reservation to be used as a new pool later.
-    if (start + toRead === thisPool.used && thisPool === pool) {
-      thisPool.used = roundUpToMultipleOf8(thisPool.used + bytesRead - toRead);
-    } else {
-      // Round down to the next lowest multiple of 8 to ensure the new pool
-      // fragment start and end positions are aligned to an 8 byte boundary.
-      const alignedEnd = (start + toRead) & ~7;
-      const alignedStart = roundUpToMultipleOf8(start + bytesRead);
-      if (alignedEnd - alignedStart >= kMinPoolSpace)
-        poolFragments.push(thisPool.slice(alignedStart, alignedEnd));
-    }
-
-    if (bytesRead > 0) {
-      this.bytesRead += bytesRead;
-      b = thisPool.slice(start, start + bytesRead);
-    }
-
-    // Move the pool positions, and internal position for reading.
-    this.pos += bytesRead;
-
-    this.push(b);
-  });
-
-  pool.used = roundUpToMultipleOf8(pool.used + toRead);
-};
-
-ReadStream.prototype._destroy = function(err, cb) {
-  if (this._opening && !Buffer.isBuffer(this.handle)) {
-    this.once('open', closeStream.bind(null, this, cb, err));
-    return;
-  }
-
-  closeStream(this, cb, err);
-  this.handle = null;
-  this._opening = false;
-};
-
-function closeStream(stream, cb, err) {
-  if (!stream.handle)
-    return onclose();
-
-  stream.sftp.close(stream.handle, onclose);
-
-  function onclose(er) {
-    er = er || err;
-    cb(er);
-    stream.isClosed = true;
-    if (!er)
-      stream.emit('close');
-  }
-}
-
-ReadStream.prototype.close = function(cb) {
-  this.destroy(null, cb);
-};
-
-Object.defineProperty(ReadStream.prototype, 'pending', {
-  get() {
-    return this.handle === null;
-  },
-  configurable: true
-});
-
-// TODO: add `concurrency` setting to allow more than one in-flight WRITE
-// request to server to improve throughput
-function WriteStream(sftp, path, options) {
-  if (options === undefined)
-    options = {};
-  else if (typeof options === 'string')
-    options = { encoding: options };
-  else if (options === null || typeof options !== 'object')
-    throw new TypeError('"options" argument must be a string or an object');
-  else
-    options = Object.create(options);
-
-  // For backwards compat do not emit close on destroy.
-  options.emitClose = false;
-  options.autoDestroy = false; // Node 14 major change.
-
-  WritableStream.call(this, options);
-
-  this.path = path;
-  this.flags = options.flags === undefined ? 'w' : options.flags;
-  this.mode = options.mode === undefined ? 0o666 : options.mode;
-
-  this.start = options.start;
-  this.autoClose = options.autoClose === undefined ? true : options.autoClose;
-  this.pos = 0;
-  this.bytesWritten = 0;
-  this.isClosed = false;
-
-  this.handle = options.handle === undefined ? null : options.handle;
-  this.sftp = sftp;
-  this._opening = false;
-
-  if (this.start !== undefined) {
-    checkPosition(this.start, 'start');
-
-    this.pos = this.start;
-  }
-
-  if (options.encoding)
-    this.setDefaultEncoding(options.encoding);
-
-  // Node v6.x only
-  this.on('finish', function() {
-    if (this._writableState.finalCalled)
-      return;
-    if (this.autoClose)
-      this.destroy();
-  });
-
-  if (!Buffer.isBuffer(this.handle))
-    this.open();
-}
-inherits(WriteStream, WritableStream);
-
-WriteStream.prototype._final = function(cb) {
-  if (this.autoClose)
-    this.destroy();
-  cb();
-};
-
-WriteStream.prototype.open = function() {
-  if (this._opening)
-    return;
-
-  this._opening = true;
-
-  this.sftp.open(this.path, this.flags, this.mode, (er, handle) => {
-    this._opening = false;
-
-    if (er) {
-      this.emit('error', er);
-      if (this.autoClose)
-        this.destroy();
-      return;
-    }
-
-    this.handle = handle;
-
-    const tryAgain = (err) => {
-      if (err) {
-        // Try chmod() for sftp servers that may not support fchmod() for
-        // whatever reason
-        this.sftp.chmod(this.path, this.mode, (err_) => tryAgain());
-        return;
-      }
-
-      // SFTPv3 requires absolute offsets, no matter the open flag used
-      if (this.flags[0] === 'a') {
-        const tryStat = (err, st) => {
-          if (err) {
-            // Try stat() for sftp servers that may not support fstat() for
-            // whatever reason
-            this.sftp.stat(this.path, (err_, st_) => {
-              if (err_) {
-                this.destroy();
-                this.emit('error', err);
-                return;
-              }
-              tryStat(null, st_);
-            });
-            return;
-          }
-
-          this.pos = st.size;
-          this.emit('open', handle);
-          this.emit('ready');
-        };
-
-        this.sftp.fstat(handle, tryStat);
-        return;
-      }
-
-      this.emit('open', handle);
-      this.emit('ready');
-    };
-
-    this.sftp.fchmod(handle, this.mode, tryAgain);
-  });
-};
-
-WriteStream.prototype._write = function(data, encoding, cb) {
-  if (!Buffer.isBuffer(data)) {
-    const err = new ERR_INVALID_ARG_TYPE('data', 'Buffer', data);
-    return this.emit('error', err);
-  }
-
-  if (!Buffer.isBuffer(this.handle)) {
-    return this.once('open', function() {
-      this._write(data, encoding, cb);
-    });
-  }
-
-  this.sftp.write(this.handle,
-                  data,
-                  0,
-                  data.length,
-                  this.pos,
-                  (er, bytes) => {
-    if (er) {
-      if (this.autoClose)
-        this.destroy();
-      return cb(er);
-    }
-    this.bytesWritten += bytes;
-    cb();
-  });
-
-  this.pos += data.length;
-};
-
-WriteStream.prototype._writev = function(data, cb) {
-  if (!Buffer.isBuffer(this.handle)) {
-    return this.once('open', function() {
-      this._writev(data, cb);
-    });
-  }
-
-  const sftp = this.sftp;
-  const handle = this.handle;
-  let writesLeft = data.length;
-
-  const onwrite = (er, bytes) => {
-    if (er) {
-      this.destroy();
-      return cb(er);
-    }
-    this.bytesWritten += bytes;
-    if (--writesLeft === 0)
-      cb();
-  };
-
-  // TODO: try to combine chunks to reduce number of requests to the server?
-  for (let i = 0; i < data.length; ++i) {
-    const chunk = data[i].chunk;
-
-    sftp.write(handle, chunk, 0, chunk.length, this.pos, onwrite);
-    this.pos += chunk.length;
-  }
-};
-
-if (typeof WritableStream.prototype.destroy !== 'function')
-  WriteStream.prototype.destroy = ReadStream.prototype.destroy;
-
-WriteStream.prototype._destroy = ReadStream.prototype._destroy;
-WriteStream.prototype.close = function(cb) {
-  if (cb) {
-    if (this.isClosed) {
-      process.nextTick(cb);
-      return;
-    }
-    this.on('close', cb);
-  }
-
-  // If we are not autoClosing, we should call
-  // destroy on 'finish'.
-  if (!this.autoClose)
-    this.on('finish', this.destroy.bind(this));
-
-  this.end();
-};
-
-// There is no shutdown() for files.
-WriteStream.prototype.destroySoon = WriteStream.prototype.end;
-
-Object.defineProperty(WriteStream.prototype, 'pending', {
-  get() {
-    return this.handle === null;
-  },
-  configurable: true
-});
-// =============================================================================
-
-module.exports = {
-  flagsToString,
-  OPEN_MODE,
-  SFTP,
-  Stats,
-  STATUS_CODE,
-  stringToFlags,
-};
 
 
 /***/ }),
@@ -18650,129 +14000,6 @@ module.exports = {
 
 /***/ }),
 
-/***/ 3208:
-/***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
-
-"use strict";
-
-
-const assert = __nccwpck_require__(2613);
-const { inspect } = __nccwpck_require__(9023);
-
-// Only use this for integers! Decimal numbers do not work with this function.
-function addNumericalSeparator(val) {
-  let res = '';
-  let i = val.length;
-  const start = val[0] === '-' ? 1 : 0;
-  for (; i >= start + 4; i -= 3)
-    res = `_${val.slice(i - 3, i)}${res}`;
-  return `${val.slice(0, i)}${res}`;
-}
-
-function oneOf(expected, thing) {
-  assert(typeof thing === 'string', '`thing` has to be of type string');
-  if (Array.isArray(expected)) {
-    const len = expected.length;
-    assert(len > 0, 'At least one expected value needs to be specified');
-    expected = expected.map((i) => String(i));
-    if (len > 2) {
-      return `one of ${thing} ${expected.slice(0, len - 1).join(', ')}, or `
-              + expected[len - 1];
-    } else if (len === 2) {
-      return `one of ${thing} ${expected[0]} or ${expected[1]}`;
-    }
-    return `of ${thing} ${expected[0]}`;
-  }
-  return `of ${thing} ${String(expected)}`;
-}
-
-
-exports.ERR_INTERNAL_ASSERTION = class ERR_INTERNAL_ASSERTION extends Error {
-  constructor(message) {
-    super();
-    Error.captureStackTrace(this, ERR_INTERNAL_ASSERTION);
-
-    const suffix = 'This is caused by either a bug in ssh2 '
-                   + 'or incorrect usage of ssh2 internals.\n'
-                   + 'Please open an issue with this stack trace at '
-                   + 'https://github.com/mscdex/ssh2/issues\n';
-
-    this.message = (message === undefined ? suffix : `${message}\n${suffix}`);
-  }
-};
-
-const MAX_32BIT_INT = 2 ** 32;
-const MAX_32BIT_BIGINT = (() => {
-  try {
-    return new Function('return 2n ** 32n')();
-  } catch {}
-})();
-exports.ERR_OUT_OF_RANGE = class ERR_OUT_OF_RANGE extends RangeError {
-  constructor(str, range, input, replaceDefaultBoolean) {
-    super();
-    Error.captureStackTrace(this, ERR_OUT_OF_RANGE);
-
-    assert(range, 'Missing "range" argument');
-    let msg = (replaceDefaultBoolean
-               ? str
-               : `The value of "${str}" is out of range.`);
-    let received;
-    if (Number.isInteger(input) && Math.abs(input) > MAX_32BIT_INT) {
-      received = addNumericalSeparator(String(input));
-    } else if (typeof input === 'bigint') {
-      received = String(input);
-      if (input > MAX_32BIT_BIGINT || input < -MAX_32BIT_BIGINT)
-        received = addNumericalSeparator(received);
-      received += 'n';
-    } else {
-      received = inspect(input);
-    }
-    msg += ` It must be ${range}. Received ${received}`;
-
-    this.message = msg;
-  }
-};
-
-class ERR_INVALID_ARG_TYPE extends TypeError {
-  constructor(name, expected, actual) {
-    super();
-    Error.captureStackTrace(this, ERR_INVALID_ARG_TYPE);
-
-    assert(typeof name === 'string', `'name' must be a string`);
-
-    // determiner: 'must be' or 'must not be'
-    let determiner;
-    if (typeof expected === 'string' && expected.startsWith('not ')) {
-      determiner = 'must not be';
-      expected = expected.replace(/^not /, '');
-    } else {
-      determiner = 'must be';
-    }
-
-    let msg;
-    if (name.endsWith(' argument')) {
-      // For cases like 'first argument'
-      msg = `The ${name} ${determiner} ${oneOf(expected, 'type')}`;
-    } else {
-      const type = (name.includes('.') ? 'property' : 'argument');
-      msg = `The "${name}" ${type} ${determiner} ${oneOf(expected, 'type')}`;
-    }
-
-    msg += `. Received type ${typeof actual}`;
-
-    this.message = msg;
-  }
-}
-exports.ERR_INVALID_ARG_TYPE = ERR_INVALID_ARG_TYPE;
-
-exports.validateNumber = function validateNumber(value, name) {
-  if (typeof value !== 'number')
-    throw new ERR_INVALID_ARG_TYPE(name, 'number', value);
-};
-
-
-/***/ }),
-
 /***/ 2184:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
@@ -19400,1401 +14627,13 @@ module.exports = {
 
 /***/ }),
 
-/***/ 2605:
-/***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
-
-"use strict";
-// TODO:
-//   * convert listenerCount() usage to emit() return value checking?
-//   * emit error when connection severed early (e.g. before handshake)
-//   * add '.connected' or similar property to connection objects to allow
-//     immediate connection status checking
-
-
-const { Server: netServer } = __nccwpck_require__(9278);
-const EventEmitter = __nccwpck_require__(4434);
-const { listenerCount } = EventEmitter;
-
-const {
-  CHANNEL_OPEN_FAILURE,
-  DEFAULT_CIPHER,
-  DEFAULT_COMPRESSION,
-  DEFAULT_KEX,
-  DEFAULT_MAC,
-  DEFAULT_SERVER_HOST_KEY,
-  DISCONNECT_REASON,
-  DISCONNECT_REASON_BY_VALUE,
-  SUPPORTED_CIPHER,
-  SUPPORTED_COMPRESSION,
-  SUPPORTED_KEX,
-  SUPPORTED_MAC,
-  SUPPORTED_SERVER_HOST_KEY,
-} = __nccwpck_require__(4020);
-const { init: cryptoInit } = __nccwpck_require__(2888);
-const { KexInit } = __nccwpck_require__(4637);
-const { parseKey } = __nccwpck_require__(1789);
-const Protocol = __nccwpck_require__(7841);
-const { SFTP } = __nccwpck_require__(4996);
-const { writeUInt32BE } = __nccwpck_require__(2184);
-
-const {
-  Channel,
-  MAX_WINDOW,
-  PACKET_SIZE,
-  windowAdjust,
-  WINDOW_THRESHOLD,
-} = __nccwpck_require__(5683);
-
-const {
-  ChannelManager,
-  generateAlgorithmList,
-  isWritable,
-  onChannelOpenFailure,
-  onCHANNEL_CLOSE,
-} = __nccwpck_require__(2137);
-
-const MAX_PENDING_AUTHS = 10;
-
-class AuthContext extends EventEmitter {
-  constructor(protocol, username, service, method, cb) {
-    super();
-
-    this.username = this.user = username;
-    this.service = service;
-    this.method = method;
-    this._initialResponse = false;
-    this._finalResponse = false;
-    this._multistep = false;
-    this._cbfinal = (allowed, methodsLeft, isPartial) => {
-      if (!this._finalResponse) {
-        this._finalResponse = true;
-        cb(this, allowed, methodsLeft, isPartial);
-      }
-    };
-    this._protocol = protocol;
-  }
-
-  accept() {
-    this._cleanup && this._cleanup();
-    this._initialResponse = true;
-    this._cbfinal(true);
-  }
-  reject(methodsLeft, isPartial) {
-    this._cleanup && this._cleanup();
-    this._initialResponse = true;
-    this._cbfinal(false, methodsLeft, isPartial);
-  }
-}
-
-
-class KeyboardAuthContext extends AuthContext {
-  constructor(protocol, username, service, method, submethods, cb) {
-    super(protocol, username, service, method, cb);
-
-    this._multistep = true;
-
-    this._cb = undefined;
-    this._onInfoResponse = (responses) => {
-      const callback = this._cb;
-      if (callback) {
-        this._cb = undefined;
-        callback(responses);
-      }
-    };
-    this.submethods = submethods;
-    this.on('abort', () => {
-      this._cb && this._cb(new Error('Authentication request aborted'));
-    });
-  }
-
-  prompt(prompts, title, instructions, cb) {
-    if (!Array.isArray(prompts))
-      prompts = [ prompts ];
-
-    if (typeof title === 'function') {
-      cb = title;
-      title = instructions = undefined;
-    } else if (typeof instructions === 'function') {
-      cb = instructions;
-      instructions = undefined;
-    } else if (typeof cb !== 'function') {
-      cb = undefined;
-    }
-
-    for (let i = 0; i < prompts.length; ++i) {
-      if (typeof prompts[i] === 'string') {
-        prompts[i] = {
-          prompt: prompts[i],
-          echo: true
-        };
-      }
-    }
-
-    this._cb = cb;
-    this._initialResponse = true;
-
-    this._protocol.authInfoReq(title, instructions, prompts);
-  }
-}
-
-class PKAuthContext extends AuthContext {
-  constructor(protocol, username, service, method, pkInfo, cb) {
-    super(protocol, username, service, method, cb);
-
-    this.key = { algo: pkInfo.keyAlgo, data: pkInfo.key };
-    this.hashAlgo = pkInfo.hashAlgo;
-    this.signature = pkInfo.signature;
-    this.blob = pkInfo.blob;
-  }
-
-  accept() {
-    if (!this.signature) {
-      this._initialResponse = true;
-      this._protocol.authPKOK(this.key.algo, this.key.data);
-    } else {
-      AuthContext.prototype.accept.call(this);
-    }
-  }
-}
-
-class HostbasedAuthContext extends AuthContext {
-  constructor(protocol, username, service, method, pkInfo, cb) {
-    super(protocol, username, service, method, cb);
-
-    this.key = { algo: pkInfo.keyAlgo, data: pkInfo.key };
-    this.hashAlgo = pkInfo.hashAlgo;
-    this.signature = pkInfo.signature;
-    this.blob = pkInfo.blob;
-    this.localHostname = pkInfo.localHostname;
-    this.localUsername = pkInfo.localUsername;
-  }
-}
-
-class PwdAuthContext extends AuthContext {
-  constructor(protocol, username, service, method, password, cb) {
-    super(protocol, username, service, method, cb);
-
-    this.password = password;
-    this._changeCb = undefined;
-  }
-
-  requestChange(prompt, cb) {
-    if (this._changeCb)
-      throw new Error('Change request already in progress');
-    if (typeof prompt !== 'string')
-      throw new Error('prompt argument must be a string');
-    if (typeof cb !== 'function')
-      throw new Error('Callback argument must be a function');
-    this._changeCb = cb;
-    this._protocol.authPasswdChg(prompt);
-  }
-}
-
-
-class Session extends EventEmitter {
-  constructor(client, info, localChan) {
-    super();
-
-    this.type = 'session';
-    this.subtype = undefined;
-    this.server = true;
-    this._ending = false;
-    this._channel = undefined;
-    this._chanInfo = {
-      type: 'session',
-      incoming: {
-        id: localChan,
-        window: MAX_WINDOW,
-        packetSize: PACKET_SIZE,
-        state: 'open'
-      },
-      outgoing: {
-        id: info.sender,
-        window: info.window,
-        packetSize: info.packetSize,
-        state: 'open'
-      }
-    };
-  }
-}
-
-
-class Server extends EventEmitter {
-  constructor(cfg, listener) {
-    super();
-
-    if (typeof cfg !== 'object' || cfg === null)
-      throw new Error('Missing configuration object');
-
-    const hostKeys = Object.create(null);
-    const hostKeyAlgoOrder = [];
-
-    const hostKeys_ = cfg.hostKeys;
-    if (!Array.isArray(hostKeys_))
-      throw new Error('hostKeys must be an array');
-
-    const cfgAlgos = (
-      typeof cfg.algorithms === 'object' && cfg.algorithms !== null
-      ? cfg.algorithms
-      : {}
-    );
-
-    const hostKeyAlgos = generateAlgorithmList(
-      cfgAlgos.serverHostKey,
-      DEFAULT_SERVER_HOST_KEY,
-      SUPPORTED_SERVER_HOST_KEY
-    );
-    for (let i = 0; i < hostKeys_.length; ++i) {
-      let privateKey;
-      if (Buffer.isBuffer(hostKeys_[i]) || typeof hostKeys_[i] === 'string')
-        privateKey = parseKey(hostKeys_[i]);
-      else
-        privateKey = parseKey(hostKeys_[i].key, hostKeys_[i].passphrase);
-
-      if (privateKey instanceof Error)
-        throw new Error(`Cannot parse privateKey: ${privateKey.message}`);
-
-      if (Array.isArray(privateKey)) {
-        // OpenSSH's newer format only stores 1 key for now
-        privateKey = privateKey[0];
-      }
-
-      if (privateKey.getPrivatePEM() === null)
-        throw new Error('privateKey value contains an invalid private key');
-
-      // Discard key if we already found a key of the same type
-      if (hostKeyAlgoOrder.includes(privateKey.type))
-        continue;
-
-      if (privateKey.type === 'ssh-rsa') {
-        // SSH supports multiple signature hashing algorithms for RSA, so we add
-        // the algorithms in the desired order
-        let sha1Pos = hostKeyAlgos.indexOf('ssh-rsa');
-        const sha256Pos = hostKeyAlgos.indexOf('rsa-sha2-256');
-        const sha512Pos = hostKeyAlgos.indexOf('rsa-sha2-512');
-        if (sha1Pos === -1) {
-          // Fall back to giving SHA1 the lowest priority
-          sha1Pos = Infinity;
-        }
-        [sha1Pos, sha256Pos, sha512Pos].sort(compareNumbers).forEach((pos) => {
-          if (pos === -1)
-            return;
-
-          let type;
-          switch (pos) {
-            case sha1Pos: type = 'ssh-rsa'; break;
-            case sha256Pos: type = 'rsa-sha2-256'; break;
-            case sha512Pos: type = 'rsa-sha2-512'; break;
-            default: return;
-          }
-
-          // Store same RSA key under each hash algorithm name for convenience
-          hostKeys[type] = privateKey;
-
-          hostKeyAlgoOrder.push(type);
-        });
-      } else {
-        hostKeys[privateKey.type] = privateKey;
-        hostKeyAlgoOrder.push(privateKey.type);
-      }
-    }
-
-    const algorithms = {
-      kex: generateAlgorithmList(
-        cfgAlgos.kex,
-        DEFAULT_KEX,
-        SUPPORTED_KEX
-      ).concat(['kex-strict-s-v00@openssh.com']),
-      serverHostKey: hostKeyAlgoOrder,
-      cs: {
-        cipher: generateAlgorithmList(
-                  cfgAlgos.cipher,
-                  DEFAULT_CIPHER,
-                  SUPPORTED_CIPHER
-                ),
-        mac: generateAlgorithmList(cfgAlgos.hmac, DEFAULT_MAC, SUPPORTED_MAC),
-        compress: generateAlgorithmList(
-                    cfgAlgos.compress,
-                    DEFAULT_COMPRESSION,
-                    SUPPORTED_COMPRESSION
-                  ),
-        lang: [],
-      },
-      sc: undefined,
-    };
-    algorithms.sc = algorithms.cs;
-
-    if (typeof listener === 'function')
-      this.on('connection', listener);
-
-    const origDebug = (typeof cfg.debug === 'function' ? cfg.debug : undefined);
-    const ident = (cfg.ident ? Buffer.from(cfg.ident) : undefined);
-    const offer = new KexInit(algorithms);
-
-    this._srv = new netServer((socket) => {
-      if (this._connections >= this.maxConnections) {
-        socket.destroy();
-        return;
-      }
-      ++this._connections;
-      socket.once('close', () => {
-        --this._connections;
-      });
-
-      let debug;
-      if (origDebug) {
-        // Prepend debug output with a unique identifier in case there are
-        // multiple clients connected at the same time
-        const debugPrefix = `[${process.hrtime().join('.')}] `;
-        debug = (msg) => {
-          origDebug(`${debugPrefix}${msg}`);
-        };
-      }
-
-      // eslint-disable-next-line no-use-before-define
-      new Client(socket, hostKeys, ident, offer, debug, this, cfg);
-    }).on('error', (err) => {
-      this.emit('error', err);
-    }).on('listening', () => {
-      this.emit('listening');
-    }).on('close', () => {
-      this.emit('close');
-    });
-    this._connections = 0;
-    this.maxConnections = Infinity;
-  }
-
-  injectSocket(socket) {
-    this._srv.emit('connection', socket);
-  }
-
-  listen(...args) {
-    this._srv.listen(...args);
-    return this;
-  }
-
-  address() {
-    return this._srv.address();
-  }
-
-  getConnections(cb) {
-    this._srv.getConnections(cb);
-    return this;
-  }
-
-  close(cb) {
-    this._srv.close(cb);
-    return this;
-  }
-
-  ref() {
-    this._srv.ref();
-    return this;
-  }
-
-  unref() {
-    this._srv.unref();
-    return this;
-  }
-}
-Server.KEEPALIVE_CLIENT_INTERVAL = 15000;
-Server.KEEPALIVE_CLIENT_COUNT_MAX = 3;
-
-
-class Client extends EventEmitter {
-  constructor(socket, hostKeys, ident, offer, debug, server, srvCfg) {
-    super();
-
-    let exchanges = 0;
-    let acceptedAuthSvc = false;
-    let pendingAuths = [];
-    let authCtx;
-    let kaTimer;
-    let onPacket;
-    const unsentGlobalRequestsReplies = [];
-    this._sock = socket;
-    this._chanMgr = new ChannelManager(this);
-    this._debug = debug;
-    this.noMoreSessions = false;
-    this.authenticated = false;
-
-    // Silence pre-header errors
-    function onClientPreHeaderError(err) {}
-    this.on('error', onClientPreHeaderError);
-
-    const DEBUG_HANDLER = (!debug ? undefined : (p, display, msg) => {
-      debug(`Debug output from client: ${JSON.stringify(msg)}`);
-    });
-
-    const kaIntvl = (
-      typeof srvCfg.keepaliveInterval === 'number'
-        && isFinite(srvCfg.keepaliveInterval)
-        && srvCfg.keepaliveInterval > 0
-      ? srvCfg.keepaliveInterval
-      : (
-        typeof Server.KEEPALIVE_CLIENT_INTERVAL === 'number'
-          && isFinite(Server.KEEPALIVE_CLIENT_INTERVAL)
-          && Server.KEEPALIVE_CLIENT_INTERVAL > 0
-        ? Server.KEEPALIVE_CLIENT_INTERVAL
-        : -1
-      )
-    );
-    const kaCountMax = (
-      typeof srvCfg.keepaliveCountMax === 'number'
-        && isFinite(srvCfg.keepaliveCountMax)
-        && srvCfg.keepaliveCountMax >= 0
-      ? srvCfg.keepaliveCountMax
-      : (
-        typeof Server.KEEPALIVE_CLIENT_COUNT_MAX === 'number'
-          && isFinite(Server.KEEPALIVE_CLIENT_COUNT_MAX)
-          && Server.KEEPALIVE_CLIENT_COUNT_MAX >= 0
-        ? Server.KEEPALIVE_CLIENT_COUNT_MAX
-        : -1
-      )
-    );
-    let kaCurCount = 0;
-    if (kaIntvl !== -1 && kaCountMax !== -1) {
-      this.once('ready', () => {
-        const onClose = () => {
-          clearInterval(kaTimer);
-        };
-        this.on('close', onClose).on('end', onClose);
-        kaTimer = setInterval(() => {
-          if (++kaCurCount > kaCountMax) {
-            clearInterval(kaTimer);
-            const err = new Error('Keepalive timeout');
-            err.level = 'client-timeout';
-            this.emit('error', err);
-            this.end();
-          } else {
-            // XXX: if the server ever starts sending real global requests to
-            //      the client, we will need to add a dummy callback here to
-            //      keep the correct reply order
-            proto.ping();
-          }
-        }, kaIntvl);
-      });
-      // TODO: re-verify keepalive behavior with OpenSSH
-      onPacket = () => {
-        kaTimer && kaTimer.refresh();
-        kaCurCount = 0;
-      };
-    }
-
-    const proto = this._protocol = new Protocol({
-      server: true,
-      hostKeys,
-      ident,
-      offer,
-      onPacket,
-      greeting: srvCfg.greeting,
-      banner: srvCfg.banner,
-      onWrite: (data) => {
-        if (isWritable(socket))
-          socket.write(data);
-      },
-      onError: (err) => {
-        if (!proto._destruct)
-          socket.removeAllListeners('data');
-        this.emit('error', err);
-        try {
-          socket.end();
-        } catch {}
-      },
-      onHeader: (header) => {
-        this.removeListener('error', onClientPreHeaderError);
-
-        const info = {
-          ip: socket.remoteAddress,
-          family: socket.remoteFamily,
-          port: socket.remotePort,
-          header,
-        };
-        if (!server.emit('connection', this, info)) {
-          // auto reject
-          proto.disconnect(DISCONNECT_REASON.BY_APPLICATION);
-          socket.end();
-          return;
-        }
-
-        if (header.greeting)
-          this.emit('greeting', header.greeting);
-      },
-      onHandshakeComplete: (negotiated) => {
-        if (++exchanges > 1)
-          this.emit('rekey');
-        this.emit('handshake', negotiated);
-      },
-      debug,
-      messageHandlers: {
-        DEBUG: DEBUG_HANDLER,
-        DISCONNECT: (p, reason, desc) => {
-          if (reason !== DISCONNECT_REASON.BY_APPLICATION) {
-            if (!desc) {
-              desc = DISCONNECT_REASON_BY_VALUE[reason];
-              if (desc === undefined)
-                desc = `Unexpected disconnection reason: ${reason}`;
-            }
-            const err = new Error(desc);
-            err.code = reason;
-            this.emit('error', err);
-          }
-          socket.end();
-        },
-        CHANNEL_OPEN: (p, info) => {
-          // Handle incoming requests from client
-
-          // Do early reject in some cases to prevent wasteful channel
-          // allocation
-          if ((info.type === 'session' && this.noMoreSessions)
-              || !this.authenticated) {
-            const reasonCode = CHANNEL_OPEN_FAILURE.ADMINISTRATIVELY_PROHIBITED;
-            return proto.channelOpenFail(info.sender, reasonCode);
-          }
-
-          let localChan = -1;
-          let reason;
-          let replied = false;
-
-          let accept;
-          const reject = () => {
-            if (replied)
-              return;
-            replied = true;
-
-            if (reason === undefined) {
-              if (localChan === -1)
-                reason = CHANNEL_OPEN_FAILURE.RESOURCE_SHORTAGE;
-              else
-                reason = CHANNEL_OPEN_FAILURE.CONNECT_FAILED;
-            }
-
-            if (localChan !== -1)
-              this._chanMgr.remove(localChan);
-            proto.channelOpenFail(info.sender, reason, '');
-          };
-          const reserveChannel = () => {
-            localChan = this._chanMgr.add();
-
-            if (localChan === -1) {
-              reason = CHANNEL_OPEN_FAILURE.RESOURCE_SHORTAGE;
-              if (debug) {
-                debug('Automatic rejection of incoming channel open: '
-                        + 'no channels available');
-              }
-            }
-
-            return (localChan !== -1);
-          };
-
-          const data = info.data;
-          switch (info.type) {
-            case 'session':
-              if (listenerCount(this, 'session') && reserveChannel()) {
-                accept = () => {
-                  if (replied)
-                    return;
-                  replied = true;
-
-                  const instance = new Session(this, info, localChan);
-                  this._chanMgr.update(localChan, instance);
-
-                  proto.channelOpenConfirm(info.sender,
-                                           localChan,
-                                           MAX_WINDOW,
-                                           PACKET_SIZE);
-
-                  return instance;
-                };
-
-                this.emit('session', accept, reject);
-                return;
-              }
-              break;
-            case 'direct-tcpip':
-              if (listenerCount(this, 'tcpip') && reserveChannel()) {
-                accept = () => {
-                  if (replied)
-                    return;
-                  replied = true;
-
-                  const chanInfo = {
-                    type: undefined,
-                    incoming: {
-                      id: localChan,
-                      window: MAX_WINDOW,
-                      packetSize: PACKET_SIZE,
-                      state: 'open'
-                    },
-                    outgoing: {
-                      id: info.sender,
-                      window: info.window,
-                      packetSize: info.packetSize,
-                      state: 'open'
-                    }
-                  };
-
-                  const stream = new Channel(this, chanInfo, { server: true });
-                  this._chanMgr.update(localChan, stream);
-
-                  proto.channelOpenConfirm(info.sender,
-                                           localChan,
-                                           MAX_WINDOW,
-                                           PACKET_SIZE);
-
-                  return stream;
-                };
-
-                this.emit('tcpip', accept, reject, data);
-                return;
-              }
-              break;
-            case 'direct-streamlocal@openssh.com':
-              if (listenerCount(this, 'openssh.streamlocal')
-                  && reserveChannel()) {
-                accept = () => {
-                  if (replied)
-                    return;
-                  replied = true;
-
-                  const chanInfo = {
-                    type: undefined,
-                    incoming: {
-                      id: localChan,
-                      window: MAX_WINDOW,
-                      packetSize: PACKET_SIZE,
-                      state: 'open'
-                    },
-                    outgoing: {
-                      id: info.sender,
-                      window: info.window,
-                      packetSize: info.packetSize,
-                      state: 'open'
-                    }
-                  };
-
-                  const stream = new Channel(this, chanInfo, { server: true });
-                  this._chanMgr.update(localChan, stream);
-
-                  proto.channelOpenConfirm(info.sender,
-                                           localChan,
-                                           MAX_WINDOW,
-                                           PACKET_SIZE);
-
-                  return stream;
-                };
-
-                this.emit('openssh.streamlocal', accept, reject, data);
-                return;
-              }
-              break;
-            default:
-              // Automatically reject any unsupported channel open requests
-              reason = CHANNEL_OPEN_FAILURE.UNKNOWN_CHANNEL_TYPE;
-              if (debug) {
-                debug('Automatic rejection of unsupported incoming channel open'
-                        + ` type: ${info.type}`);
-              }
-          }
-
-          if (reason === undefined) {
-            reason = CHANNEL_OPEN_FAILURE.ADMINISTRATIVELY_PROHIBITED;
-            if (debug) {
-              debug('Automatic rejection of unexpected incoming channel open'
-                      + ` for: ${info.type}`);
-            }
-          }
-
-          reject();
-        },
-        CHANNEL_OPEN_CONFIRMATION: (p, info) => {
-          const channel = this._chanMgr.get(info.recipient);
-          if (typeof channel !== 'function')
-            return;
-
-          const chanInfo = {
-            type: channel.type,
-            incoming: {
-              id: info.recipient,
-              window: MAX_WINDOW,
-              packetSize: PACKET_SIZE,
-              state: 'open'
-            },
-            outgoing: {
-              id: info.sender,
-              window: info.window,
-              packetSize: info.packetSize,
-              state: 'open'
-            }
-          };
-
-          const instance = new Channel(this, chanInfo, { server: true });
-          this._chanMgr.update(info.recipient, instance);
-          channel(undefined, instance);
-        },
-        CHANNEL_OPEN_FAILURE: (p, recipient, reason, description) => {
-          const channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'function')
-            return;
-
-          const info = { reason, description };
-          onChannelOpenFailure(this, recipient, info, channel);
-        },
-        CHANNEL_DATA: (p, recipient, data) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          // The remote party should not be sending us data if there is no
-          // window space available ...
-          // TODO: raise error on data with not enough window?
-          if (channel.incoming.window === 0)
-            return;
-
-          channel.incoming.window -= data.length;
-
-          if (channel.push(data) === false) {
-            channel._waitChanDrain = true;
-            return;
-          }
-
-          if (channel.incoming.window <= WINDOW_THRESHOLD)
-            windowAdjust(channel);
-        },
-        CHANNEL_EXTENDED_DATA: (p, recipient, data, type) => {
-          // NOOP -- should not be sent by client
-        },
-        CHANNEL_WINDOW_ADJUST: (p, recipient, amount) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          // The other side is allowing us to send `amount` more bytes of data
-          channel.outgoing.window += amount;
-
-          if (channel._waitWindow) {
-            channel._waitWindow = false;
-
-            if (channel._chunk) {
-              channel._write(channel._chunk, null, channel._chunkcb);
-            } else if (channel._chunkcb) {
-              channel._chunkcb();
-            } else if (channel._chunkErr) {
-              channel.stderr._write(channel._chunkErr,
-                                    null,
-                                    channel._chunkcbErr);
-            } else if (channel._chunkcbErr) {
-              channel._chunkcbErr();
-            }
-          }
-        },
-        CHANNEL_SUCCESS: (p, recipient) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          if (channel._callbacks.length)
-            channel._callbacks.shift()(false);
-        },
-        CHANNEL_FAILURE: (p, recipient) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          if (channel._callbacks.length)
-            channel._callbacks.shift()(true);
-        },
-        CHANNEL_REQUEST: (p, recipient, type, wantReply, data) => {
-          const session = this._chanMgr.get(recipient);
-          if (typeof session !== 'object' || session === null)
-            return;
-
-          let replied = false;
-          let accept;
-          let reject;
-
-          if (session.constructor !== Session) {
-            // normal Channel instance
-            if (wantReply)
-              proto.channelFailure(session.outgoing.id);
-            return;
-          }
-
-          if (wantReply) {
-            // "real session" requests will have custom accept behaviors
-            if (type !== 'shell'
-                && type !== 'exec'
-                && type !== 'subsystem') {
-              accept = () => {
-                if (replied || session._ending || session._channel)
-                  return;
-                replied = true;
-
-                proto.channelSuccess(session._chanInfo.outgoing.id);
-              };
-            }
-
-            reject = () => {
-              if (replied || session._ending || session._channel)
-                return;
-              replied = true;
-
-              proto.channelFailure(session._chanInfo.outgoing.id);
-            };
-          }
-
-          if (session._ending) {
-            reject && reject();
-            return;
-          }
-
-          switch (type) {
-            // "pre-real session start" requests
-            case 'env':
-              if (listenerCount(session, 'env')) {
-                session.emit('env', accept, reject, {
-                  key: data.name,
-                  val: data.value
-                });
-                return;
-              }
-              break;
-            case 'pty-req':
-              if (listenerCount(session, 'pty')) {
-                session.emit('pty', accept, reject, data);
-                return;
-              }
-              break;
-            case 'window-change':
-              if (listenerCount(session, 'window-change'))
-                session.emit('window-change', accept, reject, data);
-              else
-                reject && reject();
-              break;
-            case 'x11-req':
-              if (listenerCount(session, 'x11')) {
-                session.emit('x11', accept, reject, data);
-                return;
-              }
-              break;
-            // "post-real session start" requests
-            case 'signal':
-              if (listenerCount(session, 'signal')) {
-                session.emit('signal', accept, reject, {
-                  name: data
-                });
-                return;
-              }
-              break;
-            // XXX: is `auth-agent-req@openssh.com` really "post-real session
-            // start"?
-            case 'auth-agent-req@openssh.com':
-              if (listenerCount(session, 'auth-agent')) {
-                session.emit('auth-agent', accept, reject);
-                return;
-              }
-              break;
-            // "real session start" requests
-            case 'shell':
-              if (listenerCount(session, 'shell')) {
-                accept = () => {
-                  if (replied || session._ending || session._channel)
-                    return;
-                  replied = true;
-
-                  if (wantReply)
-                    proto.channelSuccess(session._chanInfo.outgoing.id);
-
-                  const channel = new Channel(
-                    this, session._chanInfo, { server: true }
-                  );
-
-                  channel.subtype = session.subtype = type;
-                  session._channel = channel;
-
-                  return channel;
-                };
-
-                session.emit('shell', accept, reject);
-                return;
-              }
-              break;
-            case 'exec':
-              if (listenerCount(session, 'exec')) {
-                accept = () => {
-                  if (replied || session._ending || session._channel)
-                    return;
-                  replied = true;
-
-                  if (wantReply)
-                    proto.channelSuccess(session._chanInfo.outgoing.id);
-
-                  const channel = new Channel(
-                    this, session._chanInfo, { server: true }
-                  );
-
-                  channel.subtype = session.subtype = type;
-                  session._channel = channel;
-
-                  return channel;
-                };
-
-                session.emit('exec', accept, reject, {
-                  command: data
-                });
-                return;
-              }
-              break;
-            case 'subsystem': {
-              let useSFTP = (data === 'sftp');
-              accept = () => {
-                if (replied || session._ending || session._channel)
-                  return;
-                replied = true;
-
-                if (wantReply)
-                  proto.channelSuccess(session._chanInfo.outgoing.id);
-
-                let instance;
-                if (useSFTP) {
-                  instance = new SFTP(this, session._chanInfo, {
-                    server: true,
-                    debug,
-                  });
-                } else {
-                  instance = new Channel(
-                    this, session._chanInfo, { server: true }
-                  );
-                  instance.subtype =
-                    session.subtype = `${type}:${data}`;
-                }
-                session._channel = instance;
-
-                return instance;
-              };
-
-              if (data === 'sftp') {
-                if (listenerCount(session, 'sftp')) {
-                  session.emit('sftp', accept, reject);
-                  return;
-                }
-                useSFTP = false;
-              }
-              if (listenerCount(session, 'subsystem')) {
-                session.emit('subsystem', accept, reject, {
-                  name: data
-                });
-                return;
-              }
-              break;
-            }
-          }
-          debug && debug(
-            `Automatic rejection of incoming channel request: ${type}`
-          );
-          reject && reject();
-        },
-        CHANNEL_EOF: (p, recipient) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            if (!channel._ending) {
-              channel._ending = true;
-              channel.emit('eof');
-              channel.emit('end');
-            }
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          if (channel.incoming.state !== 'open')
-            return;
-          channel.incoming.state = 'eof';
-
-          if (channel.readable)
-            channel.push(null);
-        },
-        CHANNEL_CLOSE: (p, recipient) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            channel._ending = true;
-            channel.emit('close');
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          onCHANNEL_CLOSE(this, recipient, channel);
-        },
-        // Begin service/auth-related ==========================================
-        SERVICE_REQUEST: (p, service) => {
-          if (exchanges === 0
-              || acceptedAuthSvc
-              || this.authenticated
-              || service !== 'ssh-userauth') {
-            proto.disconnect(DISCONNECT_REASON.SERVICE_NOT_AVAILABLE);
-            socket.end();
-            return;
-          }
-
-          acceptedAuthSvc = true;
-          proto.serviceAccept(service);
-        },
-        USERAUTH_REQUEST: (p, username, service, method, methodData) => {
-          if (exchanges === 0
-              || this.authenticated
-              || (authCtx
-                  && (authCtx.username !== username
-                      || authCtx.service !== service))
-                // TODO: support hostbased auth
-              || (method !== 'password'
-                  && method !== 'publickey'
-                  && method !== 'hostbased'
-                  && method !== 'keyboard-interactive'
-                  && method !== 'none')
-              || pendingAuths.length === MAX_PENDING_AUTHS) {
-            proto.disconnect(DISCONNECT_REASON.PROTOCOL_ERROR);
-            socket.end();
-            return;
-          } else if (service !== 'ssh-connection') {
-            proto.disconnect(DISCONNECT_REASON.SERVICE_NOT_AVAILABLE);
-            socket.end();
-            return;
-          }
-
-          let ctx;
-          switch (method) {
-            case 'keyboard-interactive':
-              ctx = new KeyboardAuthContext(proto, username, service, method,
-                                            methodData, onAuthDecide);
-              break;
-            case 'publickey':
-              ctx = new PKAuthContext(proto, username, service, method,
-                                      methodData, onAuthDecide);
-              break;
-            case 'hostbased':
-              ctx = new HostbasedAuthContext(proto, username, service, method,
-                                             methodData, onAuthDecide);
-              break;
-            case 'password':
-              if (authCtx
-                  && authCtx instanceof PwdAuthContext
-                  && authCtx._changeCb) {
-                const cb = authCtx._changeCb;
-                authCtx._changeCb = undefined;
-                cb(methodData.newPassword);
-                return;
-              }
-              ctx = new PwdAuthContext(proto, username, service, method,
-                                       methodData, onAuthDecide);
-              break;
-            case 'none':
-              ctx = new AuthContext(proto, username, service, method,
-                                    onAuthDecide);
-              break;
-          }
-
-          if (authCtx) {
-            if (!authCtx._initialResponse) {
-              return pendingAuths.push(ctx);
-            } else if (authCtx._multistep && !authCtx._finalResponse) {
-              // RFC 4252 says to silently abort the current auth request if a
-              // new auth request comes in before the final response from an
-              // auth method that requires additional request/response exchanges
-              // -- this means keyboard-interactive for now ...
-              authCtx._cleanup && authCtx._cleanup();
-              authCtx.emit('abort');
-            }
-          }
-
-          authCtx = ctx;
-
-          if (listenerCount(this, 'authentication'))
-            this.emit('authentication', authCtx);
-          else
-            authCtx.reject();
-        },
-        USERAUTH_INFO_RESPONSE: (p, responses) => {
-          if (authCtx && authCtx instanceof KeyboardAuthContext)
-            authCtx._onInfoResponse(responses);
-        },
-        // End service/auth-related ============================================
-        GLOBAL_REQUEST: (p, name, wantReply, data) => {
-          const reply = {
-            type: null,
-            buf: null
-          };
-
-          function setReply(type, buf) {
-            reply.type = type;
-            reply.buf = buf;
-            sendReplies();
-          }
-
-          if (wantReply)
-            unsentGlobalRequestsReplies.push(reply);
-
-          if ((name === 'tcpip-forward'
-               || name === 'cancel-tcpip-forward'
-               || name === 'no-more-sessions@openssh.com'
-               || name === 'streamlocal-forward@openssh.com'
-               || name === 'cancel-streamlocal-forward@openssh.com')
-              && listenerCount(this, 'request')
-              && this.authenticated) {
-            let accept;
-            let reject;
-
-            if (wantReply) {
-              let replied = false;
-              accept = (chosenPort) => {
-                if (replied)
-                  return;
-                replied = true;
-                let bufPort;
-                if (name === 'tcpip-forward'
-                    && data.bindPort === 0
-                    && typeof chosenPort === 'number') {
-                  bufPort = Buffer.allocUnsafe(4);
-                  writeUInt32BE(bufPort, chosenPort, 0);
-                }
-                setReply('SUCCESS', bufPort);
-              };
-              reject = () => {
-                if (replied)
-                  return;
-                replied = true;
-                setReply('FAILURE');
-              };
-            }
-
-            if (name === 'no-more-sessions@openssh.com') {
-              this.noMoreSessions = true;
-              accept && accept();
-              return;
-            }
-
-            this.emit('request', accept, reject, name, data);
-          } else if (wantReply) {
-            setReply('FAILURE');
-          }
-        },
-      },
-    });
-
-    socket.pause();
-    cryptoInit.then(() => {
-      proto.start();
-      socket.on('data', (data) => {
-        try {
-          proto.parse(data, 0, data.length);
-        } catch (ex) {
-          this.emit('error', ex);
-          try {
-            if (isWritable(socket))
-              socket.end();
-          } catch {}
-        }
-      });
-      socket.resume();
-    }).catch((err) => {
-      this.emit('error', err);
-      try {
-        if (isWritable(socket))
-          socket.end();
-      } catch {}
-    });
-    socket.on('error', (err) => {
-      err.level = 'socket';
-      this.emit('error', err);
-    }).once('end', () => {
-      debug && debug('Socket ended');
-      proto.cleanup();
-      this.emit('end');
-    }).once('close', () => {
-      debug && debug('Socket closed');
-      proto.cleanup();
-      this.emit('close');
-
-      const err = new Error('No response from server');
-
-      // Simulate error for pending channels and close any open channels
-      this._chanMgr.cleanup(err);
-    });
-
-    const onAuthDecide = (ctx, allowed, methodsLeft, isPartial) => {
-      if (authCtx === ctx && !this.authenticated) {
-        if (allowed) {
-          authCtx = undefined;
-          this.authenticated = true;
-          proto.authSuccess();
-          pendingAuths = [];
-          this.emit('ready');
-        } else {
-          proto.authFailure(methodsLeft, isPartial);
-          if (pendingAuths.length) {
-            authCtx = pendingAuths.pop();
-            if (listenerCount(this, 'authentication'))
-              this.emit('authentication', authCtx);
-            else
-              authCtx.reject();
-          }
-        }
-      }
-    };
-
-    function sendReplies() {
-      while (unsentGlobalRequestsReplies.length > 0
-             && unsentGlobalRequestsReplies[0].type) {
-        const reply = unsentGlobalRequestsReplies.shift();
-        if (reply.type === 'SUCCESS')
-          proto.requestSuccess(reply.buf);
-        if (reply.type === 'FAILURE')
-          proto.requestFailure();
-      }
-    }
-  }
-
-  end() {
-    if (this._sock && isWritable(this._sock)) {
-      this._protocol.disconnect(DISCONNECT_REASON.BY_APPLICATION);
-      this._sock.end();
-    }
-    return this;
-  }
-
-  x11(originAddr, originPort, cb) {
-    const opts = { originAddr, originPort };
-    openChannel(this, 'x11', opts, cb);
-    return this;
-  }
-
-  forwardOut(boundAddr, boundPort, remoteAddr, remotePort, cb) {
-    const opts = { boundAddr, boundPort, remoteAddr, remotePort };
-    openChannel(this, 'forwarded-tcpip', opts, cb);
-    return this;
-  }
-
-  openssh_forwardOutStreamLocal(socketPath, cb) {
-    const opts = { socketPath };
-    openChannel(this, 'forwarded-streamlocal@openssh.com', opts, cb);
-    return this;
-  }
-
-  rekey(cb) {
-    let error;
-
-    try {
-      this._protocol.rekey();
-    } catch (ex) {
-      error = ex;
-    }
-
-    // TODO: re-throw error if no callback?
-
-    if (typeof cb === 'function') {
-      if (error)
-        process.nextTick(cb, error);
-      else
-        this.once('rekey', cb);
-    }
-  }
-
-  setNoDelay(noDelay) {
-    if (this._sock && typeof this._sock.setNoDelay === 'function')
-      this._sock.setNoDelay(noDelay);
-
-    return this;
-  }
-}
-
-
-function openChannel(self, type, opts, cb) {
-  // Ask the client to open a channel for some purpose (e.g. a forwarded TCP
-  // connection)
-  const initWindow = MAX_WINDOW;
-  const maxPacket = PACKET_SIZE;
-
-  if (typeof opts === 'function') {
-    cb = opts;
-    opts = {};
-  }
-
-  const wrapper = (err, stream) => {
-    cb(err, stream);
-  };
-  wrapper.type = type;
-
-  const localChan = self._chanMgr.add(wrapper);
-
-  if (localChan === -1) {
-    cb(new Error('No free channels available'));
-    return;
-  }
-
-  switch (type) {
-    case 'forwarded-tcpip':
-      self._protocol.forwardedTcpip(localChan, initWindow, maxPacket, opts);
-      break;
-    case 'x11':
-      self._protocol.x11(localChan, initWindow, maxPacket, opts);
-      break;
-    case 'forwarded-streamlocal@openssh.com':
-      self._protocol.openssh_forwardedStreamLocal(
-        localChan, initWindow, maxPacket, opts
-      );
-      break;
-    default:
-      throw new Error(`Unsupported channel type: ${type}`);
-  }
-}
-
-function compareNumbers(a, b) {
-  return a - b;
-}
-
-module.exports = Server;
-module.exports.IncomingClient = Client;
-
-
-/***/ }),
-
 /***/ 2137:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-const { SFTP } = __nccwpck_require__(4996);
+const { SFTP } = __nccwpck_require__(6760);
 
 const MAX_CHANNEL = 2 ** 32 - 1;
 
@@ -62706,14 +56545,6 @@ module.exports = require("crypto");
 
 /***/ }),
 
-/***/ 2250:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("dns");
-
-/***/ }),
-
 /***/ 4434:
 /***/ ((module) => {
 
@@ -63547,1201 +57378,6 @@ function toPlatformPath(pth) {
     return pth.replace(/[/\\]/g, path.sep);
 }
 //# sourceMappingURL=path-utils.js.map
-;// CONCATENATED MODULE: external "string_decoder"
-const external_string_decoder_namespaceObject = require("string_decoder");
-// EXTERNAL MODULE: external "events"
-var external_events_ = __nccwpck_require__(4434);
-// EXTERNAL MODULE: external "child_process"
-var external_child_process_ = __nccwpck_require__(5317);
-// EXTERNAL MODULE: external "assert"
-var external_assert_ = __nccwpck_require__(2613);
-;// CONCATENATED MODULE: ./node_modules/@actions/io/lib/io-util.js
-var io_util_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-const { chmod, copyFile, lstat, mkdir, open: io_util_open, readdir, rename, rm, rmdir, stat, symlink, unlink } = external_fs_.promises;
-// export const {open} = 'fs'
-const IS_WINDOWS = process.platform === 'win32';
-/**
- * Custom implementation of readlink to ensure Windows junctions
- * maintain trailing backslash for backward compatibility with Node.js < 24
- *
- * In Node.js 20, Windows junctions (directory symlinks) always returned paths
- * with trailing backslashes. Node.js 24 removed this behavior, which breaks
- * code that relied on this format for path operations.
- *
- * This implementation restores the Node 20 behavior by adding a trailing
- * backslash to all junction results on Windows.
- */
-function readlink(fsPath) {
-    return io_util_awaiter(this, void 0, void 0, function* () {
-        const result = yield fs.promises.readlink(fsPath);
-        // On Windows, restore Node 20 behavior: add trailing backslash to all results
-        // since junctions on Windows are always directory links
-        if (IS_WINDOWS && !result.endsWith('\\')) {
-            return `${result}\\`;
-        }
-        return result;
-    });
-}
-// See https://github.com/nodejs/node/blob/d0153aee367422d0858105abec186da4dff0a0c5/deps/uv/include/uv/win.h#L691
-const UV_FS_O_EXLOCK = 0x10000000;
-const READONLY = external_fs_.constants.O_RDONLY;
-function exists(fsPath) {
-    return io_util_awaiter(this, void 0, void 0, function* () {
-        try {
-            yield stat(fsPath);
-        }
-        catch (err) {
-            if (err.code === 'ENOENT') {
-                return false;
-            }
-            throw err;
-        }
-        return true;
-    });
-}
-function isDirectory(fsPath_1) {
-    return io_util_awaiter(this, arguments, void 0, function* (fsPath, useStat = false) {
-        const stats = useStat ? yield stat(fsPath) : yield lstat(fsPath);
-        return stats.isDirectory();
-    });
-}
-/**
- * On OSX/Linux, true if path starts with '/'. On Windows, true for paths like:
- * \, \hello, \\hello\share, C:, and C:\hello (and corresponding alternate separator cases).
- */
-function isRooted(p) {
-    p = normalizeSeparators(p);
-    if (!p) {
-        throw new Error('isRooted() parameter "p" cannot be empty');
-    }
-    if (IS_WINDOWS) {
-        return (p.startsWith('\\') || /^[A-Z]:/i.test(p) // e.g. \ or \hello or \\hello
-        ); // e.g. C: or C:\hello
-    }
-    return p.startsWith('/');
-}
-/**
- * Best effort attempt to determine whether a file exists and is executable.
- * @param filePath    file path to check
- * @param extensions  additional file extensions to try
- * @return if file exists and is executable, returns the file path. otherwise empty string.
- */
-function tryGetExecutablePath(filePath, extensions) {
-    return io_util_awaiter(this, void 0, void 0, function* () {
-        let stats = undefined;
-        try {
-            // test file exists
-            stats = yield stat(filePath);
-        }
-        catch (err) {
-            if (err.code !== 'ENOENT') {
-                // eslint-disable-next-line no-console
-                console.log(`Unexpected error attempting to determine if executable file exists '${filePath}': ${err}`);
-            }
-        }
-        if (stats && stats.isFile()) {
-            if (IS_WINDOWS) {
-                // on Windows, test for valid extension
-                const upperExt = external_path_.extname(filePath).toUpperCase();
-                if (extensions.some(validExt => validExt.toUpperCase() === upperExt)) {
-                    return filePath;
-                }
-            }
-            else {
-                if (isUnixExecutable(stats)) {
-                    return filePath;
-                }
-            }
-        }
-        // try each extension
-        const originalFilePath = filePath;
-        for (const extension of extensions) {
-            filePath = originalFilePath + extension;
-            stats = undefined;
-            try {
-                stats = yield stat(filePath);
-            }
-            catch (err) {
-                if (err.code !== 'ENOENT') {
-                    // eslint-disable-next-line no-console
-                    console.log(`Unexpected error attempting to determine if executable file exists '${filePath}': ${err}`);
-                }
-            }
-            if (stats && stats.isFile()) {
-                if (IS_WINDOWS) {
-                    // preserve the case of the actual file (since an extension was appended)
-                    try {
-                        const directory = external_path_.dirname(filePath);
-                        const upperName = external_path_.basename(filePath).toUpperCase();
-                        for (const actualName of yield readdir(directory)) {
-                            if (upperName === actualName.toUpperCase()) {
-                                filePath = external_path_.join(directory, actualName);
-                                break;
-                            }
-                        }
-                    }
-                    catch (err) {
-                        // eslint-disable-next-line no-console
-                        console.log(`Unexpected error attempting to determine the actual case of the file '${filePath}': ${err}`);
-                    }
-                    return filePath;
-                }
-                else {
-                    if (isUnixExecutable(stats)) {
-                        return filePath;
-                    }
-                }
-            }
-        }
-        return '';
-    });
-}
-function normalizeSeparators(p) {
-    p = p || '';
-    if (IS_WINDOWS) {
-        // convert slashes on Windows
-        p = p.replace(/\//g, '\\');
-        // remove redundant slashes
-        return p.replace(/\\\\+/g, '\\');
-    }
-    // remove redundant slashes
-    return p.replace(/\/\/+/g, '/');
-}
-// on Mac/Linux, test the execute bit
-//     R   W  X  R  W X R W X
-//   256 128 64 32 16 8 4 2 1
-function isUnixExecutable(stats) {
-    return ((stats.mode & 1) > 0 ||
-        ((stats.mode & 8) > 0 &&
-            process.getgid !== undefined &&
-            stats.gid === process.getgid()) ||
-        ((stats.mode & 64) > 0 &&
-            process.getuid !== undefined &&
-            stats.uid === process.getuid()));
-}
-// Get the path of cmd.exe in windows
-function getCmdPath() {
-    var _a;
-    return (_a = process.env['COMSPEC']) !== null && _a !== void 0 ? _a : `cmd.exe`;
-}
-//# sourceMappingURL=io-util.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/io/lib/io.js
-var io_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-/**
- * Copies a file or folder.
- * Based off of shelljs - https://github.com/shelljs/shelljs/blob/9237f66c52e5daa40458f94f9565e18e8132f5a6/src/cp.js
- *
- * @param     source    source path
- * @param     dest      destination path
- * @param     options   optional. See CopyOptions.
- */
-function cp(source_1, dest_1) {
-    return io_awaiter(this, arguments, void 0, function* (source, dest, options = {}) {
-        const { force, recursive, copySourceDirectory } = readCopyOptions(options);
-        const destStat = (yield ioUtil.exists(dest)) ? yield ioUtil.stat(dest) : null;
-        // Dest is an existing file, but not forcing
-        if (destStat && destStat.isFile() && !force) {
-            return;
-        }
-        // If dest is an existing directory, should copy inside.
-        const newDest = destStat && destStat.isDirectory() && copySourceDirectory
-            ? path.join(dest, path.basename(source))
-            : dest;
-        if (!(yield ioUtil.exists(source))) {
-            throw new Error(`no such file or directory: ${source}`);
-        }
-        const sourceStat = yield ioUtil.stat(source);
-        if (sourceStat.isDirectory()) {
-            if (!recursive) {
-                throw new Error(`Failed to copy. ${source} is a directory, but tried to copy without recursive flag.`);
-            }
-            else {
-                yield cpDirRecursive(source, newDest, 0, force);
-            }
-        }
-        else {
-            if (path.relative(source, newDest) === '') {
-                // a file cannot be copied to itself
-                throw new Error(`'${newDest}' and '${source}' are the same file`);
-            }
-            yield io_copyFile(source, newDest, force);
-        }
-    });
-}
-/**
- * Moves a path.
- *
- * @param     source    source path
- * @param     dest      destination path
- * @param     options   optional. See MoveOptions.
- */
-function mv(source_1, dest_1) {
-    return io_awaiter(this, arguments, void 0, function* (source, dest, options = {}) {
-        if (yield ioUtil.exists(dest)) {
-            let destExists = true;
-            if (yield ioUtil.isDirectory(dest)) {
-                // If dest is directory copy src into dest
-                dest = path.join(dest, path.basename(source));
-                destExists = yield ioUtil.exists(dest);
-            }
-            if (destExists) {
-                if (options.force == null || options.force) {
-                    yield rmRF(dest);
-                }
-                else {
-                    throw new Error('Destination already exists');
-                }
-            }
-        }
-        yield mkdirP(path.dirname(dest));
-        yield ioUtil.rename(source, dest);
-    });
-}
-/**
- * Remove a path recursively with force
- *
- * @param inputPath path to remove
- */
-function rmRF(inputPath) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        if (ioUtil.IS_WINDOWS) {
-            // Check for invalid characters
-            // https://docs.microsoft.com/en-us/windows/win32/fileio/naming-a-file
-            if (/[*"<>|]/.test(inputPath)) {
-                throw new Error('File path must not contain `*`, `"`, `<`, `>` or `|` on Windows');
-            }
-        }
-        try {
-            // note if path does not exist, error is silent
-            yield ioUtil.rm(inputPath, {
-                force: true,
-                maxRetries: 3,
-                recursive: true,
-                retryDelay: 300
-            });
-        }
-        catch (err) {
-            throw new Error(`File was unable to be removed ${err}`);
-        }
-    });
-}
-/**
- * Make a directory.  Creates the full path with folders in between
- * Will throw if it fails
- *
- * @param   fsPath        path to create
- * @returns Promise<void>
- */
-function mkdirP(fsPath) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        ok(fsPath, 'a path argument must be provided');
-        yield ioUtil.mkdir(fsPath, { recursive: true });
-    });
-}
-/**
- * Returns path of a tool had the tool actually been invoked.  Resolves via paths.
- * If you check and the tool does not exist, it will throw.
- *
- * @param     tool              name of the tool
- * @param     check             whether to check if tool exists
- * @returns   Promise<string>   path to tool
- */
-function which(tool, check) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        if (!tool) {
-            throw new Error("parameter 'tool' is required");
-        }
-        // recursive when check=true
-        if (check) {
-            const result = yield which(tool, false);
-            if (!result) {
-                if (IS_WINDOWS) {
-                    throw new Error(`Unable to locate executable file: ${tool}. Please verify either the file path exists or the file can be found within a directory specified by the PATH environment variable. Also verify the file has a valid extension for an executable file.`);
-                }
-                else {
-                    throw new Error(`Unable to locate executable file: ${tool}. Please verify either the file path exists or the file can be found within a directory specified by the PATH environment variable. Also check the file mode to verify the file is executable.`);
-                }
-            }
-            return result;
-        }
-        const matches = yield findInPath(tool);
-        if (matches && matches.length > 0) {
-            return matches[0];
-        }
-        return '';
-    });
-}
-/**
- * Returns a list of all occurrences of the given tool on the system path.
- *
- * @returns   Promise<string[]>  the paths of the tool
- */
-function findInPath(tool) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        if (!tool) {
-            throw new Error("parameter 'tool' is required");
-        }
-        // build the list of extensions to try
-        const extensions = [];
-        if (IS_WINDOWS && process.env['PATHEXT']) {
-            for (const extension of process.env['PATHEXT'].split(external_path_.delimiter)) {
-                if (extension) {
-                    extensions.push(extension);
-                }
-            }
-        }
-        // if it's rooted, return it if exists. otherwise return empty.
-        if (isRooted(tool)) {
-            const filePath = yield tryGetExecutablePath(tool, extensions);
-            if (filePath) {
-                return [filePath];
-            }
-            return [];
-        }
-        // if any path separators, return empty
-        if (tool.includes(external_path_.sep)) {
-            return [];
-        }
-        // build the list of directories
-        //
-        // Note, technically "where" checks the current directory on Windows. From a toolkit perspective,
-        // it feels like we should not do this. Checking the current directory seems like more of a use
-        // case of a shell, and the which() function exposed by the toolkit should strive for consistency
-        // across platforms.
-        const directories = [];
-        if (process.env.PATH) {
-            for (const p of process.env.PATH.split(external_path_.delimiter)) {
-                if (p) {
-                    directories.push(p);
-                }
-            }
-        }
-        // find all matches
-        const matches = [];
-        for (const directory of directories) {
-            const filePath = yield tryGetExecutablePath(external_path_.join(directory, tool), extensions);
-            if (filePath) {
-                matches.push(filePath);
-            }
-        }
-        return matches;
-    });
-}
-function readCopyOptions(options) {
-    const force = options.force == null ? true : options.force;
-    const recursive = Boolean(options.recursive);
-    const copySourceDirectory = options.copySourceDirectory == null
-        ? true
-        : Boolean(options.copySourceDirectory);
-    return { force, recursive, copySourceDirectory };
-}
-function cpDirRecursive(sourceDir, destDir, currentDepth, force) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        // Ensure there is not a run away recursive copy
-        if (currentDepth >= 255)
-            return;
-        currentDepth++;
-        yield mkdirP(destDir);
-        const files = yield ioUtil.readdir(sourceDir);
-        for (const fileName of files) {
-            const srcFile = `${sourceDir}/${fileName}`;
-            const destFile = `${destDir}/${fileName}`;
-            const srcFileStat = yield ioUtil.lstat(srcFile);
-            if (srcFileStat.isDirectory()) {
-                // Recurse
-                yield cpDirRecursive(srcFile, destFile, currentDepth, force);
-            }
-            else {
-                yield io_copyFile(srcFile, destFile, force);
-            }
-        }
-        // Change the mode for the newly created directory
-        yield ioUtil.chmod(destDir, (yield ioUtil.stat(sourceDir)).mode);
-    });
-}
-// Buffered file copy
-function io_copyFile(srcFile, destFile, force) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        if ((yield ioUtil.lstat(srcFile)).isSymbolicLink()) {
-            // unlink/re-link it
-            try {
-                yield ioUtil.lstat(destFile);
-                yield ioUtil.unlink(destFile);
-            }
-            catch (e) {
-                // Try to override file permission
-                if (e.code === 'EPERM') {
-                    yield ioUtil.chmod(destFile, '0666');
-                    yield ioUtil.unlink(destFile);
-                }
-                // other errors = it doesn't exist, no work to do
-            }
-            // Copy over symlink
-            const symlinkFull = yield ioUtil.readlink(srcFile);
-            yield ioUtil.symlink(symlinkFull, destFile, ioUtil.IS_WINDOWS ? 'junction' : null);
-        }
-        else if (!(yield ioUtil.exists(destFile)) || force) {
-            yield ioUtil.copyFile(srcFile, destFile);
-        }
-    });
-}
-//# sourceMappingURL=io.js.map
-;// CONCATENATED MODULE: external "timers"
-const external_timers_namespaceObject = require("timers");
-;// CONCATENATED MODULE: ./node_modules/@actions/exec/lib/toolrunner.js
-var toolrunner_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-
-
-
-
-/* eslint-disable @typescript-eslint/unbound-method */
-const toolrunner_IS_WINDOWS = process.platform === 'win32';
-/*
- * Class for running command line tools. Handles quoting and arg parsing in a platform agnostic way.
- */
-class ToolRunner extends external_events_.EventEmitter {
-    constructor(toolPath, args, options) {
-        super();
-        if (!toolPath) {
-            throw new Error("Parameter 'toolPath' cannot be null or empty.");
-        }
-        this.toolPath = toolPath;
-        this.args = args || [];
-        this.options = options || {};
-    }
-    _debug(message) {
-        if (this.options.listeners && this.options.listeners.debug) {
-            this.options.listeners.debug(message);
-        }
-    }
-    _getCommandString(options, noPrefix) {
-        const toolPath = this._getSpawnFileName();
-        const args = this._getSpawnArgs(options);
-        let cmd = noPrefix ? '' : '[command]'; // omit prefix when piped to a second tool
-        if (toolrunner_IS_WINDOWS) {
-            // Windows + cmd file
-            if (this._isCmdFile()) {
-                cmd += toolPath;
-                for (const a of args) {
-                    cmd += ` ${a}`;
-                }
-            }
-            // Windows + verbatim
-            else if (options.windowsVerbatimArguments) {
-                cmd += `"${toolPath}"`;
-                for (const a of args) {
-                    cmd += ` ${a}`;
-                }
-            }
-            // Windows (regular)
-            else {
-                cmd += this._windowsQuoteCmdArg(toolPath);
-                for (const a of args) {
-                    cmd += ` ${this._windowsQuoteCmdArg(a)}`;
-                }
-            }
-        }
-        else {
-            // OSX/Linux - this can likely be improved with some form of quoting.
-            // creating processes on Unix is fundamentally different than Windows.
-            // on Unix, execvp() takes an arg array.
-            cmd += toolPath;
-            for (const a of args) {
-                cmd += ` ${a}`;
-            }
-        }
-        return cmd;
-    }
-    _processLineBuffer(data, strBuffer, onLine) {
-        try {
-            let s = strBuffer + data.toString();
-            let n = s.indexOf(external_os_namespaceObject.EOL);
-            while (n > -1) {
-                const line = s.substring(0, n);
-                onLine(line);
-                // the rest of the string ...
-                s = s.substring(n + external_os_namespaceObject.EOL.length);
-                n = s.indexOf(external_os_namespaceObject.EOL);
-            }
-            return s;
-        }
-        catch (err) {
-            // streaming lines to console is best effort.  Don't fail a build.
-            this._debug(`error processing line. Failed with error ${err}`);
-            return '';
-        }
-    }
-    _getSpawnFileName() {
-        if (toolrunner_IS_WINDOWS) {
-            if (this._isCmdFile()) {
-                return process.env['COMSPEC'] || 'cmd.exe';
-            }
-        }
-        return this.toolPath;
-    }
-    _getSpawnArgs(options) {
-        if (toolrunner_IS_WINDOWS) {
-            if (this._isCmdFile()) {
-                let argline = `/D /S /C "${this._windowsQuoteCmdArg(this.toolPath)}`;
-                for (const a of this.args) {
-                    argline += ' ';
-                    argline += options.windowsVerbatimArguments
-                        ? a
-                        : this._windowsQuoteCmdArg(a);
-                }
-                argline += '"';
-                return [argline];
-            }
-        }
-        return this.args;
-    }
-    _endsWith(str, end) {
-        return str.endsWith(end);
-    }
-    _isCmdFile() {
-        const upperToolPath = this.toolPath.toUpperCase();
-        return (this._endsWith(upperToolPath, '.CMD') ||
-            this._endsWith(upperToolPath, '.BAT'));
-    }
-    _windowsQuoteCmdArg(arg) {
-        // for .exe, apply the normal quoting rules that libuv applies
-        if (!this._isCmdFile()) {
-            return this._uvQuoteCmdArg(arg);
-        }
-        // otherwise apply quoting rules specific to the cmd.exe command line parser.
-        // the libuv rules are generic and are not designed specifically for cmd.exe
-        // command line parser.
-        //
-        // for a detailed description of the cmd.exe command line parser, refer to
-        // http://stackoverflow.com/questions/4094699/how-does-the-windows-command-interpreter-cmd-exe-parse-scripts/7970912#7970912
-        // need quotes for empty arg
-        if (!arg) {
-            return '""';
-        }
-        // determine whether the arg needs to be quoted
-        const cmdSpecialChars = [
-            ' ',
-            '\t',
-            '&',
-            '(',
-            ')',
-            '[',
-            ']',
-            '{',
-            '}',
-            '^',
-            '=',
-            ';',
-            '!',
-            "'",
-            '+',
-            ',',
-            '`',
-            '~',
-            '|',
-            '<',
-            '>',
-            '"'
-        ];
-        let needsQuotes = false;
-        for (const char of arg) {
-            if (cmdSpecialChars.some(x => x === char)) {
-                needsQuotes = true;
-                break;
-            }
-        }
-        // short-circuit if quotes not needed
-        if (!needsQuotes) {
-            return arg;
-        }
-        // the following quoting rules are very similar to the rules that by libuv applies.
-        //
-        // 1) wrap the string in quotes
-        //
-        // 2) double-up quotes - i.e. " => ""
-        //
-        //    this is different from the libuv quoting rules. libuv replaces " with \", which unfortunately
-        //    doesn't work well with a cmd.exe command line.
-        //
-        //    note, replacing " with "" also works well if the arg is passed to a downstream .NET console app.
-        //    for example, the command line:
-        //          foo.exe "myarg:""my val"""
-        //    is parsed by a .NET console app into an arg array:
-        //          [ "myarg:\"my val\"" ]
-        //    which is the same end result when applying libuv quoting rules. although the actual
-        //    command line from libuv quoting rules would look like:
-        //          foo.exe "myarg:\"my val\""
-        //
-        // 3) double-up slashes that precede a quote,
-        //    e.g.  hello \world    => "hello \world"
-        //          hello\"world    => "hello\\""world"
-        //          hello\\"world   => "hello\\\\""world"
-        //          hello world\    => "hello world\\"
-        //
-        //    technically this is not required for a cmd.exe command line, or the batch argument parser.
-        //    the reasons for including this as a .cmd quoting rule are:
-        //
-        //    a) this is optimized for the scenario where the argument is passed from the .cmd file to an
-        //       external program. many programs (e.g. .NET console apps) rely on the slash-doubling rule.
-        //
-        //    b) it's what we've been doing previously (by deferring to node default behavior) and we
-        //       haven't heard any complaints about that aspect.
-        //
-        // note, a weakness of the quoting rules chosen here, is that % is not escaped. in fact, % cannot be
-        // escaped when used on the command line directly - even though within a .cmd file % can be escaped
-        // by using %%.
-        //
-        // the saving grace is, on the command line, %var% is left as-is if var is not defined. this contrasts
-        // the line parsing rules within a .cmd file, where if var is not defined it is replaced with nothing.
-        //
-        // one option that was explored was replacing % with ^% - i.e. %var% => ^%var^%. this hack would
-        // often work, since it is unlikely that var^ would exist, and the ^ character is removed when the
-        // variable is used. the problem, however, is that ^ is not removed when %* is used to pass the args
-        // to an external program.
-        //
-        // an unexplored potential solution for the % escaping problem, is to create a wrapper .cmd file.
-        // % can be escaped within a .cmd file.
-        let reverse = '"';
-        let quoteHit = true;
-        for (let i = arg.length; i > 0; i--) {
-            // walk the string in reverse
-            reverse += arg[i - 1];
-            if (quoteHit && arg[i - 1] === '\\') {
-                reverse += '\\'; // double the slash
-            }
-            else if (arg[i - 1] === '"') {
-                quoteHit = true;
-                reverse += '"'; // double the quote
-            }
-            else {
-                quoteHit = false;
-            }
-        }
-        reverse += '"';
-        return reverse.split('').reverse().join('');
-    }
-    _uvQuoteCmdArg(arg) {
-        // Tool runner wraps child_process.spawn() and needs to apply the same quoting as
-        // Node in certain cases where the undocumented spawn option windowsVerbatimArguments
-        // is used.
-        //
-        // Since this function is a port of quote_cmd_arg from Node 4.x (technically, lib UV,
-        // see https://github.com/nodejs/node/blob/v4.x/deps/uv/src/win/process.c for details),
-        // pasting copyright notice from Node within this function:
-        //
-        //      Copyright Joyent, Inc. and other Node contributors. All rights reserved.
-        //
-        //      Permission is hereby granted, free of charge, to any person obtaining a copy
-        //      of this software and associated documentation files (the "Software"), to
-        //      deal in the Software without restriction, including without limitation the
-        //      rights to use, copy, modify, merge, publish, distribute, sublicense, and/or
-        //      sell copies of the Software, and to permit persons to whom the Software is
-        //      furnished to do so, subject to the following conditions:
-        //
-        //      The above copyright notice and this permission notice shall be included in
-        //      all copies or substantial portions of the Software.
-        //
-        //      THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
-        //      IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
-        //      FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
-        //      AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
-        //      LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
-        //      FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS
-        //      IN THE SOFTWARE.
-        if (!arg) {
-            // Need double quotation for empty argument
-            return '""';
-        }
-        if (!arg.includes(' ') && !arg.includes('\t') && !arg.includes('"')) {
-            // No quotation needed
-            return arg;
-        }
-        if (!arg.includes('"') && !arg.includes('\\')) {
-            // No embedded double quotes or backslashes, so I can just wrap
-            // quote marks around the whole thing.
-            return `"${arg}"`;
-        }
-        // Expected input/output:
-        //   input : hello"world
-        //   output: "hello\"world"
-        //   input : hello""world
-        //   output: "hello\"\"world"
-        //   input : hello\world
-        //   output: hello\world
-        //   input : hello\\world
-        //   output: hello\\world
-        //   input : hello\"world
-        //   output: "hello\\\"world"
-        //   input : hello\\"world
-        //   output: "hello\\\\\"world"
-        //   input : hello world\
-        //   output: "hello world\\" - note the comment in libuv actually reads "hello world\"
-        //                             but it appears the comment is wrong, it should be "hello world\\"
-        let reverse = '"';
-        let quoteHit = true;
-        for (let i = arg.length; i > 0; i--) {
-            // walk the string in reverse
-            reverse += arg[i - 1];
-            if (quoteHit && arg[i - 1] === '\\') {
-                reverse += '\\';
-            }
-            else if (arg[i - 1] === '"') {
-                quoteHit = true;
-                reverse += '\\';
-            }
-            else {
-                quoteHit = false;
-            }
-        }
-        reverse += '"';
-        return reverse.split('').reverse().join('');
-    }
-    _cloneExecOptions(options) {
-        options = options || {};
-        const result = {
-            cwd: options.cwd || process.cwd(),
-            env: options.env || process.env,
-            silent: options.silent || false,
-            windowsVerbatimArguments: options.windowsVerbatimArguments || false,
-            failOnStdErr: options.failOnStdErr || false,
-            ignoreReturnCode: options.ignoreReturnCode || false,
-            delay: options.delay || 10000
-        };
-        result.outStream = options.outStream || process.stdout;
-        result.errStream = options.errStream || process.stderr;
-        return result;
-    }
-    _getSpawnOptions(options, toolPath) {
-        options = options || {};
-        const result = {};
-        result.cwd = options.cwd;
-        result.env = options.env;
-        result['windowsVerbatimArguments'] =
-            options.windowsVerbatimArguments || this._isCmdFile();
-        if (options.windowsVerbatimArguments) {
-            result.argv0 = `"${toolPath}"`;
-        }
-        return result;
-    }
-    /**
-     * Exec a tool.
-     * Output will be streamed to the live console.
-     * Returns promise with return code
-     *
-     * @param     tool     path to tool to exec
-     * @param     options  optional exec options.  See ExecOptions
-     * @returns   number
-     */
-    exec() {
-        return toolrunner_awaiter(this, void 0, void 0, function* () {
-            // root the tool path if it is unrooted and contains relative pathing
-            if (!isRooted(this.toolPath) &&
-                (this.toolPath.includes('/') ||
-                    (toolrunner_IS_WINDOWS && this.toolPath.includes('\\')))) {
-                // prefer options.cwd if it is specified, however options.cwd may also need to be rooted
-                this.toolPath = external_path_.resolve(process.cwd(), this.options.cwd || process.cwd(), this.toolPath);
-            }
-            // if the tool is only a file name, then resolve it from the PATH
-            // otherwise verify it exists (add extension on Windows if necessary)
-            this.toolPath = yield which(this.toolPath, true);
-            return new Promise((resolve, reject) => toolrunner_awaiter(this, void 0, void 0, function* () {
-                this._debug(`exec tool: ${this.toolPath}`);
-                this._debug('arguments:');
-                for (const arg of this.args) {
-                    this._debug(`   ${arg}`);
-                }
-                const optionsNonNull = this._cloneExecOptions(this.options);
-                if (!optionsNonNull.silent && optionsNonNull.outStream) {
-                    optionsNonNull.outStream.write(this._getCommandString(optionsNonNull) + external_os_namespaceObject.EOL);
-                }
-                const state = new ExecState(optionsNonNull, this.toolPath);
-                state.on('debug', (message) => {
-                    this._debug(message);
-                });
-                if (this.options.cwd && !(yield exists(this.options.cwd))) {
-                    return reject(new Error(`The cwd: ${this.options.cwd} does not exist!`));
-                }
-                const fileName = this._getSpawnFileName();
-                const cp = external_child_process_.spawn(fileName, this._getSpawnArgs(optionsNonNull), this._getSpawnOptions(this.options, fileName));
-                let stdbuffer = '';
-                if (cp.stdout) {
-                    cp.stdout.on('data', (data) => {
-                        if (this.options.listeners && this.options.listeners.stdout) {
-                            this.options.listeners.stdout(data);
-                        }
-                        if (!optionsNonNull.silent && optionsNonNull.outStream) {
-                            optionsNonNull.outStream.write(data);
-                        }
-                        stdbuffer = this._processLineBuffer(data, stdbuffer, (line) => {
-                            if (this.options.listeners && this.options.listeners.stdline) {
-                                this.options.listeners.stdline(line);
-                            }
-                        });
-                    });
-                }
-                let errbuffer = '';
-                if (cp.stderr) {
-                    cp.stderr.on('data', (data) => {
-                        state.processStderr = true;
-                        if (this.options.listeners && this.options.listeners.stderr) {
-                            this.options.listeners.stderr(data);
-                        }
-                        if (!optionsNonNull.silent &&
-                            optionsNonNull.errStream &&
-                            optionsNonNull.outStream) {
-                            const s = optionsNonNull.failOnStdErr
-                                ? optionsNonNull.errStream
-                                : optionsNonNull.outStream;
-                            s.write(data);
-                        }
-                        errbuffer = this._processLineBuffer(data, errbuffer, (line) => {
-                            if (this.options.listeners && this.options.listeners.errline) {
-                                this.options.listeners.errline(line);
-                            }
-                        });
-                    });
-                }
-                cp.on('error', (err) => {
-                    state.processError = err.message;
-                    state.processExited = true;
-                    state.processClosed = true;
-                    state.CheckComplete();
-                });
-                cp.on('exit', (code) => {
-                    state.processExitCode = code;
-                    state.processExited = true;
-                    this._debug(`Exit code ${code} received from tool '${this.toolPath}'`);
-                    state.CheckComplete();
-                });
-                cp.on('close', (code) => {
-                    state.processExitCode = code;
-                    state.processExited = true;
-                    state.processClosed = true;
-                    this._debug(`STDIO streams have closed for tool '${this.toolPath}'`);
-                    state.CheckComplete();
-                });
-                state.on('done', (error, exitCode) => {
-                    if (stdbuffer.length > 0) {
-                        this.emit('stdline', stdbuffer);
-                    }
-                    if (errbuffer.length > 0) {
-                        this.emit('errline', errbuffer);
-                    }
-                    cp.removeAllListeners();
-                    if (error) {
-                        reject(error);
-                    }
-                    else {
-                        resolve(exitCode);
-                    }
-                });
-                if (this.options.input) {
-                    if (!cp.stdin) {
-                        throw new Error('child process missing stdin');
-                    }
-                    cp.stdin.end(this.options.input);
-                }
-            }));
-        });
-    }
-}
-/**
- * Convert an arg string to an array of args. Handles escaping
- *
- * @param    argString   string of arguments
- * @returns  string[]    array of arguments
- */
-function argStringToArray(argString) {
-    const args = [];
-    let inQuotes = false;
-    let escaped = false;
-    let arg = '';
-    function append(c) {
-        // we only escape double quotes.
-        if (escaped && c !== '"') {
-            arg += '\\';
-        }
-        arg += c;
-        escaped = false;
-    }
-    for (let i = 0; i < argString.length; i++) {
-        const c = argString.charAt(i);
-        if (c === '"') {
-            if (!escaped) {
-                inQuotes = !inQuotes;
-            }
-            else {
-                append(c);
-            }
-            continue;
-        }
-        if (c === '\\' && escaped) {
-            append(c);
-            continue;
-        }
-        if (c === '\\' && inQuotes) {
-            escaped = true;
-            continue;
-        }
-        if (c === ' ' && !inQuotes) {
-            if (arg.length > 0) {
-                args.push(arg);
-                arg = '';
-            }
-            continue;
-        }
-        append(c);
-    }
-    if (arg.length > 0) {
-        args.push(arg.trim());
-    }
-    return args;
-}
-class ExecState extends external_events_.EventEmitter {
-    constructor(options, toolPath) {
-        super();
-        this.processClosed = false; // tracks whether the process has exited and stdio is closed
-        this.processError = '';
-        this.processExitCode = 0;
-        this.processExited = false; // tracks whether the process has exited
-        this.processStderr = false; // tracks whether stderr was written to
-        this.delay = 10000; // 10 seconds
-        this.done = false;
-        this.timeout = null;
-        if (!toolPath) {
-            throw new Error('toolPath must not be empty');
-        }
-        this.options = options;
-        this.toolPath = toolPath;
-        if (options.delay) {
-            this.delay = options.delay;
-        }
-    }
-    CheckComplete() {
-        if (this.done) {
-            return;
-        }
-        if (this.processClosed) {
-            this._setResult();
-        }
-        else if (this.processExited) {
-            this.timeout = (0,external_timers_namespaceObject.setTimeout)(ExecState.HandleTimeout, this.delay, this);
-        }
-    }
-    _debug(message) {
-        this.emit('debug', message);
-    }
-    _setResult() {
-        // determine whether there is an error
-        let error;
-        if (this.processExited) {
-            if (this.processError) {
-                error = new Error(`There was an error when attempting to execute the process '${this.toolPath}'. This may indicate the process failed to start. Error: ${this.processError}`);
-            }
-            else if (this.processExitCode !== 0 && !this.options.ignoreReturnCode) {
-                error = new Error(`The process '${this.toolPath}' failed with exit code ${this.processExitCode}`);
-            }
-            else if (this.processStderr && this.options.failOnStdErr) {
-                error = new Error(`The process '${this.toolPath}' failed because one or more lines were written to the STDERR stream`);
-            }
-        }
-        // clear the timeout
-        if (this.timeout) {
-            clearTimeout(this.timeout);
-            this.timeout = null;
-        }
-        this.done = true;
-        this.emit('done', error, this.processExitCode);
-    }
-    static HandleTimeout(state) {
-        if (state.done) {
-            return;
-        }
-        if (!state.processClosed && state.processExited) {
-            const message = `The STDIO streams did not close within ${state.delay / 1000} seconds of the exit event from process '${state.toolPath}'. This may indicate a child process inherited the STDIO streams and has not yet exited.`;
-            state._debug(message);
-        }
-        state._setResult();
-    }
-}
-//# sourceMappingURL=toolrunner.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/exec/lib/exec.js
-var exec_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-/**
- * Exec a command.
- * Output will be streamed to the live console.
- * Returns promise with return code
- *
- * @param     commandLine        command to execute (can include additional args). Must be correctly escaped.
- * @param     args               optional arguments for tool. Escaping is handled by the lib.
- * @param     options            optional exec options.  See ExecOptions
- * @returns   Promise<number>    exit code
- */
-function exec_exec(commandLine, args, options) {
-    return exec_awaiter(this, void 0, void 0, function* () {
-        const commandArgs = argStringToArray(commandLine);
-        if (commandArgs.length === 0) {
-            throw new Error(`Parameter 'commandLine' cannot be null or empty.`);
-        }
-        // Path to tool to execute should be first arg
-        const toolPath = commandArgs[0];
-        args = commandArgs.slice(1).concat(args || []);
-        const runner = new ToolRunner(toolPath, args, options);
-        return runner.exec();
-    });
-}
-/**
- * Exec a command and get the output.
- * Output will be streamed to the live console.
- * Returns promise with the exit code and collected stdout and stderr
- *
- * @param     commandLine           command to execute (can include additional args). Must be correctly escaped.
- * @param     args                  optional arguments for tool. Escaping is handled by the lib.
- * @param     options               optional exec options.  See ExecOptions
- * @returns   Promise<ExecOutput>   exit code, stdout, and stderr
- */
-function getExecOutput(commandLine, args, options) {
-    return exec_awaiter(this, void 0, void 0, function* () {
-        var _a, _b;
-        let stdout = '';
-        let stderr = '';
-        //Using string decoder covers the case where a mult-byte character is split
-        const stdoutDecoder = new StringDecoder('utf8');
-        const stderrDecoder = new StringDecoder('utf8');
-        const originalStdoutListener = (_a = options === null || options === void 0 ? void 0 : options.listeners) === null || _a === void 0 ? void 0 : _a.stdout;
-        const originalStdErrListener = (_b = options === null || options === void 0 ? void 0 : options.listeners) === null || _b === void 0 ? void 0 : _b.stderr;
-        const stdErrListener = (data) => {
-            stderr += stderrDecoder.write(data);
-            if (originalStdErrListener) {
-                originalStdErrListener(data);
-            }
-        };
-        const stdOutListener = (data) => {
-            stdout += stdoutDecoder.write(data);
-            if (originalStdoutListener) {
-                originalStdoutListener(data);
-            }
-        };
-        const listeners = Object.assign(Object.assign({}, options === null || options === void 0 ? void 0 : options.listeners), { stdout: stdOutListener, stderr: stdErrListener });
-        const exitCode = yield exec_exec(commandLine, args, Object.assign(Object.assign({}, options), { listeners }));
-        //flush any remaining characters
-        stdout += stdoutDecoder.end();
-        stderr += stderrDecoder.end();
-        return {
-            exitCode,
-            stdout,
-            stderr
-        };
-    });
-}
-//# sourceMappingURL=exec.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/platform.js
-var platform_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-const getWindowsInfo = () => platform_awaiter(void 0, void 0, void 0, function* () {
-    const { stdout: version } = yield exec.getExecOutput('powershell -command "(Get-CimInstance -ClassName Win32_OperatingSystem).Version"', undefined, {
-        silent: true
-    });
-    const { stdout: name } = yield exec.getExecOutput('powershell -command "(Get-CimInstance -ClassName Win32_OperatingSystem).Caption"', undefined, {
-        silent: true
-    });
-    return {
-        name: name.trim(),
-        version: version.trim()
-    };
-});
-const getMacOsInfo = () => platform_awaiter(void 0, void 0, void 0, function* () {
-    var _a, _b, _c, _d;
-    const { stdout } = yield exec.getExecOutput('sw_vers', undefined, {
-        silent: true
-    });
-    const version = (_b = (_a = stdout.match(/ProductVersion:\s*(.+)/)) === null || _a === void 0 ? void 0 : _a[1]) !== null && _b !== void 0 ? _b : '';
-    const name = (_d = (_c = stdout.match(/ProductName:\s*(.+)/)) === null || _c === void 0 ? void 0 : _c[1]) !== null && _d !== void 0 ? _d : '';
-    return {
-        name,
-        version
-    };
-});
-const getLinuxInfo = () => platform_awaiter(void 0, void 0, void 0, function* () {
-    const { stdout } = yield exec.getExecOutput('lsb_release', ['-i', '-r', '-s'], {
-        silent: true
-    });
-    const [name, version] = stdout.trim().split('\n');
-    return {
-        name,
-        version
-    };
-});
-const platform = external_os_namespaceObject.platform();
-const arch = external_os_namespaceObject.arch();
-const isWindows = platform === 'win32';
-const isMacOS = platform === 'darwin';
-const isLinux = platform === 'linux';
-function getDetails() {
-    return platform_awaiter(this, void 0, void 0, function* () {
-        return Object.assign(Object.assign({}, (yield (isWindows
-            ? getWindowsInfo()
-            : isMacOS
-                ? getMacOsInfo()
-                : getLinuxInfo()))), { platform,
-            arch,
-            isWindows,
-            isMacOS,
-            isLinux });
-    });
-}
-//# sourceMappingURL=platform.js.map
 ;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/core.js
 var core_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
@@ -65229,6 +57865,11 @@ function formatDuration(ms) {
 ;// CONCATENATED MODULE: ./src/runner/input-reader.ts
 
 
+/** A step's inputs from the JSON of its `inputs` context. */
+function parseInputs(json) {
+    const parsed = JSON.parse(json);
+    return Object.fromEntries(Object.entries(parsed).map(([name, value]) => [name, String(value ?? '')]));
+}
 /**
  * Reads a step's inputs and collects everything that is wrong with them, so that all of it is reported at once.
  * Each method returns a value of its type even for a bad input; `finish` throws before any such value is used.
@@ -65519,10 +58160,12 @@ function readInputs() {
             hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
         });
     }
-    const parsed = JSON.parse(json);
-    return Object.fromEntries(Object.entries(parsed).map(([name, value]) => [name, String(value ?? '')]));
+    return parseInputs(json);
 }
-/** The file by which main tells the settle step where things stand. It outlives a killed process. */
+/**
+ * The file by which main tells the settle step where things stand. It outlives a killed process. Each line replaces those
+ * before it: a line more costs no wait for the disk, which a file renamed over another does on ext4.
+ */
 class StateFile {
     path;
     #given;
@@ -65544,12 +58187,13 @@ class StateFile {
     unsettled() {
         if (!this.#given)
             return undefined;
-        const { finished, state } = JSON.parse((0,external_node_fs_namespaceObject.readFileSync)(this.path, 'utf8'));
+        const lines = (0,external_node_fs_namespaceObject.readFileSync)(this.path, 'utf8').split('\n');
+        // What follows the last newline was not written to its end.
+        const { finished, state } = JSON.parse(lines.at(-2) ?? '');
         return finished ? undefined : state;
     }
     #write(content) {
-        (0,external_node_fs_namespaceObject.writeFileSync)(`${this.path}.new`, JSON.stringify(content), { mode: 0o600 });
-        (0,external_node_fs_namespaceObject.renameSync)(`${this.path}.new`, this.path);
+        (0,external_node_fs_namespaceObject.appendFileSync)(this.path, `${JSON.stringify(content)}\n`, { mode: 0o600 });
     }
 }
 
@@ -68639,6 +61283,1136 @@ function run_summary(error) {
     return text.replaceAll(/\s*\n\s*/g, ' ');
 }
 
+;// CONCATENATED MODULE: external "string_decoder"
+const external_string_decoder_namespaceObject = require("string_decoder");
+// EXTERNAL MODULE: external "events"
+var external_events_ = __nccwpck_require__(4434);
+// EXTERNAL MODULE: external "child_process"
+var external_child_process_ = __nccwpck_require__(5317);
+// EXTERNAL MODULE: external "assert"
+var external_assert_ = __nccwpck_require__(2613);
+;// CONCATENATED MODULE: ./node_modules/@actions/io/lib/io-util.js
+var io_util_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
+    return new (P || (P = Promise))(function (resolve, reject) {
+        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
+        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
+        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
+        step((generator = generator.apply(thisArg, _arguments || [])).next());
+    });
+};
+
+
+const { chmod, copyFile, lstat, mkdir, open: io_util_open, readdir, rename, rm, rmdir, stat, symlink, unlink } = external_fs_.promises;
+// export const {open} = 'fs'
+const IS_WINDOWS = process.platform === 'win32';
+/**
+ * Custom implementation of readlink to ensure Windows junctions
+ * maintain trailing backslash for backward compatibility with Node.js < 24
+ *
+ * In Node.js 20, Windows junctions (directory symlinks) always returned paths
+ * with trailing backslashes. Node.js 24 removed this behavior, which breaks
+ * code that relied on this format for path operations.
+ *
+ * This implementation restores the Node 20 behavior by adding a trailing
+ * backslash to all junction results on Windows.
+ */
+function readlink(fsPath) {
+    return io_util_awaiter(this, void 0, void 0, function* () {
+        const result = yield fs.promises.readlink(fsPath);
+        // On Windows, restore Node 20 behavior: add trailing backslash to all results
+        // since junctions on Windows are always directory links
+        if (IS_WINDOWS && !result.endsWith('\\')) {
+            return `${result}\\`;
+        }
+        return result;
+    });
+}
+// See https://github.com/nodejs/node/blob/d0153aee367422d0858105abec186da4dff0a0c5/deps/uv/include/uv/win.h#L691
+const UV_FS_O_EXLOCK = 0x10000000;
+const READONLY = external_fs_.constants.O_RDONLY;
+function exists(fsPath) {
+    return io_util_awaiter(this, void 0, void 0, function* () {
+        try {
+            yield stat(fsPath);
+        }
+        catch (err) {
+            if (err.code === 'ENOENT') {
+                return false;
+            }
+            throw err;
+        }
+        return true;
+    });
+}
+function isDirectory(fsPath_1) {
+    return io_util_awaiter(this, arguments, void 0, function* (fsPath, useStat = false) {
+        const stats = useStat ? yield stat(fsPath) : yield lstat(fsPath);
+        return stats.isDirectory();
+    });
+}
+/**
+ * On OSX/Linux, true if path starts with '/'. On Windows, true for paths like:
+ * \, \hello, \\hello\share, C:, and C:\hello (and corresponding alternate separator cases).
+ */
+function isRooted(p) {
+    p = normalizeSeparators(p);
+    if (!p) {
+        throw new Error('isRooted() parameter "p" cannot be empty');
+    }
+    if (IS_WINDOWS) {
+        return (p.startsWith('\\') || /^[A-Z]:/i.test(p) // e.g. \ or \hello or \\hello
+        ); // e.g. C: or C:\hello
+    }
+    return p.startsWith('/');
+}
+/**
+ * Best effort attempt to determine whether a file exists and is executable.
+ * @param filePath    file path to check
+ * @param extensions  additional file extensions to try
+ * @return if file exists and is executable, returns the file path. otherwise empty string.
+ */
+function tryGetExecutablePath(filePath, extensions) {
+    return io_util_awaiter(this, void 0, void 0, function* () {
+        let stats = undefined;
+        try {
+            // test file exists
+            stats = yield stat(filePath);
+        }
+        catch (err) {
+            if (err.code !== 'ENOENT') {
+                // eslint-disable-next-line no-console
+                console.log(`Unexpected error attempting to determine if executable file exists '${filePath}': ${err}`);
+            }
+        }
+        if (stats && stats.isFile()) {
+            if (IS_WINDOWS) {
+                // on Windows, test for valid extension
+                const upperExt = external_path_.extname(filePath).toUpperCase();
+                if (extensions.some(validExt => validExt.toUpperCase() === upperExt)) {
+                    return filePath;
+                }
+            }
+            else {
+                if (isUnixExecutable(stats)) {
+                    return filePath;
+                }
+            }
+        }
+        // try each extension
+        const originalFilePath = filePath;
+        for (const extension of extensions) {
+            filePath = originalFilePath + extension;
+            stats = undefined;
+            try {
+                stats = yield stat(filePath);
+            }
+            catch (err) {
+                if (err.code !== 'ENOENT') {
+                    // eslint-disable-next-line no-console
+                    console.log(`Unexpected error attempting to determine if executable file exists '${filePath}': ${err}`);
+                }
+            }
+            if (stats && stats.isFile()) {
+                if (IS_WINDOWS) {
+                    // preserve the case of the actual file (since an extension was appended)
+                    try {
+                        const directory = external_path_.dirname(filePath);
+                        const upperName = external_path_.basename(filePath).toUpperCase();
+                        for (const actualName of yield readdir(directory)) {
+                            if (upperName === actualName.toUpperCase()) {
+                                filePath = external_path_.join(directory, actualName);
+                                break;
+                            }
+                        }
+                    }
+                    catch (err) {
+                        // eslint-disable-next-line no-console
+                        console.log(`Unexpected error attempting to determine the actual case of the file '${filePath}': ${err}`);
+                    }
+                    return filePath;
+                }
+                else {
+                    if (isUnixExecutable(stats)) {
+                        return filePath;
+                    }
+                }
+            }
+        }
+        return '';
+    });
+}
+function normalizeSeparators(p) {
+    p = p || '';
+    if (IS_WINDOWS) {
+        // convert slashes on Windows
+        p = p.replace(/\//g, '\\');
+        // remove redundant slashes
+        return p.replace(/\\\\+/g, '\\');
+    }
+    // remove redundant slashes
+    return p.replace(/\/\/+/g, '/');
+}
+// on Mac/Linux, test the execute bit
+//     R   W  X  R  W X R W X
+//   256 128 64 32 16 8 4 2 1
+function isUnixExecutable(stats) {
+    return ((stats.mode & 1) > 0 ||
+        ((stats.mode & 8) > 0 &&
+            process.getgid !== undefined &&
+            stats.gid === process.getgid()) ||
+        ((stats.mode & 64) > 0 &&
+            process.getuid !== undefined &&
+            stats.uid === process.getuid()));
+}
+// Get the path of cmd.exe in windows
+function getCmdPath() {
+    var _a;
+    return (_a = process.env['COMSPEC']) !== null && _a !== void 0 ? _a : `cmd.exe`;
+}
+//# sourceMappingURL=io-util.js.map
+;// CONCATENATED MODULE: ./node_modules/@actions/io/lib/io.js
+var io_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
+    return new (P || (P = Promise))(function (resolve, reject) {
+        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
+        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
+        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
+        step((generator = generator.apply(thisArg, _arguments || [])).next());
+    });
+};
+
+
+
+/**
+ * Copies a file or folder.
+ * Based off of shelljs - https://github.com/shelljs/shelljs/blob/9237f66c52e5daa40458f94f9565e18e8132f5a6/src/cp.js
+ *
+ * @param     source    source path
+ * @param     dest      destination path
+ * @param     options   optional. See CopyOptions.
+ */
+function cp(source_1, dest_1) {
+    return io_awaiter(this, arguments, void 0, function* (source, dest, options = {}) {
+        const { force, recursive, copySourceDirectory } = readCopyOptions(options);
+        const destStat = (yield ioUtil.exists(dest)) ? yield ioUtil.stat(dest) : null;
+        // Dest is an existing file, but not forcing
+        if (destStat && destStat.isFile() && !force) {
+            return;
+        }
+        // If dest is an existing directory, should copy inside.
+        const newDest = destStat && destStat.isDirectory() && copySourceDirectory
+            ? path.join(dest, path.basename(source))
+            : dest;
+        if (!(yield ioUtil.exists(source))) {
+            throw new Error(`no such file or directory: ${source}`);
+        }
+        const sourceStat = yield ioUtil.stat(source);
+        if (sourceStat.isDirectory()) {
+            if (!recursive) {
+                throw new Error(`Failed to copy. ${source} is a directory, but tried to copy without recursive flag.`);
+            }
+            else {
+                yield cpDirRecursive(source, newDest, 0, force);
+            }
+        }
+        else {
+            if (path.relative(source, newDest) === '') {
+                // a file cannot be copied to itself
+                throw new Error(`'${newDest}' and '${source}' are the same file`);
+            }
+            yield io_copyFile(source, newDest, force);
+        }
+    });
+}
+/**
+ * Moves a path.
+ *
+ * @param     source    source path
+ * @param     dest      destination path
+ * @param     options   optional. See MoveOptions.
+ */
+function mv(source_1, dest_1) {
+    return io_awaiter(this, arguments, void 0, function* (source, dest, options = {}) {
+        if (yield ioUtil.exists(dest)) {
+            let destExists = true;
+            if (yield ioUtil.isDirectory(dest)) {
+                // If dest is directory copy src into dest
+                dest = path.join(dest, path.basename(source));
+                destExists = yield ioUtil.exists(dest);
+            }
+            if (destExists) {
+                if (options.force == null || options.force) {
+                    yield rmRF(dest);
+                }
+                else {
+                    throw new Error('Destination already exists');
+                }
+            }
+        }
+        yield mkdirP(path.dirname(dest));
+        yield ioUtil.rename(source, dest);
+    });
+}
+/**
+ * Remove a path recursively with force
+ *
+ * @param inputPath path to remove
+ */
+function rmRF(inputPath) {
+    return io_awaiter(this, void 0, void 0, function* () {
+        if (ioUtil.IS_WINDOWS) {
+            // Check for invalid characters
+            // https://docs.microsoft.com/en-us/windows/win32/fileio/naming-a-file
+            if (/[*"<>|]/.test(inputPath)) {
+                throw new Error('File path must not contain `*`, `"`, `<`, `>` or `|` on Windows');
+            }
+        }
+        try {
+            // note if path does not exist, error is silent
+            yield ioUtil.rm(inputPath, {
+                force: true,
+                maxRetries: 3,
+                recursive: true,
+                retryDelay: 300
+            });
+        }
+        catch (err) {
+            throw new Error(`File was unable to be removed ${err}`);
+        }
+    });
+}
+/**
+ * Make a directory.  Creates the full path with folders in between
+ * Will throw if it fails
+ *
+ * @param   fsPath        path to create
+ * @returns Promise<void>
+ */
+function mkdirP(fsPath) {
+    return io_awaiter(this, void 0, void 0, function* () {
+        ok(fsPath, 'a path argument must be provided');
+        yield ioUtil.mkdir(fsPath, { recursive: true });
+    });
+}
+/**
+ * Returns path of a tool had the tool actually been invoked.  Resolves via paths.
+ * If you check and the tool does not exist, it will throw.
+ *
+ * @param     tool              name of the tool
+ * @param     check             whether to check if tool exists
+ * @returns   Promise<string>   path to tool
+ */
+function which(tool, check) {
+    return io_awaiter(this, void 0, void 0, function* () {
+        if (!tool) {
+            throw new Error("parameter 'tool' is required");
+        }
+        // recursive when check=true
+        if (check) {
+            const result = yield which(tool, false);
+            if (!result) {
+                if (IS_WINDOWS) {
+                    throw new Error(`Unable to locate executable file: ${tool}. Please verify either the file path exists or the file can be found within a directory specified by the PATH environment variable. Also verify the file has a valid extension for an executable file.`);
+                }
+                else {
+                    throw new Error(`Unable to locate executable file: ${tool}. Please verify either the file path exists or the file can be found within a directory specified by the PATH environment variable. Also check the file mode to verify the file is executable.`);
+                }
+            }
+            return result;
+        }
+        const matches = yield findInPath(tool);
+        if (matches && matches.length > 0) {
+            return matches[0];
+        }
+        return '';
+    });
+}
+/**
+ * Returns a list of all occurrences of the given tool on the system path.
+ *
+ * @returns   Promise<string[]>  the paths of the tool
+ */
+function findInPath(tool) {
+    return io_awaiter(this, void 0, void 0, function* () {
+        if (!tool) {
+            throw new Error("parameter 'tool' is required");
+        }
+        // build the list of extensions to try
+        const extensions = [];
+        if (IS_WINDOWS && process.env['PATHEXT']) {
+            for (const extension of process.env['PATHEXT'].split(external_path_.delimiter)) {
+                if (extension) {
+                    extensions.push(extension);
+                }
+            }
+        }
+        // if it's rooted, return it if exists. otherwise return empty.
+        if (isRooted(tool)) {
+            const filePath = yield tryGetExecutablePath(tool, extensions);
+            if (filePath) {
+                return [filePath];
+            }
+            return [];
+        }
+        // if any path separators, return empty
+        if (tool.includes(external_path_.sep)) {
+            return [];
+        }
+        // build the list of directories
+        //
+        // Note, technically "where" checks the current directory on Windows. From a toolkit perspective,
+        // it feels like we should not do this. Checking the current directory seems like more of a use
+        // case of a shell, and the which() function exposed by the toolkit should strive for consistency
+        // across platforms.
+        const directories = [];
+        if (process.env.PATH) {
+            for (const p of process.env.PATH.split(external_path_.delimiter)) {
+                if (p) {
+                    directories.push(p);
+                }
+            }
+        }
+        // find all matches
+        const matches = [];
+        for (const directory of directories) {
+            const filePath = yield tryGetExecutablePath(external_path_.join(directory, tool), extensions);
+            if (filePath) {
+                matches.push(filePath);
+            }
+        }
+        return matches;
+    });
+}
+function readCopyOptions(options) {
+    const force = options.force == null ? true : options.force;
+    const recursive = Boolean(options.recursive);
+    const copySourceDirectory = options.copySourceDirectory == null
+        ? true
+        : Boolean(options.copySourceDirectory);
+    return { force, recursive, copySourceDirectory };
+}
+function cpDirRecursive(sourceDir, destDir, currentDepth, force) {
+    return io_awaiter(this, void 0, void 0, function* () {
+        // Ensure there is not a run away recursive copy
+        if (currentDepth >= 255)
+            return;
+        currentDepth++;
+        yield mkdirP(destDir);
+        const files = yield ioUtil.readdir(sourceDir);
+        for (const fileName of files) {
+            const srcFile = `${sourceDir}/${fileName}`;
+            const destFile = `${destDir}/${fileName}`;
+            const srcFileStat = yield ioUtil.lstat(srcFile);
+            if (srcFileStat.isDirectory()) {
+                // Recurse
+                yield cpDirRecursive(srcFile, destFile, currentDepth, force);
+            }
+            else {
+                yield io_copyFile(srcFile, destFile, force);
+            }
+        }
+        // Change the mode for the newly created directory
+        yield ioUtil.chmod(destDir, (yield ioUtil.stat(sourceDir)).mode);
+    });
+}
+// Buffered file copy
+function io_copyFile(srcFile, destFile, force) {
+    return io_awaiter(this, void 0, void 0, function* () {
+        if ((yield ioUtil.lstat(srcFile)).isSymbolicLink()) {
+            // unlink/re-link it
+            try {
+                yield ioUtil.lstat(destFile);
+                yield ioUtil.unlink(destFile);
+            }
+            catch (e) {
+                // Try to override file permission
+                if (e.code === 'EPERM') {
+                    yield ioUtil.chmod(destFile, '0666');
+                    yield ioUtil.unlink(destFile);
+                }
+                // other errors = it doesn't exist, no work to do
+            }
+            // Copy over symlink
+            const symlinkFull = yield ioUtil.readlink(srcFile);
+            yield ioUtil.symlink(symlinkFull, destFile, ioUtil.IS_WINDOWS ? 'junction' : null);
+        }
+        else if (!(yield ioUtil.exists(destFile)) || force) {
+            yield ioUtil.copyFile(srcFile, destFile);
+        }
+    });
+}
+//# sourceMappingURL=io.js.map
+;// CONCATENATED MODULE: external "timers"
+const external_timers_namespaceObject = require("timers");
+;// CONCATENATED MODULE: ./node_modules/@actions/exec/lib/toolrunner.js
+var toolrunner_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
+    return new (P || (P = Promise))(function (resolve, reject) {
+        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
+        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
+        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
+        step((generator = generator.apply(thisArg, _arguments || [])).next());
+    });
+};
+
+
+
+
+
+
+
+/* eslint-disable @typescript-eslint/unbound-method */
+const toolrunner_IS_WINDOWS = process.platform === 'win32';
+/*
+ * Class for running command line tools. Handles quoting and arg parsing in a platform agnostic way.
+ */
+class ToolRunner extends external_events_.EventEmitter {
+    constructor(toolPath, args, options) {
+        super();
+        if (!toolPath) {
+            throw new Error("Parameter 'toolPath' cannot be null or empty.");
+        }
+        this.toolPath = toolPath;
+        this.args = args || [];
+        this.options = options || {};
+    }
+    _debug(message) {
+        if (this.options.listeners && this.options.listeners.debug) {
+            this.options.listeners.debug(message);
+        }
+    }
+    _getCommandString(options, noPrefix) {
+        const toolPath = this._getSpawnFileName();
+        const args = this._getSpawnArgs(options);
+        let cmd = noPrefix ? '' : '[command]'; // omit prefix when piped to a second tool
+        if (toolrunner_IS_WINDOWS) {
+            // Windows + cmd file
+            if (this._isCmdFile()) {
+                cmd += toolPath;
+                for (const a of args) {
+                    cmd += ` ${a}`;
+                }
+            }
+            // Windows + verbatim
+            else if (options.windowsVerbatimArguments) {
+                cmd += `"${toolPath}"`;
+                for (const a of args) {
+                    cmd += ` ${a}`;
+                }
+            }
+            // Windows (regular)
+            else {
+                cmd += this._windowsQuoteCmdArg(toolPath);
+                for (const a of args) {
+                    cmd += ` ${this._windowsQuoteCmdArg(a)}`;
+                }
+            }
+        }
+        else {
+            // OSX/Linux - this can likely be improved with some form of quoting.
+            // creating processes on Unix is fundamentally different than Windows.
+            // on Unix, execvp() takes an arg array.
+            cmd += toolPath;
+            for (const a of args) {
+                cmd += ` ${a}`;
+            }
+        }
+        return cmd;
+    }
+    _processLineBuffer(data, strBuffer, onLine) {
+        try {
+            let s = strBuffer + data.toString();
+            let n = s.indexOf(external_os_namespaceObject.EOL);
+            while (n > -1) {
+                const line = s.substring(0, n);
+                onLine(line);
+                // the rest of the string ...
+                s = s.substring(n + external_os_namespaceObject.EOL.length);
+                n = s.indexOf(external_os_namespaceObject.EOL);
+            }
+            return s;
+        }
+        catch (err) {
+            // streaming lines to console is best effort.  Don't fail a build.
+            this._debug(`error processing line. Failed with error ${err}`);
+            return '';
+        }
+    }
+    _getSpawnFileName() {
+        if (toolrunner_IS_WINDOWS) {
+            if (this._isCmdFile()) {
+                return process.env['COMSPEC'] || 'cmd.exe';
+            }
+        }
+        return this.toolPath;
+    }
+    _getSpawnArgs(options) {
+        if (toolrunner_IS_WINDOWS) {
+            if (this._isCmdFile()) {
+                let argline = `/D /S /C "${this._windowsQuoteCmdArg(this.toolPath)}`;
+                for (const a of this.args) {
+                    argline += ' ';
+                    argline += options.windowsVerbatimArguments
+                        ? a
+                        : this._windowsQuoteCmdArg(a);
+                }
+                argline += '"';
+                return [argline];
+            }
+        }
+        return this.args;
+    }
+    _endsWith(str, end) {
+        return str.endsWith(end);
+    }
+    _isCmdFile() {
+        const upperToolPath = this.toolPath.toUpperCase();
+        return (this._endsWith(upperToolPath, '.CMD') ||
+            this._endsWith(upperToolPath, '.BAT'));
+    }
+    _windowsQuoteCmdArg(arg) {
+        // for .exe, apply the normal quoting rules that libuv applies
+        if (!this._isCmdFile()) {
+            return this._uvQuoteCmdArg(arg);
+        }
+        // otherwise apply quoting rules specific to the cmd.exe command line parser.
+        // the libuv rules are generic and are not designed specifically for cmd.exe
+        // command line parser.
+        //
+        // for a detailed description of the cmd.exe command line parser, refer to
+        // http://stackoverflow.com/questions/4094699/how-does-the-windows-command-interpreter-cmd-exe-parse-scripts/7970912#7970912
+        // need quotes for empty arg
+        if (!arg) {
+            return '""';
+        }
+        // determine whether the arg needs to be quoted
+        const cmdSpecialChars = [
+            ' ',
+            '\t',
+            '&',
+            '(',
+            ')',
+            '[',
+            ']',
+            '{',
+            '}',
+            '^',
+            '=',
+            ';',
+            '!',
+            "'",
+            '+',
+            ',',
+            '`',
+            '~',
+            '|',
+            '<',
+            '>',
+            '"'
+        ];
+        let needsQuotes = false;
+        for (const char of arg) {
+            if (cmdSpecialChars.some(x => x === char)) {
+                needsQuotes = true;
+                break;
+            }
+        }
+        // short-circuit if quotes not needed
+        if (!needsQuotes) {
+            return arg;
+        }
+        // the following quoting rules are very similar to the rules that by libuv applies.
+        //
+        // 1) wrap the string in quotes
+        //
+        // 2) double-up quotes - i.e. " => ""
+        //
+        //    this is different from the libuv quoting rules. libuv replaces " with \", which unfortunately
+        //    doesn't work well with a cmd.exe command line.
+        //
+        //    note, replacing " with "" also works well if the arg is passed to a downstream .NET console app.
+        //    for example, the command line:
+        //          foo.exe "myarg:""my val"""
+        //    is parsed by a .NET console app into an arg array:
+        //          [ "myarg:\"my val\"" ]
+        //    which is the same end result when applying libuv quoting rules. although the actual
+        //    command line from libuv quoting rules would look like:
+        //          foo.exe "myarg:\"my val\""
+        //
+        // 3) double-up slashes that precede a quote,
+        //    e.g.  hello \world    => "hello \world"
+        //          hello\"world    => "hello\\""world"
+        //          hello\\"world   => "hello\\\\""world"
+        //          hello world\    => "hello world\\"
+        //
+        //    technically this is not required for a cmd.exe command line, or the batch argument parser.
+        //    the reasons for including this as a .cmd quoting rule are:
+        //
+        //    a) this is optimized for the scenario where the argument is passed from the .cmd file to an
+        //       external program. many programs (e.g. .NET console apps) rely on the slash-doubling rule.
+        //
+        //    b) it's what we've been doing previously (by deferring to node default behavior) and we
+        //       haven't heard any complaints about that aspect.
+        //
+        // note, a weakness of the quoting rules chosen here, is that % is not escaped. in fact, % cannot be
+        // escaped when used on the command line directly - even though within a .cmd file % can be escaped
+        // by using %%.
+        //
+        // the saving grace is, on the command line, %var% is left as-is if var is not defined. this contrasts
+        // the line parsing rules within a .cmd file, where if var is not defined it is replaced with nothing.
+        //
+        // one option that was explored was replacing % with ^% - i.e. %var% => ^%var^%. this hack would
+        // often work, since it is unlikely that var^ would exist, and the ^ character is removed when the
+        // variable is used. the problem, however, is that ^ is not removed when %* is used to pass the args
+        // to an external program.
+        //
+        // an unexplored potential solution for the % escaping problem, is to create a wrapper .cmd file.
+        // % can be escaped within a .cmd file.
+        let reverse = '"';
+        let quoteHit = true;
+        for (let i = arg.length; i > 0; i--) {
+            // walk the string in reverse
+            reverse += arg[i - 1];
+            if (quoteHit && arg[i - 1] === '\\') {
+                reverse += '\\'; // double the slash
+            }
+            else if (arg[i - 1] === '"') {
+                quoteHit = true;
+                reverse += '"'; // double the quote
+            }
+            else {
+                quoteHit = false;
+            }
+        }
+        reverse += '"';
+        return reverse.split('').reverse().join('');
+    }
+    _uvQuoteCmdArg(arg) {
+        // Tool runner wraps child_process.spawn() and needs to apply the same quoting as
+        // Node in certain cases where the undocumented spawn option windowsVerbatimArguments
+        // is used.
+        //
+        // Since this function is a port of quote_cmd_arg from Node 4.x (technically, lib UV,
+        // see https://github.com/nodejs/node/blob/v4.x/deps/uv/src/win/process.c for details),
+        // pasting copyright notice from Node within this function:
+        //
+        //      Copyright Joyent, Inc. and other Node contributors. All rights reserved.
+        //
+        //      Permission is hereby granted, free of charge, to any person obtaining a copy
+        //      of this software and associated documentation files (the "Software"), to
+        //      deal in the Software without restriction, including without limitation the
+        //      rights to use, copy, modify, merge, publish, distribute, sublicense, and/or
+        //      sell copies of the Software, and to permit persons to whom the Software is
+        //      furnished to do so, subject to the following conditions:
+        //
+        //      The above copyright notice and this permission notice shall be included in
+        //      all copies or substantial portions of the Software.
+        //
+        //      THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+        //      IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+        //      FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+        //      AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+        //      LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
+        //      FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS
+        //      IN THE SOFTWARE.
+        if (!arg) {
+            // Need double quotation for empty argument
+            return '""';
+        }
+        if (!arg.includes(' ') && !arg.includes('\t') && !arg.includes('"')) {
+            // No quotation needed
+            return arg;
+        }
+        if (!arg.includes('"') && !arg.includes('\\')) {
+            // No embedded double quotes or backslashes, so I can just wrap
+            // quote marks around the whole thing.
+            return `"${arg}"`;
+        }
+        // Expected input/output:
+        //   input : hello"world
+        //   output: "hello\"world"
+        //   input : hello""world
+        //   output: "hello\"\"world"
+        //   input : hello\world
+        //   output: hello\world
+        //   input : hello\\world
+        //   output: hello\\world
+        //   input : hello\"world
+        //   output: "hello\\\"world"
+        //   input : hello\\"world
+        //   output: "hello\\\\\"world"
+        //   input : hello world\
+        //   output: "hello world\\" - note the comment in libuv actually reads "hello world\"
+        //                             but it appears the comment is wrong, it should be "hello world\\"
+        let reverse = '"';
+        let quoteHit = true;
+        for (let i = arg.length; i > 0; i--) {
+            // walk the string in reverse
+            reverse += arg[i - 1];
+            if (quoteHit && arg[i - 1] === '\\') {
+                reverse += '\\';
+            }
+            else if (arg[i - 1] === '"') {
+                quoteHit = true;
+                reverse += '\\';
+            }
+            else {
+                quoteHit = false;
+            }
+        }
+        reverse += '"';
+        return reverse.split('').reverse().join('');
+    }
+    _cloneExecOptions(options) {
+        options = options || {};
+        const result = {
+            cwd: options.cwd || process.cwd(),
+            env: options.env || process.env,
+            silent: options.silent || false,
+            windowsVerbatimArguments: options.windowsVerbatimArguments || false,
+            failOnStdErr: options.failOnStdErr || false,
+            ignoreReturnCode: options.ignoreReturnCode || false,
+            delay: options.delay || 10000
+        };
+        result.outStream = options.outStream || process.stdout;
+        result.errStream = options.errStream || process.stderr;
+        return result;
+    }
+    _getSpawnOptions(options, toolPath) {
+        options = options || {};
+        const result = {};
+        result.cwd = options.cwd;
+        result.env = options.env;
+        result['windowsVerbatimArguments'] =
+            options.windowsVerbatimArguments || this._isCmdFile();
+        if (options.windowsVerbatimArguments) {
+            result.argv0 = `"${toolPath}"`;
+        }
+        return result;
+    }
+    /**
+     * Exec a tool.
+     * Output will be streamed to the live console.
+     * Returns promise with return code
+     *
+     * @param     tool     path to tool to exec
+     * @param     options  optional exec options.  See ExecOptions
+     * @returns   number
+     */
+    exec() {
+        return toolrunner_awaiter(this, void 0, void 0, function* () {
+            // root the tool path if it is unrooted and contains relative pathing
+            if (!isRooted(this.toolPath) &&
+                (this.toolPath.includes('/') ||
+                    (toolrunner_IS_WINDOWS && this.toolPath.includes('\\')))) {
+                // prefer options.cwd if it is specified, however options.cwd may also need to be rooted
+                this.toolPath = external_path_.resolve(process.cwd(), this.options.cwd || process.cwd(), this.toolPath);
+            }
+            // if the tool is only a file name, then resolve it from the PATH
+            // otherwise verify it exists (add extension on Windows if necessary)
+            this.toolPath = yield which(this.toolPath, true);
+            return new Promise((resolve, reject) => toolrunner_awaiter(this, void 0, void 0, function* () {
+                this._debug(`exec tool: ${this.toolPath}`);
+                this._debug('arguments:');
+                for (const arg of this.args) {
+                    this._debug(`   ${arg}`);
+                }
+                const optionsNonNull = this._cloneExecOptions(this.options);
+                if (!optionsNonNull.silent && optionsNonNull.outStream) {
+                    optionsNonNull.outStream.write(this._getCommandString(optionsNonNull) + external_os_namespaceObject.EOL);
+                }
+                const state = new ExecState(optionsNonNull, this.toolPath);
+                state.on('debug', (message) => {
+                    this._debug(message);
+                });
+                if (this.options.cwd && !(yield exists(this.options.cwd))) {
+                    return reject(new Error(`The cwd: ${this.options.cwd} does not exist!`));
+                }
+                const fileName = this._getSpawnFileName();
+                const cp = external_child_process_.spawn(fileName, this._getSpawnArgs(optionsNonNull), this._getSpawnOptions(this.options, fileName));
+                let stdbuffer = '';
+                if (cp.stdout) {
+                    cp.stdout.on('data', (data) => {
+                        if (this.options.listeners && this.options.listeners.stdout) {
+                            this.options.listeners.stdout(data);
+                        }
+                        if (!optionsNonNull.silent && optionsNonNull.outStream) {
+                            optionsNonNull.outStream.write(data);
+                        }
+                        stdbuffer = this._processLineBuffer(data, stdbuffer, (line) => {
+                            if (this.options.listeners && this.options.listeners.stdline) {
+                                this.options.listeners.stdline(line);
+                            }
+                        });
+                    });
+                }
+                let errbuffer = '';
+                if (cp.stderr) {
+                    cp.stderr.on('data', (data) => {
+                        state.processStderr = true;
+                        if (this.options.listeners && this.options.listeners.stderr) {
+                            this.options.listeners.stderr(data);
+                        }
+                        if (!optionsNonNull.silent &&
+                            optionsNonNull.errStream &&
+                            optionsNonNull.outStream) {
+                            const s = optionsNonNull.failOnStdErr
+                                ? optionsNonNull.errStream
+                                : optionsNonNull.outStream;
+                            s.write(data);
+                        }
+                        errbuffer = this._processLineBuffer(data, errbuffer, (line) => {
+                            if (this.options.listeners && this.options.listeners.errline) {
+                                this.options.listeners.errline(line);
+                            }
+                        });
+                    });
+                }
+                cp.on('error', (err) => {
+                    state.processError = err.message;
+                    state.processExited = true;
+                    state.processClosed = true;
+                    state.CheckComplete();
+                });
+                cp.on('exit', (code) => {
+                    state.processExitCode = code;
+                    state.processExited = true;
+                    this._debug(`Exit code ${code} received from tool '${this.toolPath}'`);
+                    state.CheckComplete();
+                });
+                cp.on('close', (code) => {
+                    state.processExitCode = code;
+                    state.processExited = true;
+                    state.processClosed = true;
+                    this._debug(`STDIO streams have closed for tool '${this.toolPath}'`);
+                    state.CheckComplete();
+                });
+                state.on('done', (error, exitCode) => {
+                    if (stdbuffer.length > 0) {
+                        this.emit('stdline', stdbuffer);
+                    }
+                    if (errbuffer.length > 0) {
+                        this.emit('errline', errbuffer);
+                    }
+                    cp.removeAllListeners();
+                    if (error) {
+                        reject(error);
+                    }
+                    else {
+                        resolve(exitCode);
+                    }
+                });
+                if (this.options.input) {
+                    if (!cp.stdin) {
+                        throw new Error('child process missing stdin');
+                    }
+                    cp.stdin.end(this.options.input);
+                }
+            }));
+        });
+    }
+}
+/**
+ * Convert an arg string to an array of args. Handles escaping
+ *
+ * @param    argString   string of arguments
+ * @returns  string[]    array of arguments
+ */
+function argStringToArray(argString) {
+    const args = [];
+    let inQuotes = false;
+    let escaped = false;
+    let arg = '';
+    function append(c) {
+        // we only escape double quotes.
+        if (escaped && c !== '"') {
+            arg += '\\';
+        }
+        arg += c;
+        escaped = false;
+    }
+    for (let i = 0; i < argString.length; i++) {
+        const c = argString.charAt(i);
+        if (c === '"') {
+            if (!escaped) {
+                inQuotes = !inQuotes;
+            }
+            else {
+                append(c);
+            }
+            continue;
+        }
+        if (c === '\\' && escaped) {
+            append(c);
+            continue;
+        }
+        if (c === '\\' && inQuotes) {
+            escaped = true;
+            continue;
+        }
+        if (c === ' ' && !inQuotes) {
+            if (arg.length > 0) {
+                args.push(arg);
+                arg = '';
+            }
+            continue;
+        }
+        append(c);
+    }
+    if (arg.length > 0) {
+        args.push(arg.trim());
+    }
+    return args;
+}
+class ExecState extends external_events_.EventEmitter {
+    constructor(options, toolPath) {
+        super();
+        this.processClosed = false; // tracks whether the process has exited and stdio is closed
+        this.processError = '';
+        this.processExitCode = 0;
+        this.processExited = false; // tracks whether the process has exited
+        this.processStderr = false; // tracks whether stderr was written to
+        this.delay = 10000; // 10 seconds
+        this.done = false;
+        this.timeout = null;
+        if (!toolPath) {
+            throw new Error('toolPath must not be empty');
+        }
+        this.options = options;
+        this.toolPath = toolPath;
+        if (options.delay) {
+            this.delay = options.delay;
+        }
+    }
+    CheckComplete() {
+        if (this.done) {
+            return;
+        }
+        if (this.processClosed) {
+            this._setResult();
+        }
+        else if (this.processExited) {
+            this.timeout = (0,external_timers_namespaceObject.setTimeout)(ExecState.HandleTimeout, this.delay, this);
+        }
+    }
+    _debug(message) {
+        this.emit('debug', message);
+    }
+    _setResult() {
+        // determine whether there is an error
+        let error;
+        if (this.processExited) {
+            if (this.processError) {
+                error = new Error(`There was an error when attempting to execute the process '${this.toolPath}'. This may indicate the process failed to start. Error: ${this.processError}`);
+            }
+            else if (this.processExitCode !== 0 && !this.options.ignoreReturnCode) {
+                error = new Error(`The process '${this.toolPath}' failed with exit code ${this.processExitCode}`);
+            }
+            else if (this.processStderr && this.options.failOnStdErr) {
+                error = new Error(`The process '${this.toolPath}' failed because one or more lines were written to the STDERR stream`);
+            }
+        }
+        // clear the timeout
+        if (this.timeout) {
+            clearTimeout(this.timeout);
+            this.timeout = null;
+        }
+        this.done = true;
+        this.emit('done', error, this.processExitCode);
+    }
+    static HandleTimeout(state) {
+        if (state.done) {
+            return;
+        }
+        if (!state.processClosed && state.processExited) {
+            const message = `The STDIO streams did not close within ${state.delay / 1000} seconds of the exit event from process '${state.toolPath}'. This may indicate a child process inherited the STDIO streams and has not yet exited.`;
+            state._debug(message);
+        }
+        state._setResult();
+    }
+}
+//# sourceMappingURL=toolrunner.js.map
+;// CONCATENATED MODULE: ./node_modules/@actions/exec/lib/exec.js
+var exec_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
+    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
+    return new (P || (P = Promise))(function (resolve, reject) {
+        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
+        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
+        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
+        step((generator = generator.apply(thisArg, _arguments || [])).next());
+    });
+};
+
+
+/**
+ * Exec a command.
+ * Output will be streamed to the live console.
+ * Returns promise with return code
+ *
+ * @param     commandLine        command to execute (can include additional args). Must be correctly escaped.
+ * @param     args               optional arguments for tool. Escaping is handled by the lib.
+ * @param     options            optional exec options.  See ExecOptions
+ * @returns   Promise<number>    exit code
+ */
+function exec(commandLine, args, options) {
+    return exec_awaiter(this, void 0, void 0, function* () {
+        const commandArgs = argStringToArray(commandLine);
+        if (commandArgs.length === 0) {
+            throw new Error(`Parameter 'commandLine' cannot be null or empty.`);
+        }
+        // Path to tool to execute should be first arg
+        const toolPath = commandArgs[0];
+        args = commandArgs.slice(1).concat(args || []);
+        const runner = new ToolRunner(toolPath, args, options);
+        return runner.exec();
+    });
+}
+/**
+ * Exec a command and get the output.
+ * Output will be streamed to the live console.
+ * Returns promise with the exit code and collected stdout and stderr
+ *
+ * @param     commandLine           command to execute (can include additional args). Must be correctly escaped.
+ * @param     args                  optional arguments for tool. Escaping is handled by the lib.
+ * @param     options               optional exec options.  See ExecOptions
+ * @returns   Promise<ExecOutput>   exit code, stdout, and stderr
+ */
+function getExecOutput(commandLine, args, options) {
+    return exec_awaiter(this, void 0, void 0, function* () {
+        var _a, _b;
+        let stdout = '';
+        let stderr = '';
+        //Using string decoder covers the case where a mult-byte character is split
+        const stdoutDecoder = new StringDecoder('utf8');
+        const stderrDecoder = new StringDecoder('utf8');
+        const originalStdoutListener = (_a = options === null || options === void 0 ? void 0 : options.listeners) === null || _a === void 0 ? void 0 : _a.stdout;
+        const originalStdErrListener = (_b = options === null || options === void 0 ? void 0 : options.listeners) === null || _b === void 0 ? void 0 : _b.stderr;
+        const stdErrListener = (data) => {
+            stderr += stderrDecoder.write(data);
+            if (originalStdErrListener) {
+                originalStdErrListener(data);
+            }
+        };
+        const stdOutListener = (data) => {
+            stdout += stdoutDecoder.write(data);
+            if (originalStdoutListener) {
+                originalStdoutListener(data);
+            }
+        };
+        const listeners = Object.assign(Object.assign({}, options === null || options === void 0 ? void 0 : options.listeners), { stdout: stdOutListener, stderr: stdErrListener });
+        const exitCode = yield exec(commandLine, args, Object.assign(Object.assign({}, options), { listeners }));
+        //flush any remaining characters
+        stdout += stdoutDecoder.end();
+        stderr += stderrDecoder.end();
+        return {
+            exitCode,
+            stdout,
+            stderr
+        };
+    });
+}
+//# sourceMappingURL=exec.js.map
 ;// CONCATENATED MODULE: ./src/runner/runner-command.ts
 
 
@@ -68674,7 +62448,7 @@ async function runOnRunner(input, command, variables, { log, signal }) {
     try {
         // The first line is the process id, which @actions/exec does not tell.
         const wrapper = 'echo "$$"; exec setsid bash -eo pipefail -c "$0" </dev/null';
-        const code = await exec_exec('bash', ['-c', wrapper, command], {
+        const code = await exec('bash', ['-c', wrapper, command], {
             env: { ...env, ...variables },
             silent: true,
             ignoreReturnCode: true,

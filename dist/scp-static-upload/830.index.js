@@ -178,6 +178,14 @@ class PackedManifest {
     has(path) {
         return this.#find(path) !== undefined;
     }
+    /** Where a file's path is; found at once where it is that of the first file behind `last`. */
+    placeOf(path, last) {
+        const { types } = this.columns;
+        let next = last + 1;
+        while (next < this.size && types[next] !== FILE)
+            next++;
+        return next < this.size && this.path(next) === path ? next : this.#find(path);
+    }
     *keys() {
         for (let at = 0; at < this.size; at++)
             yield this.path(at);
@@ -186,20 +194,29 @@ class PackedManifest {
         for (let at = 0; at < this.size; at++)
             yield this.at(at);
     }
+    *unhashed() {
+        for (let at = 0; at < this.size; at++)
+            yield this.#unhashedAt(at);
+    }
     at(at) {
+        const entry = this.#unhashedAt(at);
+        return entry.type === 'file' ? { ...entry, hash: this.#hashAt(at) } : entry;
+    }
+    #unhashedAt(at) {
         const { types, modes, sizes, targets, kept } = this.columns;
         const path = this.path(at);
         const type = TYPES[types[at] ?? 0] ?? 'file';
         const mode = modes[at] ?? 0;
-        const size = sizes[at] ?? 0;
-        const hash = () => this.#hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES);
         const entry = type === 'file'
-            ? { type, path, mode, size, hash: hash() }
+            ? { type, path, mode, size: sizes[at] ?? 0 }
             : type === 'folder'
                 ? { type, path, mode }
                 : { type, path, to: targets.get(at) ?? '' };
         const since = kept.get(at);
         return since === undefined ? entry : { ...entry, kept: since };
+    }
+    #hashAt(at) {
+        return this.#hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES);
     }
     get total() {
         if (this.#total === undefined) {
@@ -226,6 +243,12 @@ class PackedManifest {
         for (let at = 0; at < this.size; at++)
             if (types[at] === FILE)
                 yield sizes[at] ?? 0;
+    }
+    *hashes() {
+        const { types } = this.columns;
+        for (let at = 0; at < this.size; at++)
+            if (types[at] === FILE)
+                yield this.#hashAt(at);
     }
     *ofType(type) {
         const wanted = TYPES.indexOf(type);
@@ -298,6 +321,7 @@ function grown(from, to) {
 /* harmony export */ __webpack_require__.d(__webpack_exports__, {
 /* harmony export */   O$: () => (/* binding */ unreadable),
 /* harmony export */   Tq: () => (/* binding */ openFile),
+/* harmony export */   bV: () => (/* binding */ isOfSystem),
 /* harmony export */   vW: () => (/* binding */ openEntry)
 /* harmony export */ });
 /* harmony import */ var node_fs__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(3024);
@@ -356,6 +380,8 @@ function changed({ path }) {
         hint: 'let the build come to its end before this step',
     });
 }
+/** Whether an error comes from the file system. */
+const isOfSystem = (error) => error instanceof Error && 'syscall' in error;
 
 
 /***/ }),
@@ -481,22 +507,20 @@ const byBytes = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 
 __webpack_require__.r(__webpack_exports__);
 /* harmony export */ __webpack_require__.d(__webpack_exports__, {
-/* harmony export */   readSource: () => (/* binding */ readSource),
-/* harmony export */   takeOrder: () => (/* binding */ takeOrder)
+/* harmony export */   carryOutOrder: () => (/* binding */ carryOutOrder),
+/* harmony export */   readSource: () => (/* binding */ readSource)
 /* harmony export */ });
-/* harmony import */ var node_crypto__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(7598);
-/* harmony import */ var node_crypto__WEBPACK_IMPORTED_MODULE_0___default = /*#__PURE__*/__webpack_require__.n(node_crypto__WEBPACK_IMPORTED_MODULE_0__);
-/* harmony import */ var node_fs__WEBPACK_IMPORTED_MODULE_1__ = __webpack_require__(3024);
-/* harmony import */ var node_fs__WEBPACK_IMPORTED_MODULE_1___default = /*#__PURE__*/__webpack_require__.n(node_fs__WEBPACK_IMPORTED_MODULE_1__);
-/* harmony import */ var node_worker_threads__WEBPACK_IMPORTED_MODULE_2__ = __webpack_require__(5919);
-/* harmony import */ var node_worker_threads__WEBPACK_IMPORTED_MODULE_2___default = /*#__PURE__*/__webpack_require__.n(node_worker_threads__WEBPACK_IMPORTED_MODULE_2__);
-/* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_3__ = __webpack_require__(1633);
-/* harmony import */ var _ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_8__ = __webpack_require__(4990);
-/* harmony import */ var _file_mode_js__WEBPACK_IMPORTED_MODULE_4__ = __webpack_require__(5331);
-/* harmony import */ var _glob_js__WEBPACK_IMPORTED_MODULE_9__ = __webpack_require__(6015);
-/* harmony import */ var _packed_manifest_js__WEBPACK_IMPORTED_MODULE_5__ = __webpack_require__(3055);
-/* harmony import */ var _source_file_js__WEBPACK_IMPORTED_MODULE_6__ = __webpack_require__(9771);
-/* harmony import */ var _source_listing_js__WEBPACK_IMPORTED_MODULE_7__ = __webpack_require__(4701);
+/* harmony import */ var node_fs__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(3024);
+/* harmony import */ var node_fs__WEBPACK_IMPORTED_MODULE_0___default = /*#__PURE__*/__webpack_require__.n(node_fs__WEBPACK_IMPORTED_MODULE_0__);
+/* harmony import */ var node_worker_threads__WEBPACK_IMPORTED_MODULE_1__ = __webpack_require__(5919);
+/* harmony import */ var node_worker_threads__WEBPACK_IMPORTED_MODULE_1___default = /*#__PURE__*/__webpack_require__.n(node_worker_threads__WEBPACK_IMPORTED_MODULE_1__);
+/* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_2__ = __webpack_require__(1633);
+/* harmony import */ var _ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_7__ = __webpack_require__(4990);
+/* harmony import */ var _file_mode_js__WEBPACK_IMPORTED_MODULE_3__ = __webpack_require__(5331);
+/* harmony import */ var _glob_js__WEBPACK_IMPORTED_MODULE_8__ = __webpack_require__(6015);
+/* harmony import */ var _packed_manifest_js__WEBPACK_IMPORTED_MODULE_4__ = __webpack_require__(3055);
+/* harmony import */ var _source_file_js__WEBPACK_IMPORTED_MODULE_5__ = __webpack_require__(9771);
+/* harmony import */ var _source_listing_js__WEBPACK_IMPORTED_MODULE_6__ = __webpack_require__(4701);
 
 
 
@@ -506,31 +530,18 @@ __webpack_require__.r(__webpack_exports__);
 
 
 
-
-/**
- * Small files, which take longer to open than to read, are kept from hashing to sending, up to this many bytes in all;
- * each costs some beyond its own.
- */
-const KEEP_BYTES = 24 * 1024 * 1024;
-const KEEP_COST = 512;
-const SMALL_FILE = 32 * 1024;
-const PIECE = 256 * 1024;
-const BATCH_ENTRIES = 1024;
-const BATCH_CONTENTS = 1024 * 1024;
-const BATCH_READ = 4 * 1024 * 1024;
-/** The whole life of a thread that reads: it takes one order, carries it out, and ends. */
-function takeOrder() {
-    const port = node_worker_threads__WEBPACK_IMPORTED_MODULE_2__.parentPort;
-    port?.once('message', (order) => {
-        readSource(order, (news, handedOver = []) => port.postMessage(news, handedOver));
-    });
+/** The whole life of a thread that reads: it carries out the order that it was started with, and ends. */
+function carryOutOrder() {
+    void readSource(node_worker_threads__WEBPACK_IMPORTED_MODULE_1__.workerData, (news, handedOver = []) => node_worker_threads__WEBPACK_IMPORTED_MODULE_1__.parentPort?.postMessage(news, handedOver));
 }
 /** Lists a folder, then reads and hashes its files, and tells of it. Names are taken as bytes, whatever they hold. */
-function readSource(order, tell) {
+async function readSource(order, tell) {
     try {
         const manifest = listFolder(order, tell);
-        const reading = new Reading((0,_ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_8__/* .toByteString */ .p)(order.folder), tell);
-        for (const entry of manifest.values()) {
+        // What hashes takes about as long to load as a folder takes to be listed.
+        const { Reading } = await __webpack_require__.e(/* import() */ 591).then(__webpack_require__.bind(__webpack_require__, 591));
+        const reading = new Reading((0,_ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_7__/* .toByteString */ .p)(order.folder), tell);
+        for (const entry of manifest.unhashed()) {
             if (entry.type === 'file')
                 reading.file(entry);
             else
@@ -546,9 +557,9 @@ function readSource(order, tell) {
     }
 }
 function listFolder({ folder, exclude, chmod }, tell) {
-    const modeChange = (0,_file_mode_js__WEBPACK_IMPORTED_MODULE_4__/* .parseModeChange */ .$)(chmod);
-    const listing = new _source_listing_js__WEBPACK_IMPORTED_MODULE_7__/* .Listing */ .l((0,_ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_8__/* .toByteString */ .p)(folder), { exclude: (0,_glob_js__WEBPACK_IMPORTED_MODULE_9__/* .pathMatcher */ .k)(exclude), modeChange });
-    const builder = new _packed_manifest_js__WEBPACK_IMPORTED_MODULE_5__/* .ManifestBuilder */ .HC();
+    const modeChange = (0,_file_mode_js__WEBPACK_IMPORTED_MODULE_3__/* .parseModeChange */ .$)(chmod);
+    const listing = new _source_listing_js__WEBPACK_IMPORTED_MODULE_6__/* .Listing */ .l((0,_ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_7__/* .toByteString */ .p)(folder), { exclude: (0,_glob_js__WEBPACK_IMPORTED_MODULE_8__/* .pathMatcher */ .k)(exclude), modeChange });
+    const builder = new _packed_manifest_js__WEBPACK_IMPORTED_MODULE_4__/* .ManifestBuilder */ .HC();
     let files = 0;
     for (const entry of listing.entries('', 0)) {
         builder.add(entry);
@@ -556,129 +567,27 @@ function listFolder({ folder, exclude, chmod }, tell) {
             files++;
     }
     if (files === 0) {
-        throw new _failure_js__WEBPACK_IMPORTED_MODULE_3__/* .Failure */ .HR('the source folder holds no files', {
+        throw new _failure_js__WEBPACK_IMPORTED_MODULE_2__/* .Failure */ .HR('the source folder holds no files', {
             seen: folder,
             state: 'nothing was changed.',
             hint: 'check that the build ran before this step, and the globs of `exclude`',
         });
     }
     const manifest = builder.finish();
-    const rootMode = (0,_file_mode_js__WEBPACK_IMPORTED_MODULE_4__/* .effectiveMode */ .p)((0,node_fs__WEBPACK_IMPORTED_MODULE_1__.lstatSync)(folder).mode, true, modeChange);
+    const rootMode = (0,_file_mode_js__WEBPACK_IMPORTED_MODULE_3__/* .effectiveMode */ .p)((0,node_fs__WEBPACK_IMPORTED_MODULE_0__.lstatSync)(folder).mode, true, modeChange);
     tell({ listed: { columns: manifest.columns, files, rootMode } });
     return manifest;
 }
 function asFailure(error) {
-    if (error instanceof _failure_js__WEBPACK_IMPORTED_MODULE_3__/* .Failure */ .HR)
+    if (error instanceof _failure_js__WEBPACK_IMPORTED_MODULE_2__/* .Failure */ .HR)
         return error;
-    if (!isOfSystem(error))
+    if (!(0,_source_file_js__WEBPACK_IMPORTED_MODULE_5__/* .isOfSystem */ .bV)(error))
         throw error;
-    return new _failure_js__WEBPACK_IMPORTED_MODULE_3__/* .Failure */ .HR('the source folder cannot be read', {
-        seen: (0,_failure_js__WEBPACK_IMPORTED_MODULE_3__/* .describeError */ .Uc)(error),
+    return new _failure_js__WEBPACK_IMPORTED_MODULE_2__/* .Failure */ .HR('the source folder cannot be read', {
+        seen: (0,_failure_js__WEBPACK_IMPORTED_MODULE_2__/* .describeError */ .Uc)(error),
         state: 'the site on the server is as it was.',
         hint: 'let the build come to its end before this step, and the user of the runner read all of the folder',
     });
-}
-const isOfSystem = (error) => error instanceof Error && 'syscall' in error;
-/** Puts what is read into batches. */
-class Reading {
-    #root;
-    #tell;
-    #piece = Buffer.allocUnsafeSlow(PIECE);
-    #keep = KEEP_BYTES;
-    #sizes = new Float64Array(BATCH_ENTRIES);
-    #hashes = Buffer.alloc(BATCH_ENTRIES * _packed_manifest_js__WEBPACK_IMPORTED_MODULE_5__/* .HASH_BYTES */ .FA);
-    #places = new Int32Array(BATCH_ENTRIES);
-    #count = 0;
-    #bytes = 0;
-    #contents = Buffer.allocUnsafeSlow(BATCH_CONTENTS);
-    #used = 0;
-    constructor(root, tell) {
-        this.#root = root;
-        this.#tell = tell;
-    }
-    noFile() {
-        this.#add(0, '', -1);
-    }
-    file(entry) {
-        // Those before it need not wait for it.
-        if (entry.size > PIECE)
-            this.end();
-        const file = (0,_source_file_js__WEBPACK_IMPORTED_MODULE_6__/* .openEntry */ .vW)(this.#root, entry);
-        try {
-            if (!this.#keepSmall(file, entry.size))
-                this.#hash(file, entry.size);
-        }
-        catch (error) {
-            throw isOfSystem(error) ? (0,_source_file_js__WEBPACK_IMPORTED_MODULE_6__/* .unreadable */ .O$)(entry, error) : error;
-        }
-        finally {
-            (0,node_fs__WEBPACK_IMPORTED_MODULE_1__.closeSync)(file);
-        }
-    }
-    /** False where it is not kept, the file then being where it was. */
-    #keepSmall(file, size) {
-        if (size > SMALL_FILE || size > this.#keep)
-            return false;
-        // One byte more than was listed: what has another length is read in pieces to its end.
-        if (this.#used + size + 1 > BATCH_CONTENTS)
-            this.end();
-        const place = this.#used;
-        if ((0,node_fs__WEBPACK_IMPORTED_MODULE_1__.readSync)(file, this.#contents, place, size + 1, 0) !== size)
-            return false;
-        this.#keep -= size + KEEP_COST;
-        this.#used += size;
-        this.#add(size, (0,node_crypto__WEBPACK_IMPORTED_MODULE_0__.hash)('sha256', this.#contents.subarray(place, this.#used), 'binary'), place);
-        return true;
-    }
-    #hash(file, expected) {
-        let piece = this.#next(file);
-        if (piece.length === expected && expected < PIECE) {
-            this.#add(expected, (0,node_crypto__WEBPACK_IMPORTED_MODULE_0__.hash)('sha256', piece, 'binary'), -1);
-            return;
-        }
-        const hash = (0,node_crypto__WEBPACK_IMPORTED_MODULE_0__.createHash)('sha256');
-        let size = 0;
-        for (; piece.length > 0; piece = this.#next(file)) {
-            hash.update(piece);
-            size += piece.length;
-        }
-        this.#add(size, hash.digest('binary'), -1);
-    }
-    #next(file) {
-        return this.#piece.subarray(0, (0,node_fs__WEBPACK_IMPORTED_MODULE_1__.readSync)(file, this.#piece, 0, PIECE, null));
-    }
-    #add(size, digest, place) {
-        const at = this.#count++;
-        this.#sizes[at] = size;
-        this.#places[at] = place;
-        this.#hashes.write(digest, at * _packed_manifest_js__WEBPACK_IMPORTED_MODULE_5__/* .HASH_BYTES */ .FA, _packed_manifest_js__WEBPACK_IMPORTED_MODULE_5__/* .HASH_BYTES */ .FA, 'latin1');
-        this.#bytes += size;
-        if (this.#count === BATCH_ENTRIES || this.#bytes >= BATCH_READ)
-            this.end();
-    }
-    /** Tells what has come together. */
-    end() {
-        if (this.#count === 0)
-            return;
-        const sizes = this.#sizes.slice(0, this.#count);
-        const hashes = new Uint8Array(this.#hashes.subarray(0, this.#count * _packed_manifest_js__WEBPACK_IMPORTED_MODULE_5__/* .HASH_BYTES */ .FA));
-        const places = this.#places.slice(0, this.#count);
-        const contents = this.#takeContents();
-        this.#tell({ read: { sizes, hashes, places, contents } }, contents === undefined ? [] : [contents.buffer]);
-        this.#count = 0;
-        this.#bytes = 0;
-        this.#used = 0;
-    }
-    /** In memory that may change hands: a copy where it would be much for little. */
-    #takeContents() {
-        if (this.#used === 0)
-            return undefined;
-        const contents = this.#contents.subarray(0, this.#used);
-        if (this.#used < BATCH_CONTENTS / 2)
-            return new Uint8Array(contents);
-        this.#contents = Buffer.allocUnsafeSlow(BATCH_CONTENTS);
-        return contents;
-    }
 }
 
 

@@ -2890,7 +2890,7 @@ const {
   randomFillSync,
 } = __nccwpck_require__(6982);
 const { Socket } = __nccwpck_require__(9278);
-const { lookup: dnsLookup } = __nccwpck_require__(2250);
+const { lookup: dnsLookup } = __nccwpck_require__(6760);
 const EventEmitter = __nccwpck_require__(4434);
 const HASHES = getHashes();
 
@@ -2914,7 +2914,7 @@ const {
 const { init: cryptoInit } = __nccwpck_require__(2888);
 const Protocol = __nccwpck_require__(7841);
 const { parseKey } = __nccwpck_require__(1789);
-const { SFTP } = __nccwpck_require__(4996);
+const { SFTP } = __nccwpck_require__(6760);
 const {
   bufferCopy,
   makeBufferParser,
@@ -5082,7 +5082,7 @@ const {
   OPEN_MODE,
   STATUS_CODE,
   stringToFlags,
-} = __nccwpck_require__(4996);
+} = __nccwpck_require__(6760);
 
 module.exports = {
   AgentProtocol,
@@ -5094,10 +5094,10 @@ module.exports = {
   HTTPSAgent,
   OpenSSHAgent,
   PageantAgent,
-  Server: __nccwpck_require__(2605),
+  Server: __nccwpck_require__(6760),
   utils: {
     parseKey,
-    ...__nccwpck_require__(3489),
+    ...__nccwpck_require__(6760),
     sftp: {
       flagsToString,
       OPEN_MODE,
@@ -5105,596 +5105,6 @@ module.exports = {
       stringToFlags,
     },
   },
-};
-
-
-/***/ }),
-
-/***/ 3489:
-/***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
-
-"use strict";
-
-
-const {
-  createCipheriv,
-  generateKeyPair: generateKeyPair_,
-  generateKeyPairSync: generateKeyPairSync_,
-  getCurves,
-  randomBytes,
-} = __nccwpck_require__(6982);
-
-const { Ber } = __nccwpck_require__(9837);
-const bcrypt_pbkdf = (__nccwpck_require__(686).pbkdf);
-
-const { CIPHER_INFO } = __nccwpck_require__(2888);
-
-const SALT_LEN = 16;
-const DEFAULT_ROUNDS = 16;
-
-const curves = getCurves();
-const ciphers = new Map(Object.entries(CIPHER_INFO));
-
-function makeArgs(type, opts) {
-  if (typeof type !== 'string')
-    throw new TypeError('Key type must be a string');
-
-  const publicKeyEncoding = { type: 'spki', format: 'der' };
-  const privateKeyEncoding = { type: 'pkcs8', format: 'der' };
-
-  switch (type.toLowerCase()) {
-    case 'rsa': {
-      if (typeof opts !== 'object' || opts === null)
-        throw new TypeError('Missing options object for RSA key');
-      const modulusLength = opts.bits;
-      if (!Number.isInteger(modulusLength))
-        throw new TypeError('RSA bits must be an integer');
-      if (modulusLength <= 0 || modulusLength > 16384)
-        throw new RangeError('RSA bits must be non-zero and <= 16384');
-      return ['rsa', { modulusLength, publicKeyEncoding, privateKeyEncoding }];
-    }
-    case 'ecdsa': {
-      if (typeof opts !== 'object' || opts === null)
-        throw new TypeError('Missing options object for ECDSA key');
-      if (!Number.isInteger(opts.bits))
-        throw new TypeError('ECDSA bits must be an integer');
-      let namedCurve;
-      switch (opts.bits) {
-        case 256:
-          namedCurve = 'prime256v1';
-          break;
-        case 384:
-          namedCurve = 'secp384r1';
-          break;
-        case 521:
-          namedCurve = 'secp521r1';
-          break;
-        default:
-          throw new Error('ECDSA bits must be 256, 384, or 521');
-      }
-      if (!curves.includes(namedCurve))
-        throw new Error('Unsupported ECDSA bits value');
-      return ['ec', { namedCurve, publicKeyEncoding, privateKeyEncoding }];
-    }
-    case 'ed25519':
-      return ['ed25519', { publicKeyEncoding, privateKeyEncoding }];
-    default:
-      throw new Error(`Unsupported key type: ${type}`);
-  }
-}
-
-function parseDERs(keyType, pub, priv) {
-  switch (keyType) {
-    case 'rsa': {
-      // Note: we don't need to parse the public key since the PKCS8 private key
-      // already includes the public key parameters
-
-      // Parse private key
-      let reader = new Ber.Reader(priv);
-      reader.readSequence();
-
-      // - Version
-      if (reader.readInt() !== 0)
-        throw new Error('Unsupported version in RSA private key');
-
-      // - Algorithm
-      reader.readSequence();
-      if (reader.readOID() !== '1.2.840.113549.1.1.1')
-        throw new Error('Bad RSA private OID');
-      // - Algorithm parameters (RSA has none)
-      if (reader.readByte() !== Ber.Null)
-        throw new Error('Malformed RSA private key (expected null)');
-      if (reader.readByte() !== 0x00) {
-        throw new Error(
-          'Malformed RSA private key (expected zero-length null)'
-        );
-      }
-
-      reader = new Ber.Reader(reader.readString(Ber.OctetString, true));
-      reader.readSequence();
-      if (reader.readInt() !== 0)
-        throw new Error('Unsupported version in RSA private key');
-      const n = reader.readString(Ber.Integer, true);
-      const e = reader.readString(Ber.Integer, true);
-      const d = reader.readString(Ber.Integer, true);
-      const p = reader.readString(Ber.Integer, true);
-      const q = reader.readString(Ber.Integer, true);
-      reader.readString(Ber.Integer, true); // dmp1
-      reader.readString(Ber.Integer, true); // dmq1
-      const iqmp = reader.readString(Ber.Integer, true);
-
-      /*
-        OpenSSH RSA private key:
-          string  "ssh-rsa"
-          string  n -- public
-          string  e -- public
-          string  d -- private
-          string  iqmp -- private
-          string  p -- private
-          string  q -- private
-      */
-      const keyName = Buffer.from('ssh-rsa');
-      const privBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + n.length
-        + 4 + e.length
-        + 4 + d.length
-        + 4 + iqmp.length
-        + 4 + p.length
-        + 4 + q.length
-      );
-      let pos = 0;
-
-      privBuf.writeUInt32BE(keyName.length, pos += 0);
-      privBuf.set(keyName, pos += 4);
-      privBuf.writeUInt32BE(n.length, pos += keyName.length);
-      privBuf.set(n, pos += 4);
-      privBuf.writeUInt32BE(e.length, pos += n.length);
-      privBuf.set(e, pos += 4);
-      privBuf.writeUInt32BE(d.length, pos += e.length);
-      privBuf.set(d, pos += 4);
-      privBuf.writeUInt32BE(iqmp.length, pos += d.length);
-      privBuf.set(iqmp, pos += 4);
-      privBuf.writeUInt32BE(p.length, pos += iqmp.length);
-      privBuf.set(p, pos += 4);
-      privBuf.writeUInt32BE(q.length, pos += p.length);
-      privBuf.set(q, pos += 4);
-
-      /*
-        OpenSSH RSA public key:
-          string  "ssh-rsa"
-          string  e -- public
-          string  n -- public
-      */
-      const pubBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + e.length
-        + 4 + n.length
-      );
-      pos = 0;
-
-      pubBuf.writeUInt32BE(keyName.length, pos += 0);
-      pubBuf.set(keyName, pos += 4);
-      pubBuf.writeUInt32BE(e.length, pos += keyName.length);
-      pubBuf.set(e, pos += 4);
-      pubBuf.writeUInt32BE(n.length, pos += e.length);
-      pubBuf.set(n, pos += 4);
-
-      return { sshName: keyName.toString(), priv: privBuf, pub: pubBuf };
-    }
-    case 'ec': {
-      // Parse public key
-      let reader = new Ber.Reader(pub);
-      reader.readSequence();
-
-      reader.readSequence();
-      if (reader.readOID() !== '1.2.840.10045.2.1')
-        throw new Error('Bad ECDSA public OID');
-      // Skip curve OID, we'll get it from the private key
-      reader.readOID();
-      let pubBin = reader.readString(Ber.BitString, true);
-      {
-        // Remove leading zero bytes
-        let i = 0;
-        for (; i < pubBin.length && pubBin[i] === 0x00; ++i);
-        if (i > 0)
-          pubBin = pubBin.slice(i);
-      }
-
-      // Parse private key
-      reader = new Ber.Reader(priv);
-      reader.readSequence();
-
-      // - Version
-      if (reader.readInt() !== 0)
-        throw new Error('Unsupported version in ECDSA private key');
-
-      reader.readSequence();
-      if (reader.readOID() !== '1.2.840.10045.2.1')
-        throw new Error('Bad ECDSA private OID');
-      const curveOID = reader.readOID();
-      let sshCurveName;
-      switch (curveOID) {
-        case '1.2.840.10045.3.1.7':
-          // prime256v1/secp256r1
-          sshCurveName = 'nistp256';
-          break;
-        case '1.3.132.0.34':
-          // secp384r1
-          sshCurveName = 'nistp384';
-          break;
-        case '1.3.132.0.35':
-          // secp521r1
-          sshCurveName = 'nistp521';
-          break;
-        default:
-          throw new Error('Unsupported curve in ECDSA private key');
-      }
-
-      reader = new Ber.Reader(reader.readString(Ber.OctetString, true));
-      reader.readSequence();
-
-      // - Version
-      if (reader.readInt() !== 1)
-        throw new Error('Unsupported version in ECDSA private key');
-
-      // Add leading zero byte to prevent negative bignum in private key
-      const privBin = Buffer.concat([
-        Buffer.from([0x00]),
-        reader.readString(Ber.OctetString, true)
-      ]);
-
-      /*
-        OpenSSH ECDSA private key:
-          string  "ecdsa-sha2-<sshCurveName>"
-          string  curve name
-          string  Q -- public
-          string  d -- private
-      */
-      const keyName = Buffer.from(`ecdsa-sha2-${sshCurveName}`);
-      sshCurveName = Buffer.from(sshCurveName);
-      const privBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + sshCurveName.length
-        + 4 + pubBin.length
-        + 4 + privBin.length
-      );
-      let pos = 0;
-
-      privBuf.writeUInt32BE(keyName.length, pos += 0);
-      privBuf.set(keyName, pos += 4);
-      privBuf.writeUInt32BE(sshCurveName.length, pos += keyName.length);
-      privBuf.set(sshCurveName, pos += 4);
-      privBuf.writeUInt32BE(pubBin.length, pos += sshCurveName.length);
-      privBuf.set(pubBin, pos += 4);
-      privBuf.writeUInt32BE(privBin.length, pos += pubBin.length);
-      privBuf.set(privBin, pos += 4);
-
-      /*
-        OpenSSH ECDSA public key:
-          string  "ecdsa-sha2-<sshCurveName>"
-          string  curve name
-          string  Q -- public
-      */
-      const pubBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + sshCurveName.length
-        + 4 + pubBin.length
-      );
-      pos = 0;
-
-      pubBuf.writeUInt32BE(keyName.length, pos += 0);
-      pubBuf.set(keyName, pos += 4);
-      pubBuf.writeUInt32BE(sshCurveName.length, pos += keyName.length);
-      pubBuf.set(sshCurveName, pos += 4);
-      pubBuf.writeUInt32BE(pubBin.length, pos += sshCurveName.length);
-      pubBuf.set(pubBin, pos += 4);
-
-      return { sshName: keyName.toString(), priv: privBuf, pub: pubBuf };
-    }
-    case 'ed25519': {
-      // Parse public key
-      let reader = new Ber.Reader(pub);
-      reader.readSequence();
-
-      // - Algorithm
-      reader.readSequence();
-      if (reader.readOID() !== '1.3.101.112')
-        throw new Error('Bad ED25519 public OID');
-      // - Attributes (absent for ED25519)
-
-      let pubBin = reader.readString(Ber.BitString, true);
-      {
-        // Remove leading zero bytes
-        let i = 0;
-        for (; i < pubBin.length && pubBin[i] === 0x00; ++i);
-        if (i > 0)
-          pubBin = pubBin.slice(i);
-      }
-
-      // Parse private key
-      reader = new Ber.Reader(priv);
-      reader.readSequence();
-
-      // - Version
-      if (reader.readInt() !== 0)
-        throw new Error('Unsupported version in ED25519 private key');
-
-      // - Algorithm
-      reader.readSequence();
-      if (reader.readOID() !== '1.3.101.112')
-        throw new Error('Bad ED25519 private OID');
-      // - Attributes (absent)
-
-      reader = new Ber.Reader(reader.readString(Ber.OctetString, true));
-      const privBin = reader.readString(Ber.OctetString, true);
-
-      /*
-        OpenSSH ed25519 private key:
-          string  "ssh-ed25519"
-          string  public key
-          string  private key + public key
-      */
-      const keyName = Buffer.from('ssh-ed25519');
-      const privBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + pubBin.length
-        + 4 + (privBin.length + pubBin.length)
-      );
-      let pos = 0;
-
-      privBuf.writeUInt32BE(keyName.length, pos += 0);
-      privBuf.set(keyName, pos += 4);
-      privBuf.writeUInt32BE(pubBin.length, pos += keyName.length);
-      privBuf.set(pubBin, pos += 4);
-      privBuf.writeUInt32BE(
-        privBin.length + pubBin.length,
-        pos += pubBin.length
-      );
-      privBuf.set(privBin, pos += 4);
-      privBuf.set(pubBin, pos += privBin.length);
-
-      /*
-        OpenSSH ed25519 public key:
-          string  "ssh-ed25519"
-          string  public key
-      */
-      const pubBuf = Buffer.allocUnsafe(
-        4 + keyName.length
-        + 4 + pubBin.length
-      );
-      pos = 0;
-
-      pubBuf.writeUInt32BE(keyName.length, pos += 0);
-      pubBuf.set(keyName, pos += 4);
-      pubBuf.writeUInt32BE(pubBin.length, pos += keyName.length);
-      pubBuf.set(pubBin, pos += 4);
-
-      return { sshName: keyName.toString(), priv: privBuf, pub: pubBuf };
-    }
-  }
-}
-
-function convertKeys(keyType, pub, priv, opts) {
-  let format = 'new';
-  let encrypted;
-  let comment = '';
-  if (typeof opts === 'object' && opts !== null) {
-    if (typeof opts.comment === 'string' && opts.comment)
-      comment = opts.comment;
-    if (typeof opts.format === 'string' && opts.format)
-      format = opts.format;
-    if (opts.passphrase) {
-      let passphrase;
-      if (typeof opts.passphrase === 'string')
-        passphrase = Buffer.from(opts.passphrase);
-      else if (Buffer.isBuffer(opts.passphrase))
-        passphrase = opts.passphrase;
-      else
-        throw new Error('Invalid passphrase');
-
-      if (opts.cipher === undefined)
-        throw new Error('Missing cipher name');
-      const cipher = ciphers.get(opts.cipher);
-      if (cipher === undefined)
-        throw new Error('Invalid cipher name');
-
-      if (format === 'new') {
-        let rounds = DEFAULT_ROUNDS;
-        if (opts.rounds !== undefined) {
-          if (!Number.isInteger(opts.rounds))
-            throw new TypeError('rounds must be an integer');
-          if (opts.rounds > 0)
-            rounds = opts.rounds;
-        }
-
-        const gen = Buffer.allocUnsafe(cipher.keyLen + cipher.ivLen);
-        const salt = randomBytes(SALT_LEN);
-        const r = bcrypt_pbkdf(
-          passphrase,
-          passphrase.length,
-          salt,
-          salt.length,
-          gen,
-          gen.length,
-          rounds
-        );
-        if (r !== 0)
-          return new Error('Failed to generate information to encrypt key');
-
-        /*
-          string salt
-          uint32 rounds
-        */
-        const kdfOptions = Buffer.allocUnsafe(4 + salt.length + 4);
-        {
-          let pos = 0;
-          kdfOptions.writeUInt32BE(salt.length, pos += 0);
-          kdfOptions.set(salt, pos += 4);
-          kdfOptions.writeUInt32BE(rounds, pos += salt.length);
-        }
-
-        encrypted = {
-          cipher,
-          cipherName: opts.cipher,
-          kdfName: 'bcrypt',
-          kdfOptions,
-          key: gen.slice(0, cipher.keyLen),
-          iv: gen.slice(cipher.keyLen),
-        };
-      }
-    }
-  }
-
-  switch (format) {
-    case 'new': {
-      let privateB64 = '-----BEGIN OPENSSH PRIVATE KEY-----\n';
-      let publicB64;
-      /*
-        byte[]  "openssh-key-v1\0"
-        string  ciphername
-        string  kdfname
-        string  kdfoptions
-        uint32  number of keys N
-        string  publickey1
-        string  encrypted, padded list of private keys
-          uint32  checkint
-          uint32  checkint
-          byte[]  privatekey1
-          string  comment1
-          byte  1
-          byte  2
-          byte  3
-          ...
-          byte  padlen % 255
-      */
-      const cipherName = Buffer.from(encrypted ? encrypted.cipherName : 'none');
-      const kdfName = Buffer.from(encrypted ? encrypted.kdfName : 'none');
-      const kdfOptions = (encrypted ? encrypted.kdfOptions : Buffer.alloc(0));
-      const blockLen = (encrypted ? encrypted.cipher.blockLen : 8);
-
-      const parsed = parseDERs(keyType, pub, priv);
-
-      const checkInt = randomBytes(4);
-      const commentBin = Buffer.from(comment);
-      const privBlobLen = (4 + 4 + parsed.priv.length + 4 + commentBin.length);
-      let padding = [];
-      for (let i = 1; ((privBlobLen + padding.length) % blockLen); ++i)
-        padding.push(i & 0xFF);
-      padding = Buffer.from(padding);
-
-      let privBlob = Buffer.allocUnsafe(privBlobLen + padding.length);
-      let extra;
-      {
-        let pos = 0;
-        privBlob.set(checkInt, pos += 0);
-        privBlob.set(checkInt, pos += 4);
-        privBlob.set(parsed.priv, pos += 4);
-        privBlob.writeUInt32BE(commentBin.length, pos += parsed.priv.length);
-        privBlob.set(commentBin, pos += 4);
-        privBlob.set(padding, pos += commentBin.length);
-      }
-
-      if (encrypted) {
-        const options = { authTagLength: encrypted.cipher.authLen };
-        const cipher = createCipheriv(
-          encrypted.cipher.sslName,
-          encrypted.key,
-          encrypted.iv,
-          options
-        );
-        cipher.setAutoPadding(false);
-        privBlob = Buffer.concat([ cipher.update(privBlob), cipher.final() ]);
-        if (encrypted.cipher.authLen > 0)
-          extra = cipher.getAuthTag();
-        else
-          extra = Buffer.alloc(0);
-        encrypted.key.fill(0);
-        encrypted.iv.fill(0);
-      } else {
-        extra = Buffer.alloc(0);
-      }
-
-      const magicBytes = Buffer.from('openssh-key-v1\0');
-      const privBin = Buffer.allocUnsafe(
-        magicBytes.length
-          + 4 + cipherName.length
-          + 4 + kdfName.length
-          + 4 + kdfOptions.length
-          + 4
-          + 4 + parsed.pub.length
-          + 4 + privBlob.length
-          + extra.length
-      );
-      {
-        let pos = 0;
-        privBin.set(magicBytes, pos += 0);
-        privBin.writeUInt32BE(cipherName.length, pos += magicBytes.length);
-        privBin.set(cipherName, pos += 4);
-        privBin.writeUInt32BE(kdfName.length, pos += cipherName.length);
-        privBin.set(kdfName, pos += 4);
-        privBin.writeUInt32BE(kdfOptions.length, pos += kdfName.length);
-        privBin.set(kdfOptions, pos += 4);
-        privBin.writeUInt32BE(1, pos += kdfOptions.length);
-        privBin.writeUInt32BE(parsed.pub.length, pos += 4);
-        privBin.set(parsed.pub, pos += 4);
-        privBin.writeUInt32BE(privBlob.length, pos += parsed.pub.length);
-        privBin.set(privBlob, pos += 4);
-        privBin.set(extra, pos += privBlob.length);
-      }
-
-      {
-        const b64 = privBin.base64Slice(0, privBin.length);
-        let formatted = b64.replace(/.{64}/g, '$&\n');
-        if (b64.length & 63)
-          formatted += '\n';
-        privateB64 += formatted;
-      }
-
-      {
-        const b64 = parsed.pub.base64Slice(0, parsed.pub.length);
-        publicB64 = `${parsed.sshName} ${b64}${comment ? ` ${comment}` : ''}`;
-      }
-
-      privateB64 += '-----END OPENSSH PRIVATE KEY-----\n';
-      return {
-        private: privateB64,
-        public: publicB64,
-      };
-    }
-    default:
-      throw new Error('Invalid output key format');
-  }
-}
-
-function noop() {}
-
-module.exports = {
-  generateKeyPair: (keyType, opts, cb) => {
-    if (typeof opts === 'function') {
-      cb = opts;
-      opts = undefined;
-    }
-    if (typeof cb !== 'function')
-      cb = noop;
-    const args = makeArgs(keyType, opts);
-    generateKeyPair_(...args, (err, pub, priv) => {
-      if (err)
-        return cb(err);
-      let ret;
-      try {
-        ret = convertKeys(args[0], pub, priv, opts);
-      } catch (ex) {
-        return cb(ex);
-      }
-      cb(null, ret);
-    });
-  },
-  generateKeyPairSync: (keyType, opts) => {
-    const args = makeArgs(keyType, opts);
-    const { publicKey: pub, privateKey: priv } = generateKeyPairSync_(...args);
-    return convertKeys(args[0], pub, priv, opts);
-  }
 };
 
 
@@ -7840,4066 +7250,6 @@ function sendExtInfo(proto) {
 }
 
 module.exports = Protocol;
-
-
-/***/ }),
-
-/***/ 4996:
-/***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
-
-"use strict";
-
-
-const EventEmitter = __nccwpck_require__(4434);
-const fs = __nccwpck_require__(9896);
-const { constants } = fs;
-const {
-  Readable: ReadableStream,
-  Writable: WritableStream
-} = __nccwpck_require__(2203);
-const { inherits, types: { isDate } } = __nccwpck_require__(9023);
-
-const FastBuffer = Buffer[Symbol.species];
-
-const {
-  bufferCopy,
-  bufferSlice,
-  makeBufferParser,
-  writeUInt32BE,
-} = __nccwpck_require__(2184);
-
-const ATTR = {
-  SIZE: 0x00000001,
-  UIDGID: 0x00000002,
-  PERMISSIONS: 0x00000004,
-  ACMODTIME: 0x00000008,
-  EXTENDED: 0x80000000,
-};
-
-// Large enough to store all possible attributes
-const ATTRS_BUF = Buffer.alloc(28);
-
-const STATUS_CODE = {
-  OK: 0,
-  EOF: 1,
-  NO_SUCH_FILE: 2,
-  PERMISSION_DENIED: 3,
-  FAILURE: 4,
-  BAD_MESSAGE: 5,
-  NO_CONNECTION: 6,
-  CONNECTION_LOST: 7,
-  OP_UNSUPPORTED: 8
-};
-
-const VALID_STATUS_CODES = new Map(
-  Object.values(STATUS_CODE).map((n) => [n, 1])
-);
-
-const STATUS_CODE_STR = {
-  [STATUS_CODE.OK]: 'No error',
-  [STATUS_CODE.EOF]: 'End of file',
-  [STATUS_CODE.NO_SUCH_FILE]: 'No such file or directory',
-  [STATUS_CODE.PERMISSION_DENIED]: 'Permission denied',
-  [STATUS_CODE.FAILURE]: 'Failure',
-  [STATUS_CODE.BAD_MESSAGE]: 'Bad message',
-  [STATUS_CODE.NO_CONNECTION]: 'No connection',
-  [STATUS_CODE.CONNECTION_LOST]: 'Connection lost',
-  [STATUS_CODE.OP_UNSUPPORTED]: 'Operation unsupported',
-};
-
-const REQUEST = {
-  INIT: 1,
-  OPEN: 3,
-  CLOSE: 4,
-  READ: 5,
-  WRITE: 6,
-  LSTAT: 7,
-  FSTAT: 8,
-  SETSTAT: 9,
-  FSETSTAT: 10,
-  OPENDIR: 11,
-  READDIR: 12,
-  REMOVE: 13,
-  MKDIR: 14,
-  RMDIR: 15,
-  REALPATH: 16,
-  STAT: 17,
-  RENAME: 18,
-  READLINK: 19,
-  SYMLINK: 20,
-  EXTENDED: 200
-};
-
-const RESPONSE = {
-  VERSION: 2,
-  STATUS: 101,
-  HANDLE: 102,
-  DATA: 103,
-  NAME: 104,
-  ATTRS: 105,
-  EXTENDED: 201
-};
-
-const OPEN_MODE = {
-  READ: 0x00000001,
-  WRITE: 0x00000002,
-  APPEND: 0x00000004,
-  CREAT: 0x00000008,
-  TRUNC: 0x00000010,
-  EXCL: 0x00000020
-};
-
-const PKT_RW_OVERHEAD = 2 * 1024;
-const MAX_REQID = 2 ** 32 - 1;
-const CLIENT_VERSION_BUFFER = Buffer.from([
-  0, 0, 0, 5 /* length */,
-    REQUEST.INIT,
-    0, 0, 0, 3 /* version */
-]);
-const SERVER_VERSION_BUFFER = Buffer.from([
-  0, 0, 0, 5 /* length */,
-    RESPONSE.VERSION,
-    0, 0, 0, 3 /* version */
-]);
-
-const RE_OPENSSH = /^SSH-2.0-(?:OpenSSH|dropbear)/;
-const OPENSSH_MAX_PKT_LEN = 256 * 1024;
-
-const bufferParser = makeBufferParser();
-
-const fakeStderr = {
-  readable: false,
-  writable: false,
-  push: (data) => {},
-  once: () => {},
-  on: () => {},
-  emit: () => {},
-  end: () => {},
-};
-
-function noop() {}
-
-// Emulates enough of `Channel` to be able to be used as a drop-in replacement
-// in order to process incoming data with as little overhead as possible
-class SFTP extends EventEmitter {
-  constructor(client, chanInfo, cfg) {
-    super();
-
-    if (typeof cfg !== 'object' || !cfg)
-      cfg = {};
-
-    const remoteIdentRaw = client._protocol._remoteIdentRaw;
-
-    this.server = !!cfg.server;
-    this._debug = (typeof cfg.debug === 'function' ? cfg.debug : undefined);
-    this._isOpenSSH = (remoteIdentRaw && RE_OPENSSH.test(remoteIdentRaw));
-
-    this._version = -1;
-    this._extensions = {};
-    this._biOpt = cfg.biOpt;
-    this._pktLenBytes = 0;
-    this._pktLen = 0;
-    this._pktPos = 0;
-    this._pktType = 0;
-    this._pktData = undefined;
-    this._writeReqid = -1;
-    this._requests = {};
-    this._maxInPktLen = OPENSSH_MAX_PKT_LEN;
-    this._maxOutPktLen = 34000;
-    this._maxReadLen =
-      (this._isOpenSSH ? OPENSSH_MAX_PKT_LEN : 34000) - PKT_RW_OVERHEAD;
-    this._maxWriteLen =
-      (this._isOpenSSH ? OPENSSH_MAX_PKT_LEN : 34000) - PKT_RW_OVERHEAD;
-
-    this.maxOpenHandles = undefined;
-
-    // Channel compatibility
-    this._client = client;
-    this._protocol = client._protocol;
-    this._callbacks = [];
-    this._hasX11 = false;
-    this._exit = {
-      code: undefined,
-      signal: undefined,
-      dump: undefined,
-      desc: undefined,
-    };
-    this._waitWindow = false; // SSH-level backpressure
-    this._chunkcb = undefined;
-    this._buffer = [];
-    this.type = chanInfo.type;
-    this.subtype = undefined;
-    this.incoming = chanInfo.incoming;
-    this.outgoing = chanInfo.outgoing;
-    this.stderr = fakeStderr;
-    this.readable = true;
-  }
-
-  // This handles incoming data to parse
-  push(data) {
-    if (data === null) {
-      cleanupRequests(this);
-      if (!this.readable)
-        return;
-      // No more incoming data from the remote side
-      this.readable = false;
-      this.emit('end');
-      return;
-    }
-    /*
-        uint32             length
-        byte               type
-        byte[length - 1]   data payload
-    */
-    let p = 0;
-
-    while (p < data.length) {
-      if (this._pktLenBytes < 4) {
-        let nb = Math.min(4 - this._pktLenBytes, data.length - p);
-        this._pktLenBytes += nb;
-
-        while (nb--)
-          this._pktLen = (this._pktLen << 8) + data[p++];
-
-        if (this._pktLenBytes < 4)
-          return;
-        if (this._pktLen === 0)
-          return doFatalSFTPError(this, 'Invalid packet length');
-        if (this._pktLen > this._maxInPktLen) {
-          const max = this._maxInPktLen;
-          return doFatalSFTPError(
-            this,
-            `Packet length ${this._pktLen} exceeds max length of ${max}`
-          );
-        }
-        if (p >= data.length)
-          return;
-      }
-      if (this._pktPos < this._pktLen) {
-        const nb = Math.min(this._pktLen - this._pktPos, data.length - p);
-        if (p !== 0 || nb !== data.length) {
-          if (nb === this._pktLen) {
-            this._pkt = new FastBuffer(data.buffer, data.byteOffset + p, nb);
-          } else {
-            if (!this._pkt)
-              this._pkt = Buffer.allocUnsafe(this._pktLen);
-            this._pkt.set(
-              new Uint8Array(data.buffer, data.byteOffset + p, nb),
-              this._pktPos
-            );
-          }
-        } else if (nb === this._pktLen) {
-          this._pkt = data;
-        } else {
-          if (!this._pkt)
-            this._pkt = Buffer.allocUnsafe(this._pktLen);
-          this._pkt.set(data, this._pktPos);
-        }
-        p += nb;
-        this._pktPos += nb;
-        if (this._pktPos < this._pktLen)
-          return;
-      }
-
-      const type = this._pkt[0];
-      const payload = this._pkt;
-
-      // Prepare for next packet
-      this._pktLen = 0;
-      this._pktLenBytes = 0;
-      this._pkt = undefined;
-      this._pktPos = 0;
-
-      const handler = (this.server
-                       ? SERVER_HANDLERS[type]
-                       : CLIENT_HANDLERS[type]);
-      if (!handler)
-        return doFatalSFTPError(this, `Unknown packet type ${type}`);
-
-      if (this._version === -1) {
-        if (this.server) {
-          if (type !== REQUEST.INIT)
-            return doFatalSFTPError(this, `Expected INIT packet, got ${type}`);
-        } else if (type !== RESPONSE.VERSION) {
-          return doFatalSFTPError(this, `Expected VERSION packet, got ${type}`);
-        }
-      }
-
-      if (handler(this, payload) === false)
-        return;
-    }
-  }
-
-  end() {
-    this.destroy();
-  }
-  destroy() {
-    if (this.outgoing.state === 'open' || this.outgoing.state === 'eof') {
-      this.outgoing.state = 'closing';
-      this._protocol.channelClose(this.outgoing.id);
-    }
-  }
-  _init() {
-    this._init = noop;
-    if (!this.server)
-      sendOrBuffer(this, CLIENT_VERSION_BUFFER);
-  }
-
-  // ===========================================================================
-  // Client-specific ===========================================================
-  // ===========================================================================
-  createReadStream(path, options) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    return new ReadStream(this, path, options);
-  }
-  createWriteStream(path, options) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    return new WriteStream(this, path, options);
-  }
-  open(path, flags_, attrs, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (typeof attrs === 'function') {
-      cb = attrs;
-      attrs = undefined;
-    }
-
-    const flags = (typeof flags_ === 'number' ? flags_ : stringToFlags(flags_));
-    if (flags === null)
-      throw new Error(`Unknown flags string: ${flags_}`);
-
-    let attrsFlags = 0;
-    let attrsLen = 0;
-    if (typeof attrs === 'string' || typeof attrs === 'number')
-      attrs = { mode: attrs };
-    if (typeof attrs === 'object' && attrs !== null) {
-      attrs = attrsToBytes(attrs);
-      attrsFlags = attrs.flags;
-      attrsLen = attrs.nb;
-    }
-
-    /*
-      uint32        id
-      string        filename
-      uint32        pflags
-      ATTRS         attrs
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen + 4 + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.OPEN;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-    writeUInt32BE(buf, flags, p += pathLen);
-    writeUInt32BE(buf, attrsFlags, p += 4);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} OPEN`
-    );
-  }
-  close(handle, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    /*
-      uint32     id
-      string     handle
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.CLOSE;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, handleLen, p);
-    buf.set(handle, p += 4);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} CLOSE`
-    );
-  }
-  read(handle, buf, off, len, position, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-    if (!Buffer.isBuffer(buf))
-      throw new Error('buffer is not a Buffer');
-    if (off >= buf.length)
-      throw new Error('offset is out of bounds');
-    if (off + len > buf.length)
-      throw new Error('length extends beyond buffer');
-    if (position === null)
-      throw new Error('null position currently unsupported');
-
-    read_(this, handle, buf, off, len, position, cb);
-  }
-  readData(handle, buf, off, len, position, cb) {
-    // Backwards compatibility
-    this.read(handle, buf, off, len, position, cb);
-  }
-  write(handle, buf, off, len, position, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-    if (!Buffer.isBuffer(buf))
-      throw new Error('buffer is not a Buffer');
-    if (off > buf.length)
-      throw new Error('offset is out of bounds');
-    if (off + len > buf.length)
-      throw new Error('length extends beyond buffer');
-    if (position === null)
-      throw new Error('null position currently unsupported');
-
-    if (!len) {
-      cb && process.nextTick(cb, undefined, 0);
-      return;
-    }
-
-    const maxDataLen = this._maxWriteLen;
-    const overflow = Math.max(len - maxDataLen, 0);
-    const origPosition = position;
-
-    if (overflow)
-      len = maxDataLen;
-
-    /*
-      uint32     id
-      string     handle
-      uint64     offset
-      string     data
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const out = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen + 8 + 4 + len);
-
-    writeUInt32BE(out, out.length - 4, 0);
-    out[4] = REQUEST.WRITE;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(out, reqid, 5);
-
-    writeUInt32BE(out, handleLen, p);
-    out.set(handle, p += 4);
-    p += handleLen;
-    for (let i = 7; i >= 0; --i) {
-      out[p + i] = position & 0xFF;
-      position /= 256;
-    }
-    writeUInt32BE(out, len, p += 8);
-    bufferCopy(buf, out, off, off + len, p += 4);
-
-    this._requests[reqid] = {
-      cb: (err) => {
-        if (err) {
-          if (typeof cb === 'function')
-            cb(err);
-        } else if (overflow) {
-          this.write(handle,
-                     buf,
-                     off + len,
-                     overflow,
-                     origPosition + len,
-                     cb);
-        } else if (typeof cb === 'function') {
-          cb(undefined, off + len);
-        }
-      }
-    };
-
-    const isSent = sendOrBuffer(this, out);
-    if (this._debug) {
-      const how = (isSent ? 'Sent' : 'Buffered');
-      this._debug(`SFTP: Outbound: ${how} WRITE (id:${reqid})`);
-    }
-  }
-  writeData(handle, buf, off, len, position, cb) {
-    // Backwards compatibility
-    this.write(handle, buf, off, len, position, cb);
-  }
-  fastGet(remotePath, localPath, opts, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    fastXfer(this, fs, remotePath, localPath, opts, cb);
-  }
-  fastPut(localPath, remotePath, opts, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    fastXfer(fs, this, localPath, remotePath, opts, cb);
-  }
-  readFile(path, options, callback_) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    let callback;
-    if (typeof callback_ === 'function') {
-      callback = callback_;
-    } else if (typeof options === 'function') {
-      callback = options;
-      options = undefined;
-    }
-
-    if (typeof options === 'string')
-      options = { encoding: options, flag: 'r' };
-    else if (!options)
-      options = { encoding: null, flag: 'r' };
-    else if (typeof options !== 'object')
-      throw new TypeError('Bad arguments');
-
-    const encoding = options.encoding;
-    if (encoding && !Buffer.isEncoding(encoding))
-      throw new Error(`Unknown encoding: ${encoding}`);
-
-    // First stat the file, so we know the size.
-    let size;
-    let buffer; // Single buffer with file data
-    let buffers; // List for when size is unknown
-    let pos = 0;
-    let handle;
-
-    // SFTPv3 does not support using -1 for read position, so we have to track
-    // read position manually
-    let bytesRead = 0;
-
-    const flag = options.flag || 'r';
-
-    const read = () => {
-      if (size === 0) {
-        buffer = Buffer.allocUnsafe(8192);
-        this.read(handle, buffer, 0, 8192, bytesRead, afterRead);
-      } else {
-        this.read(handle, buffer, pos, size - pos, bytesRead, afterRead);
-      }
-    };
-
-    const afterRead = (er, nbytes) => {
-      let eof;
-      if (er) {
-        eof = (er.code === STATUS_CODE.EOF);
-        if (!eof) {
-          return this.close(handle, () => {
-            return callback && callback(er);
-          });
-        }
-      } else {
-        eof = false;
-      }
-
-      if (eof || (size === 0 && nbytes === 0))
-        return close();
-
-      bytesRead += nbytes;
-      pos += nbytes;
-      if (size !== 0) {
-        if (pos === size)
-          close();
-        else
-          read();
-      } else {
-        // Unknown size, just read until we don't get bytes.
-        buffers.push(bufferSlice(buffer, 0, nbytes));
-        read();
-      }
-    };
-    afterRead._wantEOFError = true;
-
-    const close = () => {
-      this.close(handle, (er) => {
-        if (size === 0) {
-          // Collect the data into the buffers list.
-          buffer = Buffer.concat(buffers, pos);
-        } else if (pos < size) {
-          buffer = bufferSlice(buffer, 0, pos);
-        }
-
-        if (encoding)
-          buffer = buffer.toString(encoding);
-        return callback && callback(er, buffer);
-      });
-    };
-
-    this.open(path, flag, 0o666, (er, handle_) => {
-      if (er)
-        return callback && callback(er);
-      handle = handle_;
-
-      const tryStat = (er, st) => {
-        if (er) {
-          // Try stat() for sftp servers that may not support fstat() for
-          // whatever reason
-          this.stat(path, (er_, st_) => {
-            if (er_) {
-              return this.close(handle, () => {
-                callback && callback(er);
-              });
-            }
-            tryStat(null, st_);
-          });
-          return;
-        }
-
-        size = st.size || 0;
-        if (size === 0) {
-          // The kernel lies about many files.
-          // Go ahead and try to read some bytes.
-          buffers = [];
-          return read();
-        }
-
-        buffer = Buffer.allocUnsafe(size);
-        read();
-      };
-      this.fstat(handle, tryStat);
-    });
-  }
-  writeFile(path, data, options, callback_) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    let callback;
-    if (typeof callback_ === 'function') {
-      callback = callback_;
-    } else if (typeof options === 'function') {
-      callback = options;
-      options = undefined;
-    }
-
-    if (typeof options === 'string')
-      options = { encoding: options, mode: 0o666, flag: 'w' };
-    else if (!options)
-      options = { encoding: 'utf8', mode: 0o666, flag: 'w' };
-    else if (typeof options !== 'object')
-      throw new TypeError('Bad arguments');
-
-    if (options.encoding && !Buffer.isEncoding(options.encoding))
-      throw new Error(`Unknown encoding: ${options.encoding}`);
-
-    const flag = options.flag || 'w';
-    this.open(path, flag, options.mode, (openErr, handle) => {
-      if (openErr) {
-        callback && callback(openErr);
-      } else {
-        const buffer = (Buffer.isBuffer(data)
-                        ? data
-                        : Buffer.from('' + data, options.encoding || 'utf8'));
-        const position = (/a/.test(flag) ? null : 0);
-
-        // SFTPv3 does not support the notion of 'current position'
-        // (null position), so we just attempt to append to the end of the file
-        // instead
-        if (position === null) {
-          const tryStat = (er, st) => {
-            if (er) {
-              // Try stat() for sftp servers that may not support fstat() for
-              // whatever reason
-              this.stat(path, (er_, st_) => {
-                if (er_) {
-                  return this.close(handle, () => {
-                    callback && callback(er);
-                  });
-                }
-                tryStat(null, st_);
-              });
-              return;
-            }
-            writeAll(this, handle, buffer, 0, buffer.length, st.size, callback);
-          };
-          this.fstat(handle, tryStat);
-          return;
-        }
-        writeAll(this, handle, buffer, 0, buffer.length, position, callback);
-      }
-    });
-  }
-  appendFile(path, data, options, callback_) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    let callback;
-    if (typeof callback_ === 'function') {
-      callback = callback_;
-    } else if (typeof options === 'function') {
-      callback = options;
-      options = undefined;
-    }
-
-    if (typeof options === 'string')
-      options = { encoding: options, mode: 0o666, flag: 'a' };
-    else if (!options)
-      options = { encoding: 'utf8', mode: 0o666, flag: 'a' };
-    else if (typeof options !== 'object')
-      throw new TypeError('Bad arguments');
-
-    if (!options.flag)
-      options = Object.assign({ flag: 'a' }, options);
-    this.writeFile(path, data, options, callback);
-  }
-  exists(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    this.stat(path, (err) => {
-      cb && cb(err ? false : true);
-    });
-  }
-  unlink(filename, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     filename
-    */
-    const fnameLen = Buffer.byteLength(filename);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + fnameLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.REMOVE;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, fnameLen, p);
-    buf.utf8Write(filename, p += 4, fnameLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} REMOVE`
-    );
-  }
-  rename(oldPath, newPath, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     oldpath
-      string     newpath
-    */
-    const oldLen = Buffer.byteLength(oldPath);
-    const newLen = Buffer.byteLength(newPath);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + oldLen + 4 + newLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.RENAME;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, oldLen, p);
-    buf.utf8Write(oldPath, p += 4, oldLen);
-    writeUInt32BE(buf, newLen, p += oldLen);
-    buf.utf8Write(newPath, p += 4, newLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} RENAME`
-    );
-  }
-  mkdir(path, attrs, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    let flags = 0;
-    let attrsLen = 0;
-
-    if (typeof attrs === 'function') {
-      cb = attrs;
-      attrs = undefined;
-    }
-    if (typeof attrs === 'object' && attrs !== null) {
-      attrs = attrsToBytes(attrs);
-      flags = attrs.flags;
-      attrsLen = attrs.nb;
-    }
-
-    /*
-      uint32     id
-      string     path
-      ATTRS      attrs
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.MKDIR;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-    writeUInt32BE(buf, flags, p += pathLen);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} MKDIR`
-    );
-  }
-  rmdir(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.RMDIR;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} RMDIR`
-    );
-  }
-  readdir(where, opts, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (typeof opts === 'function') {
-      cb = opts;
-      opts = {};
-    }
-    if (typeof opts !== 'object' || opts === null)
-      opts = {};
-
-    const doFilter = (opts && opts.full ? false : true);
-
-    if (!Buffer.isBuffer(where) && typeof where !== 'string')
-      throw new Error('missing directory handle or path');
-
-    if (typeof where === 'string') {
-      const entries = [];
-      let e = 0;
-
-      const reread = (err, handle) => {
-        if (err)
-          return cb(err);
-
-        this.readdir(handle, opts, (err, list) => {
-          const eof = (err && err.code === STATUS_CODE.EOF);
-
-          if (err && !eof)
-            return this.close(handle, () => cb(err));
-
-          if (eof) {
-            return this.close(handle, (err) => {
-              if (err)
-                return cb(err);
-              cb(undefined, entries);
-            });
-          }
-
-          for (let i = 0; i < list.length; ++i, ++e)
-            entries[e] = list[i];
-
-          reread(undefined, handle);
-        });
-      };
-      return this.opendir(where, reread);
-    }
-
-    /*
-      uint32     id
-      string     handle
-    */
-    const handleLen = where.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.READDIR;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, handleLen, p);
-    buf.set(where, p += 4);
-
-    this._requests[reqid] = {
-      cb: (doFilter
-           ? (err, list) => {
-               if (typeof cb !== 'function')
-                 return;
-               if (err)
-                 return cb(err);
-
-               for (let i = list.length - 1; i >= 0; --i) {
-                 if (list[i].filename === '.' || list[i].filename === '..')
-                   list.splice(i, 1);
-               }
-
-               cb(undefined, list);
-             }
-           : cb)
-    };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} READDIR`
-    );
-  }
-  fstat(handle, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    /*
-      uint32     id
-      string     handle
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.FSTAT;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, handleLen, p);
-    buf.set(handle, p += 4);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} FSTAT`
-    );
-  }
-  stat(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.STAT;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} STAT`
-    );
-  }
-  lstat(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.LSTAT;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} LSTAT`
-    );
-  }
-  opendir(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.OPENDIR;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} OPENDIR`
-    );
-  }
-  setstat(path, attrs, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    let flags = 0;
-    let attrsLen = 0;
-
-    if (typeof attrs === 'object' && attrs !== null) {
-      attrs = attrsToBytes(attrs);
-      flags = attrs.flags;
-      attrsLen = attrs.nb;
-    } else if (typeof attrs === 'function') {
-      cb = attrs;
-    }
-
-    /*
-      uint32     id
-      string     path
-      ATTRS      attrs
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.SETSTAT;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-    writeUInt32BE(buf, flags, p += pathLen);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} SETSTAT`
-    );
-  }
-  fsetstat(handle, attrs, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    let flags = 0;
-    let attrsLen = 0;
-
-    if (typeof attrs === 'object' && attrs !== null) {
-      attrs = attrsToBytes(attrs);
-      flags = attrs.flags;
-      attrsLen = attrs.nb;
-    } else if (typeof attrs === 'function') {
-      cb = attrs;
-    }
-
-    /*
-      uint32     id
-      string     handle
-      ATTRS      attrs
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.FSETSTAT;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, handleLen, p);
-    buf.set(handle, p += 4);
-    writeUInt32BE(buf, flags, p += handleLen);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} FSETSTAT`
-    );
-  }
-  futimes(handle, atime, mtime, cb) {
-    return this.fsetstat(handle, {
-      atime: toUnixTimestamp(atime),
-      mtime: toUnixTimestamp(mtime)
-    }, cb);
-  }
-  utimes(path, atime, mtime, cb) {
-    return this.setstat(path, {
-      atime: toUnixTimestamp(atime),
-      mtime: toUnixTimestamp(mtime)
-    }, cb);
-  }
-  fchown(handle, uid, gid, cb) {
-    return this.fsetstat(handle, {
-      uid: uid,
-      gid: gid
-    }, cb);
-  }
-  chown(path, uid, gid, cb) {
-    return this.setstat(path, {
-      uid: uid,
-      gid: gid
-    }, cb);
-  }
-  fchmod(handle, mode, cb) {
-    return this.fsetstat(handle, {
-      mode: mode
-    }, cb);
-  }
-  chmod(path, mode, cb) {
-    return this.setstat(path, {
-      mode: mode
-    }, cb);
-  }
-  readlink(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.READLINK;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = {
-      cb: (err, names) => {
-        if (typeof cb !== 'function')
-          return;
-        if (err)
-          return cb(err);
-        if (!names || !names.length)
-          return cb(new Error('Response missing link info'));
-        cb(undefined, names[0].filename);
-      }
-    };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} READLINK`
-    );
-  }
-  symlink(targetPath, linkPath, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     linkpath
-      string     targetpath
-    */
-    const linkLen = Buffer.byteLength(linkPath);
-    const targetLen = Buffer.byteLength(targetPath);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + linkLen + 4 + targetLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.SYMLINK;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    if (this._isOpenSSH) {
-      // OpenSSH has linkpath and targetpath positions switched
-      writeUInt32BE(buf, targetLen, p);
-      buf.utf8Write(targetPath, p += 4, targetLen);
-      writeUInt32BE(buf, linkLen, p += targetLen);
-      buf.utf8Write(linkPath, p += 4, linkLen);
-    } else {
-      writeUInt32BE(buf, linkLen, p);
-      buf.utf8Write(linkPath, p += 4, linkLen);
-      writeUInt32BE(buf, targetLen, p += linkLen);
-      buf.utf8Write(targetPath, p += 4, targetLen);
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} SYMLINK`
-    );
-  }
-  realpath(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    /*
-      uint32     id
-      string     path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.REALPATH;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, pathLen, p);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = {
-      cb: (err, names) => {
-        if (typeof cb !== 'function')
-          return;
-        if (err)
-          return cb(err);
-        if (!names || !names.length)
-          return cb(new Error('Response missing path info'));
-        cb(undefined, names[0].filename);
-      }
-    };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} REALPATH`
-    );
-  }
-  // extended requests
-  ext_openssh_rename(oldPath, newPath, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['posix-rename@openssh.com'];
-    if (!ext || ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    /*
-      uint32    id
-      string    "posix-rename@openssh.com"
-      string    oldpath
-      string    newpath
-    */
-    const oldLen = Buffer.byteLength(oldPath);
-    const newLen = Buffer.byteLength(newPath);
-    let p = 9;
-    const buf =
-      Buffer.allocUnsafe(4 + 1 + 4 + 4 + 24 + 4 + oldLen + 4 + newLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 24, p);
-    buf.utf8Write('posix-rename@openssh.com', p += 4, 24);
-    writeUInt32BE(buf, oldLen, p += 24);
-    buf.utf8Write(oldPath, p += 4, oldLen);
-    writeUInt32BE(buf, newLen, p += oldLen);
-    buf.utf8Write(newPath, p += 4, newLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const which = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${which} posix-rename@openssh.com`);
-    }
-  }
-  ext_openssh_statvfs(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['statvfs@openssh.com'];
-    if (!ext || ext !== '2')
-      throw new Error('Server does not support this extended request');
-
-    /*
-      uint32    id
-      string    "statvfs@openssh.com"
-      string    path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 19 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 19, p);
-    buf.utf8Write('statvfs@openssh.com', p += 4, 19);
-    writeUInt32BE(buf, pathLen, p += 19);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = { extended: 'statvfs@openssh.com', cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const which = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${which} statvfs@openssh.com`);
-    }
-  }
-  ext_openssh_fstatvfs(handle, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['fstatvfs@openssh.com'];
-    if (!ext || ext !== '2')
-      throw new Error('Server does not support this extended request');
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    /*
-      uint32    id
-      string    "fstatvfs@openssh.com"
-      string    handle
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 20 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 20, p);
-    buf.utf8Write('fstatvfs@openssh.com', p += 4, 20);
-    writeUInt32BE(buf, handleLen, p += 20);
-    buf.set(handle, p += 4);
-
-    this._requests[reqid] = { extended: 'fstatvfs@openssh.com', cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const which = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${which} fstatvfs@openssh.com`);
-    }
-  }
-  ext_openssh_hardlink(oldPath, newPath, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['hardlink@openssh.com'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    /*
-      uint32    id
-      string    "hardlink@openssh.com"
-      string    oldpath
-      string    newpath
-    */
-    const oldLen = Buffer.byteLength(oldPath);
-    const newLen = Buffer.byteLength(newPath);
-    let p = 9;
-    const buf =
-      Buffer.allocUnsafe(4 + 1 + 4 + 4 + 20 + 4 + oldLen + 4 + newLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 20, p);
-    buf.utf8Write('hardlink@openssh.com', p += 4, 20);
-    writeUInt32BE(buf, oldLen, p += 20);
-    buf.utf8Write(oldPath, p += 4, oldLen);
-    writeUInt32BE(buf, newLen, p += oldLen);
-    buf.utf8Write(newPath, p += 4, newLen);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const which = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${which} hardlink@openssh.com`);
-    }
-  }
-  ext_openssh_fsync(handle, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['fsync@openssh.com'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    /*
-      uint32    id
-      string    "fsync@openssh.com"
-      string    handle
-    */
-    const handleLen = handle.length;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 17 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 17, p);
-    buf.utf8Write('fsync@openssh.com', p += 4, 17);
-    writeUInt32BE(buf, handleLen, p += 17);
-    buf.set(handle, p += 4);
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} fsync@openssh.com`
-    );
-  }
-  ext_openssh_lsetstat(path, attrs, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['lsetstat@openssh.com'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    let flags = 0;
-    let attrsLen = 0;
-
-    if (typeof attrs === 'object' && attrs !== null) {
-      attrs = attrsToBytes(attrs);
-      flags = attrs.flags;
-      attrsLen = attrs.nb;
-    } else if (typeof attrs === 'function') {
-      cb = attrs;
-    }
-
-    /*
-      uint32    id
-      string    "lsetstat@openssh.com"
-      string    path
-      ATTRS     attrs
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf =
-      Buffer.allocUnsafe(4 + 1 + 4 + 4 + 20 + 4 + pathLen + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 20, p);
-    buf.utf8Write('lsetstat@openssh.com', p += 4, 20);
-
-    writeUInt32BE(buf, pathLen, p += 20);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    writeUInt32BE(buf, flags, p += pathLen);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const status = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${status} lsetstat@openssh.com`);
-    }
-  }
-  ext_openssh_expandPath(path, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['expand-path@openssh.com'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    /*
-      uint32    id
-      string    "expand-path@openssh.com"
-      string    path
-    */
-    const pathLen = Buffer.byteLength(path);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 23 + 4 + pathLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = REQUEST.EXTENDED;
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, 23, p);
-    buf.utf8Write('expand-path@openssh.com', p += 4, 23);
-
-    writeUInt32BE(buf, pathLen, p += 20);
-    buf.utf8Write(path, p += 4, pathLen);
-
-    this._requests[reqid] = {
-      cb: (err, names) => {
-        if (typeof cb !== 'function')
-          return;
-        if (err)
-          return cb(err);
-        if (!names || !names.length)
-          return cb(new Error('Response missing expanded path'));
-        cb(undefined, names[0].filename);
-      }
-    };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const status = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${status} expand-path@openssh.com`);
-    }
-  }
-  ext_copy_data(srcHandle, srcOffset, len, dstHandle, dstOffset, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['copy-data'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    if (!Buffer.isBuffer(srcHandle))
-      throw new Error('Source handle is not a Buffer');
-
-    if (!Buffer.isBuffer(dstHandle))
-      throw new Error('Destination handle is not a Buffer');
-
-    /*
-      uint32    id
-      string    "copy-data"
-      string    read-from-handle
-      uint64    read-from-offset
-      uint64    read-data-length
-      string    write-to-handle
-      uint64    write-to-offset
-    */
-    let p = 0;
-    const buf = Buffer.allocUnsafe(
-      4 + 1
-      + 4
-      + 4 + 9
-      + 4 + srcHandle.length
-      + 8
-      + 8
-      + 4 + dstHandle.length
-      + 8
-    );
-
-    writeUInt32BE(buf, buf.length - 4, p);
-    p += 4;
-
-    buf[p] = REQUEST.EXTENDED;
-    ++p;
-
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, p);
-    p += 4;
-
-    writeUInt32BE(buf, 9, p);
-    p += 4;
-    buf.utf8Write('copy-data', p, 9);
-    p += 9;
-
-    writeUInt32BE(buf, srcHandle.length, p);
-    p += 4;
-    buf.set(srcHandle, p);
-    p += srcHandle.length;
-
-    for (let i = 7; i >= 0; --i) {
-      buf[p + i] = srcOffset & 0xFF;
-      srcOffset /= 256;
-    }
-    p += 8;
-
-    for (let i = 7; i >= 0; --i) {
-      buf[p + i] = len & 0xFF;
-      len /= 256;
-    }
-    p += 8;
-
-    writeUInt32BE(buf, dstHandle.length, p);
-    p += 4;
-    buf.set(dstHandle, p);
-    p += dstHandle.length;
-
-    for (let i = 7; i >= 0; --i) {
-      buf[p + i] = dstOffset & 0xFF;
-      dstOffset /= 256;
-    }
-
-    this._requests[reqid] = { cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const status = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${status} copy-data`);
-    }
-  }
-  ext_home_dir(username, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['home-directory'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    if (typeof username !== 'string')
-      throw new TypeError('username is not a string');
-
-    /*
-      uint32    id
-      string    "home-directory"
-      string    username
-    */
-    let p = 0;
-    const usernameLen = Buffer.byteLength(username);
-    const buf = Buffer.allocUnsafe(
-      4 + 1
-      + 4
-      + 4 + 14
-      + 4 + usernameLen
-    );
-
-    writeUInt32BE(buf, buf.length - 4, p);
-    p += 4;
-
-    buf[p] = REQUEST.EXTENDED;
-    ++p;
-
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, p);
-    p += 4;
-
-    writeUInt32BE(buf, 14, p);
-    p += 4;
-    buf.utf8Write('home-directory', p, 14);
-    p += 14;
-
-    writeUInt32BE(buf, usernameLen, p);
-    p += 4;
-    buf.utf8Write(username, p, usernameLen);
-    p += usernameLen;
-
-    this._requests[reqid] = {
-      cb: (err, names) => {
-        if (typeof cb !== 'function')
-          return;
-        if (err)
-          return cb(err);
-        if (!names || !names.length)
-          return cb(new Error('Response missing home directory'));
-        cb(undefined, names[0].filename);
-      }
-    };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const status = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${status} home-directory`);
-    }
-  }
-  ext_users_groups(uids, gids, cb) {
-    if (this.server)
-      throw new Error('Client-only method called in server mode');
-
-    const ext = this._extensions['users-groups-by-id@openssh.com'];
-    if (ext !== '1')
-      throw new Error('Server does not support this extended request');
-
-    if (!Array.isArray(uids))
-      throw new TypeError('uids is not an array');
-    for (const val of uids) {
-      if (!Number.isInteger(val) || val < 0 || val > (2 ** 32 - 1))
-        throw new Error('uid values must all be 32-bit unsigned integers');
-    }
-    if (!Array.isArray(gids))
-      throw new TypeError('gids is not an array');
-    for (const val of gids) {
-      if (!Number.isInteger(val) || val < 0 || val > (2 ** 32 - 1))
-        throw new Error('gid values must all be 32-bit unsigned integers');
-    }
-
-    /*
-      uint32    id
-      string    "users-groups-by-id@openssh.com"
-      string    uids
-        uint32    uid1
-        ...
-      string    gids
-        uint32    gid1
-        ...
-    */
-    let p = 0;
-    const buf = Buffer.allocUnsafe(
-      4 + 1
-      + 4
-      + 4 + 30
-      + 4 + (4 * uids.length)
-      + 4 + (4 * gids.length)
-    );
-
-    writeUInt32BE(buf, buf.length - 4, p);
-    p += 4;
-
-    buf[p] = REQUEST.EXTENDED;
-    ++p;
-
-    const reqid = this._writeReqid = (this._writeReqid + 1) & MAX_REQID;
-    writeUInt32BE(buf, reqid, p);
-    p += 4;
-
-    writeUInt32BE(buf, 30, p);
-    p += 4;
-    buf.utf8Write('users-groups-by-id@openssh.com', p, 30);
-    p += 30;
-
-    writeUInt32BE(buf, 4 * uids.length, p);
-    p += 4;
-    for (const val of uids) {
-      writeUInt32BE(buf, val, p);
-      p += 4;
-    }
-
-    writeUInt32BE(buf, 4 * gids.length, p);
-    p += 4;
-    for (const val of gids) {
-      writeUInt32BE(buf, val, p);
-      p += 4;
-    }
-
-    this._requests[reqid] = { extended: 'users-groups-by-id@openssh.com', cb };
-
-    const isBuffered = sendOrBuffer(this, buf);
-    if (this._debug) {
-      const status = (isBuffered ? 'Buffered' : 'Sending');
-      this._debug(`SFTP: Outbound: ${status} users-groups-by-id@openssh.com`);
-    }
-  }
-  // ===========================================================================
-  // Server-specific ===========================================================
-  // ===========================================================================
-  handle(reqid, handle) {
-    if (!this.server)
-      throw new Error('Server-only method called in client mode');
-
-    if (!Buffer.isBuffer(handle))
-      throw new Error('handle is not a Buffer');
-
-    const handleLen = handle.length;
-
-    if (handleLen > 256)
-      throw new Error('handle too large (> 256 bytes)');
-
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = RESPONSE.HANDLE;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, handleLen, p);
-    if (handleLen)
-      buf.set(handle, p += 4);
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} HANDLE`
-    );
-  }
-  status(reqid, code, message) {
-    if (!this.server)
-      throw new Error('Server-only method called in client mode');
-
-    if (!VALID_STATUS_CODES.has(code))
-      throw new Error(`Bad status code: ${code}`);
-
-    message || (message = '');
-
-    const msgLen = Buffer.byteLength(message);
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 4 + msgLen + 4);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = RESPONSE.STATUS;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, code, p);
-
-    writeUInt32BE(buf, msgLen, p += 4);
-    p += 4;
-    if (msgLen) {
-      buf.utf8Write(message, p, msgLen);
-      p += msgLen;
-    }
-
-    writeUInt32BE(buf, 0, p); // Empty language tag
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} STATUS`
-    );
-  }
-  data(reqid, data, encoding) {
-    if (!this.server)
-      throw new Error('Server-only method called in client mode');
-
-    const isBuffer = Buffer.isBuffer(data);
-
-    if (!isBuffer && typeof data !== 'string')
-      throw new Error('data is not a Buffer or string');
-
-    let isUTF8;
-    if (!isBuffer && !encoding) {
-      encoding = undefined;
-      isUTF8 = true;
-    }
-
-    const dataLen = (
-      isBuffer
-      ? data.length
-      : Buffer.byteLength(data, encoding)
-    );
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + dataLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = RESPONSE.DATA;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, dataLen, p);
-    if (dataLen) {
-      if (isBuffer)
-        buf.set(data, p += 4);
-      else if (isUTF8)
-        buf.utf8Write(data, p += 4, dataLen);
-      else
-        buf.write(data, p += 4, dataLen, encoding);
-    }
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} DATA`
-    );
-  }
-  name(reqid, names) {
-    if (!this.server)
-      throw new Error('Server-only method called in client mode');
-
-    if (!Array.isArray(names)) {
-      if (typeof names !== 'object' || names === null)
-        throw new Error('names is not an object or array');
-      names = [ names ];
-    }
-
-    const count = names.length;
-    let namesLen = 0;
-    let nameAttrs;
-    const attrs = [];
-
-    for (let i = 0; i < count; ++i) {
-      const name = names[i];
-      const filename = (
-        !name || !name.filename || typeof name.filename !== 'string'
-        ? ''
-        : name.filename
-      );
-      namesLen += 4 + Buffer.byteLength(filename);
-      const longname = (
-        !name || !name.longname || typeof name.longname !== 'string'
-        ? ''
-        : name.longname
-      );
-      namesLen += 4 + Buffer.byteLength(longname);
-
-      if (typeof name.attrs === 'object' && name.attrs !== null) {
-        nameAttrs = attrsToBytes(name.attrs);
-        namesLen += 4 + nameAttrs.nb;
-
-        if (nameAttrs.nb) {
-          let bytes;
-
-          if (nameAttrs.nb === ATTRS_BUF.length) {
-            bytes = new Uint8Array(ATTRS_BUF);
-          } else {
-            bytes = new Uint8Array(nameAttrs.nb);
-            bufferCopy(ATTRS_BUF, bytes, 0, nameAttrs.nb, 0);
-          }
-
-          nameAttrs.bytes = bytes;
-        }
-
-        attrs.push(nameAttrs);
-      } else {
-        namesLen += 4;
-        attrs.push(null);
-      }
-    }
-
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + namesLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = RESPONSE.NAME;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, count, p);
-
-    p += 4;
-
-    for (let i = 0; i < count; ++i) {
-      const name = names[i];
-
-      {
-        const filename = (
-          !name || !name.filename || typeof name.filename !== 'string'
-          ? ''
-          : name.filename
-        );
-        const len = Buffer.byteLength(filename);
-        writeUInt32BE(buf, len, p);
-        p += 4;
-        if (len) {
-          buf.utf8Write(filename, p, len);
-          p += len;
-        }
-      }
-
-      {
-        const longname = (
-          !name || !name.longname || typeof name.longname !== 'string'
-          ? ''
-          : name.longname
-        );
-        const len = Buffer.byteLength(longname);
-        writeUInt32BE(buf, len, p);
-        p += 4;
-        if (len) {
-          buf.utf8Write(longname, p, len);
-          p += len;
-        }
-      }
-
-      const attr = attrs[i];
-      if (attr) {
-        writeUInt32BE(buf, attr.flags, p);
-        p += 4;
-        if (attr.flags && attr.bytes) {
-          buf.set(attr.bytes, p);
-          p += attr.nb;
-        }
-      } else {
-        writeUInt32BE(buf, 0, p);
-        p += 4;
-      }
-    }
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} NAME`
-    );
-  }
-  attrs(reqid, attrs) {
-    if (!this.server)
-      throw new Error('Server-only method called in client mode');
-
-    if (typeof attrs !== 'object' || attrs === null)
-      throw new Error('attrs is not an object');
-
-    attrs = attrsToBytes(attrs);
-    const flags = attrs.flags;
-    const attrsLen = attrs.nb;
-    let p = 9;
-    const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + attrsLen);
-
-    writeUInt32BE(buf, buf.length - 4, 0);
-    buf[4] = RESPONSE.ATTRS;
-    writeUInt32BE(buf, reqid, 5);
-
-    writeUInt32BE(buf, flags, p);
-    if (attrsLen) {
-      p += 4;
-
-      if (attrsLen === ATTRS_BUF.length)
-        buf.set(ATTRS_BUF, p);
-      else
-        bufferCopy(ATTRS_BUF, buf, 0, attrsLen, p);
-
-      p += attrsLen;
-    }
-
-    const isBuffered = sendOrBuffer(this, buf);
-    this._debug && this._debug(
-      `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} ATTRS`
-    );
-  }
-}
-
-function tryCreateBuffer(size) {
-  try {
-    return Buffer.allocUnsafe(size);
-  } catch (ex) {
-    return ex;
-  }
-}
-
-function read_(self, handle, buf, off, len, position, cb, req_) {
-  const maxDataLen = self._maxReadLen;
-  const overflow = Math.max(len - maxDataLen, 0);
-
-  if (overflow)
-    len = maxDataLen;
-
-  /*
-    uint32     id
-    string     handle
-    uint64     offset
-    uint32     len
-  */
-  const handleLen = handle.length;
-  let p = 9;
-  let pos = position;
-  const out = Buffer.allocUnsafe(4 + 1 + 4 + 4 + handleLen + 8 + 4);
-
-  writeUInt32BE(out, out.length - 4, 0);
-  out[4] = REQUEST.READ;
-  const reqid = self._writeReqid = (self._writeReqid + 1) & MAX_REQID;
-  writeUInt32BE(out, reqid, 5);
-
-  writeUInt32BE(out, handleLen, p);
-  out.set(handle, p += 4);
-  p += handleLen;
-  for (let i = 7; i >= 0; --i) {
-    out[p + i] = pos & 0xFF;
-    pos /= 256;
-  }
-  writeUInt32BE(out, len, p += 8);
-
-  if (typeof cb !== 'function')
-    cb = noop;
-
-  const req = (req_ || {
-    nb: 0,
-    position,
-    off,
-    origOff: off,
-    len: undefined,
-    overflow: undefined,
-    cb: (err, data, nb) => {
-      const len = req.len;
-      const overflow = req.overflow;
-
-      if (err) {
-        if (cb._wantEOFError || err.code !== STATUS_CODE.EOF)
-          return cb(err);
-      } else if (nb > len) {
-        return cb(new Error('Received more data than requested'));
-      } else if (nb === len && overflow) {
-        req.nb += nb;
-        req.position += nb;
-        req.off += nb;
-        read_(self, handle, buf, req.off, overflow, req.position, cb, req);
-        return;
-      }
-
-      nb = (nb || 0);
-      if (req.origOff === 0 && buf.length === req.nb)
-        data = buf;
-      else
-        data = bufferSlice(buf, req.origOff, req.origOff + req.nb + nb);
-      cb(undefined, req.nb + nb, data, req.position);
-    },
-    buffer: undefined,
-  });
-
-  req.len = len;
-  req.overflow = overflow;
-
-  // TODO: avoid creating multiple buffer slices when we need to re-call read_()
-  // because of overflow
-  req.buffer = bufferSlice(buf, off, off + len);
-
-  self._requests[reqid] = req;
-
-  const isBuffered = sendOrBuffer(self, out);
-  self._debug && self._debug(
-    `SFTP: Outbound: ${isBuffered ? 'Buffered' : 'Sending'} READ`
-  );
-}
-
-function fastXfer(src, dst, srcPath, dstPath, opts, cb) {
-  let concurrency = 64;
-  let chunkSize = 32768;
-  let onstep;
-  let mode;
-  let fileSize;
-
-  if (typeof opts === 'function') {
-    cb = opts;
-  } else if (typeof opts === 'object' && opts !== null) {
-    if (typeof opts.concurrency === 'number'
-        && opts.concurrency > 0
-        && !isNaN(opts.concurrency)) {
-      concurrency = opts.concurrency;
-    }
-    if (typeof opts.chunkSize === 'number'
-        && opts.chunkSize > 0
-        && !isNaN(opts.chunkSize)) {
-      chunkSize = opts.chunkSize;
-    }
-    if (typeof opts.fileSize === 'number'
-        && opts.fileSize > 0
-        && !isNaN(opts.fileSize)) {
-      fileSize = opts.fileSize;
-    }
-    if (typeof opts.step === 'function')
-      onstep = opts.step;
-
-    if (typeof opts.mode === 'string' || typeof opts.mode === 'number')
-      mode = modeNum(opts.mode);
-  }
-
-  // Internal state variables
-  let fsize;
-  let pdst = 0;
-  let total = 0;
-  let hadError = false;
-  let srcHandle;
-  let dstHandle;
-  let readbuf;
-  let bufsize = chunkSize * concurrency;
-
-  function onerror(err) {
-    if (hadError)
-      return;
-
-    hadError = true;
-
-    let left = 0;
-    let cbfinal;
-
-    if (srcHandle || dstHandle) {
-      cbfinal = () => {
-        if (--left === 0)
-          cb(err);
-      };
-      if (srcHandle && (src === fs || src.outgoing.state === 'open'))
-        ++left;
-      if (dstHandle && (dst === fs || dst.outgoing.state === 'open'))
-        ++left;
-      if (srcHandle && (src === fs || src.outgoing.state === 'open'))
-        src.close(srcHandle, cbfinal);
-      if (dstHandle && (dst === fs || dst.outgoing.state === 'open'))
-        dst.close(dstHandle, cbfinal);
-    } else {
-      cb(err);
-    }
-  }
-
-  src.open(srcPath, 'r', (err, sourceHandle) => {
-    if (err)
-      return onerror(err);
-
-    srcHandle = sourceHandle;
-
-    if (fileSize === undefined)
-      src.fstat(srcHandle, tryStat);
-    else
-      tryStat(null, { size: fileSize });
-
-    function tryStat(err, attrs) {
-      if (err) {
-        if (src !== fs) {
-          // Try stat() for sftp servers that may not support fstat() for
-          // whatever reason
-          src.stat(srcPath, (err_, attrs_) => {
-            if (err_)
-              return onerror(err);
-            tryStat(null, attrs_);
-          });
-          return;
-        }
-        return onerror(err);
-      }
-      fsize = attrs.size;
-
-      dst.open(dstPath, 'w', (err, destHandle) => {
-        if (err)
-          return onerror(err);
-
-        dstHandle = destHandle;
-
-        if (fsize <= 0)
-          return onerror();
-
-        // Use less memory where possible
-        while (bufsize > fsize) {
-          if (concurrency === 1) {
-            bufsize = fsize;
-            break;
-          }
-          bufsize -= chunkSize;
-          --concurrency;
-        }
-
-        readbuf = tryCreateBuffer(bufsize);
-        if (readbuf instanceof Error)
-          return onerror(readbuf);
-
-        if (mode !== undefined) {
-          dst.fchmod(dstHandle, mode, function tryAgain(err) {
-            if (err) {
-              // Try chmod() for sftp servers that may not support fchmod()
-              // for whatever reason
-              dst.chmod(dstPath, mode, (err_) => tryAgain());
-              return;
-            }
-            startReads();
-          });
-        } else {
-          startReads();
-        }
-
-        function onread(err, nb, data, dstpos, datapos, origChunkLen) {
-          if (err)
-            return onerror(err);
-
-          datapos = datapos || 0;
-
-          dst.write(dstHandle, readbuf, datapos, nb, dstpos, writeCb);
-
-          function writeCb(err) {
-            if (err)
-              return onerror(err);
-
-            total += nb;
-            onstep && onstep(total, nb, fsize);
-
-            if (nb < origChunkLen)
-              return singleRead(datapos, dstpos + nb, origChunkLen - nb);
-
-            if (total === fsize) {
-              dst.close(dstHandle, (err) => {
-                dstHandle = undefined;
-                if (err)
-                  return onerror(err);
-                src.close(srcHandle, (err) => {
-                  srcHandle = undefined;
-                  if (err)
-                    return onerror(err);
-                  cb();
-                });
-              });
-              return;
-            }
-
-            if (pdst >= fsize)
-              return;
-
-            const chunk =
-              (pdst + chunkSize > fsize ? fsize - pdst : chunkSize);
-            singleRead(datapos, pdst, chunk);
-            pdst += chunk;
-          }
-        }
-
-        function makeCb(psrc, pdst, chunk) {
-          return (err, nb, data) => {
-            onread(err, nb, data, pdst, psrc, chunk);
-          };
-        }
-
-        function singleRead(psrc, pdst, chunk) {
-          src.read(srcHandle,
-                   readbuf,
-                   psrc,
-                   chunk,
-                   pdst,
-                   makeCb(psrc, pdst, chunk));
-        }
-
-        function startReads() {
-          let reads = 0;
-          let psrc = 0;
-          while (pdst < fsize && reads < concurrency) {
-            const chunk =
-              (pdst + chunkSize > fsize ? fsize - pdst : chunkSize);
-            singleRead(psrc, pdst, chunk);
-            psrc += chunk;
-            pdst += chunk;
-            ++reads;
-          }
-        }
-      });
-    }
-  });
-}
-
-function writeAll(sftp, handle, buffer, offset, length, position, callback_) {
-  const callback = (typeof callback_ === 'function' ? callback_ : undefined);
-
-  sftp.write(handle,
-             buffer,
-             offset,
-             length,
-             position,
-             (writeErr, written) => {
-    if (writeErr) {
-      return sftp.close(handle, () => {
-        callback && callback(writeErr);
-      });
-    }
-    if (written === length) {
-      sftp.close(handle, callback);
-    } else {
-      offset += written;
-      length -= written;
-      position += written;
-      writeAll(sftp, handle, buffer, offset, length, position, callback);
-    }
-  });
-}
-
-class Stats {
-  constructor(initial) {
-    this.mode = (initial && initial.mode);
-    this.uid = (initial && initial.uid);
-    this.gid = (initial && initial.gid);
-    this.size = (initial && initial.size);
-    this.atime = (initial && initial.atime);
-    this.mtime = (initial && initial.mtime);
-    this.extended = (initial && initial.extended);
-  }
-  isDirectory() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFDIR);
-  }
-  isFile() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFREG);
-  }
-  isBlockDevice() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFBLK);
-  }
-  isCharacterDevice() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFCHR);
-  }
-  isSymbolicLink() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFLNK);
-  }
-  isFIFO() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFIFO);
-  }
-  isSocket() {
-    return ((this.mode & constants.S_IFMT) === constants.S_IFSOCK);
-  }
-}
-
-function attrsToBytes(attrs) {
-  let flags = 0;
-  let nb = 0;
-
-  if (typeof attrs === 'object' && attrs !== null) {
-    if (typeof attrs.size === 'number') {
-      flags |= ATTR.SIZE;
-      const val = attrs.size;
-      // Big Endian
-      ATTRS_BUF[nb++] = val / 72057594037927940; // 2**56
-      ATTRS_BUF[nb++] = val / 281474976710656; // 2**48
-      ATTRS_BUF[nb++] = val / 1099511627776; // 2**40
-      ATTRS_BUF[nb++] = val / 4294967296; // 2**32
-      ATTRS_BUF[nb++] = val / 16777216; // 2**24
-      ATTRS_BUF[nb++] = val / 65536; // 2**16
-      ATTRS_BUF[nb++] = val / 256; // 2**8
-      ATTRS_BUF[nb++] = val;
-    }
-    if (typeof attrs.uid === 'number' && typeof attrs.gid === 'number') {
-      flags |= ATTR.UIDGID;
-      const uid = attrs.uid;
-      const gid = attrs.gid;
-      // Big Endian
-      ATTRS_BUF[nb++] = uid >>> 24;
-      ATTRS_BUF[nb++] = uid >>> 16;
-      ATTRS_BUF[nb++] = uid >>> 8;
-      ATTRS_BUF[nb++] = uid;
-      ATTRS_BUF[nb++] = gid >>> 24;
-      ATTRS_BUF[nb++] = gid >>> 16;
-      ATTRS_BUF[nb++] = gid >>> 8;
-      ATTRS_BUF[nb++] = gid;
-    }
-    if (typeof attrs.mode === 'number' || typeof attrs.mode === 'string') {
-      const mode = modeNum(attrs.mode);
-      flags |= ATTR.PERMISSIONS;
-      // Big Endian
-      ATTRS_BUF[nb++] = mode >>> 24;
-      ATTRS_BUF[nb++] = mode >>> 16;
-      ATTRS_BUF[nb++] = mode >>> 8;
-      ATTRS_BUF[nb++] = mode;
-    }
-    if ((typeof attrs.atime === 'number' || isDate(attrs.atime))
-        && (typeof attrs.mtime === 'number' || isDate(attrs.mtime))) {
-      const atime = toUnixTimestamp(attrs.atime);
-      const mtime = toUnixTimestamp(attrs.mtime);
-
-      flags |= ATTR.ACMODTIME;
-      // Big Endian
-      ATTRS_BUF[nb++] = atime >>> 24;
-      ATTRS_BUF[nb++] = atime >>> 16;
-      ATTRS_BUF[nb++] = atime >>> 8;
-      ATTRS_BUF[nb++] = atime;
-      ATTRS_BUF[nb++] = mtime >>> 24;
-      ATTRS_BUF[nb++] = mtime >>> 16;
-      ATTRS_BUF[nb++] = mtime >>> 8;
-      ATTRS_BUF[nb++] = mtime;
-    }
-    // TODO: extended attributes
-  }
-
-  return { flags, nb };
-}
-
-function toUnixTimestamp(time) {
-  // eslint-disable-next-line no-self-compare
-  if (typeof time === 'number' && time === time) // Valid, non-NaN number
-    return time;
-  if (isDate(time))
-    return parseInt(time.getTime() / 1000, 10);
-  throw new Error(`Cannot parse time: ${time}`);
-}
-
-function modeNum(mode) {
-  // eslint-disable-next-line no-self-compare
-  if (typeof mode === 'number' && mode === mode) // Valid, non-NaN number
-    return mode;
-  if (typeof mode === 'string')
-    return modeNum(parseInt(mode, 8));
-  throw new Error(`Cannot parse mode: ${mode}`);
-}
-
-const stringFlagMap = {
-  'r': OPEN_MODE.READ,
-  'r+': OPEN_MODE.READ | OPEN_MODE.WRITE,
-  'w': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.WRITE,
-  'wx': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-  'xw': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-  'w+': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE,
-  'wx+': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE
-         | OPEN_MODE.EXCL,
-  'xw+': OPEN_MODE.TRUNC | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE
-         | OPEN_MODE.EXCL,
-  'a': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.WRITE,
-  'ax': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-  'xa': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.WRITE | OPEN_MODE.EXCL,
-  'a+': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE,
-  'ax+': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE
-         | OPEN_MODE.EXCL,
-  'xa+': OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.READ | OPEN_MODE.WRITE
-         | OPEN_MODE.EXCL
-};
-
-function stringToFlags(str) {
-  const flags = stringFlagMap[str];
-  return (flags !== undefined ? flags : null);
-}
-
-const flagsToString = (() => {
-  const stringFlagMapKeys = Object.keys(stringFlagMap);
-  return (flags) => {
-    for (let i = 0; i < stringFlagMapKeys.length; ++i) {
-      const key = stringFlagMapKeys[i];
-      if (stringFlagMap[key] === flags)
-        return key;
-    }
-    return null;
-  };
-})();
-
-function readAttrs(biOpt) {
-  /*
-    uint32   flags
-    uint64   size           present only if flag SSH_FILEXFER_ATTR_SIZE
-    uint32   uid            present only if flag SSH_FILEXFER_ATTR_UIDGID
-    uint32   gid            present only if flag SSH_FILEXFER_ATTR_UIDGID
-    uint32   permissions    present only if flag SSH_FILEXFER_ATTR_PERMISSIONS
-    uint32   atime          present only if flag SSH_FILEXFER_ACMODTIME
-    uint32   mtime          present only if flag SSH_FILEXFER_ACMODTIME
-    uint32   extended_count present only if flag SSH_FILEXFER_ATTR_EXTENDED
-    string   extended_type
-    string   extended_data
-    ...      more extended data (extended_type - extended_data pairs),
-               so that number of pairs equals extended_count
-  */
-  const flags = bufferParser.readUInt32BE();
-  if (flags === undefined)
-    return;
-
-  const attrs = new Stats();
-  if (flags & ATTR.SIZE) {
-    const size = bufferParser.readUInt64BE(biOpt);
-    if (size === undefined)
-      return;
-    attrs.size = size;
-  }
-
-  if (flags & ATTR.UIDGID) {
-    const uid = bufferParser.readUInt32BE();
-    const gid = bufferParser.readUInt32BE();
-    if (gid === undefined)
-      return;
-    attrs.uid = uid;
-    attrs.gid = gid;
-  }
-
-  if (flags & ATTR.PERMISSIONS) {
-    const mode = bufferParser.readUInt32BE();
-    if (mode === undefined)
-      return;
-    attrs.mode = mode;
-  }
-
-  if (flags & ATTR.ACMODTIME) {
-    const atime = bufferParser.readUInt32BE();
-    const mtime = bufferParser.readUInt32BE();
-    if (mtime === undefined)
-      return;
-    attrs.atime = atime;
-    attrs.mtime = mtime;
-  }
-
-  if (flags & ATTR.EXTENDED) {
-    const count = bufferParser.readUInt32BE();
-    if (count === undefined)
-      return;
-    const extended = {};
-    for (let i = 0; i < count; ++i) {
-      const type = bufferParser.readString(true);
-      const data = bufferParser.readString();
-      if (data === undefined)
-        return;
-      extended[type] = data;
-    }
-    attrs.extended = extended;
-  }
-
-  return attrs;
-}
-
-function sendOrBuffer(sftp, payload) {
-  const ret = tryWritePayload(sftp, payload);
-  if (ret !== undefined) {
-    sftp._buffer.push(ret);
-    return false;
-  }
-  return true;
-}
-
-function tryWritePayload(sftp, payload) {
-  const outgoing = sftp.outgoing;
-  if (outgoing.state !== 'open')
-    return;
-
-  if (outgoing.window === 0) {
-    sftp._waitWindow = true;
-    sftp._chunkcb = drainBuffer;
-    return payload;
-  }
-
-  let ret;
-  const len = payload.length;
-  let p = 0;
-
-  while (len - p > 0 && outgoing.window > 0) {
-    const actualLen = Math.min(len - p, outgoing.window, outgoing.packetSize);
-    outgoing.window -= actualLen;
-    if (outgoing.window === 0) {
-      sftp._waitWindow = true;
-      sftp._chunkcb = drainBuffer;
-    }
-
-    if (p === 0 && actualLen === len) {
-      sftp._protocol.channelData(sftp.outgoing.id, payload);
-    } else {
-      sftp._protocol.channelData(sftp.outgoing.id,
-                                 bufferSlice(payload, p, p + actualLen));
-    }
-
-    p += actualLen;
-  }
-
-  if (len - p > 0) {
-    if (p > 0)
-      ret = bufferSlice(payload, p, len);
-    else
-      ret = payload; // XXX: should never get here?
-  }
-
-  return ret;
-}
-
-function drainBuffer() {
-  this._chunkcb = undefined;
-  const buffer = this._buffer;
-  let i = 0;
-  while (i < buffer.length) {
-    const payload = buffer[i];
-    const ret = tryWritePayload(this, payload);
-    if (ret !== undefined) {
-      if (ret !== payload)
-        buffer[i] = ret;
-      if (i > 0)
-        this._buffer = buffer.slice(i);
-      return;
-    }
-    ++i;
-  }
-  if (i > 0)
-    this._buffer = [];
-}
-
-function doFatalSFTPError(sftp, msg, noDebug) {
-  const err = new Error(msg);
-  err.level = 'sftp-protocol';
-  if (!noDebug && sftp._debug)
-    sftp._debug(`SFTP: Inbound: ${msg}`);
-  sftp.emit('error', err);
-  sftp.destroy();
-  cleanupRequests(sftp);
-  return false;
-}
-
-function cleanupRequests(sftp) {
-  const keys = Object.keys(sftp._requests);
-  if (keys.length === 0)
-    return;
-
-  const reqs = sftp._requests;
-  sftp._requests = {};
-  const err = new Error('No response from server');
-  for (let i = 0; i < keys.length; ++i) {
-    const req = reqs[keys[i]];
-    if (typeof req.cb === 'function')
-      req.cb(err);
-  }
-}
-
-function requestLimits(sftp, cb) {
-  /*
-    uint32    id
-    string    "limits@openssh.com"
-  */
-  let p = 9;
-  const buf = Buffer.allocUnsafe(4 + 1 + 4 + 4 + 18);
-
-  writeUInt32BE(buf, buf.length - 4, 0);
-  buf[4] = REQUEST.EXTENDED;
-  const reqid = sftp._writeReqid = (sftp._writeReqid + 1) & MAX_REQID;
-  writeUInt32BE(buf, reqid, 5);
-
-  writeUInt32BE(buf, 18, p);
-  buf.utf8Write('limits@openssh.com', p += 4, 18);
-
-  sftp._requests[reqid] = { extended: 'limits@openssh.com', cb };
-
-  const isBuffered = sendOrBuffer(sftp, buf);
-  if (sftp._debug) {
-    const which = (isBuffered ? 'Buffered' : 'Sending');
-    sftp._debug(`SFTP: Outbound: ${which} limits@openssh.com`);
-  }
-}
-
-const CLIENT_HANDLERS = {
-  [RESPONSE.VERSION]: (sftp, payload) => {
-    if (sftp._version !== -1)
-      return doFatalSFTPError(sftp, 'Duplicate VERSION packet');
-
-    const extensions = {};
-
-    /*
-      uint32 version
-      <extension data>
-    */
-    bufferParser.init(payload, 1);
-    let version = bufferParser.readUInt32BE();
-    while (bufferParser.avail()) {
-      const extName = bufferParser.readString(true);
-      const extData = bufferParser.readString(true);
-      if (extData === undefined) {
-        version = undefined;
-        break;
-      }
-      extensions[extName] = extData;
-    }
-    bufferParser.clear();
-
-    if (version === undefined)
-      return doFatalSFTPError(sftp, 'Malformed VERSION packet');
-
-    if (sftp._debug) {
-      const names = Object.keys(extensions);
-      if (names.length) {
-        sftp._debug(
-          `SFTP: Inbound: Received VERSION (v${version}, exts:${names})`
-        );
-      } else {
-        sftp._debug(`SFTP: Inbound: Received VERSION (v${version})`);
-      }
-    }
-
-    sftp._version = version;
-    sftp._extensions = extensions;
-
-    if (extensions['limits@openssh.com'] === '1') {
-      return requestLimits(sftp, (err, limits) => {
-        if (!err) {
-          if (limits.maxPktLen > 0)
-            sftp._maxOutPktLen = limits.maxPktLen;
-          if (limits.maxReadLen > 0)
-            sftp._maxReadLen = limits.maxReadLen;
-          if (limits.maxWriteLen > 0)
-            sftp._maxWriteLen = limits.maxWriteLen;
-          sftp.maxOpenHandles = (
-            limits.maxOpenHandles > 0 ? limits.maxOpenHandles : Infinity
-          );
-        }
-        sftp.emit('ready');
-      });
-    }
-
-    sftp.emit('ready');
-  },
-  [RESPONSE.STATUS]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      uint32     error/status code
-      string     error message (ISO-10646 UTF-8)
-      string     language tag
-    */
-    const errorCode = bufferParser.readUInt32BE();
-    const errorMsg = bufferParser.readString(true);
-    bufferParser.clear();
-
-    // Note: we avoid checking that the error message and language tag are in
-    // the packet because there are some broken implementations that incorrectly
-    // omit them. The language tag in general was never really used amongst ssh
-    // implementations, so in the case of a missing error message we just
-    // default to something sensible.
-
-    if (sftp._debug) {
-      const jsonMsg = JSON.stringify(errorMsg);
-      sftp._debug(
-        `SFTP: Inbound: Received STATUS (id:${reqID}, ${errorCode}, ${jsonMsg})`
-      );
-    }
-    const req = sftp._requests[reqID];
-    delete sftp._requests[reqID];
-    if (req && typeof req.cb === 'function') {
-      if (errorCode === STATUS_CODE.OK) {
-        req.cb();
-        return;
-      }
-      const err = new Error(errorMsg
-                            || STATUS_CODE_STR[errorCode]
-                            || 'Unknown status');
-      err.code = errorCode;
-      req.cb(err);
-    }
-  },
-  [RESPONSE.HANDLE]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     handle
-    */
-    const handle = bufferParser.readString();
-    bufferParser.clear();
-
-    if (handle === undefined) {
-      if (reqID !== undefined)
-        delete sftp._requests[reqID];
-      return doFatalSFTPError(sftp, 'Malformed HANDLE packet');
-    }
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received HANDLE (id:${reqID})`);
-
-    const req = sftp._requests[reqID];
-    delete sftp._requests[reqID];
-    if (req && typeof req.cb === 'function')
-      req.cb(undefined, handle);
-  },
-  [RESPONSE.DATA]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    let req;
-    if (reqID !== undefined) {
-      req = sftp._requests[reqID];
-      delete sftp._requests[reqID];
-    }
-    /*
-      string     data
-    */
-    if (req && typeof req.cb === 'function') {
-      if (req.buffer) {
-        // We have already pre-allocated space to store the data
-
-        const nb = bufferParser.readString(req.buffer);
-        bufferParser.clear();
-
-        if (nb !== undefined) {
-          sftp._debug && sftp._debug(
-            `SFTP: Inbound: Received DATA (id:${reqID}, ${nb})`
-          );
-          req.cb(undefined, req.buffer, nb);
-          return;
-        }
-      } else {
-        const data = bufferParser.readString();
-        bufferParser.clear();
-
-        if (data !== undefined) {
-          sftp._debug && sftp._debug(
-            `SFTP: Inbound: Received DATA (id:${reqID}, ${data.length})`
-          );
-          req.cb(undefined, data);
-          return;
-        }
-      }
-    } else {
-      const nb = bufferParser.skipString();
-      bufferParser.clear();
-      if (nb !== undefined) {
-        sftp._debug && sftp._debug(
-          `SFTP: Inbound: Received DATA (id:${reqID}, ${nb})`
-        );
-        return;
-      }
-    }
-
-    return doFatalSFTPError(sftp, 'Malformed DATA packet');
-  },
-  [RESPONSE.NAME]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    let req;
-    if (reqID !== undefined) {
-      req = sftp._requests[reqID];
-      delete sftp._requests[reqID];
-    }
-    /*
-      uint32     count
-      repeats count times:
-              string     filename
-              string     longname
-              ATTRS      attrs
-    */
-    const count = bufferParser.readUInt32BE();
-    if (count !== undefined) {
-      let names = [];
-      for (let i = 0; i < count; ++i) {
-        // We are going to assume UTF-8 for filenames despite the SFTPv3
-        // spec not specifying an encoding because the specs for newer
-        // versions of the protocol all explicitly specify UTF-8 for
-        // filenames
-        const filename = bufferParser.readString(true);
-
-        // `longname` only exists in SFTPv3 and since it typically will
-        // contain the filename, we assume it is also UTF-8
-        const longname = bufferParser.readString(true);
-
-        const attrs = readAttrs(sftp._biOpt);
-        if (attrs === undefined) {
-          names = undefined;
-          break;
-        }
-        names.push({ filename, longname, attrs });
-      }
-      if (names !== undefined) {
-        sftp._debug && sftp._debug(
-          `SFTP: Inbound: Received NAME (id:${reqID}, ${names.length})`
-        );
-        bufferParser.clear();
-        if (req && typeof req.cb === 'function')
-          req.cb(undefined, names);
-        return;
-      }
-    }
-
-    bufferParser.clear();
-    return doFatalSFTPError(sftp, 'Malformed NAME packet');
-  },
-  [RESPONSE.ATTRS]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    let req;
-    if (reqID !== undefined) {
-      req = sftp._requests[reqID];
-      delete sftp._requests[reqID];
-    }
-    /*
-      ATTRS      attrs
-    */
-    const attrs = readAttrs(sftp._biOpt);
-    bufferParser.clear();
-    if (attrs !== undefined) {
-      sftp._debug && sftp._debug(`SFTP: Inbound: Received ATTRS (id:${reqID})`);
-      if (req && typeof req.cb === 'function')
-        req.cb(undefined, attrs);
-      return;
-    }
-
-    return doFatalSFTPError(sftp, 'Malformed ATTRS packet');
-  },
-  [RESPONSE.EXTENDED]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    if (reqID !== undefined) {
-      const req = sftp._requests[reqID];
-      if (req) {
-        delete sftp._requests[reqID];
-        switch (req.extended) {
-          case 'statvfs@openssh.com':
-          case 'fstatvfs@openssh.com': {
-            /*
-              uint64    f_bsize   // file system block size
-              uint64    f_frsize  // fundamental fs block size
-              uint64    f_blocks  // number of blocks (unit f_frsize)
-              uint64    f_bfree   // free blocks in file system
-              uint64    f_bavail  // free blocks for non-root
-              uint64    f_files   // total file inodes
-              uint64    f_ffree   // free file inodes
-              uint64    f_favail  // free file inodes for to non-root
-              uint64    f_fsid    // file system id
-              uint64    f_flag    // bit mask of f_flag values
-              uint64    f_namemax // maximum filename length
-            */
-            const biOpt = sftp._biOpt;
-            const stats = {
-              f_bsize: bufferParser.readUInt64BE(biOpt),
-              f_frsize: bufferParser.readUInt64BE(biOpt),
-              f_blocks: bufferParser.readUInt64BE(biOpt),
-              f_bfree: bufferParser.readUInt64BE(biOpt),
-              f_bavail: bufferParser.readUInt64BE(biOpt),
-              f_files: bufferParser.readUInt64BE(biOpt),
-              f_ffree: bufferParser.readUInt64BE(biOpt),
-              f_favail: bufferParser.readUInt64BE(biOpt),
-              f_sid: bufferParser.readUInt64BE(biOpt),
-              f_flag: bufferParser.readUInt64BE(biOpt),
-              f_namemax: bufferParser.readUInt64BE(biOpt),
-            };
-            if (stats.f_namemax === undefined)
-              break;
-            if (sftp._debug) {
-              sftp._debug(
-                'SFTP: Inbound: Received EXTENDED_REPLY '
-                  + `(id:${reqID}, ${req.extended})`
-              );
-            }
-            bufferParser.clear();
-            if (typeof req.cb === 'function')
-              req.cb(undefined, stats);
-            return;
-          }
-          case 'limits@openssh.com': {
-            /*
-              uint64          max-packet-length
-              uint64          max-read-length
-              uint64          max-write-length
-              uint64          max-open-handles
-            */
-            const limits = {
-              maxPktLen: bufferParser.readUInt64BE(),
-              maxReadLen: bufferParser.readUInt64BE(),
-              maxWriteLen: bufferParser.readUInt64BE(),
-              maxOpenHandles: bufferParser.readUInt64BE(),
-            };
-            if (limits.maxOpenHandles === undefined)
-              break;
-            if (sftp._debug) {
-              sftp._debug(
-                'SFTP: Inbound: Received EXTENDED_REPLY '
-                  + `(id:${reqID}, ${req.extended})`
-              );
-            }
-            bufferParser.clear();
-            if (typeof req.cb === 'function')
-              req.cb(undefined, limits);
-            return;
-          }
-          case 'users-groups-by-id@openssh.com': {
-            /*
-              string    usernames
-                string    username1
-                ...
-              string    groupnames
-                string    groupname1
-                ...
-            */
-            const usernameCount = bufferParser.readUInt32BE();
-            if (usernameCount === undefined)
-              break;
-            const usernames = new Array(usernameCount);
-            for (let i = 0; i < usernames.length; ++i)
-              usernames[i] = bufferParser.readString(true);
-
-            const groupnameCount = bufferParser.readUInt32BE();
-            if (groupnameCount === undefined)
-              break;
-            const groupnames = new Array(groupnameCount);
-            for (let i = 0; i < groupnames.length; ++i)
-              groupnames[i] = bufferParser.readString(true);
-            if (groupnames.length > 0
-                && groupnames[groupnames.length - 1] === undefined) {
-              break;
-            }
-
-            if (sftp._debug) {
-              sftp._debug(
-                'SFTP: Inbound: Received EXTENDED_REPLY '
-                  + `(id:${reqID}, ${req.extended})`
-              );
-            }
-            bufferParser.clear();
-            if (typeof req.cb === 'function')
-              req.cb(undefined, usernames, groupnames);
-            return;
-          }
-          default:
-            // Unknown extended request
-            sftp._debug && sftp._debug(
-              `SFTP: Inbound: Received EXTENDED_REPLY (id:${reqID}, ???)`
-            );
-            bufferParser.clear();
-            if (typeof req.cb === 'function')
-              req.cb();
-            return;
-        }
-      } else {
-        sftp._debug && sftp._debug(
-          `SFTP: Inbound: Received EXTENDED_REPLY (id:${reqID}, ???)`
-        );
-        bufferParser.clear();
-        return;
-      }
-    }
-
-    bufferParser.clear();
-    return doFatalSFTPError(sftp, 'Malformed EXTENDED_REPLY packet');
-  },
-};
-const SERVER_HANDLERS = {
-  [REQUEST.INIT]: (sftp, payload) => {
-    if (sftp._version !== -1)
-      return doFatalSFTPError(sftp, 'Duplicate INIT packet');
-
-    const extensions = {};
-
-    /*
-      uint32 version
-      <extension data>
-    */
-    bufferParser.init(payload, 1);
-    let version = bufferParser.readUInt32BE();
-    while (bufferParser.avail()) {
-      const extName = bufferParser.readString(true);
-      const extData = bufferParser.readString(true);
-      if (extData === undefined) {
-        version = undefined;
-        break;
-      }
-      extensions[extName] = extData;
-    }
-    bufferParser.clear();
-
-    if (version === undefined)
-      return doFatalSFTPError(sftp, 'Malformed INIT packet');
-
-    if (sftp._debug) {
-      const names = Object.keys(extensions);
-      if (names.length) {
-        sftp._debug(
-          `SFTP: Inbound: Received INIT (v${version}, exts:${names})`
-        );
-      } else {
-        sftp._debug(`SFTP: Inbound: Received INIT (v${version})`);
-      }
-    }
-
-    sendOrBuffer(sftp, SERVER_VERSION_BUFFER);
-
-    sftp._version = version;
-    sftp._extensions = extensions;
-    sftp.emit('ready');
-  },
-  [REQUEST.OPEN]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string        filename
-      uint32        pflags
-      ATTRS         attrs
-    */
-    const filename = bufferParser.readString(true);
-    const pflags = bufferParser.readUInt32BE();
-    const attrs = readAttrs(sftp._biOpt);
-    bufferParser.clear();
-
-    if (attrs === undefined)
-      return doFatalSFTPError(sftp, 'Malformed OPEN packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received OPEN (id:${reqID})`);
-
-    if (!sftp.emit('OPEN', reqID, filename, pflags, attrs)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.CLOSE]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string        handle
-    */
-    const handle = bufferParser.readString();
-    bufferParser.clear();
-
-    if (handle === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed CLOSE packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received CLOSE (id:${reqID})`);
-
-    if (!sftp.emit('CLOSE', reqID, handle)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.READ]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     handle
-      uint64     offset
-      uint32     len
-    */
-    const handle = bufferParser.readString();
-    const offset = bufferParser.readUInt64BE(sftp._biOpt);
-    const len = bufferParser.readUInt32BE();
-    bufferParser.clear();
-
-    if (len === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed READ packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received READ (id:${reqID})`);
-
-    if (!sftp.emit('READ', reqID, handle, offset, len)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.WRITE]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     handle
-      uint64     offset
-      string     data
-    */
-    const handle = bufferParser.readString();
-    const offset = bufferParser.readUInt64BE(sftp._biOpt);
-    const data = bufferParser.readString();
-    bufferParser.clear();
-
-    if (data === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed WRITE packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received WRITE (id:${reqID})`);
-
-    if (!sftp.emit('WRITE', reqID, handle, offset, data)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.LSTAT]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed LSTAT packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received LSTAT (id:${reqID})`);
-
-    if (!sftp.emit('LSTAT', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.FSTAT]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string        handle
-    */
-    const handle = bufferParser.readString();
-    bufferParser.clear();
-
-    if (handle === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed FSTAT packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received FSTAT (id:${reqID})`);
-
-    if (!sftp.emit('FSTAT', reqID, handle)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.SETSTAT]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-      ATTRS      attrs
-    */
-    const path = bufferParser.readString(true);
-    const attrs = readAttrs(sftp._biOpt);
-    bufferParser.clear();
-
-    if (attrs === undefined)
-      return doFatalSFTPError(sftp, 'Malformed SETSTAT packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received SETSTAT (id:${reqID})`);
-
-    if (!sftp.emit('SETSTAT', reqID, path, attrs)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.FSETSTAT]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     handle
-      ATTRS      attrs
-    */
-    const handle = bufferParser.readString();
-    const attrs = readAttrs(sftp._biOpt);
-    bufferParser.clear();
-
-    if (attrs === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed FSETSTAT packet');
-
-    sftp._debug && sftp._debug(
-      `SFTP: Inbound: Received FSETSTAT (id:${reqID})`
-    );
-
-    if (!sftp.emit('FSETSTAT', reqID, handle, attrs)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.OPENDIR]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed OPENDIR packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received OPENDIR (id:${reqID})`);
-
-    if (!sftp.emit('OPENDIR', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.READDIR]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string        handle
-    */
-    const handle = bufferParser.readString();
-    bufferParser.clear();
-
-    if (handle === undefined || handle.length > 256)
-      return doFatalSFTPError(sftp, 'Malformed READDIR packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received READDIR (id:${reqID})`);
-
-    if (!sftp.emit('READDIR', reqID, handle)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.REMOVE]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed REMOVE packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received REMOVE (id:${reqID})`);
-
-    if (!sftp.emit('REMOVE', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.MKDIR]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-      ATTRS      attrs
-    */
-    const path = bufferParser.readString(true);
-    const attrs = readAttrs(sftp._biOpt);
-    bufferParser.clear();
-
-    if (attrs === undefined)
-      return doFatalSFTPError(sftp, 'Malformed MKDIR packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received MKDIR (id:${reqID})`);
-
-    if (!sftp.emit('MKDIR', reqID, path, attrs)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.RMDIR]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed RMDIR packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received RMDIR (id:${reqID})`);
-
-    if (!sftp.emit('RMDIR', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.REALPATH]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed REALPATH packet');
-
-    sftp._debug && sftp._debug(
-      `SFTP: Inbound: Received REALPATH (id:${reqID})`
-    );
-
-    if (!sftp.emit('REALPATH', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.STAT]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed STAT packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received STAT (id:${reqID})`);
-
-    if (!sftp.emit('STAT', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.RENAME]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     oldpath
-      string     newpath
-    */
-    const oldPath = bufferParser.readString(true);
-    const newPath = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (newPath === undefined)
-      return doFatalSFTPError(sftp, 'Malformed RENAME packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received RENAME (id:${reqID})`);
-
-    if (!sftp.emit('RENAME', reqID, oldPath, newPath)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.READLINK]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     path
-    */
-    const path = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (path === undefined)
-      return doFatalSFTPError(sftp, 'Malformed READLINK packet');
-
-    sftp._debug && sftp._debug(
-      `SFTP: Inbound: Received READLINK (id:${reqID})`
-    );
-
-    if (!sftp.emit('READLINK', reqID, path)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.SYMLINK]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     linkpath
-      string     targetpath
-    */
-    const linkPath = bufferParser.readString(true);
-    const targetPath = bufferParser.readString(true);
-    bufferParser.clear();
-
-    if (targetPath === undefined)
-      return doFatalSFTPError(sftp, 'Malformed SYMLINK packet');
-
-    sftp._debug && sftp._debug(`SFTP: Inbound: Received SYMLINK (id:${reqID})`);
-
-    let handled;
-    if (sftp._isOpenSSH) {
-      // OpenSSH has linkpath and targetpath positions switched
-      handled = sftp.emit('SYMLINK', reqID, targetPath, linkPath);
-    } else {
-      handled = sftp.emit('SYMLINK', reqID, linkPath, targetPath);
-    }
-    if (!handled) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-  [REQUEST.EXTENDED]: (sftp, payload) => {
-    bufferParser.init(payload, 1);
-    const reqID = bufferParser.readUInt32BE();
-    /*
-      string     extended-request
-      ... any request-specific data ...
-    */
-    const extName = bufferParser.readString(true);
-    if (extName === undefined) {
-      bufferParser.clear();
-      return doFatalSFTPError(sftp, 'Malformed EXTENDED packet');
-    }
-
-    let extData;
-    if (bufferParser.avail())
-      extData = bufferParser.readRaw();
-    bufferParser.clear();
-
-    sftp._debug && sftp._debug(
-      `SFTP: Inbound: Received EXTENDED (id:${reqID})`
-    );
-
-    if (!sftp.emit('EXTENDED', reqID, extName, extData)) {
-      // Automatically reject request if no handler for request type
-      sftp.status(reqID, STATUS_CODE.OP_UNSUPPORTED);
-    }
-  },
-};
-
-// =============================================================================
-// ReadStream/WriteStream-related ==============================================
-// =============================================================================
-const {
-  ERR_INVALID_ARG_TYPE,
-  ERR_OUT_OF_RANGE,
-  validateNumber
-} = __nccwpck_require__(3208);
-
-const kMinPoolSpace = 128;
-
-let pool;
-// It can happen that we expect to read a large chunk of data, and reserve
-// a large chunk of the pool accordingly, but the read() call only filled
-// a portion of it. If a concurrently executing read() then uses the same pool,
-// the "reserved" portion cannot be used, so we allow it to be re-used as a
-// new pool later.
-const poolFragments = [];
-
-function allocNewPool(poolSize) {
-  if (poolFragments.length > 0)
-    pool = poolFragments.pop();
-  else
-    pool = Buffer.allocUnsafe(poolSize);
-  pool.used = 0;
-}
-
-// Check the `this.start` and `this.end` of stream.
-function checkPosition(pos, name) {
-  if (!Number.isSafeInteger(pos)) {
-    validateNumber(pos, name);
-    if (!Number.isInteger(pos))
-      throw new ERR_OUT_OF_RANGE(name, 'an integer', pos);
-    throw new ERR_OUT_OF_RANGE(name, '>= 0 and <= 2 ** 53 - 1', pos);
-  }
-  if (pos < 0)
-    throw new ERR_OUT_OF_RANGE(name, '>= 0 and <= 2 ** 53 - 1', pos);
-}
-
-function roundUpToMultipleOf8(n) {
-  return (n + 7) & ~7;  // Align to 8 byte boundary.
-}
-
-function ReadStream(sftp, path, options) {
-  if (options === undefined)
-    options = {};
-  else if (typeof options === 'string')
-    options = { encoding: options };
-  else if (options === null || typeof options !== 'object')
-    throw new TypeError('"options" argument must be a string or an object');
-  else
-    options = Object.create(options);
-
-  // A little bit bigger buffer and water marks by default
-  if (options.highWaterMark === undefined)
-    options.highWaterMark = 64 * 1024;
-
-  // For backwards compat do not emit close on destroy.
-  options.emitClose = false;
-  options.autoDestroy = false; // Node 14 major change.
-
-  ReadableStream.call(this, options);
-
-  this.path = path;
-  this.flags = options.flags === undefined ? 'r' : options.flags;
-  this.mode = options.mode === undefined ? 0o666 : options.mode;
-
-  this.start = options.start;
-  this.end = options.end;
-  this.autoClose = options.autoClose === undefined ? true : options.autoClose;
-  this.pos = 0;
-  this.bytesRead = 0;
-  this.isClosed = false;
-
-  this.handle = options.handle === undefined ? null : options.handle;
-  this.sftp = sftp;
-  this._opening = false;
-
-  if (this.start !== undefined) {
-    checkPosition(this.start, 'start');
-
-    this.pos = this.start;
-  }
-
-  if (this.end === undefined) {
-    this.end = Infinity;
-  } else if (this.end !== Infinity) {
-    checkPosition(this.end, 'end');
-
-    if (this.start !== undefined && this.start > this.end) {
-      throw new ERR_OUT_OF_RANGE(
-        'start',
-        `<= "end" (here: ${this.end})`,
-        this.start
-      );
-    }
-  }
-
-  this.on('end', function() {
-    if (this.autoClose)
-      this.destroy();
-  });
-
-  if (!Buffer.isBuffer(this.handle))
-    this.open();
-}
-inherits(ReadStream, ReadableStream);
-
-ReadStream.prototype.open = function() {
-  if (this._opening)
-    return;
-
-  this._opening = true;
-
-  this.sftp.open(this.path, this.flags, this.mode, (er, handle) => {
-    this._opening = false;
-
-    if (er) {
-      this.emit('error', er);
-      if (this.autoClose)
-        this.destroy();
-      return;
-    }
-
-    this.handle = handle;
-    this.emit('open', handle);
-    this.emit('ready');
-    // Start the flow of data.
-    this.read();
-  });
-};
-
-ReadStream.prototype._read = function(n) {
-  if (!Buffer.isBuffer(this.handle))
-    return this.once('open', () => this._read(n));
-
-  // XXX: safe to remove this?
-  if (this.destroyed)
-    return;
-
-  if (!pool || pool.length - pool.used < kMinPoolSpace) {
-    // Discard the old pool.
-    allocNewPool(this.readableHighWaterMark
-                 || this._readableState.highWaterMark);
-  }
-
-  // Grab another reference to the pool in the case that while we're
-  // in the thread pool another read() finishes up the pool, and
-  // allocates a new one.
-  const thisPool = pool;
-  let toRead = Math.min(pool.length - pool.used, n);
-  const start = pool.used;
-
-  if (this.end !== undefined)
-    toRead = Math.min(this.end - this.pos + 1, toRead);
-
-  // Already read everything we were supposed to read!
-  // treat as EOF.
-  if (toRead <= 0)
-    return this.push(null);
-
-  // the actual read.
-  this.sftp.read(this.handle,
-                 pool,
-                 pool.used,
-                 toRead,
-                 this.pos,
-                 (er, bytesRead) => {
-    if (er) {
-      this.emit('error', er);
-      if (this.autoClose)
-        this.destroy();
-      return;
-    }
-    let b = null;
-
-    // Now that we know how much data we have actually read, re-wind the
-    // 'used' field if we can, and otherwise allow the remainder of our
-    // reservation to be used as a new pool later.
-    if (start + toRead === thisPool.used && thisPool === pool) {
-      thisPool.used = roundUpToMultipleOf8(thisPool.used + bytesRead - toRead);
-    } else {
-      // Round down to the next lowest multiple of 8 to ensure the new pool
-      // fragment start and end positions are aligned to an 8 byte boundary.
-      const alignedEnd = (start + toRead) & ~7;
-      const alignedStart = roundUpToMultipleOf8(start + bytesRead);
-      if (alignedEnd - alignedStart >= kMinPoolSpace)
-        poolFragments.push(thisPool.slice(alignedStart, alignedEnd));
-    }
-
-    if (bytesRead > 0) {
-      this.bytesRead += bytesRead;
-      b = thisPool.slice(start, start + bytesRead);
-    }
-
-    // Move the pool positions, and internal position for reading.
-    this.pos += bytesRead;
-
-    this.push(b);
-  });
-
-  pool.used = roundUpToMultipleOf8(pool.used + toRead);
-};
-
-ReadStream.prototype._destroy = function(err, cb) {
-  if (this._opening && !Buffer.isBuffer(this.handle)) {
-    this.once('open', closeStream.bind(null, this, cb, err));
-    return;
-  }
-
-  closeStream(this, cb, err);
-  this.handle = null;
-  this._opening = false;
-};
-
-function closeStream(stream, cb, err) {
-  if (!stream.handle)
-    return onclose();
-
-  stream.sftp.close(stream.handle, onclose);
-
-  function onclose(er) {
-    er = er || err;
-    cb(er);
-    stream.isClosed = true;
-    if (!er)
-      stream.emit('close');
-  }
-}
-
-ReadStream.prototype.close = function(cb) {
-  this.destroy(null, cb);
-};
-
-Object.defineProperty(ReadStream.prototype, 'pending', {
-  get() {
-    return this.handle === null;
-  },
-  configurable: true
-});
-
-// TODO: add `concurrency` setting to allow more than one in-flight WRITE
-// request to server to improve throughput
-function WriteStream(sftp, path, options) {
-  if (options === undefined)
-    options = {};
-  else if (typeof options === 'string')
-    options = { encoding: options };
-  else if (options === null || typeof options !== 'object')
-    throw new TypeError('"options" argument must be a string or an object');
-  else
-    options = Object.create(options);
-
-  // For backwards compat do not emit close on destroy.
-  options.emitClose = false;
-  options.autoDestroy = false; // Node 14 major change.
-
-  WritableStream.call(this, options);
-
-  this.path = path;
-  this.flags = options.flags === undefined ? 'w' : options.flags;
-  this.mode = options.mode === undefined ? 0o666 : options.mode;
-
-  this.start = options.start;
-  this.autoClose = options.autoClose === undefined ? true : options.autoClose;
-  this.pos = 0;
-  this.bytesWritten = 0;
-  this.isClosed = false;
-
-  this.handle = options.handle === undefined ? null : options.handle;
-  this.sftp = sftp;
-  this._opening = false;
-
-  if (this.start !== undefined) {
-    checkPosition(this.start, 'start');
-
-    this.pos = this.start;
-  }
-
-  if (options.encoding)
-    this.setDefaultEncoding(options.encoding);
-
-  // Node v6.x only
-  this.on('finish', function() {
-    if (this._writableState.finalCalled)
-      return;
-    if (this.autoClose)
-      this.destroy();
-  });
-
-  if (!Buffer.isBuffer(this.handle))
-    this.open();
-}
-inherits(WriteStream, WritableStream);
-
-WriteStream.prototype._final = function(cb) {
-  if (this.autoClose)
-    this.destroy();
-  cb();
-};
-
-WriteStream.prototype.open = function() {
-  if (this._opening)
-    return;
-
-  this._opening = true;
-
-  this.sftp.open(this.path, this.flags, this.mode, (er, handle) => {
-    this._opening = false;
-
-    if (er) {
-      this.emit('error', er);
-      if (this.autoClose)
-        this.destroy();
-      return;
-    }
-
-    this.handle = handle;
-
-    const tryAgain = (err) => {
-      if (err) {
-        // Try chmod() for sftp servers that may not support fchmod() for
-        // whatever reason
-        this.sftp.chmod(this.path, this.mode, (err_) => tryAgain());
-        return;
-      }
-
-      // SFTPv3 requires absolute offsets, no matter the open flag used
-      if (this.flags[0] === 'a') {
-        const tryStat = (err, st) => {
-          if (err) {
-            // Try stat() for sftp servers that may not support fstat() for
-            // whatever reason
-            this.sftp.stat(this.path, (err_, st_) => {
-              if (err_) {
-                this.destroy();
-                this.emit('error', err);
-                return;
-              }
-              tryStat(null, st_);
-            });
-            return;
-          }
-
-          this.pos = st.size;
-          this.emit('open', handle);
-          this.emit('ready');
-        };
-
-        this.sftp.fstat(handle, tryStat);
-        return;
-      }
-
-      this.emit('open', handle);
-      this.emit('ready');
-    };
-
-    this.sftp.fchmod(handle, this.mode, tryAgain);
-  });
-};
-
-WriteStream.prototype._write = function(data, encoding, cb) {
-  if (!Buffer.isBuffer(data)) {
-    const err = new ERR_INVALID_ARG_TYPE('data', 'Buffer', data);
-    return this.emit('error', err);
-  }
-
-  if (!Buffer.isBuffer(this.handle)) {
-    return this.once('open', function() {
-      this._write(data, encoding, cb);
-    });
-  }
-
-  this.sftp.write(this.handle,
-                  data,
-                  0,
-                  data.length,
-                  this.pos,
-                  (er, bytes) => {
-    if (er) {
-      if (this.autoClose)
-        this.destroy();
-      return cb(er);
-    }
-    this.bytesWritten += bytes;
-    cb();
-  });
-
-  this.pos += data.length;
-};
-
-WriteStream.prototype._writev = function(data, cb) {
-  if (!Buffer.isBuffer(this.handle)) {
-    return this.once('open', function() {
-      this._writev(data, cb);
-    });
-  }
-
-  const sftp = this.sftp;
-  const handle = this.handle;
-  let writesLeft = data.length;
-
-  const onwrite = (er, bytes) => {
-    if (er) {
-      this.destroy();
-      return cb(er);
-    }
-    this.bytesWritten += bytes;
-    if (--writesLeft === 0)
-      cb();
-  };
-
-  // TODO: try to combine chunks to reduce number of requests to the server?
-  for (let i = 0; i < data.length; ++i) {
-    const chunk = data[i].chunk;
-
-    sftp.write(handle, chunk, 0, chunk.length, this.pos, onwrite);
-    this.pos += chunk.length;
-  }
-};
-
-if (typeof WritableStream.prototype.destroy !== 'function')
-  WriteStream.prototype.destroy = ReadStream.prototype.destroy;
-
-WriteStream.prototype._destroy = ReadStream.prototype._destroy;
-WriteStream.prototype.close = function(cb) {
-  if (cb) {
-    if (this.isClosed) {
-      process.nextTick(cb);
-      return;
-    }
-    this.on('close', cb);
-  }
-
-  // If we are not autoClosing, we should call
-  // destroy on 'finish'.
-  if (!this.autoClose)
-    this.on('finish', this.destroy.bind(this));
-
-  this.end();
-};
-
-// There is no shutdown() for files.
-WriteStream.prototype.destroySoon = WriteStream.prototype.end;
-
-Object.defineProperty(WriteStream.prototype, 'pending', {
-  get() {
-    return this.handle === null;
-  },
-  configurable: true
-});
-// =============================================================================
-
-module.exports = {
-  flagsToString,
-  OPEN_MODE,
-  SFTP,
-  Stats,
-  STATUS_CODE,
-  stringToFlags,
-};
 
 
 /***/ }),
@@ -18650,129 +14000,6 @@ module.exports = {
 
 /***/ }),
 
-/***/ 3208:
-/***/ ((__unused_webpack_module, exports, __nccwpck_require__) => {
-
-"use strict";
-
-
-const assert = __nccwpck_require__(2613);
-const { inspect } = __nccwpck_require__(9023);
-
-// Only use this for integers! Decimal numbers do not work with this function.
-function addNumericalSeparator(val) {
-  let res = '';
-  let i = val.length;
-  const start = val[0] === '-' ? 1 : 0;
-  for (; i >= start + 4; i -= 3)
-    res = `_${val.slice(i - 3, i)}${res}`;
-  return `${val.slice(0, i)}${res}`;
-}
-
-function oneOf(expected, thing) {
-  assert(typeof thing === 'string', '`thing` has to be of type string');
-  if (Array.isArray(expected)) {
-    const len = expected.length;
-    assert(len > 0, 'At least one expected value needs to be specified');
-    expected = expected.map((i) => String(i));
-    if (len > 2) {
-      return `one of ${thing} ${expected.slice(0, len - 1).join(', ')}, or `
-              + expected[len - 1];
-    } else if (len === 2) {
-      return `one of ${thing} ${expected[0]} or ${expected[1]}`;
-    }
-    return `of ${thing} ${expected[0]}`;
-  }
-  return `of ${thing} ${String(expected)}`;
-}
-
-
-exports.ERR_INTERNAL_ASSERTION = class ERR_INTERNAL_ASSERTION extends Error {
-  constructor(message) {
-    super();
-    Error.captureStackTrace(this, ERR_INTERNAL_ASSERTION);
-
-    const suffix = 'This is caused by either a bug in ssh2 '
-                   + 'or incorrect usage of ssh2 internals.\n'
-                   + 'Please open an issue with this stack trace at '
-                   + 'https://github.com/mscdex/ssh2/issues\n';
-
-    this.message = (message === undefined ? suffix : `${message}\n${suffix}`);
-  }
-};
-
-const MAX_32BIT_INT = 2 ** 32;
-const MAX_32BIT_BIGINT = (() => {
-  try {
-    return new Function('return 2n ** 32n')();
-  } catch {}
-})();
-exports.ERR_OUT_OF_RANGE = class ERR_OUT_OF_RANGE extends RangeError {
-  constructor(str, range, input, replaceDefaultBoolean) {
-    super();
-    Error.captureStackTrace(this, ERR_OUT_OF_RANGE);
-
-    assert(range, 'Missing "range" argument');
-    let msg = (replaceDefaultBoolean
-               ? str
-               : `The value of "${str}" is out of range.`);
-    let received;
-    if (Number.isInteger(input) && Math.abs(input) > MAX_32BIT_INT) {
-      received = addNumericalSeparator(String(input));
-    } else if (typeof input === 'bigint') {
-      received = String(input);
-      if (input > MAX_32BIT_BIGINT || input < -MAX_32BIT_BIGINT)
-        received = addNumericalSeparator(received);
-      received += 'n';
-    } else {
-      received = inspect(input);
-    }
-    msg += ` It must be ${range}. Received ${received}`;
-
-    this.message = msg;
-  }
-};
-
-class ERR_INVALID_ARG_TYPE extends TypeError {
-  constructor(name, expected, actual) {
-    super();
-    Error.captureStackTrace(this, ERR_INVALID_ARG_TYPE);
-
-    assert(typeof name === 'string', `'name' must be a string`);
-
-    // determiner: 'must be' or 'must not be'
-    let determiner;
-    if (typeof expected === 'string' && expected.startsWith('not ')) {
-      determiner = 'must not be';
-      expected = expected.replace(/^not /, '');
-    } else {
-      determiner = 'must be';
-    }
-
-    let msg;
-    if (name.endsWith(' argument')) {
-      // For cases like 'first argument'
-      msg = `The ${name} ${determiner} ${oneOf(expected, 'type')}`;
-    } else {
-      const type = (name.includes('.') ? 'property' : 'argument');
-      msg = `The "${name}" ${type} ${determiner} ${oneOf(expected, 'type')}`;
-    }
-
-    msg += `. Received type ${typeof actual}`;
-
-    this.message = msg;
-  }
-}
-exports.ERR_INVALID_ARG_TYPE = ERR_INVALID_ARG_TYPE;
-
-exports.validateNumber = function validateNumber(value, name) {
-  if (typeof value !== 'number')
-    throw new ERR_INVALID_ARG_TYPE(name, 'number', value);
-};
-
-
-/***/ }),
-
 /***/ 2184:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
@@ -19400,1401 +14627,13 @@ module.exports = {
 
 /***/ }),
 
-/***/ 2605:
-/***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
-
-"use strict";
-// TODO:
-//   * convert listenerCount() usage to emit() return value checking?
-//   * emit error when connection severed early (e.g. before handshake)
-//   * add '.connected' or similar property to connection objects to allow
-//     immediate connection status checking
-
-
-const { Server: netServer } = __nccwpck_require__(9278);
-const EventEmitter = __nccwpck_require__(4434);
-const { listenerCount } = EventEmitter;
-
-const {
-  CHANNEL_OPEN_FAILURE,
-  DEFAULT_CIPHER,
-  DEFAULT_COMPRESSION,
-  DEFAULT_KEX,
-  DEFAULT_MAC,
-  DEFAULT_SERVER_HOST_KEY,
-  DISCONNECT_REASON,
-  DISCONNECT_REASON_BY_VALUE,
-  SUPPORTED_CIPHER,
-  SUPPORTED_COMPRESSION,
-  SUPPORTED_KEX,
-  SUPPORTED_MAC,
-  SUPPORTED_SERVER_HOST_KEY,
-} = __nccwpck_require__(4020);
-const { init: cryptoInit } = __nccwpck_require__(2888);
-const { KexInit } = __nccwpck_require__(4637);
-const { parseKey } = __nccwpck_require__(1789);
-const Protocol = __nccwpck_require__(7841);
-const { SFTP } = __nccwpck_require__(4996);
-const { writeUInt32BE } = __nccwpck_require__(2184);
-
-const {
-  Channel,
-  MAX_WINDOW,
-  PACKET_SIZE,
-  windowAdjust,
-  WINDOW_THRESHOLD,
-} = __nccwpck_require__(5683);
-
-const {
-  ChannelManager,
-  generateAlgorithmList,
-  isWritable,
-  onChannelOpenFailure,
-  onCHANNEL_CLOSE,
-} = __nccwpck_require__(2137);
-
-const MAX_PENDING_AUTHS = 10;
-
-class AuthContext extends EventEmitter {
-  constructor(protocol, username, service, method, cb) {
-    super();
-
-    this.username = this.user = username;
-    this.service = service;
-    this.method = method;
-    this._initialResponse = false;
-    this._finalResponse = false;
-    this._multistep = false;
-    this._cbfinal = (allowed, methodsLeft, isPartial) => {
-      if (!this._finalResponse) {
-        this._finalResponse = true;
-        cb(this, allowed, methodsLeft, isPartial);
-      }
-    };
-    this._protocol = protocol;
-  }
-
-  accept() {
-    this._cleanup && this._cleanup();
-    this._initialResponse = true;
-    this._cbfinal(true);
-  }
-  reject(methodsLeft, isPartial) {
-    this._cleanup && this._cleanup();
-    this._initialResponse = true;
-    this._cbfinal(false, methodsLeft, isPartial);
-  }
-}
-
-
-class KeyboardAuthContext extends AuthContext {
-  constructor(protocol, username, service, method, submethods, cb) {
-    super(protocol, username, service, method, cb);
-
-    this._multistep = true;
-
-    this._cb = undefined;
-    this._onInfoResponse = (responses) => {
-      const callback = this._cb;
-      if (callback) {
-        this._cb = undefined;
-        callback(responses);
-      }
-    };
-    this.submethods = submethods;
-    this.on('abort', () => {
-      this._cb && this._cb(new Error('Authentication request aborted'));
-    });
-  }
-
-  prompt(prompts, title, instructions, cb) {
-    if (!Array.isArray(prompts))
-      prompts = [ prompts ];
-
-    if (typeof title === 'function') {
-      cb = title;
-      title = instructions = undefined;
-    } else if (typeof instructions === 'function') {
-      cb = instructions;
-      instructions = undefined;
-    } else if (typeof cb !== 'function') {
-      cb = undefined;
-    }
-
-    for (let i = 0; i < prompts.length; ++i) {
-      if (typeof prompts[i] === 'string') {
-        prompts[i] = {
-          prompt: prompts[i],
-          echo: true
-        };
-      }
-    }
-
-    this._cb = cb;
-    this._initialResponse = true;
-
-    this._protocol.authInfoReq(title, instructions, prompts);
-  }
-}
-
-class PKAuthContext extends AuthContext {
-  constructor(protocol, username, service, method, pkInfo, cb) {
-    super(protocol, username, service, method, cb);
-
-    this.key = { algo: pkInfo.keyAlgo, data: pkInfo.key };
-    this.hashAlgo = pkInfo.hashAlgo;
-    this.signature = pkInfo.signature;
-    this.blob = pkInfo.blob;
-  }
-
-  accept() {
-    if (!this.signature) {
-      this._initialResponse = true;
-      this._protocol.authPKOK(this.key.algo, this.key.data);
-    } else {
-      AuthContext.prototype.accept.call(this);
-    }
-  }
-}
-
-class HostbasedAuthContext extends AuthContext {
-  constructor(protocol, username, service, method, pkInfo, cb) {
-    super(protocol, username, service, method, cb);
-
-    this.key = { algo: pkInfo.keyAlgo, data: pkInfo.key };
-    this.hashAlgo = pkInfo.hashAlgo;
-    this.signature = pkInfo.signature;
-    this.blob = pkInfo.blob;
-    this.localHostname = pkInfo.localHostname;
-    this.localUsername = pkInfo.localUsername;
-  }
-}
-
-class PwdAuthContext extends AuthContext {
-  constructor(protocol, username, service, method, password, cb) {
-    super(protocol, username, service, method, cb);
-
-    this.password = password;
-    this._changeCb = undefined;
-  }
-
-  requestChange(prompt, cb) {
-    if (this._changeCb)
-      throw new Error('Change request already in progress');
-    if (typeof prompt !== 'string')
-      throw new Error('prompt argument must be a string');
-    if (typeof cb !== 'function')
-      throw new Error('Callback argument must be a function');
-    this._changeCb = cb;
-    this._protocol.authPasswdChg(prompt);
-  }
-}
-
-
-class Session extends EventEmitter {
-  constructor(client, info, localChan) {
-    super();
-
-    this.type = 'session';
-    this.subtype = undefined;
-    this.server = true;
-    this._ending = false;
-    this._channel = undefined;
-    this._chanInfo = {
-      type: 'session',
-      incoming: {
-        id: localChan,
-        window: MAX_WINDOW,
-        packetSize: PACKET_SIZE,
-        state: 'open'
-      },
-      outgoing: {
-        id: info.sender,
-        window: info.window,
-        packetSize: info.packetSize,
-        state: 'open'
-      }
-    };
-  }
-}
-
-
-class Server extends EventEmitter {
-  constructor(cfg, listener) {
-    super();
-
-    if (typeof cfg !== 'object' || cfg === null)
-      throw new Error('Missing configuration object');
-
-    const hostKeys = Object.create(null);
-    const hostKeyAlgoOrder = [];
-
-    const hostKeys_ = cfg.hostKeys;
-    if (!Array.isArray(hostKeys_))
-      throw new Error('hostKeys must be an array');
-
-    const cfgAlgos = (
-      typeof cfg.algorithms === 'object' && cfg.algorithms !== null
-      ? cfg.algorithms
-      : {}
-    );
-
-    const hostKeyAlgos = generateAlgorithmList(
-      cfgAlgos.serverHostKey,
-      DEFAULT_SERVER_HOST_KEY,
-      SUPPORTED_SERVER_HOST_KEY
-    );
-    for (let i = 0; i < hostKeys_.length; ++i) {
-      let privateKey;
-      if (Buffer.isBuffer(hostKeys_[i]) || typeof hostKeys_[i] === 'string')
-        privateKey = parseKey(hostKeys_[i]);
-      else
-        privateKey = parseKey(hostKeys_[i].key, hostKeys_[i].passphrase);
-
-      if (privateKey instanceof Error)
-        throw new Error(`Cannot parse privateKey: ${privateKey.message}`);
-
-      if (Array.isArray(privateKey)) {
-        // OpenSSH's newer format only stores 1 key for now
-        privateKey = privateKey[0];
-      }
-
-      if (privateKey.getPrivatePEM() === null)
-        throw new Error('privateKey value contains an invalid private key');
-
-      // Discard key if we already found a key of the same type
-      if (hostKeyAlgoOrder.includes(privateKey.type))
-        continue;
-
-      if (privateKey.type === 'ssh-rsa') {
-        // SSH supports multiple signature hashing algorithms for RSA, so we add
-        // the algorithms in the desired order
-        let sha1Pos = hostKeyAlgos.indexOf('ssh-rsa');
-        const sha256Pos = hostKeyAlgos.indexOf('rsa-sha2-256');
-        const sha512Pos = hostKeyAlgos.indexOf('rsa-sha2-512');
-        if (sha1Pos === -1) {
-          // Fall back to giving SHA1 the lowest priority
-          sha1Pos = Infinity;
-        }
-        [sha1Pos, sha256Pos, sha512Pos].sort(compareNumbers).forEach((pos) => {
-          if (pos === -1)
-            return;
-
-          let type;
-          switch (pos) {
-            case sha1Pos: type = 'ssh-rsa'; break;
-            case sha256Pos: type = 'rsa-sha2-256'; break;
-            case sha512Pos: type = 'rsa-sha2-512'; break;
-            default: return;
-          }
-
-          // Store same RSA key under each hash algorithm name for convenience
-          hostKeys[type] = privateKey;
-
-          hostKeyAlgoOrder.push(type);
-        });
-      } else {
-        hostKeys[privateKey.type] = privateKey;
-        hostKeyAlgoOrder.push(privateKey.type);
-      }
-    }
-
-    const algorithms = {
-      kex: generateAlgorithmList(
-        cfgAlgos.kex,
-        DEFAULT_KEX,
-        SUPPORTED_KEX
-      ).concat(['kex-strict-s-v00@openssh.com']),
-      serverHostKey: hostKeyAlgoOrder,
-      cs: {
-        cipher: generateAlgorithmList(
-                  cfgAlgos.cipher,
-                  DEFAULT_CIPHER,
-                  SUPPORTED_CIPHER
-                ),
-        mac: generateAlgorithmList(cfgAlgos.hmac, DEFAULT_MAC, SUPPORTED_MAC),
-        compress: generateAlgorithmList(
-                    cfgAlgos.compress,
-                    DEFAULT_COMPRESSION,
-                    SUPPORTED_COMPRESSION
-                  ),
-        lang: [],
-      },
-      sc: undefined,
-    };
-    algorithms.sc = algorithms.cs;
-
-    if (typeof listener === 'function')
-      this.on('connection', listener);
-
-    const origDebug = (typeof cfg.debug === 'function' ? cfg.debug : undefined);
-    const ident = (cfg.ident ? Buffer.from(cfg.ident) : undefined);
-    const offer = new KexInit(algorithms);
-
-    this._srv = new netServer((socket) => {
-      if (this._connections >= this.maxConnections) {
-        socket.destroy();
-        return;
-      }
-      ++this._connections;
-      socket.once('close', () => {
-        --this._connections;
-      });
-
-      let debug;
-      if (origDebug) {
-        // Prepend debug output with a unique identifier in case there are
-        // multiple clients connected at the same time
-        const debugPrefix = `[${process.hrtime().join('.')}] `;
-        debug = (msg) => {
-          origDebug(`${debugPrefix}${msg}`);
-        };
-      }
-
-      // eslint-disable-next-line no-use-before-define
-      new Client(socket, hostKeys, ident, offer, debug, this, cfg);
-    }).on('error', (err) => {
-      this.emit('error', err);
-    }).on('listening', () => {
-      this.emit('listening');
-    }).on('close', () => {
-      this.emit('close');
-    });
-    this._connections = 0;
-    this.maxConnections = Infinity;
-  }
-
-  injectSocket(socket) {
-    this._srv.emit('connection', socket);
-  }
-
-  listen(...args) {
-    this._srv.listen(...args);
-    return this;
-  }
-
-  address() {
-    return this._srv.address();
-  }
-
-  getConnections(cb) {
-    this._srv.getConnections(cb);
-    return this;
-  }
-
-  close(cb) {
-    this._srv.close(cb);
-    return this;
-  }
-
-  ref() {
-    this._srv.ref();
-    return this;
-  }
-
-  unref() {
-    this._srv.unref();
-    return this;
-  }
-}
-Server.KEEPALIVE_CLIENT_INTERVAL = 15000;
-Server.KEEPALIVE_CLIENT_COUNT_MAX = 3;
-
-
-class Client extends EventEmitter {
-  constructor(socket, hostKeys, ident, offer, debug, server, srvCfg) {
-    super();
-
-    let exchanges = 0;
-    let acceptedAuthSvc = false;
-    let pendingAuths = [];
-    let authCtx;
-    let kaTimer;
-    let onPacket;
-    const unsentGlobalRequestsReplies = [];
-    this._sock = socket;
-    this._chanMgr = new ChannelManager(this);
-    this._debug = debug;
-    this.noMoreSessions = false;
-    this.authenticated = false;
-
-    // Silence pre-header errors
-    function onClientPreHeaderError(err) {}
-    this.on('error', onClientPreHeaderError);
-
-    const DEBUG_HANDLER = (!debug ? undefined : (p, display, msg) => {
-      debug(`Debug output from client: ${JSON.stringify(msg)}`);
-    });
-
-    const kaIntvl = (
-      typeof srvCfg.keepaliveInterval === 'number'
-        && isFinite(srvCfg.keepaliveInterval)
-        && srvCfg.keepaliveInterval > 0
-      ? srvCfg.keepaliveInterval
-      : (
-        typeof Server.KEEPALIVE_CLIENT_INTERVAL === 'number'
-          && isFinite(Server.KEEPALIVE_CLIENT_INTERVAL)
-          && Server.KEEPALIVE_CLIENT_INTERVAL > 0
-        ? Server.KEEPALIVE_CLIENT_INTERVAL
-        : -1
-      )
-    );
-    const kaCountMax = (
-      typeof srvCfg.keepaliveCountMax === 'number'
-        && isFinite(srvCfg.keepaliveCountMax)
-        && srvCfg.keepaliveCountMax >= 0
-      ? srvCfg.keepaliveCountMax
-      : (
-        typeof Server.KEEPALIVE_CLIENT_COUNT_MAX === 'number'
-          && isFinite(Server.KEEPALIVE_CLIENT_COUNT_MAX)
-          && Server.KEEPALIVE_CLIENT_COUNT_MAX >= 0
-        ? Server.KEEPALIVE_CLIENT_COUNT_MAX
-        : -1
-      )
-    );
-    let kaCurCount = 0;
-    if (kaIntvl !== -1 && kaCountMax !== -1) {
-      this.once('ready', () => {
-        const onClose = () => {
-          clearInterval(kaTimer);
-        };
-        this.on('close', onClose).on('end', onClose);
-        kaTimer = setInterval(() => {
-          if (++kaCurCount > kaCountMax) {
-            clearInterval(kaTimer);
-            const err = new Error('Keepalive timeout');
-            err.level = 'client-timeout';
-            this.emit('error', err);
-            this.end();
-          } else {
-            // XXX: if the server ever starts sending real global requests to
-            //      the client, we will need to add a dummy callback here to
-            //      keep the correct reply order
-            proto.ping();
-          }
-        }, kaIntvl);
-      });
-      // TODO: re-verify keepalive behavior with OpenSSH
-      onPacket = () => {
-        kaTimer && kaTimer.refresh();
-        kaCurCount = 0;
-      };
-    }
-
-    const proto = this._protocol = new Protocol({
-      server: true,
-      hostKeys,
-      ident,
-      offer,
-      onPacket,
-      greeting: srvCfg.greeting,
-      banner: srvCfg.banner,
-      onWrite: (data) => {
-        if (isWritable(socket))
-          socket.write(data);
-      },
-      onError: (err) => {
-        if (!proto._destruct)
-          socket.removeAllListeners('data');
-        this.emit('error', err);
-        try {
-          socket.end();
-        } catch {}
-      },
-      onHeader: (header) => {
-        this.removeListener('error', onClientPreHeaderError);
-
-        const info = {
-          ip: socket.remoteAddress,
-          family: socket.remoteFamily,
-          port: socket.remotePort,
-          header,
-        };
-        if (!server.emit('connection', this, info)) {
-          // auto reject
-          proto.disconnect(DISCONNECT_REASON.BY_APPLICATION);
-          socket.end();
-          return;
-        }
-
-        if (header.greeting)
-          this.emit('greeting', header.greeting);
-      },
-      onHandshakeComplete: (negotiated) => {
-        if (++exchanges > 1)
-          this.emit('rekey');
-        this.emit('handshake', negotiated);
-      },
-      debug,
-      messageHandlers: {
-        DEBUG: DEBUG_HANDLER,
-        DISCONNECT: (p, reason, desc) => {
-          if (reason !== DISCONNECT_REASON.BY_APPLICATION) {
-            if (!desc) {
-              desc = DISCONNECT_REASON_BY_VALUE[reason];
-              if (desc === undefined)
-                desc = `Unexpected disconnection reason: ${reason}`;
-            }
-            const err = new Error(desc);
-            err.code = reason;
-            this.emit('error', err);
-          }
-          socket.end();
-        },
-        CHANNEL_OPEN: (p, info) => {
-          // Handle incoming requests from client
-
-          // Do early reject in some cases to prevent wasteful channel
-          // allocation
-          if ((info.type === 'session' && this.noMoreSessions)
-              || !this.authenticated) {
-            const reasonCode = CHANNEL_OPEN_FAILURE.ADMINISTRATIVELY_PROHIBITED;
-            return proto.channelOpenFail(info.sender, reasonCode);
-          }
-
-          let localChan = -1;
-          let reason;
-          let replied = false;
-
-          let accept;
-          const reject = () => {
-            if (replied)
-              return;
-            replied = true;
-
-            if (reason === undefined) {
-              if (localChan === -1)
-                reason = CHANNEL_OPEN_FAILURE.RESOURCE_SHORTAGE;
-              else
-                reason = CHANNEL_OPEN_FAILURE.CONNECT_FAILED;
-            }
-
-            if (localChan !== -1)
-              this._chanMgr.remove(localChan);
-            proto.channelOpenFail(info.sender, reason, '');
-          };
-          const reserveChannel = () => {
-            localChan = this._chanMgr.add();
-
-            if (localChan === -1) {
-              reason = CHANNEL_OPEN_FAILURE.RESOURCE_SHORTAGE;
-              if (debug) {
-                debug('Automatic rejection of incoming channel open: '
-                        + 'no channels available');
-              }
-            }
-
-            return (localChan !== -1);
-          };
-
-          const data = info.data;
-          switch (info.type) {
-            case 'session':
-              if (listenerCount(this, 'session') && reserveChannel()) {
-                accept = () => {
-                  if (replied)
-                    return;
-                  replied = true;
-
-                  const instance = new Session(this, info, localChan);
-                  this._chanMgr.update(localChan, instance);
-
-                  proto.channelOpenConfirm(info.sender,
-                                           localChan,
-                                           MAX_WINDOW,
-                                           PACKET_SIZE);
-
-                  return instance;
-                };
-
-                this.emit('session', accept, reject);
-                return;
-              }
-              break;
-            case 'direct-tcpip':
-              if (listenerCount(this, 'tcpip') && reserveChannel()) {
-                accept = () => {
-                  if (replied)
-                    return;
-                  replied = true;
-
-                  const chanInfo = {
-                    type: undefined,
-                    incoming: {
-                      id: localChan,
-                      window: MAX_WINDOW,
-                      packetSize: PACKET_SIZE,
-                      state: 'open'
-                    },
-                    outgoing: {
-                      id: info.sender,
-                      window: info.window,
-                      packetSize: info.packetSize,
-                      state: 'open'
-                    }
-                  };
-
-                  const stream = new Channel(this, chanInfo, { server: true });
-                  this._chanMgr.update(localChan, stream);
-
-                  proto.channelOpenConfirm(info.sender,
-                                           localChan,
-                                           MAX_WINDOW,
-                                           PACKET_SIZE);
-
-                  return stream;
-                };
-
-                this.emit('tcpip', accept, reject, data);
-                return;
-              }
-              break;
-            case 'direct-streamlocal@openssh.com':
-              if (listenerCount(this, 'openssh.streamlocal')
-                  && reserveChannel()) {
-                accept = () => {
-                  if (replied)
-                    return;
-                  replied = true;
-
-                  const chanInfo = {
-                    type: undefined,
-                    incoming: {
-                      id: localChan,
-                      window: MAX_WINDOW,
-                      packetSize: PACKET_SIZE,
-                      state: 'open'
-                    },
-                    outgoing: {
-                      id: info.sender,
-                      window: info.window,
-                      packetSize: info.packetSize,
-                      state: 'open'
-                    }
-                  };
-
-                  const stream = new Channel(this, chanInfo, { server: true });
-                  this._chanMgr.update(localChan, stream);
-
-                  proto.channelOpenConfirm(info.sender,
-                                           localChan,
-                                           MAX_WINDOW,
-                                           PACKET_SIZE);
-
-                  return stream;
-                };
-
-                this.emit('openssh.streamlocal', accept, reject, data);
-                return;
-              }
-              break;
-            default:
-              // Automatically reject any unsupported channel open requests
-              reason = CHANNEL_OPEN_FAILURE.UNKNOWN_CHANNEL_TYPE;
-              if (debug) {
-                debug('Automatic rejection of unsupported incoming channel open'
-                        + ` type: ${info.type}`);
-              }
-          }
-
-          if (reason === undefined) {
-            reason = CHANNEL_OPEN_FAILURE.ADMINISTRATIVELY_PROHIBITED;
-            if (debug) {
-              debug('Automatic rejection of unexpected incoming channel open'
-                      + ` for: ${info.type}`);
-            }
-          }
-
-          reject();
-        },
-        CHANNEL_OPEN_CONFIRMATION: (p, info) => {
-          const channel = this._chanMgr.get(info.recipient);
-          if (typeof channel !== 'function')
-            return;
-
-          const chanInfo = {
-            type: channel.type,
-            incoming: {
-              id: info.recipient,
-              window: MAX_WINDOW,
-              packetSize: PACKET_SIZE,
-              state: 'open'
-            },
-            outgoing: {
-              id: info.sender,
-              window: info.window,
-              packetSize: info.packetSize,
-              state: 'open'
-            }
-          };
-
-          const instance = new Channel(this, chanInfo, { server: true });
-          this._chanMgr.update(info.recipient, instance);
-          channel(undefined, instance);
-        },
-        CHANNEL_OPEN_FAILURE: (p, recipient, reason, description) => {
-          const channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'function')
-            return;
-
-          const info = { reason, description };
-          onChannelOpenFailure(this, recipient, info, channel);
-        },
-        CHANNEL_DATA: (p, recipient, data) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          // The remote party should not be sending us data if there is no
-          // window space available ...
-          // TODO: raise error on data with not enough window?
-          if (channel.incoming.window === 0)
-            return;
-
-          channel.incoming.window -= data.length;
-
-          if (channel.push(data) === false) {
-            channel._waitChanDrain = true;
-            return;
-          }
-
-          if (channel.incoming.window <= WINDOW_THRESHOLD)
-            windowAdjust(channel);
-        },
-        CHANNEL_EXTENDED_DATA: (p, recipient, data, type) => {
-          // NOOP -- should not be sent by client
-        },
-        CHANNEL_WINDOW_ADJUST: (p, recipient, amount) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          // The other side is allowing us to send `amount` more bytes of data
-          channel.outgoing.window += amount;
-
-          if (channel._waitWindow) {
-            channel._waitWindow = false;
-
-            if (channel._chunk) {
-              channel._write(channel._chunk, null, channel._chunkcb);
-            } else if (channel._chunkcb) {
-              channel._chunkcb();
-            } else if (channel._chunkErr) {
-              channel.stderr._write(channel._chunkErr,
-                                    null,
-                                    channel._chunkcbErr);
-            } else if (channel._chunkcbErr) {
-              channel._chunkcbErr();
-            }
-          }
-        },
-        CHANNEL_SUCCESS: (p, recipient) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          if (channel._callbacks.length)
-            channel._callbacks.shift()(false);
-        },
-        CHANNEL_FAILURE: (p, recipient) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          if (channel._callbacks.length)
-            channel._callbacks.shift()(true);
-        },
-        CHANNEL_REQUEST: (p, recipient, type, wantReply, data) => {
-          const session = this._chanMgr.get(recipient);
-          if (typeof session !== 'object' || session === null)
-            return;
-
-          let replied = false;
-          let accept;
-          let reject;
-
-          if (session.constructor !== Session) {
-            // normal Channel instance
-            if (wantReply)
-              proto.channelFailure(session.outgoing.id);
-            return;
-          }
-
-          if (wantReply) {
-            // "real session" requests will have custom accept behaviors
-            if (type !== 'shell'
-                && type !== 'exec'
-                && type !== 'subsystem') {
-              accept = () => {
-                if (replied || session._ending || session._channel)
-                  return;
-                replied = true;
-
-                proto.channelSuccess(session._chanInfo.outgoing.id);
-              };
-            }
-
-            reject = () => {
-              if (replied || session._ending || session._channel)
-                return;
-              replied = true;
-
-              proto.channelFailure(session._chanInfo.outgoing.id);
-            };
-          }
-
-          if (session._ending) {
-            reject && reject();
-            return;
-          }
-
-          switch (type) {
-            // "pre-real session start" requests
-            case 'env':
-              if (listenerCount(session, 'env')) {
-                session.emit('env', accept, reject, {
-                  key: data.name,
-                  val: data.value
-                });
-                return;
-              }
-              break;
-            case 'pty-req':
-              if (listenerCount(session, 'pty')) {
-                session.emit('pty', accept, reject, data);
-                return;
-              }
-              break;
-            case 'window-change':
-              if (listenerCount(session, 'window-change'))
-                session.emit('window-change', accept, reject, data);
-              else
-                reject && reject();
-              break;
-            case 'x11-req':
-              if (listenerCount(session, 'x11')) {
-                session.emit('x11', accept, reject, data);
-                return;
-              }
-              break;
-            // "post-real session start" requests
-            case 'signal':
-              if (listenerCount(session, 'signal')) {
-                session.emit('signal', accept, reject, {
-                  name: data
-                });
-                return;
-              }
-              break;
-            // XXX: is `auth-agent-req@openssh.com` really "post-real session
-            // start"?
-            case 'auth-agent-req@openssh.com':
-              if (listenerCount(session, 'auth-agent')) {
-                session.emit('auth-agent', accept, reject);
-                return;
-              }
-              break;
-            // "real session start" requests
-            case 'shell':
-              if (listenerCount(session, 'shell')) {
-                accept = () => {
-                  if (replied || session._ending || session._channel)
-                    return;
-                  replied = true;
-
-                  if (wantReply)
-                    proto.channelSuccess(session._chanInfo.outgoing.id);
-
-                  const channel = new Channel(
-                    this, session._chanInfo, { server: true }
-                  );
-
-                  channel.subtype = session.subtype = type;
-                  session._channel = channel;
-
-                  return channel;
-                };
-
-                session.emit('shell', accept, reject);
-                return;
-              }
-              break;
-            case 'exec':
-              if (listenerCount(session, 'exec')) {
-                accept = () => {
-                  if (replied || session._ending || session._channel)
-                    return;
-                  replied = true;
-
-                  if (wantReply)
-                    proto.channelSuccess(session._chanInfo.outgoing.id);
-
-                  const channel = new Channel(
-                    this, session._chanInfo, { server: true }
-                  );
-
-                  channel.subtype = session.subtype = type;
-                  session._channel = channel;
-
-                  return channel;
-                };
-
-                session.emit('exec', accept, reject, {
-                  command: data
-                });
-                return;
-              }
-              break;
-            case 'subsystem': {
-              let useSFTP = (data === 'sftp');
-              accept = () => {
-                if (replied || session._ending || session._channel)
-                  return;
-                replied = true;
-
-                if (wantReply)
-                  proto.channelSuccess(session._chanInfo.outgoing.id);
-
-                let instance;
-                if (useSFTP) {
-                  instance = new SFTP(this, session._chanInfo, {
-                    server: true,
-                    debug,
-                  });
-                } else {
-                  instance = new Channel(
-                    this, session._chanInfo, { server: true }
-                  );
-                  instance.subtype =
-                    session.subtype = `${type}:${data}`;
-                }
-                session._channel = instance;
-
-                return instance;
-              };
-
-              if (data === 'sftp') {
-                if (listenerCount(session, 'sftp')) {
-                  session.emit('sftp', accept, reject);
-                  return;
-                }
-                useSFTP = false;
-              }
-              if (listenerCount(session, 'subsystem')) {
-                session.emit('subsystem', accept, reject, {
-                  name: data
-                });
-                return;
-              }
-              break;
-            }
-          }
-          debug && debug(
-            `Automatic rejection of incoming channel request: ${type}`
-          );
-          reject && reject();
-        },
-        CHANNEL_EOF: (p, recipient) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            if (!channel._ending) {
-              channel._ending = true;
-              channel.emit('eof');
-              channel.emit('end');
-            }
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          if (channel.incoming.state !== 'open')
-            return;
-          channel.incoming.state = 'eof';
-
-          if (channel.readable)
-            channel.push(null);
-        },
-        CHANNEL_CLOSE: (p, recipient) => {
-          let channel = this._chanMgr.get(recipient);
-          if (typeof channel !== 'object' || channel === null)
-            return;
-
-          if (channel.constructor === Session) {
-            channel._ending = true;
-            channel.emit('close');
-            channel = channel._channel;
-            if (!channel)
-              return;
-          }
-
-          onCHANNEL_CLOSE(this, recipient, channel);
-        },
-        // Begin service/auth-related ==========================================
-        SERVICE_REQUEST: (p, service) => {
-          if (exchanges === 0
-              || acceptedAuthSvc
-              || this.authenticated
-              || service !== 'ssh-userauth') {
-            proto.disconnect(DISCONNECT_REASON.SERVICE_NOT_AVAILABLE);
-            socket.end();
-            return;
-          }
-
-          acceptedAuthSvc = true;
-          proto.serviceAccept(service);
-        },
-        USERAUTH_REQUEST: (p, username, service, method, methodData) => {
-          if (exchanges === 0
-              || this.authenticated
-              || (authCtx
-                  && (authCtx.username !== username
-                      || authCtx.service !== service))
-                // TODO: support hostbased auth
-              || (method !== 'password'
-                  && method !== 'publickey'
-                  && method !== 'hostbased'
-                  && method !== 'keyboard-interactive'
-                  && method !== 'none')
-              || pendingAuths.length === MAX_PENDING_AUTHS) {
-            proto.disconnect(DISCONNECT_REASON.PROTOCOL_ERROR);
-            socket.end();
-            return;
-          } else if (service !== 'ssh-connection') {
-            proto.disconnect(DISCONNECT_REASON.SERVICE_NOT_AVAILABLE);
-            socket.end();
-            return;
-          }
-
-          let ctx;
-          switch (method) {
-            case 'keyboard-interactive':
-              ctx = new KeyboardAuthContext(proto, username, service, method,
-                                            methodData, onAuthDecide);
-              break;
-            case 'publickey':
-              ctx = new PKAuthContext(proto, username, service, method,
-                                      methodData, onAuthDecide);
-              break;
-            case 'hostbased':
-              ctx = new HostbasedAuthContext(proto, username, service, method,
-                                             methodData, onAuthDecide);
-              break;
-            case 'password':
-              if (authCtx
-                  && authCtx instanceof PwdAuthContext
-                  && authCtx._changeCb) {
-                const cb = authCtx._changeCb;
-                authCtx._changeCb = undefined;
-                cb(methodData.newPassword);
-                return;
-              }
-              ctx = new PwdAuthContext(proto, username, service, method,
-                                       methodData, onAuthDecide);
-              break;
-            case 'none':
-              ctx = new AuthContext(proto, username, service, method,
-                                    onAuthDecide);
-              break;
-          }
-
-          if (authCtx) {
-            if (!authCtx._initialResponse) {
-              return pendingAuths.push(ctx);
-            } else if (authCtx._multistep && !authCtx._finalResponse) {
-              // RFC 4252 says to silently abort the current auth request if a
-              // new auth request comes in before the final response from an
-              // auth method that requires additional request/response exchanges
-              // -- this means keyboard-interactive for now ...
-              authCtx._cleanup && authCtx._cleanup();
-              authCtx.emit('abort');
-            }
-          }
-
-          authCtx = ctx;
-
-          if (listenerCount(this, 'authentication'))
-            this.emit('authentication', authCtx);
-          else
-            authCtx.reject();
-        },
-        USERAUTH_INFO_RESPONSE: (p, responses) => {
-          if (authCtx && authCtx instanceof KeyboardAuthContext)
-            authCtx._onInfoResponse(responses);
-        },
-        // End service/auth-related ============================================
-        GLOBAL_REQUEST: (p, name, wantReply, data) => {
-          const reply = {
-            type: null,
-            buf: null
-          };
-
-          function setReply(type, buf) {
-            reply.type = type;
-            reply.buf = buf;
-            sendReplies();
-          }
-
-          if (wantReply)
-            unsentGlobalRequestsReplies.push(reply);
-
-          if ((name === 'tcpip-forward'
-               || name === 'cancel-tcpip-forward'
-               || name === 'no-more-sessions@openssh.com'
-               || name === 'streamlocal-forward@openssh.com'
-               || name === 'cancel-streamlocal-forward@openssh.com')
-              && listenerCount(this, 'request')
-              && this.authenticated) {
-            let accept;
-            let reject;
-
-            if (wantReply) {
-              let replied = false;
-              accept = (chosenPort) => {
-                if (replied)
-                  return;
-                replied = true;
-                let bufPort;
-                if (name === 'tcpip-forward'
-                    && data.bindPort === 0
-                    && typeof chosenPort === 'number') {
-                  bufPort = Buffer.allocUnsafe(4);
-                  writeUInt32BE(bufPort, chosenPort, 0);
-                }
-                setReply('SUCCESS', bufPort);
-              };
-              reject = () => {
-                if (replied)
-                  return;
-                replied = true;
-                setReply('FAILURE');
-              };
-            }
-
-            if (name === 'no-more-sessions@openssh.com') {
-              this.noMoreSessions = true;
-              accept && accept();
-              return;
-            }
-
-            this.emit('request', accept, reject, name, data);
-          } else if (wantReply) {
-            setReply('FAILURE');
-          }
-        },
-      },
-    });
-
-    socket.pause();
-    cryptoInit.then(() => {
-      proto.start();
-      socket.on('data', (data) => {
-        try {
-          proto.parse(data, 0, data.length);
-        } catch (ex) {
-          this.emit('error', ex);
-          try {
-            if (isWritable(socket))
-              socket.end();
-          } catch {}
-        }
-      });
-      socket.resume();
-    }).catch((err) => {
-      this.emit('error', err);
-      try {
-        if (isWritable(socket))
-          socket.end();
-      } catch {}
-    });
-    socket.on('error', (err) => {
-      err.level = 'socket';
-      this.emit('error', err);
-    }).once('end', () => {
-      debug && debug('Socket ended');
-      proto.cleanup();
-      this.emit('end');
-    }).once('close', () => {
-      debug && debug('Socket closed');
-      proto.cleanup();
-      this.emit('close');
-
-      const err = new Error('No response from server');
-
-      // Simulate error for pending channels and close any open channels
-      this._chanMgr.cleanup(err);
-    });
-
-    const onAuthDecide = (ctx, allowed, methodsLeft, isPartial) => {
-      if (authCtx === ctx && !this.authenticated) {
-        if (allowed) {
-          authCtx = undefined;
-          this.authenticated = true;
-          proto.authSuccess();
-          pendingAuths = [];
-          this.emit('ready');
-        } else {
-          proto.authFailure(methodsLeft, isPartial);
-          if (pendingAuths.length) {
-            authCtx = pendingAuths.pop();
-            if (listenerCount(this, 'authentication'))
-              this.emit('authentication', authCtx);
-            else
-              authCtx.reject();
-          }
-        }
-      }
-    };
-
-    function sendReplies() {
-      while (unsentGlobalRequestsReplies.length > 0
-             && unsentGlobalRequestsReplies[0].type) {
-        const reply = unsentGlobalRequestsReplies.shift();
-        if (reply.type === 'SUCCESS')
-          proto.requestSuccess(reply.buf);
-        if (reply.type === 'FAILURE')
-          proto.requestFailure();
-      }
-    }
-  }
-
-  end() {
-    if (this._sock && isWritable(this._sock)) {
-      this._protocol.disconnect(DISCONNECT_REASON.BY_APPLICATION);
-      this._sock.end();
-    }
-    return this;
-  }
-
-  x11(originAddr, originPort, cb) {
-    const opts = { originAddr, originPort };
-    openChannel(this, 'x11', opts, cb);
-    return this;
-  }
-
-  forwardOut(boundAddr, boundPort, remoteAddr, remotePort, cb) {
-    const opts = { boundAddr, boundPort, remoteAddr, remotePort };
-    openChannel(this, 'forwarded-tcpip', opts, cb);
-    return this;
-  }
-
-  openssh_forwardOutStreamLocal(socketPath, cb) {
-    const opts = { socketPath };
-    openChannel(this, 'forwarded-streamlocal@openssh.com', opts, cb);
-    return this;
-  }
-
-  rekey(cb) {
-    let error;
-
-    try {
-      this._protocol.rekey();
-    } catch (ex) {
-      error = ex;
-    }
-
-    // TODO: re-throw error if no callback?
-
-    if (typeof cb === 'function') {
-      if (error)
-        process.nextTick(cb, error);
-      else
-        this.once('rekey', cb);
-    }
-  }
-
-  setNoDelay(noDelay) {
-    if (this._sock && typeof this._sock.setNoDelay === 'function')
-      this._sock.setNoDelay(noDelay);
-
-    return this;
-  }
-}
-
-
-function openChannel(self, type, opts, cb) {
-  // Ask the client to open a channel for some purpose (e.g. a forwarded TCP
-  // connection)
-  const initWindow = MAX_WINDOW;
-  const maxPacket = PACKET_SIZE;
-
-  if (typeof opts === 'function') {
-    cb = opts;
-    opts = {};
-  }
-
-  const wrapper = (err, stream) => {
-    cb(err, stream);
-  };
-  wrapper.type = type;
-
-  const localChan = self._chanMgr.add(wrapper);
-
-  if (localChan === -1) {
-    cb(new Error('No free channels available'));
-    return;
-  }
-
-  switch (type) {
-    case 'forwarded-tcpip':
-      self._protocol.forwardedTcpip(localChan, initWindow, maxPacket, opts);
-      break;
-    case 'x11':
-      self._protocol.x11(localChan, initWindow, maxPacket, opts);
-      break;
-    case 'forwarded-streamlocal@openssh.com':
-      self._protocol.openssh_forwardedStreamLocal(
-        localChan, initWindow, maxPacket, opts
-      );
-      break;
-    default:
-      throw new Error(`Unsupported channel type: ${type}`);
-  }
-}
-
-function compareNumbers(a, b) {
-  return a - b;
-}
-
-module.exports = Server;
-module.exports.IncomingClient = Client;
-
-
-/***/ }),
-
 /***/ 2137:
 /***/ ((module, __unused_webpack_exports, __nccwpck_require__) => {
 
 "use strict";
 
 
-const { SFTP } = __nccwpck_require__(4996);
+const { SFTP } = __nccwpck_require__(6760);
 
 const MAX_CHANNEL = 2 ** 32 - 1;
 
@@ -23527,6 +17366,107 @@ nacl.setPRNG = function(fn) {
 
 /***/ }),
 
+/***/ 5373:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+
+// EXPORTS
+__nccwpck_require__.d(__webpack_exports__, {
+  KW: () => (/* binding */ cancelled),
+  Qc: () => (/* binding */ prefixedLog),
+  ml: () => (/* binding */ systemClock),
+  dZ: () => (/* binding */ throwIfCancelled),
+  Wh: () => (/* binding */ unlessAborted)
+});
+
+;// CONCATENATED MODULE: external "node:timers/promises"
+const promises_namespaceObject = require("node:timers/promises");
+// EXTERNAL MODULE: ./src/failure.ts
+var failure = __nccwpck_require__(1633);
+;// CONCATENATED MODULE: ./src/context.ts
+
+
+const systemClock = {
+    now: () => Date.now(),
+    monotonic: () => performance.now(),
+    async sleep(ms, signal) {
+        throwIfCancelled(signal);
+        try {
+            await (0,promises_namespaceObject.setTimeout)(ms, undefined, signal === undefined ? {} : { signal });
+        }
+        catch (error) {
+            throwIfCancelled(signal);
+            throw error;
+        }
+    },
+};
+/** Throws `Cancelled` when the signal has aborted. */
+function throwIfCancelled(signal) {
+    if (signal?.aborted)
+        throw cancelled(signal);
+}
+/** The error for an aborted signal: its own reason where that is ours. */
+function cancelled(signal) {
+    return signal.reason instanceof failure/* Failure */.HR
+        ? signal.reason
+        : new failure/* Cancelled */.cJ('cancelled', { cause: signal.reason });
+}
+/** Settles as the work does, or rejects as soon as the signal aborts. */
+function unlessAborted(work, signal) {
+    return new Promise((resolve, reject) => {
+        const abort = () => reject(cancelled(signal));
+        if (signal.aborted)
+            abort();
+        signal.addEventListener('abort', abort, { once: true });
+        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+}
+/** The same log with every line prefixed, one prefix per host. */
+function prefixedLog(log, prefix) {
+    return {
+        info: (line) => log.info(`${prefix} | ${line}`),
+        warn: (line) => log.warn(`${prefix} | ${line}`),
+        debug: (line) => log.debug(`${prefix} | ${line}`),
+    };
+}
+
+
+/***/ }),
+
+/***/ 7607:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   E: () => (/* binding */ parseDuration),
+/* harmony export */   a: () => (/* binding */ formatDuration)
+/* harmony export */ });
+const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+/** Milliseconds of `500ms`, `10s`, `2m`, `1h`; undefined when the text is anything else. */
+function parseDuration(text) {
+    const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text.trim());
+    if (!match)
+        return undefined;
+    return Number(match[1]) * UNIT_MS[match[2]];
+}
+/** Milliseconds as people read them: `850 ms`, `12.3 s`, `4 min 05 s`, `1 h 02 min`. */
+function formatDuration(ms) {
+    if (ms < 1_000)
+        return `${Math.round(ms)} ms`;
+    if (ms < 59_950)
+        return `${(ms / 1_000).toFixed(1)} s`;
+    const seconds = Math.round(ms / 1_000);
+    const pad = (value) => String(value).padStart(2, '0');
+    if (seconds < 3_600)
+        return `${Math.floor(seconds / 60)} min ${pad(seconds % 60)} s`;
+    const minutes = Math.round(seconds / 60);
+    return `${Math.floor(minutes / 60)} h ${pad(minutes % 60)} min`;
+}
+
+
+/***/ }),
+
 /***/ 1633:
 /***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
 
@@ -23624,6 +17564,916 @@ function expandUrl(url, values) {
 
 /***/ }),
 
+/***/ 4984:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+
+// EXPORTS
+__nccwpck_require__.d(__webpack_exports__, {
+  or: () => (/* binding */ placeScripts),
+  Jo: () => (/* binding */ planPlace),
+  bG: () => (/* binding */ takeUp)
+});
+
+// UNUSED EXPORTS: compareInPlace
+
+// EXTERNAL MODULE: ./src/ssh/quote.ts
+var quote = __nccwpck_require__(9038);
+// EXTERNAL MODULE: ./src/release/manifest.ts
+var manifest = __nccwpck_require__(4776);
+// EXTERNAL MODULE: ./src/release/packed-manifest.ts
+var packed_manifest = __nccwpck_require__(3055);
+;// CONCATENATED MODULE: ./src/release/comparison.ts
+
+
+/** How long an asset stays after the release that had it was replaced, in seconds. */
+const KEEP_SECONDS = 3600;
+/**
+ * Compares by content and mode, never by time. `keep` picks the files that stay reachable although the site no longer
+ * has them; `now` is in Unix seconds.
+ */
+function comparison_compare(base, site, keep, now) {
+    if (base.size === 0)
+        return everything(site);
+    const send = new packed_manifest/* ManifestBuilder */.HC();
+    const missing = new packed_manifest/* ManifestBuilder */.HC();
+    const replace = new Set();
+    let added = 0;
+    let changed = 0;
+    let unchanged = 0;
+    for (const [before, entry] of sideBySide(base, site)) {
+        if (entry === undefined) {
+            if (before !== undefined)
+                missing.add(before);
+            continue;
+        }
+        if (before !== undefined && before.type !== entry.type)
+            replace.add(entry.path);
+        const isSame = before !== undefined && same(before, entry);
+        if (!isSame)
+            send.add(entry);
+        if (entry.type === 'folder')
+            continue;
+        if (isSame)
+            unchanged++;
+        else if (before === undefined)
+            added++;
+        else
+            changed++;
+    }
+    const isBelowReplaced = (path) => replace.size > 0 && ancestors(path).some((above) => replace.has(above));
+    const gone = missing.finish();
+    const keptPaths = new Set();
+    for (const entry of gone.ofType('file')) {
+        const { path, kept = now } = entry;
+        if (now - kept > KEEP_SECONDS || !keep(path) || isBelowReplaced(path))
+            continue;
+        for (const one of [path, ...ancestors(path)])
+            keptPaths.add(one);
+    }
+    const kept = [];
+    const removeFiles = [];
+    const removeFolders = [];
+    for (const entry of gone.values()) {
+        if (isBelowReplaced(entry.path))
+            continue;
+        if (keptPaths.has(entry.path))
+            kept.push({ ...entry, kept: entry.kept ?? now });
+        else if (entry.type === 'folder')
+            removeFolders.push(entry.path);
+        else
+            removeFiles.push(entry.path);
+    }
+    return {
+        send: send.finish(),
+        replace: [...replace],
+        removeFiles,
+        removeFolders: removeFolders.reverse(),
+        result: kept.length === 0 ? site : (0,manifest/* makeManifest */.Ui)(chain(site.values(), kept)),
+        added,
+        changed,
+        removed: removeFiles.length,
+        unchanged,
+    };
+}
+/** Where nothing is there yet. */
+function everything(site) {
+    let links = 0;
+    for (const _ of site.ofType('link'))
+        links++;
+    const none = { replace: [], removeFiles: [], removeFolders: [], changed: 0, removed: 0, unchanged: 0 };
+    return { ...none, send: site, result: site, added: site.total.files + links };
+}
+/** Entries of both by path; undefined where one of them has none. */
+function* sideBySide(base, site) {
+    const before = base.values()[Symbol.iterator]();
+    const after = site.values()[Symbol.iterator]();
+    let a = before.next().value;
+    let b = after.next().value;
+    while (a !== undefined || b !== undefined) {
+        const isOnlyBefore = b === undefined || (a !== undefined && a.path < b.path);
+        const isOnlyAfter = a === undefined || (b !== undefined && b.path < a.path);
+        yield [isOnlyAfter ? undefined : a, isOnlyBefore ? undefined : b];
+        if (!isOnlyAfter)
+            a = before.next().value;
+        if (!isOnlyBefore)
+            b = after.next().value;
+    }
+}
+function* chain(...parts) {
+    for (const part of parts)
+        yield* part;
+}
+function same(a, b) {
+    if (a.type === 'file' && b.type === 'file')
+        return a.hash === b.hash && a.size === b.size && a.mode === b.mode;
+    if (a.type === 'folder' && b.type === 'folder')
+        return a.mode === b.mode;
+    return a.type === 'link' && b.type === 'link' && a.to === b.to;
+}
+/** `a/b/c` -> `a`, `a/b` */
+function ancestors(path) {
+    const parts = path.split('/');
+    return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('/'));
+}
+
+;// CONCATENATED MODULE: ./src/release/in-place.ts
+
+
+
+/** Names in one command; more would be too long for some systems. */
+const NAMES_AT_ONCE = 200;
+/**
+ * How the site gets into a folder that may hold other things too. What `isExcluded` picks is never removed; `now` is in
+ * Unix seconds. Pure.
+ */
+function compareInPlace({ ours, there }, site, deletion, keep, isExcluded, now) {
+    const all = compare(there, site, keep, now);
+    const mayGo = (path) => deletion !== 'false' &&
+        (deletion === 'all' || ours.has(path)) &&
+        !path.split('/').some((_, at, parts) => isExcluded(parts.slice(0, at + 1).join('/')));
+    const removeFiles = all.removeFiles.filter(mayGo);
+    const removed = new Set(removeFiles);
+    // What stays of ours is still ours, so that a later upload may remove it.
+    const left = [...ours.values()].filter(({ path, type }) => type !== 'folder' && !removed.has(path) && !isBelow(path, all.replace));
+    const kept = left.map((entry) => ({ ...entry, kept: entry.kept ?? now }));
+    return {
+        ...all,
+        removeFiles,
+        removeFolders: all.removeFolders.filter(mayGo),
+        removed: removeFiles.length,
+        result: makeManifest([...kept, ...site.values()]),
+    };
+}
+/** What is left to send where an earlier attempt brought `arrived`, and what of that must go before. Pure. */
+function takeUp(send, arrived) {
+    const rest = comparison_compare(arrived, send, () => false, 0);
+    if (rest.replace.length === 0 && rest.removeFiles.length === 0)
+        return rest;
+    // That was another content under the same name.
+    return { send, replace: [...arrived.keys()].filter((path) => !path.includes('/')) };
+}
+/** New assets first, pages after, deletions last: no page is there before what it names. Pure. */
+function planPlace(comparison, there) {
+    const { send, replace, removeFiles, removeFolders } = comparison;
+    const all = [...send.values()];
+    const files = all.filter(({ type }) => type !== 'folder');
+    const folders = all.filter((entry) => entry.type === 'folder');
+    const replaced = [...there.values()].filter(({ path }) => isBelow(path, replace));
+    const cleared = replaced.filter(({ type }) => type !== 'folder').map(({ path }) => path);
+    const clearedFolders = replaced.filter(({ type }) => type === 'folder').map(({ path }) => path);
+    const goneFolders = new Set([...clearedFolders, ...removeFolders]);
+    const oldFolders = [...there.values()].filter((entry) => entry.type === 'folder' && goneFolders.has(entry.path));
+    const sent = files.map(({ path }) => path);
+    const touched = [...new Set([...sent, ...cleared, ...removeFiles])];
+    const isNew = (entry) => !there.has(entry.path);
+    const isPage = ({ path }) => /\.x?html?$/i.test(path);
+    const assets = files.filter((entry) => !isPage(entry));
+    const pages = files.filter(isPage);
+    return {
+        keep: perFolder('keep', touched),
+        put: [
+            perFolder('drop', cleared),
+            clearedFolders.reverse().map(noFolder),
+            folders.map(makeFolder),
+            perFolder('put', paths(assets.filter(isNew))),
+            perFolder('put', paths(assets.filter((entry) => !isNew(entry)))),
+            perFolder('put', paths(pages)).reverse(),
+            perFolder('drop', removeFiles),
+            removeFolders.map(noFolder),
+        ],
+        gone: [
+            ...perFolder('gone', sent),
+            ...folders
+                .filter((entry) => there.get(entry.path)?.type !== 'folder')
+                .reverse()
+                .map(({ path }) => noFolder(path)),
+        ],
+        restore: [...oldFolders.map(makeFolder), ...perFolder('restore', touched)],
+    };
+}
+/** The same as shell scripts, made of the functions on the server. Pure. */
+function placeScripts({ keep, put, gone, restore }) {
+    const script = (steps) => steps.map((step) => `${line(step)}\n`).join('');
+    return {
+        'keep.sh': script(keep),
+        'put.sh': script(put.flat()),
+        'gone.sh': script(gone),
+        'restore.sh': script(restore),
+    };
+}
+function line(step) {
+    const folder = (0,quote/* quote */.h)(step.folder);
+    if (step.op === 'folder')
+        return `folder ${step.mode.toString(8)} ${folder} ${(0,quote/* quote */.h)(step.name)}`;
+    if (step.op === 'no_folder')
+        return `no_folder ${folder} ${(0,quote/* quote */.h)(step.name)}`;
+    return `${step.op} ${folder} ${step.names.map(quote/* quote */.h).join(' ')}`;
+}
+const paths = (entries) => entries.map(({ path }) => path);
+/** `a/b/c` -> `a/b`, `c` */
+function split(path) {
+    const at = path.lastIndexOf('/');
+    return [path.slice(0, Math.max(at, 0)), path.slice(at + 1)];
+}
+function noFolder(path) {
+    const [folder, name] = split(path);
+    return { op: 'no_folder', folder, name };
+}
+function makeFolder({ path, mode }) {
+    const [folder, name] = split(path);
+    return { op: 'folder', mode: mode < 0 ? 0o755 : mode, folder, name };
+}
+/** One step for the names in each folder, in the order in which the folders come. */
+function perFolder(op, all) {
+    const groups = new Map();
+    for (const path of all) {
+        const [folder, name] = split(path);
+        const names = groups.get(folder) ?? [];
+        names.push(name);
+        groups.set(folder, names);
+    }
+    return [...groups].flatMap(([folder, names]) => Array.from({ length: Math.ceil(names.length / NAMES_AT_ONCE) }, (_, at) => ({
+        op,
+        folder,
+        names: names.slice(at * NAMES_AT_ONCE, (at + 1) * NAMES_AT_ONCE),
+    })));
+}
+function isBelow(path, tops) {
+    return tops.some((top) => path === top || path.startsWith(`${top}/`));
+}
+
+
+/***/ }),
+
+/***/ 4776:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   Gb: () => (/* binding */ encodeManifest),
+/* harmony export */   Lf: () => (/* binding */ splitAtNul),
+/* harmony export */   MK: () => (/* binding */ decodeManifest),
+/* harmony export */   Oo: () => (/* binding */ once),
+/* harmony export */   Ui: () => (/* binding */ makeManifest),
+/* harmony export */   V7: () => (/* binding */ joinByNul),
+/* harmony export */   fm: () => (/* binding */ contentId),
+/* harmony export */   kq: () => (/* binding */ isInsidePath)
+/* harmony export */ });
+/* harmony import */ var node_crypto__WEBPACK_IMPORTED_MODULE_0__ = __nccwpck_require__(7598);
+/* harmony import */ var node_crypto__WEBPACK_IMPORTED_MODULE_0___default = /*#__PURE__*/__nccwpck_require__.n(node_crypto__WEBPACK_IMPORTED_MODULE_0__);
+/* harmony import */ var node_zlib__WEBPACK_IMPORTED_MODULE_1__ = __nccwpck_require__(8522);
+/* harmony import */ var node_zlib__WEBPACK_IMPORTED_MODULE_1___default = /*#__PURE__*/__nccwpck_require__.n(node_zlib__WEBPACK_IMPORTED_MODULE_1__);
+/* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_2__ = __nccwpck_require__(1633);
+/* harmony import */ var _packed_manifest_js__WEBPACK_IMPORTED_MODULE_3__ = __nccwpck_require__(3055);
+
+
+
+
+const TEXTS_AT_ONCE = 1000;
+const HEADER = 'evenkeel manifest 1';
+const TYPES = { f: 'file', d: 'folder', l: 'link' };
+/** Of entries in any order; of two with one path the later counts. */
+function makeManifest(entries = []) {
+    const builder = new _packed_manifest_js__WEBPACK_IMPORTED_MODULE_3__/* .ManifestBuilder */ .HC();
+    for (const entry of entries)
+        builder.add(entry);
+    return builder.finish();
+}
+/** The manifest as it lies on the server: NUL-ended records, gzipped. */
+function encodeManifest(manifest) {
+    return stored(manifest).gzipped;
+}
+/** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
+function contentId(manifest) {
+    return stored(manifest).id;
+}
+/** Both at once: where nothing is kept from earlier releases they are made of the same records. */
+function stored(manifest) {
+    return once(storedForms, manifest, () => {
+        const whole = Buffer.concat([...records(manifest.values())]);
+        const own = manifest.keepsAny ? Buffer.concat([...records(ownEntries(manifest))]) : whole;
+        return { gzipped: (0,node_zlib__WEBPACK_IMPORTED_MODULE_1__.gzipSync)(whole, { level: 1 }), id: (0,node_crypto__WEBPACK_IMPORTED_MODULE_0__.hash)('sha256', own, 'hex') };
+    });
+}
+const storedForms = new WeakMap();
+/** What has been worked out for a manifest is known from then on: several hosts mostly get the same. */
+function once(known, manifest, make) {
+    const before = known.get(manifest);
+    if (before !== undefined)
+        return before;
+    const made = make();
+    known.set(manifest, made);
+    return made;
+}
+function* ownEntries(manifest) {
+    for (const entry of manifest.values())
+        if (entry.kept === undefined)
+            yield entry;
+}
+const records = (entries) => joinByNul(fields(entries));
+function* fields(entries) {
+    yield HEADER;
+    for (const entry of entries) {
+        const kept = entry.kept ?? 0;
+        switch (entry.type) {
+            case 'file':
+                yield `f ${entry.mode.toString(8)} ${entry.size} ${entry.hash} ${kept} ${entry.path}`;
+                break;
+            case 'folder':
+                yield `d ${entry.mode.toString(8)} 0 - ${kept} ${entry.path}`;
+                break;
+            case 'link':
+                yield `l 777 0 - ${kept} ${entry.path}`;
+                yield entry.to;
+        }
+    }
+}
+/** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
+function decodeManifest(stored) {
+    const fields = splitAtNul((0,node_zlib__WEBPACK_IMPORTED_MODULE_1__.gunzipSync)(stored, { maxOutputLength: 512 * 1024 * 1024 }));
+    const bad = (what) => new _failure_js__WEBPACK_IMPORTED_MODULE_2__/* .Failure */ .HR('the stored manifest of the release before cannot be read', {
+        seen: what,
+        hint: 'remove its folder below releases/.evenkeel/meta on the server: the next upload then sends everything',
+    });
+    if (fields.next().value !== HEADER)
+        throw bad('an unknown header');
+    const builder = new _packed_manifest_js__WEBPACK_IMPORTED_MODULE_3__/* .ManifestBuilder */ .HC();
+    let at = 0;
+    for (const field of fields) {
+        at++;
+        const match = /^([fdl]) ([0-7]{1,4}) (\d{1,16}) ([0-9a-f]{32}|-) (\d{1,12}) ([\s\S]+)$/.exec(field);
+        const [, letter, octal = '', size, hash = '', kept, path] = match ?? [];
+        if (path === undefined || !isInsidePath(path))
+            throw bad(`record ${at}`);
+        const common = { path, ...(Number(kept) > 0 ? { kept: Number(kept) } : {}) };
+        const type = TYPES[letter];
+        const mode = Number.parseInt(octal, 8);
+        if (type === 'link')
+            builder.add({ ...common, type, to: fields.next().value ?? '' });
+        else if (type === 'folder')
+            builder.add({ ...common, type, mode });
+        else
+            builder.add({ ...common, type, mode, size: Number(size), hash });
+    }
+    return builder.finish();
+}
+/** Texts, each ended by a NUL, in chunks: as one text, a large site would be in memory several times. */
+function* joinByNul(texts) {
+    let parts = [];
+    const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1');
+    for (const text of texts) {
+        if (parts.push(text) < TEXTS_AT_ONCE)
+            continue;
+        yield chunk();
+        parts = [];
+    }
+    if (parts.length > 0)
+        yield chunk();
+}
+/** The reverse, one by one: all at once, a large site's would take several times its list. */
+function* splitAtNul(list) {
+    for (let start = 0; start < list.length;) {
+        const end = list.indexOf(0, start);
+        yield list.toString('latin1', start, end < 0 ? list.length : end);
+        start = end < 0 ? list.length : end + 1;
+    }
+}
+/** Whether a path names something below the folder it is relative to, in its only spelling. */
+function isInsidePath(path) {
+    return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
+}
+
+
+/***/ }),
+
+/***/ 3055:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   HC: () => (/* binding */ ManifestBuilder)
+/* harmony export */ });
+/* unused harmony exports HASH_BYTES, PackedManifest */
+// Columns instead of objects: a site of a hundred thousand files takes some 8 MB, a tenth of what objects would.
+const TYPES = ['file', 'folder', 'link'];
+const FILE = TYPES.indexOf('file');
+/** As many of a SHA-256's as a manifest has. */
+const HASH_BYTES = 16;
+/** Collects entries; those in the order of their paths' bytes need no sorting. */
+class ManifestBuilder {
+    #names = Buffer.allocUnsafe(4096);
+    #ends = new Uint32Array(64);
+    #types = new Uint8Array(64);
+    #modes = new Int16Array(64);
+    #sizes = new Float64Array(64);
+    #hashes = Buffer.allocUnsafe(64 * HASH_BYTES);
+    #targets = new Map();
+    #kept = new Map();
+    #count = 0;
+    #last = '';
+    #isSorted = true;
+    add(entry) {
+        const at = this.#count++;
+        const { path, type } = entry;
+        const start = at === 0 ? 0 : (this.#ends[at - 1] ?? 0);
+        this.#reserve(at + 1, start + path.length);
+        if (at > 0 && path <= this.#last)
+            this.#isSorted = false;
+        this.#last = path;
+        this.#names.write(path, start, 'latin1');
+        this.#ends[at] = start + path.length;
+        this.#types[at] = TYPES.indexOf(type);
+        this.#modes[at] = type === 'link' ? 0 : entry.mode;
+        this.#sizes[at] = type === 'file' ? entry.size : 0;
+        if (type === 'file' && entry.hash !== '')
+            this.#hashes.write(entry.hash, at * HASH_BYTES, HASH_BYTES, 'hex');
+        if (type === 'link')
+            this.#targets.set(at, entry.to);
+        if (entry.kept !== undefined)
+            this.#kept.set(at, entry.kept);
+    }
+    finish() {
+        const columns = {
+            names: this.#names,
+            ends: this.#ends,
+            types: this.#types,
+            modes: this.#modes,
+            sizes: this.#sizes,
+            hashes: this.#hashes,
+            targets: this.#targets,
+            kept: this.#kept,
+            count: this.#count,
+        };
+        const manifest = new PackedManifest(columns);
+        return this.#isSorted ? manifest : sorted(manifest);
+    }
+    #reserve(count, bytes) {
+        if (bytes > this.#names.length)
+            this.#names = grown(this.#names, Buffer.allocUnsafe(bytes * 2));
+        const room = this.#ends.length;
+        if (count <= room)
+            return;
+        this.#ends = grown(this.#ends, new Uint32Array(room * 2));
+        this.#types = grown(this.#types, new Uint8Array(room * 2));
+        this.#modes = grown(this.#modes, new Int16Array(room * 2));
+        this.#sizes = grown(this.#sizes, new Float64Array(room * 2));
+        this.#hashes = grown(this.#hashes, Buffer.allocUnsafe(room * 2 * HASH_BYTES));
+    }
+}
+class PackedManifest {
+    columns;
+    #names;
+    #hashes;
+    #total;
+    constructor(columns) {
+        this.columns = columns;
+        this.#names = asBuffer(columns.names);
+        this.#hashes = asBuffer(columns.hashes);
+    }
+    get size() {
+        return this.columns.count;
+    }
+    get keepsAny() {
+        return this.columns.kept.size > 0;
+    }
+    get(path) {
+        const at = this.#find(path);
+        return at === undefined ? undefined : this.at(at);
+    }
+    has(path) {
+        return this.#find(path) !== undefined;
+    }
+    /** Where a file's path is; found at once where it is that of the first file behind `last`. */
+    placeOf(path, last) {
+        const { types } = this.columns;
+        let next = last + 1;
+        while (next < this.size && types[next] !== FILE)
+            next++;
+        return next < this.size && this.path(next) === path ? next : this.#find(path);
+    }
+    *keys() {
+        for (let at = 0; at < this.size; at++)
+            yield this.path(at);
+    }
+    *values() {
+        for (let at = 0; at < this.size; at++)
+            yield this.at(at);
+    }
+    *unhashed() {
+        for (let at = 0; at < this.size; at++)
+            yield this.#unhashedAt(at);
+    }
+    at(at) {
+        const entry = this.#unhashedAt(at);
+        return entry.type === 'file' ? { ...entry, hash: this.#hashAt(at) } : entry;
+    }
+    #unhashedAt(at) {
+        const { types, modes, sizes, targets, kept } = this.columns;
+        const path = this.path(at);
+        const type = TYPES[types[at] ?? 0] ?? 'file';
+        const mode = modes[at] ?? 0;
+        const entry = type === 'file'
+            ? { type, path, mode, size: sizes[at] ?? 0 }
+            : type === 'folder'
+                ? { type, path, mode }
+                : { type, path, to: targets.get(at) ?? '' };
+        const since = kept.get(at);
+        return since === undefined ? entry : { ...entry, kept: since };
+    }
+    #hashAt(at) {
+        return this.#hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES);
+    }
+    get total() {
+        if (this.#total === undefined) {
+            let files = 0;
+            let bytes = 0;
+            for (const size of this.sizes()) {
+                files++;
+                bytes += size;
+            }
+            this.#total = { files, bytes };
+        }
+        return this.#total;
+    }
+    fileFrom(place) {
+        for (let step = 0; step < this.size; step++) {
+            const at = (place + step) % this.size;
+            if (this.columns.types[at] === FILE)
+                return this.at(at);
+        }
+        return undefined;
+    }
+    *sizes() {
+        const { types, sizes } = this.columns;
+        for (let at = 0; at < this.size; at++)
+            if (types[at] === FILE)
+                yield sizes[at] ?? 0;
+    }
+    *hashes() {
+        const { types } = this.columns;
+        for (let at = 0; at < this.size; at++)
+            if (types[at] === FILE)
+                yield this.#hashAt(at);
+    }
+    *ofType(type) {
+        const wanted = TYPES.indexOf(type);
+        const { types } = this.columns;
+        for (let at = 0; at < this.size; at++) {
+            if (types[at] === wanted)
+                yield this.at(at);
+        }
+    }
+    /** What the entries from one on were found to hold; `hashes` one behind the other. */
+    setContents(from, sizes, hashes) {
+        this.columns.sizes.set(sizes, from);
+        this.#total = undefined;
+        this.#hashes.set(hashes, from * HASH_BYTES);
+    }
+    comparePaths(a, b) {
+        const { ends } = this.columns;
+        return this.#names.compare(this.#names, this.#start(b), ends[b] ?? 0, this.#start(a), ends[a] ?? 0);
+    }
+    path(at) {
+        return this.#names.toString('latin1', this.#start(at), this.columns.ends[at]);
+    }
+    #start(at) {
+        return at === 0 ? 0 : (this.columns.ends[at - 1] ?? 0);
+    }
+    #find(path) {
+        const names = this.#names;
+        const { ends } = this.columns;
+        const wanted = Buffer.from(path, 'latin1');
+        let low = 0;
+        let high = this.size;
+        while (low < high) {
+            const middle = (low + high) >>> 1;
+            const order = names.compare(wanted, 0, wanted.length, this.#start(middle), ends[middle] ?? 0);
+            if (order === 0)
+                return middle;
+            if (order < 0)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        return undefined;
+    }
+}
+function sorted(manifest) {
+    const order = Uint32Array.from({ length: manifest.size }, (_, at) => at);
+    order.sort((a, b) => manifest.comparePaths(a, b) || a - b);
+    const builder = new ManifestBuilder();
+    for (const [place, at] of order.entries()) {
+        const next = order[place + 1];
+        if (next === undefined || manifest.comparePaths(at, next) !== 0)
+            builder.add(manifest.at(at));
+    }
+    return builder.finish();
+}
+function asBuffer({ buffer, byteOffset, byteLength }) {
+    return Buffer.from(buffer, byteOffset, byteLength);
+}
+function grown(from, to) {
+    to.set(from);
+    return to;
+}
+
+
+/***/ }),
+
+/***/ 1846:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   Z: () => (/* binding */ trackProgress)
+/* harmony export */ });
+/* unused harmony export formatBytes */
+/* harmony import */ var _duration_js__WEBPACK_IMPORTED_MODULE_0__ = __nccwpck_require__(7607);
+
+/** A line this often suits a log that is read afterwards. */
+const LINE_EVERY_MS = 5_000;
+/** Counts, and writes a line into the log every few seconds. */
+function trackProgress(total, { log, clock }) {
+    const start = clock.monotonic();
+    let files = 0;
+    let bytes = 0;
+    let wire = 0;
+    const timer = setInterval(() => {
+        const elapsed = clock.monotonic() - start;
+        const left = bytes > 0 ? `, about ${(0,_duration_js__WEBPACK_IMPORTED_MODULE_0__/* .formatDuration */ .a)((elapsed / bytes) * (total.bytes - bytes))} left` : '';
+        const rate = formatBytes((wire / elapsed) * 1000);
+        log.info(`uploading: ${files} of ${total.files} files, ${formatBytes(bytes)} of ${formatBytes(total.bytes)}, ${rate}/s on the wire${left}`);
+    }, LINE_EVERY_MS);
+    return {
+        get bytesOnWire() {
+            return wire;
+        },
+        sent(count) {
+            bytes += count;
+        },
+        fileSent() {
+            files++;
+        },
+        onWire(count) {
+            wire += count;
+        },
+        end: () => clearInterval(timer),
+    };
+}
+/** `312 B`, `4.1 KB`, `20.3 MB` */
+function formatBytes(bytes) {
+    if (bytes < 1000)
+        return `${Math.round(bytes)} B`;
+    const units = ['KB', 'MB', 'GB', 'TB'];
+    const power = Math.min(units.length, Math.floor(Math.log10(bytes) / 3));
+    return `${(bytes / 1000 ** power).toFixed(1)} ${units[power - 1]}`;
+}
+
+
+/***/ }),
+
+/***/ 9425:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   J: () => (/* binding */ hintFor),
+/* harmony export */   l: () => (/* binding */ lockedFailure)
+/* harmony export */ });
+/* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_0__ = __nccwpck_require__(1633);
+/* harmony import */ var _ssh_quote_js__WEBPACK_IMPORTED_MODULE_1__ = __nccwpck_require__(9038);
+
+
+/** The failure for whoever finds the site locked. */
+function lockedFailure(host, holder, waitedMs) {
+    return new _failure_js__WEBPACK_IMPORTED_MODULE_0__/* .Failure */ .HR('another deploy of this site is at work', {
+        host,
+        seen: `the lock is held by ${holder || 'a run that left no name'}`,
+        state: 'this step changed nothing.',
+        hint: waitedMs === 0
+            ? 'wait for it and run again, or set `lock-wait`'
+            : 'look at that run; its lock ends with it, or soon after its runner has gone',
+    });
+}
+/** What to do about a failure on the server, by its text. */
+function hintFor(text, target) {
+    if (/no space left|disk quota/i.test(text))
+        return 'free some space there, or keep fewer releases (`keep-releases`)';
+    if (/permission denied|not permitted|read-only/i.test(text)) {
+        return `let the deploy user write there: on the server, chown it to that user, for example: sudo install -d -o USER ${(0,_ssh_quote_js__WEBPACK_IMPORTED_MODULE_1__/* .quote */ .h)(target)}`;
+    }
+    if (/not a symbolic link/.test(text))
+        return 'move it away: the action makes it a link to the release that is served';
+    if (/not from an upload/.test(text))
+        return 'choose another `release`, or move that folder away';
+    if (/content that arrived|instead of/.test(text))
+        return 'run the job again; nothing was activated';
+    return 'look at the folder on the server, then run the job again';
+}
+
+
+/***/ }),
+
+/***/ 1490:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   Z: () => (/* binding */ StateReader),
+/* harmony export */   l: () => (/* binding */ releaseOf)
+/* harmony export */ });
+/* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_0__ = __nccwpck_require__(1633);
+/* harmony import */ var _ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_2__ = __nccwpck_require__(4990);
+/* harmony import */ var _manifest_js__WEBPACK_IMPORTED_MODULE_1__ = __nccwpck_require__(4776);
+
+
+
+/** Collects what `describe` and `claim` print. */
+class StateReader {
+    data = new Map();
+    busy;
+    copied;
+    #bell;
+    #base;
+    #current = '';
+    #pending;
+    #free = Number.MAX_SAFE_INTEGER;
+    #releases = [];
+    #tools = new Set();
+    record(name, value) {
+        const [first = '', ...rest] = value.split(' ');
+        switch (name) {
+            case 'busy':
+                this.busy = (0,_ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_2__/* .fromByteString */ .q)(value);
+                break;
+            case 'copied':
+                this.copied = (0,_ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_2__/* .fromByteString */ .q)(value);
+                break;
+            case 'current':
+                this.#current = value;
+                break;
+            case 'pending':
+                this.#pending = { release: first, returnTo: rest.join(' ') };
+                break;
+            case 'release':
+                this.#releases.push({
+                    id: first,
+                    content: rest[0] ?? '',
+                    state: rest[1],
+                    before: rest[2] || undefined,
+                });
+                break;
+            case 'free':
+                if (/^\d+$/.test(value))
+                    this.#free = Number(value) * 1024;
+                break;
+            case 'tool':
+                this.#tools.add(value);
+                break;
+            case 'bell':
+                this.#bell = value;
+                break;
+            case 'base':
+                this.#base = first;
+        }
+    }
+    finish() {
+        const state = {
+            current: this.#current,
+            releases: this.#releases,
+            pending: this.#pending,
+            freeBytes: this.#free,
+            tools: this.#tools,
+        };
+        return { state, base: this.#base && this.#finishBase(this.#base), bell: this.#bell };
+    }
+    #finishBase(kind) {
+        const stored = this.data.get('manifest');
+        const ours = stored === undefined ? (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)() : (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .decodeManifest */ .MK)(stored);
+        if (kind === 'release')
+            return { kind, manifest: ours, ours };
+        if (kind !== 'place')
+            return { kind, manifest: kind === 'none' ? (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)() : this.#inventory(), ours };
+        const place = { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours };
+        return this.data.has('arrived-names') ? { ...place, arrived: this.#inventory('arrived-') } : place;
+    }
+    /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
+    #inventory(prefix = '') {
+        return (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(this.#found(prefix));
+    }
+    *#found(prefix) {
+        const list = (name) => this.data.get(`${prefix}${name}`) ?? Buffer.alloc(0);
+        const hashes = lines(list('hashes'));
+        const modes = lines(list('modes'));
+        for (const path of paths(list('names'))) {
+            const hash = hashes.next().value;
+            const found = modes.next().value;
+            // Without a line for each file it is not known which belongs to which.
+            if (hash === undefined || found === undefined)
+                throw unreadable();
+            const [mode = '0', size = '0'] = found.split(' ');
+            if (!(0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .isInsidePath */ .kq)(path))
+                continue;
+            yield { type: 'file', path, mode: Number.parseInt(mode, 8), size: Number(size), hash };
+        }
+        if (hashes.next().value !== undefined || modes.next().value !== undefined)
+            throw unreadable();
+        for (const path of paths(list('folders'))) {
+            if ((0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .isInsidePath */ .kq)(path))
+                yield { type: 'folder', path, mode: -1 };
+        }
+        for (const path of paths(list('links')))
+            if ((0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .isInsidePath */ .kq)(path))
+                yield { type: 'link', path, to: '' };
+    }
+}
+function* lines(list) {
+    for (let start = 0, end = list.indexOf(10); end >= 0; start = end + 1, end = list.indexOf(10, start)) {
+        yield list.toString('latin1', start, end);
+    }
+}
+function* paths(list) {
+    for (const path of (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .splitAtNul */ .Lf)(list)) {
+        const inside = path.replace(/^\.\//, '');
+        if (inside !== '.' && inside !== '')
+            yield inside;
+    }
+}
+function unreadable() {
+    return new _failure_js__WEBPACK_IMPORTED_MODULE_0__/* .Failure */ .HR('what an earlier, unfinished upload left behind cannot be read', {
+        hint: 'remove the folder releases/.evenkeel/staging on the server',
+    });
+}
+/** The release that a link names, undefined when it is not one of ours. */
+function releaseOf(link) {
+    return /^releases\/([^/]+)$/.exec(link)?.[1];
+}
+
+
+/***/ }),
+
+/***/ 4990:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   p: () => (/* binding */ toByteString),
+/* harmony export */   q: () => (/* binding */ fromByteString)
+/* harmony export */ });
+const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
+/** How a byte string reads for people. */
+const fromByteString = (bytes) => Buffer.from(bytes, 'latin1').toString('utf8');
+
+
+/***/ }),
+
+/***/ 9038:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   h: () => (/* binding */ quote)
+/* harmony export */ });
+/* unused harmony export quoteAll */
+/**
+ * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
+ * Throws on a NUL byte, which no argument can carry.
+ */
+function quote(argument) {
+    if (argument.includes('\0'))
+        throw new TypeError('a shell argument cannot hold a NUL byte');
+    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}
+/** Several arguments, each quoted, with spaces between. */
+function quoteAll(args) {
+    return args.map(quote).join(' ');
+}
+
+
+/***/ }),
+
 /***/ 7318:
 /***/ ((module) => {
 
@@ -23669,14 +18519,6 @@ module.exports = require("child_process");
 
 "use strict";
 module.exports = require("crypto");
-
-/***/ }),
-
-/***/ 2250:
-/***/ ((module) => {
-
-"use strict";
-module.exports = require("dns");
 
 /***/ }),
 
@@ -24580,1201 +19422,6 @@ function toPlatformPath(pth) {
     return pth.replace(/[/\\]/g, path.sep);
 }
 //# sourceMappingURL=path-utils.js.map
-;// CONCATENATED MODULE: external "string_decoder"
-const external_string_decoder_namespaceObject = require("string_decoder");
-// EXTERNAL MODULE: external "events"
-var external_events_ = __nccwpck_require__(4434);
-// EXTERNAL MODULE: external "child_process"
-var external_child_process_ = __nccwpck_require__(5317);
-// EXTERNAL MODULE: external "assert"
-var external_assert_ = __nccwpck_require__(2613);
-;// CONCATENATED MODULE: ./node_modules/@actions/io/lib/io-util.js
-var io_util_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-const { chmod, copyFile, lstat, mkdir, open: io_util_open, readdir, rename, rm, rmdir, stat, symlink, unlink } = external_fs_.promises;
-// export const {open} = 'fs'
-const IS_WINDOWS = process.platform === 'win32';
-/**
- * Custom implementation of readlink to ensure Windows junctions
- * maintain trailing backslash for backward compatibility with Node.js < 24
- *
- * In Node.js 20, Windows junctions (directory symlinks) always returned paths
- * with trailing backslashes. Node.js 24 removed this behavior, which breaks
- * code that relied on this format for path operations.
- *
- * This implementation restores the Node 20 behavior by adding a trailing
- * backslash to all junction results on Windows.
- */
-function readlink(fsPath) {
-    return io_util_awaiter(this, void 0, void 0, function* () {
-        const result = yield fs.promises.readlink(fsPath);
-        // On Windows, restore Node 20 behavior: add trailing backslash to all results
-        // since junctions on Windows are always directory links
-        if (IS_WINDOWS && !result.endsWith('\\')) {
-            return `${result}\\`;
-        }
-        return result;
-    });
-}
-// See https://github.com/nodejs/node/blob/d0153aee367422d0858105abec186da4dff0a0c5/deps/uv/include/uv/win.h#L691
-const UV_FS_O_EXLOCK = 0x10000000;
-const READONLY = external_fs_.constants.O_RDONLY;
-function exists(fsPath) {
-    return io_util_awaiter(this, void 0, void 0, function* () {
-        try {
-            yield stat(fsPath);
-        }
-        catch (err) {
-            if (err.code === 'ENOENT') {
-                return false;
-            }
-            throw err;
-        }
-        return true;
-    });
-}
-function isDirectory(fsPath_1) {
-    return io_util_awaiter(this, arguments, void 0, function* (fsPath, useStat = false) {
-        const stats = useStat ? yield stat(fsPath) : yield lstat(fsPath);
-        return stats.isDirectory();
-    });
-}
-/**
- * On OSX/Linux, true if path starts with '/'. On Windows, true for paths like:
- * \, \hello, \\hello\share, C:, and C:\hello (and corresponding alternate separator cases).
- */
-function isRooted(p) {
-    p = normalizeSeparators(p);
-    if (!p) {
-        throw new Error('isRooted() parameter "p" cannot be empty');
-    }
-    if (IS_WINDOWS) {
-        return (p.startsWith('\\') || /^[A-Z]:/i.test(p) // e.g. \ or \hello or \\hello
-        ); // e.g. C: or C:\hello
-    }
-    return p.startsWith('/');
-}
-/**
- * Best effort attempt to determine whether a file exists and is executable.
- * @param filePath    file path to check
- * @param extensions  additional file extensions to try
- * @return if file exists and is executable, returns the file path. otherwise empty string.
- */
-function tryGetExecutablePath(filePath, extensions) {
-    return io_util_awaiter(this, void 0, void 0, function* () {
-        let stats = undefined;
-        try {
-            // test file exists
-            stats = yield stat(filePath);
-        }
-        catch (err) {
-            if (err.code !== 'ENOENT') {
-                // eslint-disable-next-line no-console
-                console.log(`Unexpected error attempting to determine if executable file exists '${filePath}': ${err}`);
-            }
-        }
-        if (stats && stats.isFile()) {
-            if (IS_WINDOWS) {
-                // on Windows, test for valid extension
-                const upperExt = external_path_.extname(filePath).toUpperCase();
-                if (extensions.some(validExt => validExt.toUpperCase() === upperExt)) {
-                    return filePath;
-                }
-            }
-            else {
-                if (isUnixExecutable(stats)) {
-                    return filePath;
-                }
-            }
-        }
-        // try each extension
-        const originalFilePath = filePath;
-        for (const extension of extensions) {
-            filePath = originalFilePath + extension;
-            stats = undefined;
-            try {
-                stats = yield stat(filePath);
-            }
-            catch (err) {
-                if (err.code !== 'ENOENT') {
-                    // eslint-disable-next-line no-console
-                    console.log(`Unexpected error attempting to determine if executable file exists '${filePath}': ${err}`);
-                }
-            }
-            if (stats && stats.isFile()) {
-                if (IS_WINDOWS) {
-                    // preserve the case of the actual file (since an extension was appended)
-                    try {
-                        const directory = external_path_.dirname(filePath);
-                        const upperName = external_path_.basename(filePath).toUpperCase();
-                        for (const actualName of yield readdir(directory)) {
-                            if (upperName === actualName.toUpperCase()) {
-                                filePath = external_path_.join(directory, actualName);
-                                break;
-                            }
-                        }
-                    }
-                    catch (err) {
-                        // eslint-disable-next-line no-console
-                        console.log(`Unexpected error attempting to determine the actual case of the file '${filePath}': ${err}`);
-                    }
-                    return filePath;
-                }
-                else {
-                    if (isUnixExecutable(stats)) {
-                        return filePath;
-                    }
-                }
-            }
-        }
-        return '';
-    });
-}
-function normalizeSeparators(p) {
-    p = p || '';
-    if (IS_WINDOWS) {
-        // convert slashes on Windows
-        p = p.replace(/\//g, '\\');
-        // remove redundant slashes
-        return p.replace(/\\\\+/g, '\\');
-    }
-    // remove redundant slashes
-    return p.replace(/\/\/+/g, '/');
-}
-// on Mac/Linux, test the execute bit
-//     R   W  X  R  W X R W X
-//   256 128 64 32 16 8 4 2 1
-function isUnixExecutable(stats) {
-    return ((stats.mode & 1) > 0 ||
-        ((stats.mode & 8) > 0 &&
-            process.getgid !== undefined &&
-            stats.gid === process.getgid()) ||
-        ((stats.mode & 64) > 0 &&
-            process.getuid !== undefined &&
-            stats.uid === process.getuid()));
-}
-// Get the path of cmd.exe in windows
-function getCmdPath() {
-    var _a;
-    return (_a = process.env['COMSPEC']) !== null && _a !== void 0 ? _a : `cmd.exe`;
-}
-//# sourceMappingURL=io-util.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/io/lib/io.js
-var io_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-/**
- * Copies a file or folder.
- * Based off of shelljs - https://github.com/shelljs/shelljs/blob/9237f66c52e5daa40458f94f9565e18e8132f5a6/src/cp.js
- *
- * @param     source    source path
- * @param     dest      destination path
- * @param     options   optional. See CopyOptions.
- */
-function cp(source_1, dest_1) {
-    return io_awaiter(this, arguments, void 0, function* (source, dest, options = {}) {
-        const { force, recursive, copySourceDirectory } = readCopyOptions(options);
-        const destStat = (yield ioUtil.exists(dest)) ? yield ioUtil.stat(dest) : null;
-        // Dest is an existing file, but not forcing
-        if (destStat && destStat.isFile() && !force) {
-            return;
-        }
-        // If dest is an existing directory, should copy inside.
-        const newDest = destStat && destStat.isDirectory() && copySourceDirectory
-            ? path.join(dest, path.basename(source))
-            : dest;
-        if (!(yield ioUtil.exists(source))) {
-            throw new Error(`no such file or directory: ${source}`);
-        }
-        const sourceStat = yield ioUtil.stat(source);
-        if (sourceStat.isDirectory()) {
-            if (!recursive) {
-                throw new Error(`Failed to copy. ${source} is a directory, but tried to copy without recursive flag.`);
-            }
-            else {
-                yield cpDirRecursive(source, newDest, 0, force);
-            }
-        }
-        else {
-            if (path.relative(source, newDest) === '') {
-                // a file cannot be copied to itself
-                throw new Error(`'${newDest}' and '${source}' are the same file`);
-            }
-            yield io_copyFile(source, newDest, force);
-        }
-    });
-}
-/**
- * Moves a path.
- *
- * @param     source    source path
- * @param     dest      destination path
- * @param     options   optional. See MoveOptions.
- */
-function mv(source_1, dest_1) {
-    return io_awaiter(this, arguments, void 0, function* (source, dest, options = {}) {
-        if (yield ioUtil.exists(dest)) {
-            let destExists = true;
-            if (yield ioUtil.isDirectory(dest)) {
-                // If dest is directory copy src into dest
-                dest = path.join(dest, path.basename(source));
-                destExists = yield ioUtil.exists(dest);
-            }
-            if (destExists) {
-                if (options.force == null || options.force) {
-                    yield rmRF(dest);
-                }
-                else {
-                    throw new Error('Destination already exists');
-                }
-            }
-        }
-        yield mkdirP(path.dirname(dest));
-        yield ioUtil.rename(source, dest);
-    });
-}
-/**
- * Remove a path recursively with force
- *
- * @param inputPath path to remove
- */
-function rmRF(inputPath) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        if (ioUtil.IS_WINDOWS) {
-            // Check for invalid characters
-            // https://docs.microsoft.com/en-us/windows/win32/fileio/naming-a-file
-            if (/[*"<>|]/.test(inputPath)) {
-                throw new Error('File path must not contain `*`, `"`, `<`, `>` or `|` on Windows');
-            }
-        }
-        try {
-            // note if path does not exist, error is silent
-            yield ioUtil.rm(inputPath, {
-                force: true,
-                maxRetries: 3,
-                recursive: true,
-                retryDelay: 300
-            });
-        }
-        catch (err) {
-            throw new Error(`File was unable to be removed ${err}`);
-        }
-    });
-}
-/**
- * Make a directory.  Creates the full path with folders in between
- * Will throw if it fails
- *
- * @param   fsPath        path to create
- * @returns Promise<void>
- */
-function mkdirP(fsPath) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        ok(fsPath, 'a path argument must be provided');
-        yield ioUtil.mkdir(fsPath, { recursive: true });
-    });
-}
-/**
- * Returns path of a tool had the tool actually been invoked.  Resolves via paths.
- * If you check and the tool does not exist, it will throw.
- *
- * @param     tool              name of the tool
- * @param     check             whether to check if tool exists
- * @returns   Promise<string>   path to tool
- */
-function which(tool, check) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        if (!tool) {
-            throw new Error("parameter 'tool' is required");
-        }
-        // recursive when check=true
-        if (check) {
-            const result = yield which(tool, false);
-            if (!result) {
-                if (IS_WINDOWS) {
-                    throw new Error(`Unable to locate executable file: ${tool}. Please verify either the file path exists or the file can be found within a directory specified by the PATH environment variable. Also verify the file has a valid extension for an executable file.`);
-                }
-                else {
-                    throw new Error(`Unable to locate executable file: ${tool}. Please verify either the file path exists or the file can be found within a directory specified by the PATH environment variable. Also check the file mode to verify the file is executable.`);
-                }
-            }
-            return result;
-        }
-        const matches = yield findInPath(tool);
-        if (matches && matches.length > 0) {
-            return matches[0];
-        }
-        return '';
-    });
-}
-/**
- * Returns a list of all occurrences of the given tool on the system path.
- *
- * @returns   Promise<string[]>  the paths of the tool
- */
-function findInPath(tool) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        if (!tool) {
-            throw new Error("parameter 'tool' is required");
-        }
-        // build the list of extensions to try
-        const extensions = [];
-        if (IS_WINDOWS && process.env['PATHEXT']) {
-            for (const extension of process.env['PATHEXT'].split(external_path_.delimiter)) {
-                if (extension) {
-                    extensions.push(extension);
-                }
-            }
-        }
-        // if it's rooted, return it if exists. otherwise return empty.
-        if (isRooted(tool)) {
-            const filePath = yield tryGetExecutablePath(tool, extensions);
-            if (filePath) {
-                return [filePath];
-            }
-            return [];
-        }
-        // if any path separators, return empty
-        if (tool.includes(external_path_.sep)) {
-            return [];
-        }
-        // build the list of directories
-        //
-        // Note, technically "where" checks the current directory on Windows. From a toolkit perspective,
-        // it feels like we should not do this. Checking the current directory seems like more of a use
-        // case of a shell, and the which() function exposed by the toolkit should strive for consistency
-        // across platforms.
-        const directories = [];
-        if (process.env.PATH) {
-            for (const p of process.env.PATH.split(external_path_.delimiter)) {
-                if (p) {
-                    directories.push(p);
-                }
-            }
-        }
-        // find all matches
-        const matches = [];
-        for (const directory of directories) {
-            const filePath = yield tryGetExecutablePath(external_path_.join(directory, tool), extensions);
-            if (filePath) {
-                matches.push(filePath);
-            }
-        }
-        return matches;
-    });
-}
-function readCopyOptions(options) {
-    const force = options.force == null ? true : options.force;
-    const recursive = Boolean(options.recursive);
-    const copySourceDirectory = options.copySourceDirectory == null
-        ? true
-        : Boolean(options.copySourceDirectory);
-    return { force, recursive, copySourceDirectory };
-}
-function cpDirRecursive(sourceDir, destDir, currentDepth, force) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        // Ensure there is not a run away recursive copy
-        if (currentDepth >= 255)
-            return;
-        currentDepth++;
-        yield mkdirP(destDir);
-        const files = yield ioUtil.readdir(sourceDir);
-        for (const fileName of files) {
-            const srcFile = `${sourceDir}/${fileName}`;
-            const destFile = `${destDir}/${fileName}`;
-            const srcFileStat = yield ioUtil.lstat(srcFile);
-            if (srcFileStat.isDirectory()) {
-                // Recurse
-                yield cpDirRecursive(srcFile, destFile, currentDepth, force);
-            }
-            else {
-                yield io_copyFile(srcFile, destFile, force);
-            }
-        }
-        // Change the mode for the newly created directory
-        yield ioUtil.chmod(destDir, (yield ioUtil.stat(sourceDir)).mode);
-    });
-}
-// Buffered file copy
-function io_copyFile(srcFile, destFile, force) {
-    return io_awaiter(this, void 0, void 0, function* () {
-        if ((yield ioUtil.lstat(srcFile)).isSymbolicLink()) {
-            // unlink/re-link it
-            try {
-                yield ioUtil.lstat(destFile);
-                yield ioUtil.unlink(destFile);
-            }
-            catch (e) {
-                // Try to override file permission
-                if (e.code === 'EPERM') {
-                    yield ioUtil.chmod(destFile, '0666');
-                    yield ioUtil.unlink(destFile);
-                }
-                // other errors = it doesn't exist, no work to do
-            }
-            // Copy over symlink
-            const symlinkFull = yield ioUtil.readlink(srcFile);
-            yield ioUtil.symlink(symlinkFull, destFile, ioUtil.IS_WINDOWS ? 'junction' : null);
-        }
-        else if (!(yield ioUtil.exists(destFile)) || force) {
-            yield ioUtil.copyFile(srcFile, destFile);
-        }
-    });
-}
-//# sourceMappingURL=io.js.map
-;// CONCATENATED MODULE: external "timers"
-const external_timers_namespaceObject = require("timers");
-;// CONCATENATED MODULE: ./node_modules/@actions/exec/lib/toolrunner.js
-var toolrunner_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-
-
-
-
-
-/* eslint-disable @typescript-eslint/unbound-method */
-const toolrunner_IS_WINDOWS = process.platform === 'win32';
-/*
- * Class for running command line tools. Handles quoting and arg parsing in a platform agnostic way.
- */
-class ToolRunner extends external_events_.EventEmitter {
-    constructor(toolPath, args, options) {
-        super();
-        if (!toolPath) {
-            throw new Error("Parameter 'toolPath' cannot be null or empty.");
-        }
-        this.toolPath = toolPath;
-        this.args = args || [];
-        this.options = options || {};
-    }
-    _debug(message) {
-        if (this.options.listeners && this.options.listeners.debug) {
-            this.options.listeners.debug(message);
-        }
-    }
-    _getCommandString(options, noPrefix) {
-        const toolPath = this._getSpawnFileName();
-        const args = this._getSpawnArgs(options);
-        let cmd = noPrefix ? '' : '[command]'; // omit prefix when piped to a second tool
-        if (toolrunner_IS_WINDOWS) {
-            // Windows + cmd file
-            if (this._isCmdFile()) {
-                cmd += toolPath;
-                for (const a of args) {
-                    cmd += ` ${a}`;
-                }
-            }
-            // Windows + verbatim
-            else if (options.windowsVerbatimArguments) {
-                cmd += `"${toolPath}"`;
-                for (const a of args) {
-                    cmd += ` ${a}`;
-                }
-            }
-            // Windows (regular)
-            else {
-                cmd += this._windowsQuoteCmdArg(toolPath);
-                for (const a of args) {
-                    cmd += ` ${this._windowsQuoteCmdArg(a)}`;
-                }
-            }
-        }
-        else {
-            // OSX/Linux - this can likely be improved with some form of quoting.
-            // creating processes on Unix is fundamentally different than Windows.
-            // on Unix, execvp() takes an arg array.
-            cmd += toolPath;
-            for (const a of args) {
-                cmd += ` ${a}`;
-            }
-        }
-        return cmd;
-    }
-    _processLineBuffer(data, strBuffer, onLine) {
-        try {
-            let s = strBuffer + data.toString();
-            let n = s.indexOf(external_os_namespaceObject.EOL);
-            while (n > -1) {
-                const line = s.substring(0, n);
-                onLine(line);
-                // the rest of the string ...
-                s = s.substring(n + external_os_namespaceObject.EOL.length);
-                n = s.indexOf(external_os_namespaceObject.EOL);
-            }
-            return s;
-        }
-        catch (err) {
-            // streaming lines to console is best effort.  Don't fail a build.
-            this._debug(`error processing line. Failed with error ${err}`);
-            return '';
-        }
-    }
-    _getSpawnFileName() {
-        if (toolrunner_IS_WINDOWS) {
-            if (this._isCmdFile()) {
-                return process.env['COMSPEC'] || 'cmd.exe';
-            }
-        }
-        return this.toolPath;
-    }
-    _getSpawnArgs(options) {
-        if (toolrunner_IS_WINDOWS) {
-            if (this._isCmdFile()) {
-                let argline = `/D /S /C "${this._windowsQuoteCmdArg(this.toolPath)}`;
-                for (const a of this.args) {
-                    argline += ' ';
-                    argline += options.windowsVerbatimArguments
-                        ? a
-                        : this._windowsQuoteCmdArg(a);
-                }
-                argline += '"';
-                return [argline];
-            }
-        }
-        return this.args;
-    }
-    _endsWith(str, end) {
-        return str.endsWith(end);
-    }
-    _isCmdFile() {
-        const upperToolPath = this.toolPath.toUpperCase();
-        return (this._endsWith(upperToolPath, '.CMD') ||
-            this._endsWith(upperToolPath, '.BAT'));
-    }
-    _windowsQuoteCmdArg(arg) {
-        // for .exe, apply the normal quoting rules that libuv applies
-        if (!this._isCmdFile()) {
-            return this._uvQuoteCmdArg(arg);
-        }
-        // otherwise apply quoting rules specific to the cmd.exe command line parser.
-        // the libuv rules are generic and are not designed specifically for cmd.exe
-        // command line parser.
-        //
-        // for a detailed description of the cmd.exe command line parser, refer to
-        // http://stackoverflow.com/questions/4094699/how-does-the-windows-command-interpreter-cmd-exe-parse-scripts/7970912#7970912
-        // need quotes for empty arg
-        if (!arg) {
-            return '""';
-        }
-        // determine whether the arg needs to be quoted
-        const cmdSpecialChars = [
-            ' ',
-            '\t',
-            '&',
-            '(',
-            ')',
-            '[',
-            ']',
-            '{',
-            '}',
-            '^',
-            '=',
-            ';',
-            '!',
-            "'",
-            '+',
-            ',',
-            '`',
-            '~',
-            '|',
-            '<',
-            '>',
-            '"'
-        ];
-        let needsQuotes = false;
-        for (const char of arg) {
-            if (cmdSpecialChars.some(x => x === char)) {
-                needsQuotes = true;
-                break;
-            }
-        }
-        // short-circuit if quotes not needed
-        if (!needsQuotes) {
-            return arg;
-        }
-        // the following quoting rules are very similar to the rules that by libuv applies.
-        //
-        // 1) wrap the string in quotes
-        //
-        // 2) double-up quotes - i.e. " => ""
-        //
-        //    this is different from the libuv quoting rules. libuv replaces " with \", which unfortunately
-        //    doesn't work well with a cmd.exe command line.
-        //
-        //    note, replacing " with "" also works well if the arg is passed to a downstream .NET console app.
-        //    for example, the command line:
-        //          foo.exe "myarg:""my val"""
-        //    is parsed by a .NET console app into an arg array:
-        //          [ "myarg:\"my val\"" ]
-        //    which is the same end result when applying libuv quoting rules. although the actual
-        //    command line from libuv quoting rules would look like:
-        //          foo.exe "myarg:\"my val\""
-        //
-        // 3) double-up slashes that precede a quote,
-        //    e.g.  hello \world    => "hello \world"
-        //          hello\"world    => "hello\\""world"
-        //          hello\\"world   => "hello\\\\""world"
-        //          hello world\    => "hello world\\"
-        //
-        //    technically this is not required for a cmd.exe command line, or the batch argument parser.
-        //    the reasons for including this as a .cmd quoting rule are:
-        //
-        //    a) this is optimized for the scenario where the argument is passed from the .cmd file to an
-        //       external program. many programs (e.g. .NET console apps) rely on the slash-doubling rule.
-        //
-        //    b) it's what we've been doing previously (by deferring to node default behavior) and we
-        //       haven't heard any complaints about that aspect.
-        //
-        // note, a weakness of the quoting rules chosen here, is that % is not escaped. in fact, % cannot be
-        // escaped when used on the command line directly - even though within a .cmd file % can be escaped
-        // by using %%.
-        //
-        // the saving grace is, on the command line, %var% is left as-is if var is not defined. this contrasts
-        // the line parsing rules within a .cmd file, where if var is not defined it is replaced with nothing.
-        //
-        // one option that was explored was replacing % with ^% - i.e. %var% => ^%var^%. this hack would
-        // often work, since it is unlikely that var^ would exist, and the ^ character is removed when the
-        // variable is used. the problem, however, is that ^ is not removed when %* is used to pass the args
-        // to an external program.
-        //
-        // an unexplored potential solution for the % escaping problem, is to create a wrapper .cmd file.
-        // % can be escaped within a .cmd file.
-        let reverse = '"';
-        let quoteHit = true;
-        for (let i = arg.length; i > 0; i--) {
-            // walk the string in reverse
-            reverse += arg[i - 1];
-            if (quoteHit && arg[i - 1] === '\\') {
-                reverse += '\\'; // double the slash
-            }
-            else if (arg[i - 1] === '"') {
-                quoteHit = true;
-                reverse += '"'; // double the quote
-            }
-            else {
-                quoteHit = false;
-            }
-        }
-        reverse += '"';
-        return reverse.split('').reverse().join('');
-    }
-    _uvQuoteCmdArg(arg) {
-        // Tool runner wraps child_process.spawn() and needs to apply the same quoting as
-        // Node in certain cases where the undocumented spawn option windowsVerbatimArguments
-        // is used.
-        //
-        // Since this function is a port of quote_cmd_arg from Node 4.x (technically, lib UV,
-        // see https://github.com/nodejs/node/blob/v4.x/deps/uv/src/win/process.c for details),
-        // pasting copyright notice from Node within this function:
-        //
-        //      Copyright Joyent, Inc. and other Node contributors. All rights reserved.
-        //
-        //      Permission is hereby granted, free of charge, to any person obtaining a copy
-        //      of this software and associated documentation files (the "Software"), to
-        //      deal in the Software without restriction, including without limitation the
-        //      rights to use, copy, modify, merge, publish, distribute, sublicense, and/or
-        //      sell copies of the Software, and to permit persons to whom the Software is
-        //      furnished to do so, subject to the following conditions:
-        //
-        //      The above copyright notice and this permission notice shall be included in
-        //      all copies or substantial portions of the Software.
-        //
-        //      THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
-        //      IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
-        //      FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
-        //      AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
-        //      LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING
-        //      FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS
-        //      IN THE SOFTWARE.
-        if (!arg) {
-            // Need double quotation for empty argument
-            return '""';
-        }
-        if (!arg.includes(' ') && !arg.includes('\t') && !arg.includes('"')) {
-            // No quotation needed
-            return arg;
-        }
-        if (!arg.includes('"') && !arg.includes('\\')) {
-            // No embedded double quotes or backslashes, so I can just wrap
-            // quote marks around the whole thing.
-            return `"${arg}"`;
-        }
-        // Expected input/output:
-        //   input : hello"world
-        //   output: "hello\"world"
-        //   input : hello""world
-        //   output: "hello\"\"world"
-        //   input : hello\world
-        //   output: hello\world
-        //   input : hello\\world
-        //   output: hello\\world
-        //   input : hello\"world
-        //   output: "hello\\\"world"
-        //   input : hello\\"world
-        //   output: "hello\\\\\"world"
-        //   input : hello world\
-        //   output: "hello world\\" - note the comment in libuv actually reads "hello world\"
-        //                             but it appears the comment is wrong, it should be "hello world\\"
-        let reverse = '"';
-        let quoteHit = true;
-        for (let i = arg.length; i > 0; i--) {
-            // walk the string in reverse
-            reverse += arg[i - 1];
-            if (quoteHit && arg[i - 1] === '\\') {
-                reverse += '\\';
-            }
-            else if (arg[i - 1] === '"') {
-                quoteHit = true;
-                reverse += '\\';
-            }
-            else {
-                quoteHit = false;
-            }
-        }
-        reverse += '"';
-        return reverse.split('').reverse().join('');
-    }
-    _cloneExecOptions(options) {
-        options = options || {};
-        const result = {
-            cwd: options.cwd || process.cwd(),
-            env: options.env || process.env,
-            silent: options.silent || false,
-            windowsVerbatimArguments: options.windowsVerbatimArguments || false,
-            failOnStdErr: options.failOnStdErr || false,
-            ignoreReturnCode: options.ignoreReturnCode || false,
-            delay: options.delay || 10000
-        };
-        result.outStream = options.outStream || process.stdout;
-        result.errStream = options.errStream || process.stderr;
-        return result;
-    }
-    _getSpawnOptions(options, toolPath) {
-        options = options || {};
-        const result = {};
-        result.cwd = options.cwd;
-        result.env = options.env;
-        result['windowsVerbatimArguments'] =
-            options.windowsVerbatimArguments || this._isCmdFile();
-        if (options.windowsVerbatimArguments) {
-            result.argv0 = `"${toolPath}"`;
-        }
-        return result;
-    }
-    /**
-     * Exec a tool.
-     * Output will be streamed to the live console.
-     * Returns promise with return code
-     *
-     * @param     tool     path to tool to exec
-     * @param     options  optional exec options.  See ExecOptions
-     * @returns   number
-     */
-    exec() {
-        return toolrunner_awaiter(this, void 0, void 0, function* () {
-            // root the tool path if it is unrooted and contains relative pathing
-            if (!isRooted(this.toolPath) &&
-                (this.toolPath.includes('/') ||
-                    (toolrunner_IS_WINDOWS && this.toolPath.includes('\\')))) {
-                // prefer options.cwd if it is specified, however options.cwd may also need to be rooted
-                this.toolPath = external_path_.resolve(process.cwd(), this.options.cwd || process.cwd(), this.toolPath);
-            }
-            // if the tool is only a file name, then resolve it from the PATH
-            // otherwise verify it exists (add extension on Windows if necessary)
-            this.toolPath = yield which(this.toolPath, true);
-            return new Promise((resolve, reject) => toolrunner_awaiter(this, void 0, void 0, function* () {
-                this._debug(`exec tool: ${this.toolPath}`);
-                this._debug('arguments:');
-                for (const arg of this.args) {
-                    this._debug(`   ${arg}`);
-                }
-                const optionsNonNull = this._cloneExecOptions(this.options);
-                if (!optionsNonNull.silent && optionsNonNull.outStream) {
-                    optionsNonNull.outStream.write(this._getCommandString(optionsNonNull) + external_os_namespaceObject.EOL);
-                }
-                const state = new ExecState(optionsNonNull, this.toolPath);
-                state.on('debug', (message) => {
-                    this._debug(message);
-                });
-                if (this.options.cwd && !(yield exists(this.options.cwd))) {
-                    return reject(new Error(`The cwd: ${this.options.cwd} does not exist!`));
-                }
-                const fileName = this._getSpawnFileName();
-                const cp = external_child_process_.spawn(fileName, this._getSpawnArgs(optionsNonNull), this._getSpawnOptions(this.options, fileName));
-                let stdbuffer = '';
-                if (cp.stdout) {
-                    cp.stdout.on('data', (data) => {
-                        if (this.options.listeners && this.options.listeners.stdout) {
-                            this.options.listeners.stdout(data);
-                        }
-                        if (!optionsNonNull.silent && optionsNonNull.outStream) {
-                            optionsNonNull.outStream.write(data);
-                        }
-                        stdbuffer = this._processLineBuffer(data, stdbuffer, (line) => {
-                            if (this.options.listeners && this.options.listeners.stdline) {
-                                this.options.listeners.stdline(line);
-                            }
-                        });
-                    });
-                }
-                let errbuffer = '';
-                if (cp.stderr) {
-                    cp.stderr.on('data', (data) => {
-                        state.processStderr = true;
-                        if (this.options.listeners && this.options.listeners.stderr) {
-                            this.options.listeners.stderr(data);
-                        }
-                        if (!optionsNonNull.silent &&
-                            optionsNonNull.errStream &&
-                            optionsNonNull.outStream) {
-                            const s = optionsNonNull.failOnStdErr
-                                ? optionsNonNull.errStream
-                                : optionsNonNull.outStream;
-                            s.write(data);
-                        }
-                        errbuffer = this._processLineBuffer(data, errbuffer, (line) => {
-                            if (this.options.listeners && this.options.listeners.errline) {
-                                this.options.listeners.errline(line);
-                            }
-                        });
-                    });
-                }
-                cp.on('error', (err) => {
-                    state.processError = err.message;
-                    state.processExited = true;
-                    state.processClosed = true;
-                    state.CheckComplete();
-                });
-                cp.on('exit', (code) => {
-                    state.processExitCode = code;
-                    state.processExited = true;
-                    this._debug(`Exit code ${code} received from tool '${this.toolPath}'`);
-                    state.CheckComplete();
-                });
-                cp.on('close', (code) => {
-                    state.processExitCode = code;
-                    state.processExited = true;
-                    state.processClosed = true;
-                    this._debug(`STDIO streams have closed for tool '${this.toolPath}'`);
-                    state.CheckComplete();
-                });
-                state.on('done', (error, exitCode) => {
-                    if (stdbuffer.length > 0) {
-                        this.emit('stdline', stdbuffer);
-                    }
-                    if (errbuffer.length > 0) {
-                        this.emit('errline', errbuffer);
-                    }
-                    cp.removeAllListeners();
-                    if (error) {
-                        reject(error);
-                    }
-                    else {
-                        resolve(exitCode);
-                    }
-                });
-                if (this.options.input) {
-                    if (!cp.stdin) {
-                        throw new Error('child process missing stdin');
-                    }
-                    cp.stdin.end(this.options.input);
-                }
-            }));
-        });
-    }
-}
-/**
- * Convert an arg string to an array of args. Handles escaping
- *
- * @param    argString   string of arguments
- * @returns  string[]    array of arguments
- */
-function argStringToArray(argString) {
-    const args = [];
-    let inQuotes = false;
-    let escaped = false;
-    let arg = '';
-    function append(c) {
-        // we only escape double quotes.
-        if (escaped && c !== '"') {
-            arg += '\\';
-        }
-        arg += c;
-        escaped = false;
-    }
-    for (let i = 0; i < argString.length; i++) {
-        const c = argString.charAt(i);
-        if (c === '"') {
-            if (!escaped) {
-                inQuotes = !inQuotes;
-            }
-            else {
-                append(c);
-            }
-            continue;
-        }
-        if (c === '\\' && escaped) {
-            append(c);
-            continue;
-        }
-        if (c === '\\' && inQuotes) {
-            escaped = true;
-            continue;
-        }
-        if (c === ' ' && !inQuotes) {
-            if (arg.length > 0) {
-                args.push(arg);
-                arg = '';
-            }
-            continue;
-        }
-        append(c);
-    }
-    if (arg.length > 0) {
-        args.push(arg.trim());
-    }
-    return args;
-}
-class ExecState extends external_events_.EventEmitter {
-    constructor(options, toolPath) {
-        super();
-        this.processClosed = false; // tracks whether the process has exited and stdio is closed
-        this.processError = '';
-        this.processExitCode = 0;
-        this.processExited = false; // tracks whether the process has exited
-        this.processStderr = false; // tracks whether stderr was written to
-        this.delay = 10000; // 10 seconds
-        this.done = false;
-        this.timeout = null;
-        if (!toolPath) {
-            throw new Error('toolPath must not be empty');
-        }
-        this.options = options;
-        this.toolPath = toolPath;
-        if (options.delay) {
-            this.delay = options.delay;
-        }
-    }
-    CheckComplete() {
-        if (this.done) {
-            return;
-        }
-        if (this.processClosed) {
-            this._setResult();
-        }
-        else if (this.processExited) {
-            this.timeout = (0,external_timers_namespaceObject.setTimeout)(ExecState.HandleTimeout, this.delay, this);
-        }
-    }
-    _debug(message) {
-        this.emit('debug', message);
-    }
-    _setResult() {
-        // determine whether there is an error
-        let error;
-        if (this.processExited) {
-            if (this.processError) {
-                error = new Error(`There was an error when attempting to execute the process '${this.toolPath}'. This may indicate the process failed to start. Error: ${this.processError}`);
-            }
-            else if (this.processExitCode !== 0 && !this.options.ignoreReturnCode) {
-                error = new Error(`The process '${this.toolPath}' failed with exit code ${this.processExitCode}`);
-            }
-            else if (this.processStderr && this.options.failOnStdErr) {
-                error = new Error(`The process '${this.toolPath}' failed because one or more lines were written to the STDERR stream`);
-            }
-        }
-        // clear the timeout
-        if (this.timeout) {
-            clearTimeout(this.timeout);
-            this.timeout = null;
-        }
-        this.done = true;
-        this.emit('done', error, this.processExitCode);
-    }
-    static HandleTimeout(state) {
-        if (state.done) {
-            return;
-        }
-        if (!state.processClosed && state.processExited) {
-            const message = `The STDIO streams did not close within ${state.delay / 1000} seconds of the exit event from process '${state.toolPath}'. This may indicate a child process inherited the STDIO streams and has not yet exited.`;
-            state._debug(message);
-        }
-        state._setResult();
-    }
-}
-//# sourceMappingURL=toolrunner.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/exec/lib/exec.js
-var exec_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-/**
- * Exec a command.
- * Output will be streamed to the live console.
- * Returns promise with return code
- *
- * @param     commandLine        command to execute (can include additional args). Must be correctly escaped.
- * @param     args               optional arguments for tool. Escaping is handled by the lib.
- * @param     options            optional exec options.  See ExecOptions
- * @returns   Promise<number>    exit code
- */
-function exec_exec(commandLine, args, options) {
-    return exec_awaiter(this, void 0, void 0, function* () {
-        const commandArgs = tr.argStringToArray(commandLine);
-        if (commandArgs.length === 0) {
-            throw new Error(`Parameter 'commandLine' cannot be null or empty.`);
-        }
-        // Path to tool to execute should be first arg
-        const toolPath = commandArgs[0];
-        args = commandArgs.slice(1).concat(args || []);
-        const runner = new tr.ToolRunner(toolPath, args, options);
-        return runner.exec();
-    });
-}
-/**
- * Exec a command and get the output.
- * Output will be streamed to the live console.
- * Returns promise with the exit code and collected stdout and stderr
- *
- * @param     commandLine           command to execute (can include additional args). Must be correctly escaped.
- * @param     args                  optional arguments for tool. Escaping is handled by the lib.
- * @param     options               optional exec options.  See ExecOptions
- * @returns   Promise<ExecOutput>   exit code, stdout, and stderr
- */
-function getExecOutput(commandLine, args, options) {
-    return exec_awaiter(this, void 0, void 0, function* () {
-        var _a, _b;
-        let stdout = '';
-        let stderr = '';
-        //Using string decoder covers the case where a mult-byte character is split
-        const stdoutDecoder = new StringDecoder('utf8');
-        const stderrDecoder = new StringDecoder('utf8');
-        const originalStdoutListener = (_a = options === null || options === void 0 ? void 0 : options.listeners) === null || _a === void 0 ? void 0 : _a.stdout;
-        const originalStdErrListener = (_b = options === null || options === void 0 ? void 0 : options.listeners) === null || _b === void 0 ? void 0 : _b.stderr;
-        const stdErrListener = (data) => {
-            stderr += stderrDecoder.write(data);
-            if (originalStdErrListener) {
-                originalStdErrListener(data);
-            }
-        };
-        const stdOutListener = (data) => {
-            stdout += stdoutDecoder.write(data);
-            if (originalStdoutListener) {
-                originalStdoutListener(data);
-            }
-        };
-        const listeners = Object.assign(Object.assign({}, options === null || options === void 0 ? void 0 : options.listeners), { stdout: stdOutListener, stderr: stdErrListener });
-        const exitCode = yield exec_exec(commandLine, args, Object.assign(Object.assign({}, options), { listeners }));
-        //flush any remaining characters
-        stdout += stdoutDecoder.end();
-        stderr += stderrDecoder.end();
-        return {
-            exitCode,
-            stdout,
-            stderr
-        };
-    });
-}
-//# sourceMappingURL=exec.js.map
-;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/platform.js
-var platform_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
-    function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
-    return new (P || (P = Promise))(function (resolve, reject) {
-        function fulfilled(value) { try { step(generator.next(value)); } catch (e) { reject(e); } }
-        function rejected(value) { try { step(generator["throw"](value)); } catch (e) { reject(e); } }
-        function step(result) { result.done ? resolve(result.value) : adopt(result.value).then(fulfilled, rejected); }
-        step((generator = generator.apply(thisArg, _arguments || [])).next());
-    });
-};
-
-
-const getWindowsInfo = () => platform_awaiter(void 0, void 0, void 0, function* () {
-    const { stdout: version } = yield exec.getExecOutput('powershell -command "(Get-CimInstance -ClassName Win32_OperatingSystem).Version"', undefined, {
-        silent: true
-    });
-    const { stdout: name } = yield exec.getExecOutput('powershell -command "(Get-CimInstance -ClassName Win32_OperatingSystem).Caption"', undefined, {
-        silent: true
-    });
-    return {
-        name: name.trim(),
-        version: version.trim()
-    };
-});
-const getMacOsInfo = () => platform_awaiter(void 0, void 0, void 0, function* () {
-    var _a, _b, _c, _d;
-    const { stdout } = yield exec.getExecOutput('sw_vers', undefined, {
-        silent: true
-    });
-    const version = (_b = (_a = stdout.match(/ProductVersion:\s*(.+)/)) === null || _a === void 0 ? void 0 : _a[1]) !== null && _b !== void 0 ? _b : '';
-    const name = (_d = (_c = stdout.match(/ProductName:\s*(.+)/)) === null || _c === void 0 ? void 0 : _c[1]) !== null && _d !== void 0 ? _d : '';
-    return {
-        name,
-        version
-    };
-});
-const getLinuxInfo = () => platform_awaiter(void 0, void 0, void 0, function* () {
-    const { stdout } = yield exec.getExecOutput('lsb_release', ['-i', '-r', '-s'], {
-        silent: true
-    });
-    const [name, version] = stdout.trim().split('\n');
-    return {
-        name,
-        version
-    };
-});
-const platform = external_os_namespaceObject.platform();
-const arch = external_os_namespaceObject.arch();
-const isWindows = platform === 'win32';
-const isMacOS = platform === 'darwin';
-const isLinux = platform === 'linux';
-function getDetails() {
-    return platform_awaiter(this, void 0, void 0, function* () {
-        return Object.assign(Object.assign({}, (yield (isWindows
-            ? getWindowsInfo()
-            : isMacOS
-                ? getMacOsInfo()
-                : getLinuxInfo()))), { platform,
-            arch,
-            isWindows,
-            isMacOS,
-            isLinux });
-    });
-}
-//# sourceMappingURL=platform.js.map
 ;// CONCATENATED MODULE: ./node_modules/@actions/core/lib/core.js
 var core_awaiter = (undefined && undefined.__awaiter) || function (thisArg, _arguments, P, generator) {
     function adopt(value) { return value instanceof P ? value : new P(function (resolve) { resolve(value); }); }
@@ -26093,57 +19740,10 @@ function getIDToken(aud) {
  */
 
 //# sourceMappingURL=core.js.map
-;// CONCATENATED MODULE: external "node:timers/promises"
-const promises_namespaceObject = require("node:timers/promises");
+// EXTERNAL MODULE: ./src/context.ts + 1 modules
+var src_context = __nccwpck_require__(5373);
 // EXTERNAL MODULE: ./src/failure.ts
 var src_failure = __nccwpck_require__(1633);
-;// CONCATENATED MODULE: ./src/context.ts
-
-
-const context_systemClock = {
-    now: () => Date.now(),
-    monotonic: () => performance.now(),
-    async sleep(ms, signal) {
-        throwIfCancelled(signal);
-        try {
-            await (0,promises_namespaceObject.setTimeout)(ms, undefined, signal === undefined ? {} : { signal });
-        }
-        catch (error) {
-            throwIfCancelled(signal);
-            throw error;
-        }
-    },
-};
-/** Throws `Cancelled` when the signal has aborted. */
-function throwIfCancelled(signal) {
-    if (signal?.aborted)
-        throw cancelled(signal);
-}
-/** The error for an aborted signal: its own reason where that is ours. */
-function cancelled(signal) {
-    return signal.reason instanceof src_failure/* Failure */.HR
-        ? signal.reason
-        : new src_failure/* Cancelled */.cJ('cancelled', { cause: signal.reason });
-}
-/** Settles as the work does, or rejects as soon as the signal aborts. */
-function unlessAborted(work, signal) {
-    return new Promise((resolve, reject) => {
-        const abort = () => reject(cancelled(signal));
-        if (signal.aborted)
-            abort();
-        signal.addEventListener('abort', abort, { once: true });
-        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-    });
-}
-/** The same log with every line prefixed, one prefix per host. */
-function prefixedLog(log, prefix) {
-    return {
-        info: (line) => log.info(`${prefix} | ${line}`),
-        warn: (line) => log.warn(`${prefix} | ${line}`),
-        debug: (line) => log.debug(`${prefix} | ${line}`),
-    };
-}
-
 ;// CONCATENATED MODULE: ./src/runner/console-log.ts
 
 /** The step's log. Lines may come from servers, so none of them can be a workflow command. */
@@ -26198,32 +19798,16 @@ function defaultRelease({ sha, runId }) {
     return `${sha.slice(0, 7) || 'manual'}-${runId || '0'}`;
 }
 
-;// CONCATENATED MODULE: ./src/duration.ts
-const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-/** Milliseconds of `500ms`, `10s`, `2m`, `1h`; undefined when the text is anything else. */
-function parseDuration(text) {
-    const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text.trim());
-    if (!match)
-        return undefined;
-    return Number(match[1]) * UNIT_MS[match[2]];
-}
-/** Milliseconds as people read them: `850 ms`, `12.3 s`, `4 min 05 s`, `1 h 02 min`. */
-function formatDuration(ms) {
-    if (ms < 1_000)
-        return `${Math.round(ms)} ms`;
-    if (ms < 59_950)
-        return `${(ms / 1_000).toFixed(1)} s`;
-    const seconds = Math.round(ms / 1_000);
-    const pad = (value) => String(value).padStart(2, '0');
-    if (seconds < 3_600)
-        return `${Math.floor(seconds / 60)} min ${pad(seconds % 60)} s`;
-    const minutes = Math.round(seconds / 60);
-    return `${Math.floor(minutes / 60)} h ${pad(minutes % 60)} min`;
-}
-
+// EXTERNAL MODULE: ./src/duration.ts
+var duration = __nccwpck_require__(7607);
 ;// CONCATENATED MODULE: ./src/runner/input-reader.ts
 
 
+/** A step's inputs from the JSON of its `inputs` context. */
+function parseInputs(json) {
+    const parsed = JSON.parse(json);
+    return Object.fromEntries(Object.entries(parsed).map(([name, value]) => [name, String(value ?? '')]));
+}
 /**
  * Reads a step's inputs and collects everything that is wrong with them, so that all of it is reported at once.
  * Each method returns a value of its type even for a bad input; `finish` throws before any such value is used.
@@ -26287,7 +19871,7 @@ class InputReader {
     /** Milliseconds. */
     duration(name) {
         const value = this.text(name);
-        const ms = parseDuration(value);
+        const ms = (0,duration/* parseDuration */.E)(value);
         if (ms === undefined)
             this.problem(name, `is '${value}': write a duration such as 500ms, 10s, 2m or 1h`);
         return ms ?? 0;
@@ -26494,7 +20078,7 @@ function inertText(text) {
 function makeRun(signal, state) {
     const github = readGitHubContext(process.env);
     return {
-        context: { log: consoleLog, clock: context_systemClock, signal },
+        context: { log: consoleLog, clock: src_context/* systemClock */.ml, signal },
         github,
         state,
         inputs(define) {
@@ -26514,10 +20098,12 @@ function readInputs() {
             hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
         });
     }
-    const parsed = JSON.parse(json);
-    return Object.fromEntries(Object.entries(parsed).map(([name, value]) => [name, String(value ?? '')]));
+    return parseInputs(json);
 }
-/** The file by which main tells the settle step where things stand. It outlives a killed process. */
+/**
+ * The file by which main tells the settle step where things stand. It outlives a killed process. Each line replaces those
+ * before it: a line more costs no wait for the disk, which a file renamed over another does on ext4.
+ */
 class StateFile {
     path;
     #given;
@@ -26539,467 +20125,20 @@ class StateFile {
     unsettled() {
         if (!this.#given)
             return undefined;
-        const { finished, state } = JSON.parse((0,external_node_fs_namespaceObject.readFileSync)(this.path, 'utf8'));
+        const lines = (0,external_node_fs_namespaceObject.readFileSync)(this.path, 'utf8').split('\n');
+        // What follows the last newline was not written to its end.
+        const { finished, state } = JSON.parse(lines.at(-2) ?? '');
         return finished ? undefined : state;
     }
     #write(content) {
-        (0,external_node_fs_namespaceObject.writeFileSync)(`${this.path}.new`, JSON.stringify(content), { mode: 0o600 });
-        (0,external_node_fs_namespaceObject.renameSync)(`${this.path}.new`, this.path);
+        (0,external_node_fs_namespaceObject.appendFileSync)(this.path, `${JSON.stringify(content)}\n`, { mode: 0o600 });
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/byte-string.ts
-const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
-/** How a byte string reads for people. */
-const fromByteString = (bytes) => Buffer.from(bytes, 'latin1').toString('utf8');
-
-// EXTERNAL MODULE: external "node:zlib"
-var external_node_zlib_ = __nccwpck_require__(8522);
-;// CONCATENATED MODULE: ./src/release/packed-manifest.ts
-// Columns instead of objects: a site of a hundred thousand files takes some 8 MB, a tenth of what objects would.
-const TYPES = ['file', 'folder', 'link'];
-const FILE = TYPES.indexOf('file');
-/** As many of a SHA-256's as a manifest has. */
-const HASH_BYTES = 16;
-/** Collects entries; those in the order of their paths' bytes need no sorting. */
-class ManifestBuilder {
-    #names = Buffer.allocUnsafe(4096);
-    #ends = new Uint32Array(64);
-    #types = new Uint8Array(64);
-    #modes = new Int16Array(64);
-    #sizes = new Float64Array(64);
-    #hashes = Buffer.allocUnsafe(64 * HASH_BYTES);
-    #targets = new Map();
-    #kept = new Map();
-    #count = 0;
-    #last = '';
-    #isSorted = true;
-    add(entry) {
-        const at = this.#count++;
-        const { path, type } = entry;
-        const start = at === 0 ? 0 : (this.#ends[at - 1] ?? 0);
-        this.#reserve(at + 1, start + path.length);
-        if (at > 0 && path <= this.#last)
-            this.#isSorted = false;
-        this.#last = path;
-        this.#names.write(path, start, 'latin1');
-        this.#ends[at] = start + path.length;
-        this.#types[at] = TYPES.indexOf(type);
-        this.#modes[at] = type === 'link' ? 0 : entry.mode;
-        this.#sizes[at] = type === 'file' ? entry.size : 0;
-        if (type === 'file' && entry.hash !== '')
-            this.#hashes.write(entry.hash, at * HASH_BYTES, HASH_BYTES, 'hex');
-        if (type === 'link')
-            this.#targets.set(at, entry.to);
-        if (entry.kept !== undefined)
-            this.#kept.set(at, entry.kept);
-    }
-    finish() {
-        const columns = {
-            names: this.#names,
-            ends: this.#ends,
-            types: this.#types,
-            modes: this.#modes,
-            sizes: this.#sizes,
-            hashes: this.#hashes,
-            targets: this.#targets,
-            kept: this.#kept,
-            count: this.#count,
-        };
-        const manifest = new PackedManifest(columns);
-        return this.#isSorted ? manifest : sorted(manifest);
-    }
-    #reserve(count, bytes) {
-        if (bytes > this.#names.length)
-            this.#names = grown(this.#names, Buffer.allocUnsafe(bytes * 2));
-        const room = this.#ends.length;
-        if (count <= room)
-            return;
-        this.#ends = grown(this.#ends, new Uint32Array(room * 2));
-        this.#types = grown(this.#types, new Uint8Array(room * 2));
-        this.#modes = grown(this.#modes, new Int16Array(room * 2));
-        this.#sizes = grown(this.#sizes, new Float64Array(room * 2));
-        this.#hashes = grown(this.#hashes, Buffer.allocUnsafe(room * 2 * HASH_BYTES));
-    }
-}
-class PackedManifest {
-    columns;
-    #names;
-    #hashes;
-    #total;
-    constructor(columns) {
-        this.columns = columns;
-        this.#names = asBuffer(columns.names);
-        this.#hashes = asBuffer(columns.hashes);
-    }
-    get size() {
-        return this.columns.count;
-    }
-    get keepsAny() {
-        return this.columns.kept.size > 0;
-    }
-    get(path) {
-        const at = this.#find(path);
-        return at === undefined ? undefined : this.at(at);
-    }
-    has(path) {
-        return this.#find(path) !== undefined;
-    }
-    *keys() {
-        for (let at = 0; at < this.size; at++)
-            yield this.path(at);
-    }
-    *values() {
-        for (let at = 0; at < this.size; at++)
-            yield this.at(at);
-    }
-    at(at) {
-        const { types, modes, sizes, targets, kept } = this.columns;
-        const path = this.path(at);
-        const type = TYPES[types[at] ?? 0] ?? 'file';
-        const mode = modes[at] ?? 0;
-        const size = sizes[at] ?? 0;
-        const hash = () => this.#hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES);
-        const entry = type === 'file'
-            ? { type, path, mode, size, hash: hash() }
-            : type === 'folder'
-                ? { type, path, mode }
-                : { type, path, to: targets.get(at) ?? '' };
-        const since = kept.get(at);
-        return since === undefined ? entry : { ...entry, kept: since };
-    }
-    get total() {
-        if (this.#total === undefined) {
-            let files = 0;
-            let bytes = 0;
-            for (const size of this.sizes()) {
-                files++;
-                bytes += size;
-            }
-            this.#total = { files, bytes };
-        }
-        return this.#total;
-    }
-    fileFrom(place) {
-        for (let step = 0; step < this.size; step++) {
-            const at = (place + step) % this.size;
-            if (this.columns.types[at] === FILE)
-                return this.at(at);
-        }
-        return undefined;
-    }
-    *sizes() {
-        const { types, sizes } = this.columns;
-        for (let at = 0; at < this.size; at++)
-            if (types[at] === FILE)
-                yield sizes[at] ?? 0;
-    }
-    *ofType(type) {
-        const wanted = TYPES.indexOf(type);
-        const { types } = this.columns;
-        for (let at = 0; at < this.size; at++) {
-            if (types[at] === wanted)
-                yield this.at(at);
-        }
-    }
-    /** What the entries from one on were found to hold; `hashes` one behind the other. */
-    setContents(from, sizes, hashes) {
-        this.columns.sizes.set(sizes, from);
-        this.#total = undefined;
-        this.#hashes.set(hashes, from * HASH_BYTES);
-    }
-    comparePaths(a, b) {
-        const { ends } = this.columns;
-        return this.#names.compare(this.#names, this.#start(b), ends[b] ?? 0, this.#start(a), ends[a] ?? 0);
-    }
-    path(at) {
-        return this.#names.toString('latin1', this.#start(at), this.columns.ends[at]);
-    }
-    #start(at) {
-        return at === 0 ? 0 : (this.columns.ends[at - 1] ?? 0);
-    }
-    #find(path) {
-        const names = this.#names;
-        const { ends } = this.columns;
-        const wanted = Buffer.from(path, 'latin1');
-        let low = 0;
-        let high = this.size;
-        while (low < high) {
-            const middle = (low + high) >>> 1;
-            const order = names.compare(wanted, 0, wanted.length, this.#start(middle), ends[middle] ?? 0);
-            if (order === 0)
-                return middle;
-            if (order < 0)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        return undefined;
-    }
-}
-function sorted(manifest) {
-    const order = Uint32Array.from({ length: manifest.size }, (_, at) => at);
-    order.sort((a, b) => manifest.comparePaths(a, b) || a - b);
-    const builder = new ManifestBuilder();
-    for (const [place, at] of order.entries()) {
-        const next = order[place + 1];
-        if (next === undefined || manifest.comparePaths(at, next) !== 0)
-            builder.add(manifest.at(at));
-    }
-    return builder.finish();
-}
-function asBuffer({ buffer, byteOffset, byteLength }) {
-    return Buffer.from(buffer, byteOffset, byteLength);
-}
-function grown(from, to) {
-    to.set(from);
-    return to;
-}
-
-;// CONCATENATED MODULE: ./src/release/manifest.ts
-
-
-
-
-const TEXTS_AT_ONCE = 1000;
-const HEADER = 'evenkeel manifest 1';
-const manifest_TYPES = { f: 'file', d: 'folder', l: 'link' };
-/** Of entries in any order; of two with one path the later counts. */
-function manifest_makeManifest(entries = []) {
-    const builder = new ManifestBuilder();
-    for (const entry of entries)
-        builder.add(entry);
-    return builder.finish();
-}
-/** The manifest as it lies on the server: NUL-ended records, gzipped. */
-function encodeManifest(manifest) {
-    return stored(manifest).gzipped;
-}
-/** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
-function contentId(manifest) {
-    return stored(manifest).id;
-}
-/** Both at once: where nothing is kept from earlier releases they are made of the same records. */
-function stored(manifest) {
-    return once(storedForms, manifest, () => {
-        const whole = Buffer.concat([...records(manifest.values())]);
-        const own = manifest.keepsAny ? Buffer.concat([...records(ownEntries(manifest))]) : whole;
-        return { gzipped: (0,external_node_zlib_.gzipSync)(whole, { level: 1 }), id: (0,external_node_crypto_.hash)('sha256', own, 'hex') };
-    });
-}
-const storedForms = new WeakMap();
-/** What has been worked out for a manifest is known from then on: several hosts mostly get the same. */
-function once(known, manifest, make) {
-    const before = known.get(manifest);
-    if (before !== undefined)
-        return before;
-    const made = make();
-    known.set(manifest, made);
-    return made;
-}
-function* ownEntries(manifest) {
-    for (const entry of manifest.values())
-        if (entry.kept === undefined)
-            yield entry;
-}
-const records = (entries) => joinByNul(fields(entries));
-function* fields(entries) {
-    yield HEADER;
-    for (const entry of entries) {
-        const kept = entry.kept ?? 0;
-        switch (entry.type) {
-            case 'file':
-                yield `f ${entry.mode.toString(8)} ${entry.size} ${entry.hash} ${kept} ${entry.path}`;
-                break;
-            case 'folder':
-                yield `d ${entry.mode.toString(8)} 0 - ${kept} ${entry.path}`;
-                break;
-            case 'link':
-                yield `l 777 0 - ${kept} ${entry.path}`;
-                yield entry.to;
-        }
-    }
-}
-/** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
-function decodeManifest(stored) {
-    const fields = splitAtNul((0,external_node_zlib_.gunzipSync)(stored, { maxOutputLength: 512 * 1024 * 1024 }));
-    const bad = (what) => new src_failure/* Failure */.HR('the stored manifest of the release before cannot be read', {
-        seen: what,
-        hint: 'remove its folder below releases/.evenkeel/meta on the server: the next upload then sends everything',
-    });
-    if (fields.next().value !== HEADER)
-        throw bad('an unknown header');
-    const builder = new ManifestBuilder();
-    let at = 0;
-    for (const field of fields) {
-        at++;
-        const match = /^([fdl]) ([0-7]{1,4}) (\d{1,16}) ([0-9a-f]{32}|-) (\d{1,12}) ([\s\S]+)$/.exec(field);
-        const [, letter, octal = '', size, hash = '', kept, path] = match ?? [];
-        if (path === undefined || !isInsidePath(path))
-            throw bad(`record ${at}`);
-        const common = { path, ...(Number(kept) > 0 ? { kept: Number(kept) } : {}) };
-        const type = manifest_TYPES[letter];
-        const mode = Number.parseInt(octal, 8);
-        if (type === 'link')
-            builder.add({ ...common, type, to: fields.next().value ?? '' });
-        else if (type === 'folder')
-            builder.add({ ...common, type, mode });
-        else
-            builder.add({ ...common, type, mode, size: Number(size), hash });
-    }
-    return builder.finish();
-}
-/** Texts, each ended by a NUL, in chunks: as one text, a large site would be in memory several times. */
-function* joinByNul(texts) {
-    let parts = [];
-    const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1');
-    for (const text of texts) {
-        if (parts.push(text) < TEXTS_AT_ONCE)
-            continue;
-        yield chunk();
-        parts = [];
-    }
-    if (parts.length > 0)
-        yield chunk();
-}
-/** The reverse, one by one: all at once, a large site's would take several times its list. */
-function* splitAtNul(list) {
-    for (let start = 0; start < list.length;) {
-        const end = list.indexOf(0, start);
-        yield list.toString('latin1', start, end < 0 ? list.length : end);
-        start = end < 0 ? list.length : end + 1;
-    }
-}
-/** Whether a path names something below the folder it is relative to, in its only spelling. */
-function isInsidePath(path) {
-    return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
-}
-
-;// CONCATENATED MODULE: ./src/release/site-state.ts
-
-
-
-/** Collects what `describe` and `claim` print. */
-class StateReader {
-    data = new Map();
-    busy;
-    copied;
-    #bell;
-    #base;
-    #current = '';
-    #pending;
-    #free = Number.MAX_SAFE_INTEGER;
-    #releases = [];
-    #tools = new Set();
-    record(name, value) {
-        const [first = '', ...rest] = value.split(' ');
-        switch (name) {
-            case 'busy':
-                this.busy = fromByteString(value);
-                break;
-            case 'copied':
-                this.copied = fromByteString(value);
-                break;
-            case 'current':
-                this.#current = value;
-                break;
-            case 'pending':
-                this.#pending = { release: first, returnTo: rest.join(' ') };
-                break;
-            case 'release':
-                this.#releases.push({
-                    id: first,
-                    content: rest[0] ?? '',
-                    state: rest[1],
-                    before: rest[2] || undefined,
-                });
-                break;
-            case 'free':
-                if (/^\d+$/.test(value))
-                    this.#free = Number(value) * 1024;
-                break;
-            case 'tool':
-                this.#tools.add(value);
-                break;
-            case 'bell':
-                this.#bell = value;
-                break;
-            case 'base':
-                this.#base = first;
-        }
-    }
-    finish() {
-        const state = {
-            current: this.#current,
-            releases: this.#releases,
-            pending: this.#pending,
-            freeBytes: this.#free,
-            tools: this.#tools,
-        };
-        return { state, base: this.#base && this.#finishBase(this.#base), bell: this.#bell };
-    }
-    #finishBase(kind) {
-        const stored = this.data.get('manifest');
-        const ours = stored === undefined ? manifest_makeManifest() : decodeManifest(stored);
-        if (kind === 'release')
-            return { kind, manifest: ours, ours };
-        if (kind !== 'place')
-            return { kind, manifest: kind === 'none' ? manifest_makeManifest() : this.#inventory(), ours };
-        const place = { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours };
-        return this.data.has('arrived-names') ? { ...place, arrived: this.#inventory('arrived-') } : place;
-    }
-    /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
-    #inventory(prefix = '') {
-        return manifest_makeManifest(this.#found(prefix));
-    }
-    *#found(prefix) {
-        const list = (name) => this.data.get(`${prefix}${name}`) ?? Buffer.alloc(0);
-        const hashes = lines(list('hashes'));
-        const modes = lines(list('modes'));
-        for (const path of paths(list('names'))) {
-            const hash = hashes.next().value;
-            const found = modes.next().value;
-            // Without a line for each file it is not known which belongs to which.
-            if (hash === undefined || found === undefined)
-                throw unreadable();
-            const [mode = '0', size = '0'] = found.split(' ');
-            if (!isInsidePath(path))
-                continue;
-            yield { type: 'file', path, mode: Number.parseInt(mode, 8), size: Number(size), hash };
-        }
-        if (hashes.next().value !== undefined || modes.next().value !== undefined)
-            throw unreadable();
-        for (const path of paths(list('folders'))) {
-            if (isInsidePath(path))
-                yield { type: 'folder', path, mode: -1 };
-        }
-        for (const path of paths(list('links')))
-            if (isInsidePath(path))
-                yield { type: 'link', path, to: '' };
-    }
-}
-function* lines(list) {
-    for (let start = 0, end = list.indexOf(10); end >= 0; start = end + 1, end = list.indexOf(10, start)) {
-        yield list.toString('latin1', start, end);
-    }
-}
-function* paths(list) {
-    for (const path of splitAtNul(list)) {
-        const inside = path.replace(/^\.\//, '');
-        if (inside !== '.' && inside !== '')
-            yield inside;
-    }
-}
-function unreadable() {
-    return new src_failure/* Failure */.HR('what an earlier, unfinished upload left behind cannot be read', {
-        hint: 'remove the folder releases/.evenkeel/staging on the server',
-    });
-}
-/** The release that a link names, undefined when it is not one of ours. */
-function releaseOf(link) {
-    return /^releases\/([^/]+)$/.exec(link)?.[1];
-}
-
+// EXTERNAL MODULE: ./src/ssh/byte-string.ts
+var byte_string = __nccwpck_require__(4990);
+// EXTERNAL MODULE: ./src/release/site-state.ts
+var site_state = __nccwpck_require__(1490);
 ;// CONCATENATED MODULE: ./src/release/deployment.ts
 
 
@@ -27087,7 +20226,7 @@ async function returnAll(hosts, context) {
 function served(link) {
     if (link === '')
         return 'nothing (there is no release before this one)';
-    return `release ${releaseOf(link) ?? fromByteString(link)}`;
+    return `release ${(0,site_state/* releaseOf */.l)(link) ?? (0,byte_string/* fromByteString */.q)(link)}`;
 }
 function withOutcome(error, { state, complete }) {
     if (!(error instanceof src_failure/* Failure */.HR))
@@ -27096,7 +20235,7 @@ function withOutcome(error, { state, complete }) {
     return new Kind(error.message, { ...error.details, state, unsettled: !complete });
 }
 async function runHook(host, name, command, cwd, env, { log, signal }) {
-    const lines = prefixedLog(log, `${host.name} ${name}`);
+    const lines = (0,src_context/* prefixedLog */.Qc)(log, `${host.name} ${name}`);
     const result = await host.connection.script(command, { cwd, env, signal, onLine: lines.info });
     if (result.code === 0)
         return;
@@ -27172,21 +20311,8 @@ class RecordParser {
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/quote.ts
-/**
- * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
- * Throws on a NUL byte, which no argument can carry.
- */
-function quote(argument) {
-    if (argument.includes('\0'))
-        throw new TypeError('a shell argument cannot hold a NUL byte');
-    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-}
-/** Several arguments, each quoted, with spaces between. */
-function quoteAll(args) {
-    return args.map(quote).join(' ');
-}
-
+// EXTERNAL MODULE: ./src/ssh/quote.ts
+var quote = __nccwpck_require__(9038);
 ;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
 
 /** Constant, so that it means the same to every login shell and shows nothing in the process list. */
@@ -27195,10 +20321,10 @@ const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
 function remoteScript(text, { cwd, env = {} }) {
     const lines = ['set -e', 'exec </dev/null'];
     for (const [name, value] of Object.entries(env))
-        lines.push(`export ${shellName(name)}=${quote(value)}`);
+        lines.push(`export ${shellName(name)}=${(0,quote/* quote */.h)(value)}`);
     // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
     if (cwd !== undefined)
-        lines.push(`CDPATH= cd -- ${quote(cwd)}`);
+        lines.push(`CDPATH= cd -- ${(0,quote/* quote */.h)(cwd)}`);
     return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
 }
 /**
@@ -27341,7 +20467,7 @@ class RemoteShell {
     run(block, options = {}) {
         const turn = this.#queue.then(() => this.#runNow(blockText(block), options));
         this.#queue = turn.catch(() => { });
-        return options.signal === undefined ? turn : unlessAborted(turn, options.signal);
+        return options.signal === undefined ? turn : (0,src_context/* unlessAborted */.Wh)(turn, options.signal);
     }
     /** Code for the shell itself (functions) that it reads when it has nothing else to do; the blocks from then on have it. */
     define(code) {
@@ -27393,7 +20519,7 @@ class RemoteShell {
         this.#channel.write(Buffer.from(lines.map((line) => `+${line}\n`).join(''), 'latin1'));
     }
     #gone() {
-        const said = fromByteString(this.#stderr || this.#parser?.noise || '').trim();
+        const said = (0,byte_string/* fromByteString */.q)(this.#stderr || this.#parser?.noise || '').trim();
         if (!this.#hasAnswered && this.#exitCode !== undefined) {
             return new NoShell('the server runs no commands for this user', {
                 host: this.#connection.name,
@@ -27430,17 +20556,17 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
     const stop = AbortSignal.any([signal, over.signal]);
     try {
         // Not only between two chunks: the next one may take its time.
-        await unlessAborted(feed(channel, input, stop), stop);
+        await (0,src_context/* unlessAborted */.Wh)(feed(channel, input, stop), stop);
     }
     catch (error) {
         if (!over.signal.aborted) {
             channel.close();
-            throw signal.aborted ? cancelled(signal) : error;
+            throw signal.aborted ? (0,src_context/* cancelled */.KW)(signal) : error;
         }
         broken = over.signal.reason;
     }
     // A remote process that ends early closes the pipe: its own words tell more than that.
-    const status = await unlessAborted(ended, signal);
+    const status = await (0,src_context/* unlessAborted */.Wh)(ended, signal);
     if (status.code !== undefined && (status.code !== 0 || broken === undefined)) {
         return { code: status.code, noise };
     }
@@ -27478,2291 +20604,61 @@ async function feed(stream, chunks, signal) {
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/sftp-packets.ts
-// Packets of the SSH File Transfer Protocol, version 3 (draft-ietf-secsh-filexfer-02), which OpenSSH and nearly every
-// other server speak. Why not the client of ssh2: it takes and gives names as text, and a name on a Unix system is bytes.
-const Request = {
-    init: 1,
-    open: 3,
-    close: 4,
-    read: 5,
-    write: 6,
-    lstat: 7,
-    setstat: 9,
-    fsetstat: 10,
-    opendir: 11,
-    readdir: 12,
-    remove: 13,
-    mkdir: 14,
-    rmdir: 15,
-    realpath: 16,
-    stat: 17,
-    readlink: 19,
-    symlink: 20,
-    extended: 200,
-};
-const Response = {
-    version: 2,
-    status: 101,
-    handle: 102,
-    data: 103,
-    name: 104,
-    attrs: 105,
-    extended: 201,
-};
-const Status = { ok: 0, end: 1, noSuchFile: 2, permissionDenied: 3, unsupported: 8 };
-/** How a file is opened (SSH_FXF_*). */
-const OpenFlags = { read: 1, write: 2, create: 8, truncate: 16, exclusive: 32 };
-const HAS_SIZE = 1;
-const HAS_OWNER = 2;
-const HAS_MODE = 4;
-const HAS_TIMES = 8;
-const HAS_MORE = 0x80000000;
-/** One request with its length in front. */
-function encodePacket(type, fields) {
-    const parts = [{ byte: type }, ...fields].map(encodeField);
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(parts.reduce((sum, part) => sum + part.length, 0));
-    return Buffer.concat([length, ...parts]);
-}
-function encodeField(field) {
-    if ('byte' in field)
-        return Buffer.from([field.byte]);
-    if ('int' in field)
-        return uint32(field.int);
-    if ('long' in field)
-        return uint64(field.long);
-    if ('attributes' in field)
-        return encodeAttributes(field.attributes);
-    const bytes = typeof field.bytes === 'string' ? Buffer.from(field.bytes, 'latin1') : field.bytes;
-    return Buffer.concat([uint32(bytes.length), bytes]);
-}
-function encodeAttributes({ size, mode, mtime }) {
-    const flags = (size === undefined ? 0 : HAS_SIZE) |
-        (mode === undefined ? 0 : HAS_MODE) |
-        (mtime === undefined ? 0 : HAS_TIMES);
-    const parts = [uint32(flags)];
-    if (size !== undefined)
-        parts.push(uint64(size));
-    if (mode !== undefined)
-        parts.push(uint32(mode));
-    // The time of the last access comes first.
-    if (mtime !== undefined)
-        parts.push(uint32(mtime), uint32(mtime));
-    return Buffer.concat(parts);
-}
-function uint32(value) {
-    const buffer = Buffer.alloc(4);
-    buffer.writeUInt32BE(value);
-    return buffer;
-}
-function uint64(value) {
-    const buffer = Buffer.alloc(8);
-    buffer.writeBigUInt64BE(BigInt(value));
-    return buffer;
-}
-/** Reads the fields of one response; throws a RangeError where it is shorter than it says. */
-class PacketReader {
-    #bytes;
-    #at = 0;
-    constructor(bytes) {
-        this.#bytes = bytes;
-    }
-    get isAtEnd() {
-        return this.#at >= this.#bytes.length;
-    }
-    byte() {
-        return this.#bytes.readUInt8(this.#at++);
-    }
-    int() {
-        this.#at += 4;
-        return this.#bytes.readUInt32BE(this.#at - 4);
-    }
-    long() {
-        this.#at += 8;
-        return Number(this.#bytes.readBigUInt64BE(this.#at - 8));
-    }
-    buffer() {
-        const length = this.int();
-        if (this.#at + length > this.#bytes.length)
-            throw new RangeError('a field is longer than its packet');
-        this.#at += length;
-        return this.#bytes.subarray(this.#at - length, this.#at);
-    }
-    text() {
-        return this.buffer().toString('latin1');
-    }
-    attributes() {
-        const flags = this.int();
-        const size = flags & HAS_SIZE ? { size: this.long() } : {};
-        if (flags & HAS_OWNER)
-            this.long();
-        const mode = flags & HAS_MODE ? { mode: this.int() } : {};
-        let mtime = {};
-        if (flags & HAS_TIMES) {
-            this.int();
-            mtime = { mtime: this.int() };
-        }
-        // Bit 31: `&` gives a negative number, which is as true as any.
-        if (flags & HAS_MORE) {
-            for (let left = this.int(); left > 0; left--) {
-                this.buffer();
-                this.buffer();
-            }
-        }
-        return { ...size, ...mode, ...mtime };
-    }
-}
-
-;// CONCATENATED MODULE: ./src/ssh/sftp-session.ts
-
-
-
-/** What the server said to one request. */
-class SftpError extends src_failure/* Failure */.HR {
-    name = 'SftpError';
-    code;
-    constructor(host, what, code, message) {
-        super(`the server could not ${what}`, { host, seen: message || `status ${code}` });
-        this.code = code;
-    }
-}
-/** Requests on their way, and bytes in them: sshd's window for a channel is as large. */
-const MAX_REQUESTS = 512;
-const sftp_session_MAX_BYTES = 2 * 1024 * 1024;
-/** On a slow link less is under way, so that a request of another kind gets through soon. */
-const SLOW_ANSWER_MS = 4_000;
-const MIN_BYTES = 128 * 1024;
-const MAX_PACKET = 1024 * 1024;
-/**
- * Requests and their answers over one channel. A request is sent without waiting for the answers to those before, as
- * long as not too much is on its way.
- */
-class SftpSession {
-    host;
-    /** Names of the server's extensions. */
-    extensions;
-    #channel;
-    #waiting = new Map();
-    /** Those for whom there is no room yet. */
-    #queue = [];
-    #bytes = 0;
-    #mayBytes = sftp_session_MAX_BYTES;
-    #next = 0;
-    #lost;
-    constructor(host, channel, extensions) {
-        this.host = host;
-        this.#channel = channel;
-        this.extensions = extensions;
-    }
-    /** Starts a session; throws a `Failure` where the server offers none. */
-    static async open(connection) {
-        const channel = await connection.openSubsystem('sftp');
-        const lost = () => new src_failure/* Failure */.HR('the SFTP session ended in the middle of its work', {
-            host: connection.name,
-            seen: 'the server closed it',
-            hint: 'run the job again: it looks at the state of the server first',
-            // No process there gives anything up by itself.
-            unsettled: true,
-        });
-        return new Promise((resolve, reject) => {
-            let session;
-            const parser = new PacketSplitter((packet) => {
-                if (session !== undefined)
-                    return session.#take(packet);
-                session = new SftpSession(connection.name, channel, readVersion(packet));
-                resolve(session);
-            });
-            channel.on('data', (chunk) => {
-                try {
-                    parser.push(chunk);
-                }
-                catch (error) {
-                    const failure = new src_failure/* Failure */.HR('the server speaks no SFTP that is understood', {
-                        host: connection.name,
-                        seen: error instanceof Error ? error.message : String(error),
-                    });
-                    reject(failure);
-                    if (session !== undefined)
-                        session.#end(failure);
-                    channel.destroy();
-                }
-            });
-            channel.on('error', () => { });
-            channel.stderr.resume();
-            channel.once('close', () => {
-                reject(lost());
-                if (session !== undefined)
-                    session.#end(lost());
-            });
-            channel.write(encodePacket(Request.init, [{ int: 3 }]));
-        });
-    }
-    close() {
-        this.#channel.end();
-    }
-    /** Waits while so much is on its way that more would only fill memory. */
-    async whenRoom() {
-        if (this.#hasRoom && this.#queue.length === 0)
-            return;
-        await new Promise((resolve) => this.#queue.push(resolve));
-    }
-    /**
-     * Sends a request and waits for its answer. `what` and `path` tell people what could not be done; `expected` is how
-     * many bytes the answer may have. Throws an `SftpError` with what the server says against it.
-     */
-    async ask(what, path, type, fields, expected = 0) {
-        const id = this.#next++ >>> 0;
-        const packet = encodePacket(type, [{ int: id }, ...fields]);
-        const bytes = Math.max(packet.length, expected);
-        const name = path === '' ? what : `${what} '${fromByteString(path)}'`;
-        return new Promise((resolve, reject) => {
-            const send = () => {
-                if (this.#lost !== undefined)
-                    return reject(this.#lost);
-                this.#bytes += bytes;
-                this.#waiting.set(id, {
-                    bytes,
-                    since: performance.now(),
-                    reject,
-                    resolve: (answer, kind) => {
-                        if (kind !== Response.status)
-                            return resolve({ answer, code: Status.ok });
-                        const code = answer.int();
-                        if (code === Status.ok || code === Status.end)
-                            return resolve({ answer, code });
-                        const message = answer.isAtEnd ? '' : fromByteString(answer.text());
-                        reject(new SftpError(this.host, name, code, message));
-                    },
-                });
-                this.#channel.write(packet);
-            };
-            // In the order in which they were made.
-            if (this.#hasRoom && this.#queue.length === 0)
-                send();
-            else
-                this.#queue.push(send);
-        });
-    }
-    get #hasRoom() {
-        return this.#waiting.size < MAX_REQUESTS && this.#bytes < this.#mayBytes;
-    }
-    #take(packet) {
-        const reader = new PacketReader(packet);
-        const type = reader.byte();
-        const id = reader.int();
-        const one = this.#waiting.get(id);
-        if (one === undefined)
-            throw new RangeError('an answer that nobody waits for');
-        // First: one whose answer cannot be understood still waits, and is told by `#end`.
-        one.resolve(reader, type);
-        this.#waiting.delete(id);
-        this.#bytes -= one.bytes;
-        if (performance.now() - one.since > SLOW_ANSWER_MS) {
-            this.#mayBytes = Math.max(MIN_BYTES, Math.min(this.#mayBytes, this.#bytes));
-        }
-        while (this.#hasRoom && this.#queue.length > 0)
-            this.#queue.shift()?.();
-    }
-    #end(failure) {
-        this.#lost ??= failure;
-        for (const one of this.#waiting.values())
-            one.reject(this.#lost);
-        this.#waiting.clear();
-        // Nothing is on its way any more: whoever asks from now on must not queue for room.
-        this.#bytes = 0;
-        for (const send of this.#queue.splice(0))
-            send();
-    }
-}
-function readVersion(packet) {
-    const reader = new PacketReader(packet);
-    if (reader.byte() !== Response.version)
-        throw new RangeError('its first packet is not its version');
-    const version = reader.int();
-    if (version !== 3)
-        throw new RangeError(`version ${version} instead of 3`);
-    const names = new Set();
-    while (!reader.isAtEnd) {
-        names.add(reader.text());
-        reader.buffer();
-    }
-    return names;
-}
-/** Cuts what comes into packets. */
-class PacketSplitter {
-    #onPacket;
-    #rest = Buffer.alloc(0);
-    constructor(onPacket) {
-        this.#onPacket = onPacket;
-    }
-    push(chunk) {
-        this.#rest = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk;
-        while (this.#rest.length >= 4) {
-            const end = 4 + this.#rest.readUInt32BE(0);
-            if (end > MAX_PACKET)
-                throw new RangeError(`a packet of ${end} bytes`);
-            if (this.#rest.length < end)
-                return;
-            const packet = this.#rest.subarray(4, end);
-            this.#rest = this.#rest.subarray(end);
-            this.#onPacket(packet);
-        }
-    }
-}
-
-;// CONCATENATED MODULE: ./src/ssh/sftp.ts
-
-
-/** Servers must take packets of this much data (the draft's section 3); most take more. */
-const SFTP_CHUNK = 32 * 1024;
-/** By the upper bits of a mode, stat(2)'s S_IFMT. */
-const KINDS = new Map([
-    [0o100000, 'file'],
-    [0o040000, 'folder'],
-    [0o120000, 'link'],
-]);
-/**
- * The operations of SFTP. Each is sent without waiting for the answers to those before; the protocol has the server
- * work on those for one file in the order in which they come (section 6.1 of the draft). Every path is a byte string.
- */
-class Sftp {
-    #session;
-    constructor(session) {
-        this.#session = session;
-    }
-    /** Starts a session; throws a `Failure` where the server offers none. */
-    static async open(connection) {
-        return new Sftp(await SftpSession.open(connection));
-    }
-    get host() {
-        return this.#session.host;
-    }
-    /** Names of the server's extensions. */
-    get extensions() {
-        return this.#session.extensions;
-    }
-    close() {
-        this.#session.close();
-    }
-    /** Waits while so much is on its way that more would only fill memory. */
-    whenRoom() {
-        return this.#session.whenRoom();
-    }
-    async lstat(path) {
-        const { answer } = await this.#session.ask('look at', path, Request.lstat, [{ bytes: path }]);
-        return fileStatus(answer.attributes());
-    }
-    async stat(path) {
-        const { answer } = await this.#session.ask('look at', path, Request.stat, [{ bytes: path }]);
-        return fileStatus(answer.attributes());
-    }
-    async setstat(path, attributes) {
-        await this.#session.ask('change the mode of', path, Request.setstat, [{ bytes: path }, { attributes }]);
-    }
-    async open(path, flags, mode = 0o600) {
-        const fields = [{ bytes: path }, { int: flags }, { attributes: { mode } }];
-        const what = flags & OpenFlags.write ? 'write' : 'read';
-        const { answer } = await this.#session.ask(what, path, Request.open, fields);
-        return Buffer.from(answer.buffer());
-    }
-    async closeHandle(handle) {
-        await this.#session.ask('close a file', '', Request.close, [{ bytes: handle }]);
-    }
-    async fsetstat(handle, attributes) {
-        await this.#session.ask('change the mode of a file', '', Request.fsetstat, [
-            { bytes: handle },
-            { attributes },
-        ]);
-    }
-    async write(handle, offset, data) {
-        await this.#session.ask('write a file', '', Request.write, [
-            { bytes: handle },
-            { long: offset },
-            { bytes: data },
-        ]);
-    }
-    /** Undefined at the end of the file. May give less than was asked for. */
-    async read(handle, offset, length) {
-        const fields = [{ bytes: handle }, { long: offset }, { int: length }];
-        const { answer, code } = await this.#session.ask('read a file', '', Request.read, fields, length);
-        return code === Status.end ? undefined : Buffer.from(answer.buffer());
-    }
-    /** What lies in a folder, without `.` and `..`. */
-    async readdir(path) {
-        const { answer } = await this.#session.ask('list', path, Request.opendir, [{ bytes: path }]);
-        const handle = Buffer.from(answer.buffer());
-        const found = [];
-        try {
-            for (;;) {
-                const { answer: names, code } = await this.#session.ask('list', path, Request.readdir, [
-                    { bytes: handle },
-                ]);
-                if (code === Status.end)
-                    return found;
-                for (let left = names.int(); left > 0; left--) {
-                    const name = names.text();
-                    // `ls -l` style, for people.
-                    names.buffer();
-                    const status = fileStatus(names.attributes());
-                    if (name !== '.' && name !== '..')
-                        found.push({ name, ...status });
-                }
-            }
-        }
-        finally {
-            await this.closeHandle(handle);
-        }
-    }
-    async remove(path) {
-        await this.#session.ask('remove', path, Request.remove, [{ bytes: path }]);
-    }
-    async rmdir(path) {
-        await this.#session.ask('remove', path, Request.rmdir, [{ bytes: path }]);
-    }
-    async mkdir(path, mode) {
-        await this.#session.ask('make the folder', path, Request.mkdir, [
-            { bytes: path },
-            { attributes: { mode } },
-        ]);
-    }
-    /** Without symbolic links. */
-    async realpath(path) {
-        return this.#name('resolve', path, Request.realpath);
-    }
-    async readlink(path) {
-        return this.#name('read the link', path, Request.readlink);
-    }
-    async #name(what, path, type) {
-        const { answer } = await this.#session.ask(what, path, type, [{ bytes: path }]);
-        return answer.int() > 0 ? answer.text() : '';
-    }
-    /** In OpenSSH's order of the two paths (its PROTOCOL, 4.1), which others follow: see that the link reads right. */
-    async symlink(to, path) {
-        await this.#session.ask('make the link', path, Request.symlink, [{ bytes: to }, { bytes: path }]);
-    }
-    /** rename(2): replaces what is there. */
-    async rename(from, to) {
-        await this.#extended('posix-rename@openssh.com', 'rename to', to, [{ bytes: from }, { bytes: to }]);
-    }
-    async hardlink(from, to) {
-        await this.#extended('hardlink@openssh.com', 'link', to, [{ bytes: from }, { bytes: to }]);
-    }
-    /** Copies a whole open file into another on the server (draft-ietf-secsh-filexfer-extensions-00, section 7). */
-    async copyData(from, to) {
-        const whole = [{ bytes: from }, { long: 0 }, { long: 0 }, { bytes: to }, { long: 0 }];
-        await this.#extended('copy-data', 'copy a file', '', whole);
-    }
-    /** What is free for this user where a folder lies; undefined where the server does not tell (its PROTOCOL, 4.4). */
-    async freeSpace(path) {
-        if (!this.extensions.has('statvfs@openssh.com'))
-            return undefined;
-        const { answer } = await this.#extended('statvfs@openssh.com', 'look at', path, [{ bytes: path }]);
-        answer.long();
-        const blockBytes = answer.long();
-        answer.long();
-        answer.long();
-        const bytes = answer.long() * blockBytes;
-        const isCounted = answer.long() > 0;
-        answer.long();
-        const free = answer.long();
-        answer.long();
-        const files = isCounted ? free : Number.POSITIVE_INFINITY;
-        return { bytes, files, isReadOnly: answer.long() % 2 === 1 };
-    }
-    #extended(name, what, path, fields) {
-        return this.#session.ask(what, path, Request.extended, [{ bytes: name }, ...fields]);
-    }
-}
-function fileStatus({ size = 0, mode = 0, mtime = 0 }) {
-    return { kind: KINDS.get(mode & 0o170000) ?? 'other', size, mode: mode & 0o777, mtime };
-}
-
-;// CONCATENATED MODULE: ./src/ssh/sftp-files.ts
-
-
-
-/** Files and folders that are worked on at once; each takes a few requests that wait for each other. */
-const WIDTH = 64;
-const isMissing = (error) => error instanceof SftpError && error.code === Status.noSuchFile;
-/** Resolves with undefined where what was asked for is not there. */
-async function ifThere(work) {
-    try {
-        return await work;
-    }
-    catch (error) {
-        if (isMissing(error))
-            return undefined;
-        throw error;
-    }
-}
-/** Works on all items, some at once. After a failure no further one is begun, and those begun are waited for. */
-async function inParallel(items, work, width = WIDTH) {
-    const left = items[Symbol.iterator]();
-    let failed;
-    const one = async () => {
-        for (let next = left.next(); !next.done && failed === undefined; next = left.next()) {
-            try {
-                await work(next.value);
-            }
-            catch (error) {
-                failed ??= { error };
-            }
-        }
-    };
-    await Promise.all(Array.from({ length: width }, one));
-    if (failed !== undefined)
-        throw failed.error;
-}
-/** A file's content, piece by piece, some of them asked for ahead. */
-async function* readPieces(sftp, path) {
-    const handle = await sftp.open(path, OpenFlags.read);
-    try {
-        const asked = [];
-        let ahead = 0;
-        for (;;) {
-            while (asked.length < 16) {
-                const answer = sftp.read(handle, ahead, SFTP_CHUNK);
-                answer.catch(() => { });
-                asked.push({ at: ahead, answer });
-                ahead += SFTP_CHUNK;
-            }
-            const { at, answer } = asked.shift();
-            const piece = await answer;
-            if (piece === undefined)
-                return;
-            yield piece;
-            if (piece.length === SFTP_CHUNK)
-                continue;
-            // A short answer is not the end: go on right after it.
-            asked.length = 0;
-            ahead = at + piece.length;
-        }
-    }
-    finally {
-        await sftp.closeHandle(handle);
-    }
-}
-async function readFile(sftp, path) {
-    const pieces = [];
-    for await (const piece of readPieces(sftp, path))
-        pieces.push(piece);
-    return Buffer.concat(pieces);
-}
-/**
- * Writes a new file (or over an old one) and gives it its mode and time. What `before` throws, called ahead of each
- * request, ends it.
- */
-async function sftp_files_writeFile(sftp, path, content, { mode = 0o600, mtime, before } = {}) {
-    before?.();
-    const handle = await sftp.open(path, OpenFlags.write | OpenFlags.create | OpenFlags.truncate);
-    let first;
-    const sent = [];
-    const note = (request) => sent.push(request.catch((error) => {
-        first ??= { error };
-    }));
-    try {
-        let at = 0;
-        for await (const piece of Buffer.isBuffer(content) ? [content] : content) {
-            for (let from = 0; from < piece.length; from += SFTP_CHUNK) {
-                await sftp.whenRoom();
-                before?.();
-                const data = piece.subarray(from, from + SFTP_CHUNK);
-                note(sftp.write(handle, at, data));
-                at += data.length;
-            }
-            if (first !== undefined)
-                break;
-        }
-        before?.();
-        note(sftp.fsetstat(handle, { mode, ...(mtime === undefined ? {} : { mtime }) }));
-    }
-    finally {
-        // Sent before the answers to the writes have come, which they follow.
-        note(sftp.closeHandle(handle));
-        await Promise.all(sent);
-    }
-    if (first !== undefined)
-        throw first.error;
-}
-/** Everything below a folder by its relative path, without what `skip` names; folders before what lies in them. */
-async function listTree(sftp, root, skip = () => false) {
-    const found = new Map();
-    let folders = [''];
-    while (folders.length > 0) {
-        const next = [];
-        await inParallel(folders, async (folder) => {
-            for (const { name, ...status } of await sftp.readdir(folder === '' ? root : `${root}/${folder}`)) {
-                const path = folder === '' ? name : `${folder}/${name}`;
-                if (skip(path))
-                    continue;
-                found.set(path, status);
-                if (status.kind === 'folder')
-                    next.push(path);
-            }
-        });
-        folders = next;
-    }
-    return found;
-}
-/** Removes a file or a folder with all that it holds; nothing where there is none. Never follows a link. */
-async function removeTree(sftp, path) {
-    const top = await ifThere(sftp.lstat(path));
-    if (top === undefined)
-        return;
-    if (top.kind !== 'folder')
-        return void (await ifThere(sftp.remove(path)));
-    const entries = [...(await listTree(sftp, path))];
-    const files = entries.filter(([, { kind }]) => kind !== 'folder');
-    await inParallel(files, async ([name]) => void (await ifThere(sftp.remove(`${path}/${name}`))), 256);
-    const folders = entries.filter(([, { kind }]) => kind === 'folder').map(([name]) => name);
-    await inLevels(folders, (name) => sftp.rmdir(`${path}/${name}`), 'deepest first');
-    await sftp.rmdir(path);
-}
-/** Works on folders level by level, so that none is begun before those that it lies in (or that lie in it) are done. */
-async function inLevels(folders, work, order) {
-    const levels = new Map();
-    for (const folder of folders) {
-        const depth = folder.split('/').length;
-        levels.set(depth, [...(levels.get(depth) ?? []), folder]);
-    }
-    const sorted = [...levels].sort(([a], [b]) => (order === 'top first' ? a - b : b - a));
-    for (const [, level] of sorted)
-        await inParallel(level, work, 256);
-}
-/** A folder and those that it lies in, where they are missing. */
-async function makeFolders(sftp, path, mode) {
-    const parts = path.split('/').filter((part) => part !== '');
-    const all = parts.map((_, at) => `/${parts.slice(0, at + 1).join('/')}`);
-    const there = await Promise.all(all.map((folder) => ifThere(sftp.stat(folder))));
-    for (const [at, folder] of all.entries()) {
-        if (there[at] === undefined)
-            await makeFolder(sftp, folder, mode);
-    }
-}
-/** A folder, which may be there already. The protocol knows no answer of its own for that. */
-async function makeFolder(sftp, path, mode) {
-    try {
-        await sftp.mkdir(path, mode);
-    }
-    catch (error) {
-        const there = await sftp.stat(path).catch(() => undefined);
-        if (there?.kind !== 'folder')
-            throw error;
-    }
-}
-/** A second name for a file, or a copy where the server makes no links. Nothing may be there yet. */
-async function linkOrCopy(sftp, from, to, status) {
-    if (sftp.extensions.has('hardlink@openssh.com')) {
-        try {
-            await sftp.hardlink(from, to);
-            return 'linked';
-        }
-        catch (error) {
-            // Another file system, or one without links: its `FAILURE` says no more.
-            if (!(error instanceof SftpError) || isMissing(error))
-                throw error;
-        }
-    }
-    if (!sftp.extensions.has('copy-data')) {
-        await sftp_files_writeFile(sftp, to, readPieces(sftp, from), status);
-        return 'sent again';
-    }
-    const source = await sftp.open(from, OpenFlags.read);
-    try {
-        const copy = await sftp.open(to, OpenFlags.write | OpenFlags.create | OpenFlags.truncate);
-        try {
-            await sftp.copyData(source, copy);
-            await sftp.fsetstat(copy, status);
-        }
-        finally {
-            await sftp.closeHandle(copy);
-        }
-    }
-    finally {
-        await sftp.closeHandle(source);
-    }
-    return 'copied';
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-desk.ts
-
-
-
-
-
-/** What both ways of serving need to work on a server through SFTP. Paths are absolute byte strings. */
-class SftpDesk {
-    sftp;
-    /** The site's root. */
-    root;
-    /** The folder of the action. */
-    state;
-    /** Random, of this connection. */
-    mark;
-    log;
-    /** Undefined in a dry run, which changes nothing. */
-    lease;
-    #count = 0;
-    constructor(sftp, root, state, mark, log) {
-        this.sftp = sftp;
-        this.root = root;
-        this.state = state;
-        this.mark = mark;
-        this.log = log;
-    }
-    /** Throws unless this run still holds the site's lock. To be called right before anything is changed. */
-    guard = () => {
-        if (this.lease === undefined)
-            throw new TypeError('a change without the lock');
-        this.lease.assertHeld();
-    };
-    /** A path in the folder that goes with the lock. */
-    scratch(name) {
-        this.guard();
-        return `${this.lease?.folder}/${name}.${this.#count++}`;
-    }
-    async rename(from, to) {
-        this.guard();
-        await this.sftp.rename(from, to);
-    }
-    /** Puts a small file into its place by one rename, which fails once another holds the lock. */
-    async commit(path, text) {
-        const fresh = this.scratch('file');
-        await sftp_files_writeFile(this.sftp, fresh, Buffer.from(text, 'latin1'));
-        await this.rename(fresh, path);
-    }
-    /** Takes a file or folder out of the way by one rename; it is gone with the lock. Nothing where there is none. */
-    async retire(path) {
-        const aside = this.scratch('gone');
-        await ifThere(this.sftp.rename(path, aside));
-    }
-    async firstLine(path) {
-        return (await this.lines(path))[0] ?? '';
-    }
-    /** Lines of a small file, none where it is missing. */
-    async lines(path) {
-        const text = await ifThere(readFile(this.sftp, path));
-        return text === undefined ? [] : text.toString('latin1').split('\n');
-    }
-    async manifest(path) {
-        const stored = await ifThere(readFile(this.sftp, path));
-        return stored === undefined ? undefined : decodeManifest(stored);
-    }
-    /** First 128 bits of the SHA-256 of a file on the server, which comes here for it. */
-    async hash(path) {
-        const hash = (0,external_node_crypto_.createHash)('sha256');
-        for await (const piece of readPieces(this.sftp, path))
-            hash.update(piece);
-        return hash.digest().toString('hex', 0, 16);
-    }
-    /** What lies there, by what the files hold; symbolic links without where they lead, so that they are made anew. */
-    async hashed(root, listed) {
-        const hashes = new Map();
-        const files = [...listed].filter(([, { kind }]) => kind === 'file');
-        await inParallel(files, async ([path]) => void hashes.set(path, await this.hash(`${root}/${path}`)));
-        return manifest_makeManifest([...listed].flatMap(([path, status]) => toEntry(path, status, hashes.get(path) ?? '') ?? []));
-    }
-    /** Takes up what an unfinished upload of a release has brought, under this run's mark, or makes a new place for it. */
-    async takeStage(release) {
-        const stage = `${this.state}/staging/${release}+${this.mark}`;
-        const left = (await this.sftp.readdir(`${this.state}/staging`))
-            .filter(({ name, kind }) => kind === 'folder' && name.startsWith(`${release}+`))
-            .sort((a, b) => b.mtime - a.mtime);
-        const [newest, ...older] = left;
-        for (const { name } of older)
-            await this.retire(`${this.state}/staging/${name}`);
-        this.guard();
-        if (newest === undefined) {
-            await this.sftp.mkdir(stage, 0o700);
-            await this.sftp.mkdir(`${stage}/tree`, 0o700);
-            return { stage, isOld: false };
-        }
-        await this.rename(`${this.state}/staging/${newest.name}`, stage);
-        await makeFolder(this.sftp, `${stage}/tree`, 0o700);
-        return { stage, isOld: true };
-    }
-    /** Folders for what is shared between releases. */
-    async makeShared(linked) {
-        for (const path of linked) {
-            const folder = path.endsWith('/') ? path.slice(0, -1) : path.split('/').slice(0, -1).join('/');
-            this.guard();
-            await makeFolders(this.sftp, `${this.root}/shared/${toByteString(folder)}`, 0o755);
-        }
-    }
-    /** What nobody will take up again: unfinished uploads, and what dead runs left of their locks. */
-    async sweep() {
-        const { state, sftp } = this;
-        const [staging, all] = await Promise.all([sftp.readdir(`${state}/staging`), sftp.readdir(state)]);
-        const left = [
-            ...staging.map(({ name }) => `${state}/staging/${name}`),
-            ...all.filter(({ name }) => /^lease\.gone\./.test(name)).map(({ name }) => `${state}/${name}`),
-            `${state}/trash`,
-        ];
-        for (const path of left)
-            await this.retire(path);
-        // Somebody may be waiting for the lock by one of these.
-        for (const { name, mtime } of all.filter(({ name }) => /^lease\.new\./.test(name))) {
-            const beat = await ifThere(sftp.lstat(`${state}/${name}/${name.slice('lease.new.'.length)}/beat`));
-            const now = (await sftp.lstat(`${this.lease?.folder}/beat`)).mtime;
-            if (now - (beat?.mtime ?? mtime) > 3600)
-                await removeTree(sftp, `${state}/${name}`);
-        }
-    }
-}
-function toEntry(path, status, hash) {
-    const { kind, size, mode } = status;
-    if (kind === 'file')
-        return { type: 'file', path, mode, size, hash };
-    if (kind === 'folder')
-        return { type: 'folder', path, mode };
-    return kind === 'link' ? { type: 'link', path, to: '' } : undefined;
-}
-/** A failure with what a person needs to know. */
-function siteFailure(desk, what, hint, seen) {
-    return new src_failure/* Failure */.HR(fromByteString(what), {
-        host: desk.sftp.host,
-        hint,
-        ...(seen === undefined ? {} : { seen: fromByteString(seen) }),
-    });
-}
-
-;// CONCATENATED MODULE: ./src/release/site-host.ts
-
-
-/** The failure for whoever finds the site locked. */
-function lockedFailure(host, holder, waitedMs) {
-    return new src_failure/* Failure */.HR('another deploy of this site is at work', {
-        host,
-        seen: `the lock is held by ${holder || 'a run that left no name'}`,
-        state: 'this step changed nothing.',
-        hint: waitedMs === 0
-            ? 'wait for it and run again, or set `lock-wait`'
-            : 'look at that run; its lock ends with it, or soon after its runner has gone',
-    });
-}
-/** What to do about a failure on the server, by its text. */
-function hintFor(text, target) {
-    if (/no space left|disk quota/i.test(text))
-        return 'free some space there, or keep fewer releases (`keep-releases`)';
-    if (/permission denied|not permitted|read-only/i.test(text)) {
-        return `let the deploy user write there: on the server, chown it to that user, for example: sudo install -d -o USER ${quote(target)}`;
-    }
-    if (/not a symbolic link/.test(text))
-        return 'move it away: the action makes it a link to the release that is served';
-    if (/not from an upload/.test(text))
-        return 'choose another `release`, or move that folder away';
-    if (/content that arrived|instead of/.test(text))
-        return 'run the job again; nothing was activated';
-    return 'look at the folder on the server, then run the job again';
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-lease.ts
-
-
-
-
-
-const BEAT_MS = 10_000;
-/** A holder of whom nothing was heard for so long has gone. */
-const EXPIRY_S = 60;
-/** It stops well before that by itself: its clock may run slow, and a request takes its time. */
-const HELD_MS = 40_000;
-const RETRY_MS = 500;
-class SftpLease {
-    #sftp;
-    #request;
-    #context;
-    #timer;
-    #heldUntil;
-    #isLost = false;
-    constructor(sftp, request, context, heldUntil) {
-        this.#sftp = sftp;
-        this.#request = request;
-        this.#context = context;
-        this.#heldUntil = heldUntil;
-        this.#timer = setInterval(() => void this.#beat(), BEAT_MS);
-    }
-    /** Takes the lease, waiting for it where asked; throws a `Failure` that names the holder where it stays taken. */
-    static async take(sftp, request, context) {
-        const { clock, signal } = context;
-        const { state, mark, token, holder } = request;
-        const fresh = `${state}/lease.new.${mark}`;
-        const name = toByteString(holder.replaceAll(/\s+/g, ' '));
-        const giveUp = clock.monotonic() + request.waitMs;
-        await sftp.mkdir(fresh, 0o700);
-        await sftp.mkdir(`${fresh}/${mark}`, 0o700);
-        await sftp_files_writeFile(sftp, `${fresh}/holder`, Buffer.from(`${mark}\n${token}\n${name}\n`, 'latin1'));
-        try {
-            for (let shown = false;;) {
-                const sentAt = clock.monotonic();
-                await sftp_files_writeFile(sftp, `${fresh}/${mark}/beat`, Buffer.from('.'));
-                if (await movedTo(sftp, fresh, `${state}/lease`)) {
-                    return new SftpLease(sftp, request, context, sentAt + HELD_MS);
-                }
-                const { mtime: now } = await sftp.lstat(`${fresh}/${mark}/beat`);
-                const seen = await readHolder(sftp, state);
-                if (await mayTake(sftp, request, seen, now)) {
-                    if (await putAside(sftp, request, seen)) {
-                        context.log.info(`took over the lock of ${fromByteString(seen?.name ?? '') || 'a run that left no name'}`);
-                    }
-                    continue;
-                }
-                const text = fromByteString(seen?.name ?? '');
-                if (clock.monotonic() >= giveUp)
-                    throw lockedFailure(sftp.host, text, request.waitMs);
-                if (!shown)
-                    context.log.info(`waiting for the lock, held by ${text || 'another run'}`);
-                shown = true;
-                await clock.sleep(RETRY_MS, signal);
-            }
-        }
-        catch (error) {
-            await removeTree(sftp, fresh).catch(() => { });
-            throw error;
-        }
-    }
-    /** The holder's own folder. */
-    get folder() {
-        return `${this.#request.state}/lease/${this.#request.mark}`;
-    }
-    /** Throws where another may have the lease by now. To be called right before anything is changed. */
-    assertHeld() {
-        if (!this.#isLost && this.#context.clock.monotonic() < this.#heldUntil)
-            return;
-        throw new src_failure/* Failure */.HR('this run no longer holds the lock of the site', {
-            host: this.#sftp.host,
-            seen: `the server was not heard of for ${HELD_MS / 1000} s, or another run has taken over`,
-            state: 'from then on this run has changed nothing; what it had begun is put right by the run that took over, or by the next one.',
-            hint: 'run the job again',
-        });
-    }
-    /** Gives the lease back. Whatever lies in its folder goes. */
-    async release() {
-        clearInterval(this.#timer);
-        if (this.#isLost || this.#context.clock.monotonic() >= this.#heldUntil)
-            return;
-        this.#isLost = true;
-        const { state, mark } = this.#request;
-        const gone = `${state}/lease.gone.${mark}`;
-        await this.#sftp.rename(`${state}/lease`, gone);
-        await removeTree(this.#sftp, gone);
-    }
-    async #beat() {
-        const sentAt = this.#context.clock.monotonic();
-        try {
-            await sftp_files_writeFile(this.#sftp, `${this.folder}/beat`, Buffer.from('.'));
-            this.#heldUntil = Math.max(this.#heldUntil, sentAt + HELD_MS);
-        }
-        catch (error) {
-            // The folder has gone: another has taken over. Anything else may pass.
-            if (isMissing(error))
-                this.#isLost = true;
-        }
-    }
-}
-/** Whether the lease was free: a folder does not replace one that holds something. */
-async function movedTo(sftp, fresh, lease) {
-    try {
-        await sftp.rename(fresh, lease);
-        return true;
-    }
-    catch (error) {
-        if (error instanceof SftpError && (await ifThere(sftp.lstat(lease))) !== undefined)
-            return false;
-        // It may have gone in between.
-        if (error instanceof SftpError && (await ifThere(sftp.lstat(fresh))) !== undefined) {
-            await sftp.rename(fresh, lease);
-            return true;
-        }
-        throw error;
-    }
-}
-async function readHolder(sftp, state) {
-    const text = await ifThere(readFile(sftp, `${state}/lease/holder`));
-    const [mark = '', token = '', name = ''] = text?.toString('latin1').split('\n') ?? [];
-    return /^[0-9a-f]+$/.test(mark) ? { mark, token, name } : undefined;
-}
-async function mayTake(sftp, { state, own }, seen, now) {
-    if (seen !== undefined && own !== '' && seen.token === own)
-        return true;
-    const sign = seen === undefined ? `${state}/lease` : `${state}/lease/${seen.mark}/beat`;
-    const beat = await ifThere(sftp.lstat(sign));
-    return beat !== undefined && now - beat.mtime > EXPIRY_S;
-}
-/** Takes the lease away from the holder that was seen, and from no other; tells whether it did. */
-async function putAside(sftp, { state, mark }, seen) {
-    const aside = `${state}/lease.gone.${mark}`;
-    if ((await ifThere(sftp.rename(`${state}/lease`, aside).then(() => true))) === undefined)
-        return false;
-    const moved = await ifThere(readFile(sftp, `${aside}/holder`));
-    if ((moved?.toString('latin1').split('\n')[0] ?? '') === (seen?.mark ?? '')) {
-        await removeTree(sftp, aside);
-        return true;
-    }
-    // Somebody else was quicker: what was moved is theirs. Where it does not go back, they notice and stop.
-    await sftp.rename(aside, `${state}/lease`).catch(() => removeTree(sftp, aside));
-    return false;
-}
-
-;// CONCATENATED MODULE: ./src/release/comparison.ts
-
-
-/** How long an asset stays after the release that had it was replaced, in seconds. */
-const KEEP_SECONDS = 3600;
-/**
- * Compares by content and mode, never by time. `keep` picks the files that stay reachable although the site no longer
- * has them; `now` is in Unix seconds.
- */
-function comparison_compare(base, site, keep, now) {
-    if (base.size === 0)
-        return everything(site);
-    const send = new ManifestBuilder();
-    const missing = new ManifestBuilder();
-    const replace = new Set();
-    let added = 0;
-    let changed = 0;
-    let unchanged = 0;
-    for (const [before, entry] of sideBySide(base, site)) {
-        if (entry === undefined) {
-            if (before !== undefined)
-                missing.add(before);
-            continue;
-        }
-        if (before !== undefined && before.type !== entry.type)
-            replace.add(entry.path);
-        const isSame = before !== undefined && same(before, entry);
-        if (!isSame)
-            send.add(entry);
-        if (entry.type === 'folder')
-            continue;
-        if (isSame)
-            unchanged++;
-        else if (before === undefined)
-            added++;
-        else
-            changed++;
-    }
-    const isBelowReplaced = (path) => replace.size > 0 && ancestors(path).some((above) => replace.has(above));
-    const gone = missing.finish();
-    const keptPaths = new Set();
-    for (const entry of gone.ofType('file')) {
-        const { path, kept = now } = entry;
-        if (now - kept > KEEP_SECONDS || !keep(path) || isBelowReplaced(path))
-            continue;
-        for (const one of [path, ...ancestors(path)])
-            keptPaths.add(one);
-    }
-    const kept = [];
-    const removeFiles = [];
-    const removeFolders = [];
-    for (const entry of gone.values()) {
-        if (isBelowReplaced(entry.path))
-            continue;
-        if (keptPaths.has(entry.path))
-            kept.push({ ...entry, kept: entry.kept ?? now });
-        else if (entry.type === 'folder')
-            removeFolders.push(entry.path);
-        else
-            removeFiles.push(entry.path);
-    }
-    return {
-        send: send.finish(),
-        replace: [...replace],
-        removeFiles,
-        removeFolders: removeFolders.reverse(),
-        result: kept.length === 0 ? site : manifest_makeManifest(chain(site.values(), kept)),
-        added,
-        changed,
-        removed: removeFiles.length,
-        unchanged,
-    };
-}
-/** Where nothing is there yet. */
-function everything(site) {
-    let links = 0;
-    for (const _ of site.ofType('link'))
-        links++;
-    const none = { replace: [], removeFiles: [], removeFolders: [], changed: 0, removed: 0, unchanged: 0 };
-    return { ...none, send: site, result: site, added: site.total.files + links };
-}
-/** Entries of both by path; undefined where one of them has none. */
-function* sideBySide(base, site) {
-    const before = base.values()[Symbol.iterator]();
-    const after = site.values()[Symbol.iterator]();
-    let a = before.next().value;
-    let b = after.next().value;
-    while (a !== undefined || b !== undefined) {
-        const isOnlyBefore = b === undefined || (a !== undefined && a.path < b.path);
-        const isOnlyAfter = a === undefined || (b !== undefined && b.path < a.path);
-        yield [isOnlyAfter ? undefined : a, isOnlyBefore ? undefined : b];
-        if (!isOnlyAfter)
-            a = before.next().value;
-        if (!isOnlyBefore)
-            b = after.next().value;
-    }
-}
-function* chain(...parts) {
-    for (const part of parts)
-        yield* part;
-}
-function same(a, b) {
-    if (a.type === 'file' && b.type === 'file')
-        return a.hash === b.hash && a.size === b.size && a.mode === b.mode;
-    if (a.type === 'folder' && b.type === 'folder')
-        return a.mode === b.mode;
-    return a.type === 'link' && b.type === 'link' && a.to === b.to;
-}
-/** `a/b/c` -> `a`, `a/b` */
-function ancestors(path) {
-    const parts = path.split('/');
-    return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('/'));
-}
-
-;// CONCATENATED MODULE: ./src/release/in-place.ts
-
-
-
-/** Names in one command; more would be too long for some systems. */
-const NAMES_AT_ONCE = 200;
-/**
- * How the site gets into a folder that may hold other things too. What `isExcluded` picks is never removed; `now` is in
- * Unix seconds. Pure.
- */
-function compareInPlace({ ours, there }, site, deletion, keep, isExcluded, now) {
-    const all = compare(there, site, keep, now);
-    const mayGo = (path) => deletion !== 'false' &&
-        (deletion === 'all' || ours.has(path)) &&
-        !path.split('/').some((_, at, parts) => isExcluded(parts.slice(0, at + 1).join('/')));
-    const removeFiles = all.removeFiles.filter(mayGo);
-    const removed = new Set(removeFiles);
-    // What stays of ours is still ours, so that a later upload may remove it.
-    const left = [...ours.values()].filter(({ path, type }) => type !== 'folder' && !removed.has(path) && !isBelow(path, all.replace));
-    const kept = left.map((entry) => ({ ...entry, kept: entry.kept ?? now }));
-    return {
-        ...all,
-        removeFiles,
-        removeFolders: all.removeFolders.filter(mayGo),
-        removed: removeFiles.length,
-        result: makeManifest([...kept, ...site.values()]),
-    };
-}
-/** What is left to send where an earlier attempt brought `arrived`, and what of that must go before. Pure. */
-function takeUp(send, arrived) {
-    const rest = comparison_compare(arrived, send, () => false, 0);
-    if (rest.replace.length === 0 && rest.removeFiles.length === 0)
-        return rest;
-    // That was another content under the same name.
-    return { send, replace: [...arrived.keys()].filter((path) => !path.includes('/')) };
-}
-/** New assets first, pages after, deletions last: no page is there before what it names. Pure. */
-function planPlace(comparison, there) {
-    const { send, replace, removeFiles, removeFolders } = comparison;
-    const all = [...send.values()];
-    const files = all.filter(({ type }) => type !== 'folder');
-    const folders = all.filter((entry) => entry.type === 'folder');
-    const replaced = [...there.values()].filter(({ path }) => isBelow(path, replace));
-    const cleared = replaced.filter(({ type }) => type !== 'folder').map(({ path }) => path);
-    const clearedFolders = replaced.filter(({ type }) => type === 'folder').map(({ path }) => path);
-    const goneFolders = new Set([...clearedFolders, ...removeFolders]);
-    const oldFolders = [...there.values()].filter((entry) => entry.type === 'folder' && goneFolders.has(entry.path));
-    const sent = files.map(({ path }) => path);
-    const touched = [...new Set([...sent, ...cleared, ...removeFiles])];
-    const isNew = (entry) => !there.has(entry.path);
-    const isPage = ({ path }) => /\.x?html?$/i.test(path);
-    const assets = files.filter((entry) => !isPage(entry));
-    const pages = files.filter(isPage);
-    return {
-        keep: perFolder('keep', touched),
-        put: [
-            perFolder('drop', cleared),
-            clearedFolders.reverse().map(noFolder),
-            folders.map(in_place_makeFolder),
-            perFolder('put', in_place_paths(assets.filter(isNew))),
-            perFolder('put', in_place_paths(assets.filter((entry) => !isNew(entry)))),
-            perFolder('put', in_place_paths(pages)).reverse(),
-            perFolder('drop', removeFiles),
-            removeFolders.map(noFolder),
-        ],
-        gone: [
-            ...perFolder('gone', sent),
-            ...folders
-                .filter((entry) => there.get(entry.path)?.type !== 'folder')
-                .reverse()
-                .map(({ path }) => noFolder(path)),
-        ],
-        restore: [...oldFolders.map(in_place_makeFolder), ...perFolder('restore', touched)],
-    };
-}
-/** The same as shell scripts, made of the functions on the server. Pure. */
-function placeScripts({ keep, put, gone, restore }) {
-    const script = (steps) => steps.map((step) => `${line(step)}\n`).join('');
-    return {
-        'keep.sh': script(keep),
-        'put.sh': script(put.flat()),
-        'gone.sh': script(gone),
-        'restore.sh': script(restore),
-    };
-}
-function line(step) {
-    const folder = quote(step.folder);
-    if (step.op === 'folder')
-        return `folder ${step.mode.toString(8)} ${folder} ${quote(step.name)}`;
-    if (step.op === 'no_folder')
-        return `no_folder ${folder} ${quote(step.name)}`;
-    return `${step.op} ${folder} ${step.names.map(quote).join(' ')}`;
-}
-const in_place_paths = (entries) => entries.map(({ path }) => path);
-/** `a/b/c` -> `a/b`, `c` */
-function split(path) {
-    const at = path.lastIndexOf('/');
-    return [path.slice(0, Math.max(at, 0)), path.slice(at + 1)];
-}
-function noFolder(path) {
-    const [folder, name] = split(path);
-    return { op: 'no_folder', folder, name };
-}
-function in_place_makeFolder({ path, mode }) {
-    const [folder, name] = split(path);
-    return { op: 'folder', mode: mode < 0 ? 0o755 : mode, folder, name };
-}
-/** One step for the names in each folder, in the order in which the folders come. */
-function perFolder(op, all) {
-    const groups = new Map();
-    for (const path of all) {
-        const [folder, name] = split(path);
-        const names = groups.get(folder) ?? [];
-        names.push(name);
-        groups.set(folder, names);
-    }
-    return [...groups].flatMap(([folder, names]) => Array.from({ length: Math.ceil(names.length / NAMES_AT_ONCE) }, (_, at) => ({
-        op,
-        folder,
-        names: names.slice(at * NAMES_AT_ONCE, (at + 1) * NAMES_AT_ONCE),
-    })));
-}
-function isBelow(path, tops) {
-    return tops.some((top) => path === top || path.startsWith(`${top}/`));
-}
-
-;// CONCATENATED MODULE: ./src/release/progress.ts
-
-/** A line this often suits a log that is read afterwards. */
-const LINE_EVERY_MS = 5_000;
-/** Counts, and writes a line into the log every few seconds. */
-function trackProgress(total, { log, clock }) {
-    const start = clock.monotonic();
-    let files = 0;
-    let bytes = 0;
-    let wire = 0;
-    const timer = setInterval(() => {
-        const elapsed = clock.monotonic() - start;
-        const left = bytes > 0 ? `, about ${formatDuration((elapsed / bytes) * (total.bytes - bytes))} left` : '';
-        const rate = formatBytes((wire / elapsed) * 1000);
-        log.info(`uploading: ${files} of ${total.files} files, ${formatBytes(bytes)} of ${formatBytes(total.bytes)}, ${rate}/s on the wire${left}`);
-    }, LINE_EVERY_MS);
-    return {
-        get bytesOnWire() {
-            return wire;
-        },
-        sent(count) {
-            bytes += count;
-        },
-        fileSent() {
-            files++;
-        },
-        onWire(count) {
-            wire += count;
-        },
-        end: () => clearInterval(timer),
-    };
-}
-/** `312 B`, `4.1 KB`, `20.3 MB` */
-function formatBytes(bytes) {
-    if (bytes < 1000)
-        return `${Math.round(bytes)} B`;
-    const units = ['KB', 'MB', 'GB', 'TB'];
-    const power = Math.min(units.length, Math.floor(Math.log10(bytes) / 3));
-    return `${(bytes / 1000 ** power).toFixed(1)} ${units[power - 1]}`;
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-tree.ts
-
-
-
-
-
-
-
-/** Files that are on their way at once: each waits for its handle before anything of it is sent. */
-const FILES_AT_ONCE = 64;
-/** Less is left than a file with its folder may take. */
-const FULL_BYTES = 256 * 1024;
-const FULL_FILES = 2;
-/**
- * What an earlier attempt brought whole: a file gets the time of its upload last of all, so one that has it, and its
- * size, has all its bytes. The list that came before the files says what those are.
- */
-async function readArrived(desk, stage) {
-    const list = `${stage}/manifest.gz`;
-    const planned = await desk.manifest(list).catch(() => undefined);
-    if (planned === undefined)
-        return manifest_makeManifest();
-    const { mtime } = await desk.sftp.lstat(list);
-    const listed = await listTree(desk.sftp, `${stage}/tree`);
-    return manifest_makeManifest([...planned.values()].filter((entry) => {
-        const there = listed.get(entry.path);
-        if (entry.type !== 'file' || there?.kind !== 'file')
-            return false;
-        return there.size === entry.size && there.mode === entry.mode && there.mtime === mtime;
-    }));
-}
-/** Makes the tree of a staging folder: links what is there, sends the rest. Verified separately. */
-async function buildTree(desk, plan, context) {
-    const { sftp } = desk;
-    const { stage, result, tree, mtime } = plan;
-    const root = `${stage}/tree`;
-    const arrived = manifest_makeManifest([...plan.arrived.values()].filter((entry) => isSameFile(result.get(entry.path), entry)));
-    await clearTree(desk, root, arrived);
-    // They are to be known again should this attempt break off too.
-    await inParallel(arrived.keys(), (path) => sftp.setstat(`${root}/${path}`, { mtime }), 256);
-    await sftp_files_writeFile(sftp, `${stage}/manifest.gz`, encodeManifest(result), { mtime, before: desk.guard });
-    const folders = [...result.values()].filter((entry) => entry.type === 'folder');
-    await inLevels(folders.map(({ path }) => path), async (path) => {
-        desk.guard();
-        await makeFolder(sftp, `${root}/${path}`, 0o700);
-    }, 'top first');
-    const files = [...result.values()].filter((entry) => entry.type === 'file' && !arrived.has(entry.path));
-    const { left, linked, copied } = await takeFromBase(desk, plan, files, context);
-    const sent = await sendFiles(desk, { root, files: left, tree, mtime }, context);
-    const links = [...result.values()].filter((entry) => entry.type === 'link');
-    await inParallel(links, (entry) => makeLink(desk, `${root}/${entry.path}`, entry.to), 256);
-    await inLevels(folders.map(({ path }) => path), (path) => sftp.setstat(`${root}/${path}`, { mode: result.get(path).mode }), 'deepest first');
-    return { bytesOnWire: sent, filesSent: left.length, linked, copied };
-}
-function isSameFile(a, b) {
-    return (a?.type === 'file' && b.type === 'file' && a.hash === b.hash && a.size === b.size && a.mode === b.mode);
-}
-/** Removes what is not known to be whole. */
-async function clearTree(desk, root, keep) {
-    const listed = [...(await listTree(desk.sftp, root))];
-    const needed = new Set([...keep.keys()].flatMap(foldersOf));
-    const gone = listed.filter(([path, { kind }]) => kind !== 'folder' && !keep.has(path));
-    await inParallel(gone, ([path]) => {
-        desk.guard();
-        return desk.sftp.remove(`${root}/${path}`);
-    }, 256);
-    const folders = listed.filter(([path, { kind }]) => kind === 'folder' && !needed.has(path));
-    await inLevels(folders.map(([path]) => path), (path) => {
-        desk.guard();
-        return desk.sftp.rmdir(`${root}/${path}`);
-    }, 'deepest first');
-}
-/** `a/b/c` -> `a`, `a/b` */
-function foldersOf(path) {
-    const parts = path.split('/');
-    return parts.slice(1).map((_, at) => parts.slice(0, at + 1).join('/'));
-}
-/** Second names for what the release before has too; resolves with the files that must travel. */
-async function takeFromBase(desk, { stage, base, mtime, tree }, files, { signal }) {
-    const { sftp } = desk;
-    const left = [];
-    let linked = 0;
-    let copied = 0;
-    const atHand = sftp.extensions.has('hardlink@openssh.com') || sftp.extensions.has('copy-data');
-    await inParallel(files, async (entry) => {
-        const isOurs = tree.manifest.has(entry.path);
-        if (base === undefined || !isSameFile(base.manifest.get(entry.path), entry) || (!atHand && isOurs)) {
-            left.push(entry);
-            return;
-        }
-        signal.throwIfAborted();
-        desk.guard();
-        const from = `${base.folder}/${entry.path}`;
-        try {
-            const how = await linkOrCopy(sftp, from, `${stage}/tree/${entry.path}`, { mode: entry.mode, mtime });
-            if (how === 'linked')
-                linked++;
-            else
-                copied++;
-        }
-        catch (error) {
-            // Removed by hand since: it travels again.
-            if (!isMissing(error) || !isOurs)
-                throw error;
-            left.push(entry);
-        }
-    }, 256);
-    if (copied > 0)
-        desk.log.info('the server makes no hard links through SFTP: unchanged files were copied');
-    if (!atHand && base !== undefined) {
-        desk.log.info('the server neither links nor copies files through SFTP: unchanged ones are sent again');
-    }
-    return { left, linked, copied };
-}
-async function sendFiles(desk, { root, files, tree, mtime }, context) {
-    const { signal } = context;
-    const bytes = files.reduce((sum, { size }) => sum + size, 0);
-    const progress = trackProgress({ files: files.length, bytes }, context);
-    async function* counted(entry) {
-        for (const piece of tree.read(entry)) {
-            // Counted bit by bit: on a slow link many large pieces are on their way for long.
-            for (let from = 0; from < piece.length; from += SFTP_CHUNK) {
-                signal.throwIfAborted();
-                const part = piece.subarray(from, from + SFTP_CHUNK);
-                yield part;
-                progress.sent(part.length);
-                progress.onWire(part.length);
-            }
-        }
-    }
-    try {
-        await inParallel(files, async (entry) => {
-            signal.throwIfAborted();
-            const to = { mode: entry.mode, mtime, before: desk.guard };
-            await sftp_files_writeFile(desk.sftp, `${root}/${entry.path}`, counted(entry), to);
-            progress.fileSent();
-        }, FILES_AT_ONCE);
-        return progress.bytesOnWire;
-    }
-    catch (error) {
-        throw await explained(desk, error);
-    }
-    finally {
-        progress.end();
-    }
-}
-/** The protocol has no answer of its own for a full disk, which is what a failed write most often means. */
-async function explained(desk, error) {
-    if (!(error instanceof SftpError))
-        return error;
-    const free = await desk.sftp.freeSpace(desk.state).catch(() => undefined);
-    if (free === undefined || (free.bytes >= FULL_BYTES && free.files >= FULL_FILES))
-        return error;
-    return new src_failure/* Failure */.HR('there is no space left on the server', {
-        host: desk.sftp.host,
-        seen: `${error.message}: ${error.details.seen}; ${free.bytes} bytes and ${free.files} files free`,
-        hint: 'free some space there, or keep fewer releases (`keep-releases`)',
-        cause: error,
-    });
-}
-/** Not every server takes the two paths in the same order: what came of it is read. */
-async function makeLink(desk, path, to) {
-    desk.guard();
-    await desk.sftp.symlink(to, path);
-    const read = await desk.sftp.readlink(path);
-    if (read === to)
-        return;
-    throw new src_failure/* Failure */.HR(`the server made a symbolic link to '${fromByteString(read)}' instead`, {
-        host: desk.sftp.host,
-        seen: `asked for: ${fromByteString(path)} -> ${fromByteString(to)}`,
-        hint: 'use a server that follows OpenSSH in this, or a login with a shell',
-    });
-}
-/** Throws unless exactly what the manifest says lies there, by kinds and sizes. */
-async function checkTree(desk, root, result) {
-    const listed = await listTree(desk.sftp, root);
-    const wrong = [...result.values()].find((entry) => !fits(entry, listed.get(entry.path)));
-    const extra = [...listed.keys()].find((path) => !result.has(path));
-    const path = wrong?.path ?? extra;
-    if (path === undefined)
-        return;
-    const there = listed.get(path);
-    const is = there === undefined ? 'is missing' : `is a ${there.kind} of ${there.size} bytes`;
-    throw new src_failure/* Failure */.HR('what arrived is not what was sent', {
-        host: desk.sftp.host,
-        seen: `'${fromByteString(path)}' ${is}`,
-        hint: 'run the job again; nothing was activated',
-    });
-}
-function fits(entry, there) {
-    return there?.kind === entry.type && (entry.type !== 'file' || there.size === entry.size);
-}
-/** Reads the files back and throws where one is not what was sent. */
-async function checkContents(desk, root, files) {
-    await inParallel(files, async ({ path, hash }) => {
-        if ((await desk.hash(`${root}/${path}`)) === hash)
-            return;
-        throw new src_failure/* Failure */.HR('the content that arrived is not the content that was sent', {
-            host: desk.sftp.host,
-            seen: fromByteString(path),
-            hint: 'run the job again; nothing was activated',
-        });
-    });
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-place-steps.ts
-
-
-
-
-/** Does through SFTP what the functions of in-place-code.ts do in a shell; never through a link that leaves the site. */
-class PlaceRunner {
-    #desk;
-    /** Folders of the site that were seen to lie in it. */
-    #inside = new Map();
-    #realRoot;
-    /** Folders in `back`. */
-    #made = new Map();
-    constructor(desk) {
-        this.#desk = desk;
-    }
-    /** What lies in `back`. */
-    async saved() {
-        const back = `${this.#desk.state}/back`;
-        if ((await ifThere(this.#desk.sftp.lstat(back))) === undefined)
-            return new Map();
-        return listTree(this.#desk.sftp, back);
-    }
-    /** Steps of one kind that follow each other are sent together, folders level by level. */
-    async run(steps) {
-        for (let at = 0; at < steps.length;) {
-            const { op } = steps[at];
-            const end = steps.findIndex((step, index) => index > at && step.op !== op);
-            const some = steps.slice(at, end < 0 ? undefined : end);
-            at += some.length;
-            const saved = op === 'gone' || op === 'restore' ? await this.saved() : new Map();
-            if (op === 'folder' || op === 'no_folder') {
-                const byPath = new Map(some.map((step) => [pathOf(step.folder, nameOf(step)), step]));
-                const order = op === 'folder' ? 'top first' : 'deepest first';
-                await inLevels([...byPath.keys()], (path) => this.#folder(byPath.get(path)), order);
-                continue;
-            }
-            await inParallel(sftp_place_steps_names(some), (one) => this.#file(op, one, saved), 256);
-        }
-    }
-    async #folder(step) {
-        const { sftp, root } = this.#desk;
-        const name = nameOf(step);
-        const path = `${root}/${pathOf(step.folder, name)}`;
-        const isKnown = await this.#enter(step.folder);
-        if (step.op === 'no_folder') {
-            if (!isKnown || (await ifThere(sftp.lstat(path)))?.kind !== 'folder')
-                return;
-            this.#desk.guard();
-            // It stays as long as something is left in it.
-            await sftp.rmdir(path).catch((error) => {
-                if (!(error instanceof SftpError))
-                    throw error;
-            });
-            return;
-        }
-        if (step.op !== 'folder')
-            return;
-        if ((await ifThere(sftp.lstat(path)))?.kind === 'link') {
-            const what = `'${pathOf(step.folder, name)}' is a symbolic link there, where the site has a folder`;
-            throw siteFailure(this.#desk, what, 'move it away, or take that folder out of the upload');
-        }
-        this.#desk.guard();
-        await makeFolder(sftp, path, step.mode);
-        await sftp.setstat(path, { mode: step.mode });
-    }
-    async #file(op, [folder, name], saved) {
-        const { sftp, root, state } = this.#desk;
-        const path = pathOf(folder, name);
-        const place = `${root}/${path}`;
-        const back = `${state}/back/${path}`;
-        const kind = saved.get(path)?.kind;
-        const isSaved = kind === 'file' || kind === 'link';
-        if (op === 'restore' && !isSaved)
-            return;
-        if (!(await this.#enter(folder))) {
-            if (op === 'put')
-                throw siteFailure(this.#desk, `'${folder}' cannot be entered`, 'look at it there');
-            return;
-        }
-        switch (op) {
-            case 'keep':
-                return this.#keep(place, back);
-            case 'put':
-                return this.#put(`${state}/next/tree/${path}`, place);
-            case 'restore':
-                await this.#desk.rename(back, place);
-                // Of two names of one file, rename(2) leaves both: what was to replace it had not come yet.
-                await ifThere(sftp.remove(back));
-                return;
-            case 'gone':
-                if (isSaved || (await ifThere(sftp.lstat(place)))?.kind === 'folder')
-                    return;
-                break;
-            default:
-        }
-        this.#desk.guard();
-        await ifThere(sftp.remove(place));
-    }
-    async #keep(place, back) {
-        const { sftp } = this.#desk;
-        const there = await ifThere(sftp.lstat(place));
-        if (there?.kind !== 'file' && there?.kind !== 'link')
-            return;
-        const folder = back.slice(0, back.lastIndexOf('/'));
-        const made = this.#made.get(folder) ?? makeFolders(sftp, folder, 0o700);
-        this.#made.set(folder, made);
-        await made;
-        await ifThere(sftp.remove(back));
-        this.#desk.guard();
-        if (there.kind === 'link')
-            await makeLink(this.#desk, back, await sftp.readlink(place));
-        else
-            await linkOrCopy(sftp, place, back, there);
-    }
-    async #put(from, place) {
-        try {
-            await this.#desk.rename(from, place);
-        }
-        catch (error) {
-            if (!(error instanceof SftpError) || isMissing(error))
-                throw error;
-            if ((await ifThere(this.#desk.sftp.lstat(place)))?.kind !== 'folder')
-                throw error;
-            const what = `'${place}' is a folder there, where the site has a file`;
-            throw siteFailure(this.#desk, what, 'move it away, or take that file out of the upload');
-        }
-    }
-    /** False where there is no such folder; throws where a link has put it outside of the site. */
-    async #enter(folder) {
-        if (folder === '')
-            return true;
-        const seen = this.#inside.get(folder) ?? this.#isInside(folder);
-        this.#inside.set(folder, seen);
-        const isThere = await seen;
-        if (!isThere)
-            this.#inside.delete(folder);
-        return isThere;
-    }
-    async #isInside(folder) {
-        const { sftp, root } = this.#desk;
-        // Servers resolve the last part of a path even where nothing is there.
-        if ((await ifThere(sftp.stat(`${root}/${folder}`)))?.kind !== 'folder')
-            return false;
-        // Not before: where this look fails, nobody would wait for it.
-        this.#realRoot ??= sftp.realpath(root);
-        const [real, top] = await Promise.all([sftp.realpath(`${root}/${folder}`), this.#realRoot]);
-        if (real.startsWith(top === '/' ? '/' : `${top}/`))
-            return true;
-        const what = `'${folder}' leads out of the folder of the site`;
-        throw siteFailure(this.#desk, what, 'look at that symbolic link on the server', real);
-    }
-}
-const pathOf = (folder, name) => (folder === '' ? name : `${folder}/${name}`);
-const nameOf = (step) => ('name' in step ? step.name : '');
-function sftp_place_steps_names(steps) {
-    return steps.flatMap((step) => 'names' in step ? step.names.map((name) => [step.folder, name]) : []);
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-place.ts
-
-
-
-
-
-
-
-/**
- * Files straight in the served folder through SFTP, on the server as in-place-code.ts has them; `next` holds
- * `undo.json` as well, and `confirmed` is there while the list of what lies there gives way to the new one.
- */
-class SftpPlace {
-    current = '';
-    #desk;
-    #runner;
-    #look = 'stored';
-    #stage = '';
-    #arrived = manifest_makeManifest();
-    #steps;
-    #sent;
-    constructor(desk) {
-        this.#desk = desk;
-        this.#runner = new PlaceRunner(desk);
-    }
-    async describe() {
-        const { state, lease } = this.#desk;
-        if (lease !== undefined)
-            await this.#finishConfirm();
-        const placed = await this.#desk.firstLine(`${state}/site/release`);
-        this.current = placed === '' ? '' : `releases/${placed}`;
-        const content = await this.#desk.firstLine(`${state}/site/content`);
-        const pending = await this.#desk.firstLine(`${state}/pending`);
-        return {
-            current: this.current,
-            releases: placed === '' ? [] : [{ id: placed, content, state: 'good', before: undefined }],
-            pending: pending === '' ? undefined : { release: pending, returnTo: this.current },
-        };
-    }
-    async claim(release, look) {
-        const { state, lease, root, sftp } = this.#desk;
-        this.#look = look;
-        if (releaseOf(this.current) === release)
-            return undefined;
-        if (lease !== undefined) {
-            // What a dead run left half in place would be taken for the site.
-            await this.goBack();
-            if ((await this.#desk.firstLine(`${state}/next/release`)) === release) {
-                await this.#desk.rename(`${state}/next`, `${state}/staging/${release}+next`);
-            }
-            const { stage, isOld } = await this.#desk.takeStage(release);
-            this.#stage = stage;
-            if (isOld)
-                this.#arrived = await readArrived(this.#desk, stage);
-        }
-        const ours = (await this.#desk.manifest(`${state}/site/manifest.gz`)) ?? manifest_makeManifest();
-        const isThere = look !== 'stored' && (await ifThere(sftp.stat(root))) !== undefined;
-        const manifest = isThere ? await this.#survey(ours) : ours;
-        return { kind: 'place', manifest, ours };
-    }
-    /** What lies in the target; where not everything is to be read, a file of ours of the same size counts as unchanged. */
-    async #survey(ours) {
-        const { sftp, root } = this.#desk;
-        const listed = await listTree(sftp, root, (path) => path === '.evenkeel');
-        if (this.#look === 'hashed')
-            return this.#desk.hashed(root, listed);
-        return manifest_makeManifest([...listed].flatMap(([path, status]) => {
-            const known = ours.get(path);
-            const isSame = known?.type === 'file' && status.kind === 'file' && known.size === status.size;
-            return toEntry(path, status, isSame ? known.hash : '') ?? [];
-        }));
-    }
-    async send({ comparison, opened, tree, mtime }, context) {
-        const sent = [...comparison.send.values()];
-        const parents = sent.flatMap(({ path }) => foldersOf(path));
-        const result = manifest_makeManifest([
-            ...parents.map((path) => ({ type: 'folder', path, mode: 0o755 })),
-            ...sent,
-        ]);
-        this.#steps = planPlace(comparison, opened.base?.manifest ?? manifest_makeManifest());
-        this.#sent = result;
-        const plan = { stage: this.#stage, result, arrived: this.#arrived, base: undefined, tree, mtime };
-        return buildTree(this.#desk, plan, context);
-    }
-    async publish({ release, site, comparison, mtime }) {
-        const desk = this.#desk;
-        const { sftp, state } = desk;
-        const stage = this.#stage;
-        if (this.#sent === undefined || this.#steps === undefined)
-            throw new TypeError('nothing was sent');
-        await checkTree(desk, `${stage}/tree`, this.#sent);
-        if (this.#look === 'hashed')
-            await checkContents(desk, `${stage}/tree`, this.#sent.ofType('file'));
-        const { gone, restore } = this.#steps;
-        const undo = { gone, restore };
-        const files = {
-            release: Buffer.from(`${release}\n`),
-            content: Buffer.from(`${contentId(site)}\n`),
-            owner: Buffer.from('\n'),
-            'undo.json': Buffer.from(JSON.stringify(undo)),
-        };
-        for (const [name, text] of Object.entries(placeScripts(this.#steps))) {
-            files[name] = Buffer.from(text, 'latin1');
-        }
-        desk.guard();
-        await Promise.all(Object.entries(files).map(([name, text]) => sftp_files_writeFile(sftp, `${stage}/${name}`, text)));
-        // With the time of its files, see `readArrived`.
-        await sftp_files_writeFile(sftp, `${stage}/manifest.gz`, encodeManifest(comparison.result), { mtime });
-        await desk.retire(`${state}/next`);
-        await desk.retire(`${state}/back`);
-        await desk.rename(stage, `${state}/next`);
-    }
-    async discard() {
-        await this.#desk.retire(this.#stage);
-    }
-    async activate(release) {
-        const desk = this.#desk;
-        const { sftp, state } = desk;
-        if (this.#steps === undefined) {
-            // Confirmed there by an earlier run, while another host had yet to follow.
-            if (this.current === `releases/${release}`)
-                return;
-            throw siteFailure(desk, `release ${release} is not there`, 'run the job again');
-        }
-        desk.guard();
-        await makeFolder(sftp, `${state}/back`, 0o700);
-        await this.#runner.run(this.#steps.keep);
-        await desk.retire(`${state}/undoing`);
-        await desk.commit(`${state}/pending`, `${release}\n`);
-        for (const part of this.#steps.put)
-            await this.#runner.run(part);
-        this.current = `releases/${release}`;
-    }
-    async goBack() {
-        const desk = this.#desk;
-        const { sftp, state } = desk;
-        if ((await ifThere(sftp.lstat(`${state}/pending`))) !== undefined) {
-            const [json = ''] = await desk.lines(`${state}/next/undo.json`);
-            if (json === '') {
-                throw siteFailure(desk, 'a run that used a shell died here while it put its files in place', 'run once with a login that has a shell: it takes that back');
-            }
-            const undo = JSON.parse(json);
-            if ((await ifThere(sftp.lstat(`${state}/undoing`))) === undefined) {
-                await this.#runner.run(undo.gone);
-                await desk.commit(`${state}/undoing`, '');
-            }
-            await this.#runner.run(undo.restore);
-            const left = [...(await this.#runner.saved())].find(([, { kind }]) => kind !== 'folder');
-            if (left !== undefined) {
-                throw siteFailure(desk, 'not everything could be put back in its place', 'run the job again', left[0]);
-            }
-            // In this order: what is undone by halves is never undone a second time from its beginning.
-            for (const name of ['pending', 'undoing', 'next', 'back'])
-                await desk.retire(`${state}/${name}`);
-        }
-        const placed = await desk.firstLine(`${state}/site/release`);
-        this.current = placed === '' ? '' : `releases/${placed}`;
-    }
-    async confirm() {
-        const desk = this.#desk;
-        const { sftp, state } = desk;
-        if ((await ifThere(sftp.lstat(`${state}/pending`))) === undefined)
-            return;
-        await desk.retire(`${state}/site.new`);
-        desk.guard();
-        await sftp.mkdir(`${state}/site.new`, 0o700);
-        for (const part of ['manifest.gz', 'content', 'release']) {
-            const from = `${state}/next/${part}`;
-            await linkOrCopy(sftp, from, `${state}/site.new/${part}`, await sftp.lstat(from));
-        }
-        // From here on it stands.
-        await desk.rename(`${state}/pending`, `${state}/confirmed`);
-        await this.#finishConfirm();
-    }
-    async #finishConfirm() {
-        const desk = this.#desk;
-        const { sftp, state } = desk;
-        if ((await ifThere(sftp.lstat(`${state}/confirmed`))) === undefined)
-            return;
-        if ((await ifThere(sftp.lstat(`${state}/site.new`))) !== undefined) {
-            await desk.retire(`${state}/site`);
-            await desk.rename(`${state}/site.new`, `${state}/site`);
-        }
-        for (const name of ['next', 'back', 'confirmed'])
-            await desk.retire(`${state}/${name}`);
-    }
-    async prune() {
-        for (const name of ['next', 'back'])
-            await this.#desk.retire(`${this.#desk.state}/${name}`);
-        await this.#desk.sweep();
-    }
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-releases.ts
-
-
-
-
-
-/** Releases and a link through SFTP, on the server as releases-code.ts has them. */
-class SftpReleases {
-    current = '';
-    #desk;
-    #state = { releases: [], pending: undefined };
-    #newest = 0;
-    #look = 'stored';
-    #stage = '';
-    #base;
-    #arrived = manifest_makeManifest();
-    constructor(desk) {
-        this.#desk = desk;
-    }
-    async describe() {
-        const { sftp, root, state } = this.#desk;
-        const link = await ifThere(sftp.lstat(`${root}/current`));
-        if (link !== undefined && link.kind !== 'link') {
-            throw siteFailure(this.#desk, `'current' in ${root} is not a symbolic link`, 'move it away: the action makes it a link to the release that is served');
-        }
-        this.current = link === undefined ? '' : await sftp.readlink(`${root}/current`);
-        const [pending, returnTo = ''] = await this.#desk.lines(`${state}/pending`);
-        this.#state = {
-            pending: pending === undefined ? undefined : { release: pending, returnTo },
-            releases: await this.#releases(),
-        };
-        return { current: this.current, ...this.#state };
-    }
-    /** Newest first. */
-    async #releases() {
-        const { sftp, root, state } = this.#desk;
-        const metas = (await ifThere(sftp.readdir(`${state}/meta`))) ?? [];
-        const found = await Promise.all(metas.map(async ({ name: id }) => {
-            const meta = `${state}/meta/${id}`;
-            const [marks, folder, content, before] = await Promise.all([
-                ifThere(sftp.readdir(meta)),
-                ifThere(sftp.lstat(`${root}/releases/${id}`)),
-                this.#desk.firstLine(`${meta}/content`),
-                this.#desk.firstLine(`${meta}/before`),
-            ]);
-            const has = (name) => marks?.some((mark) => mark.name === name);
-            const noted = marks?.find(({ name }) => name === 'content');
-            if (noted === undefined || folder?.kind !== 'folder')
-                return [];
-            const mark = has('good') ? 'good' : has('failed') ? 'failed' : 'new';
-            return [{ at: noted.mtime, id, content, state: mark, before: before || undefined }];
-        }));
-        const sorted = found.flat().sort((a, b) => b.at - a.at);
-        this.#newest = sorted[0]?.at ?? 0;
-        return sorted.map(({ at: _, ...info }) => info);
-    }
-    async claim(release, look) {
-        const { sftp, root, state, lease } = this.#desk;
-        this.#look = look;
-        if (this.#state.releases.some(({ id }) => id === release))
-            return undefined;
-        if ((await ifThere(sftp.lstat(`${root}/releases/${release}`))) !== undefined) {
-            throw siteFailure(this.#desk, `releases/${release} is there, but not from an upload of this action`, 'choose another `release`, or move that folder away');
-        }
-        if (lease !== undefined) {
-            const { stage, isOld } = await this.#desk.takeStage(release);
-            this.#stage = stage;
-            if (isOld)
-                this.#arrived = await readArrived(this.#desk, stage);
-        }
-        const id = releaseOf(this.current) ?? this.#state.releases[0]?.id;
-        const stored = id === undefined ? undefined : await this.#desk.manifest(`${state}/meta/${id}/manifest.gz`);
-        if (stored !== undefined) {
-            const folder = `${root}/releases/${id}`;
-            const manifest = look === 'hashed' ? await this.#rehashed(folder, stored) : stored;
-            this.#base = { folder, manifest };
-        }
-        const arrived = this.#arrived;
-        const below = [...(this.#base?.manifest.values() ?? [])].filter(({ path }) => !isBelowFile(path, arrived));
-        const manifest = manifest_makeManifest([...below, ...arrived.values()]);
-        const kind = arrived.size > 0 ? 'staging' : this.#base === undefined ? 'none' : 'release';
-        return { kind, manifest, ours: manifest_makeManifest() };
-    }
-    /** A release by what its files hold now; what the stored list says of being kept stays. */
-    async #rehashed(folder, stored) {
-        const listed = await listTree(this.#desk.sftp, folder);
-        const hashed = await this.#desk.hashed(folder, listed);
-        return manifest_makeManifest([...hashed.values()].map((entry) => {
-            const kept = stored.get(entry.path)?.kept;
-            return kept === undefined ? entry : { ...entry, kept };
-        }));
-    }
-    send({ comparison, tree, mtime }, context) {
-        const { result } = comparison;
-        const plan = { stage: this.#stage, result, arrived: this.#arrived, base: this.#base, tree, mtime };
-        return buildTree(this.#desk, plan, context);
-    }
-    async publish({ release, site, tree, linked, comparison }) {
-        const desk = this.#desk;
-        const { sftp, root, state } = desk;
-        const stage = this.#stage;
-        const { result, send } = comparison;
-        await checkTree(desk, `${stage}/tree`, result);
-        if (this.#look === 'hashed')
-            await checkContents(desk, `${stage}/tree`, send.ofType('file'));
-        await desk.makeShared(linked);
-        desk.guard();
-        await sftp.setstat(`${stage}/tree`, { mode: tree.rootMode });
-        await sftp.mkdir(`${stage}/meta`, 0o755);
-        await sftp_files_writeFile(sftp, `${stage}/meta/manifest.gz`, encodeManifest(result));
-        // The order of the releases is that of these times, which count whole seconds here.
-        const noted = `${stage}/meta/content`;
-        await sftp_files_writeFile(sftp, noted, Buffer.from(`${contentId(site)}\n`));
-        const { mtime } = await sftp.lstat(noted);
-        if (mtime <= this.#newest)
-            await sftp.setstat(noted, { mtime: this.#newest + 1 });
-        await desk.retire(`${state}/meta/${release}`);
-        await desk.rename(`${stage}/meta`, `${state}/meta/${release}`);
-        await desk.rename(`${stage}/tree`, `${root}/releases/${release}`);
-        await desk.retire(stage);
-    }
-    async discard() {
-        await this.#desk.retire(this.#stage);
-    }
-    async activate(release, noteBefore) {
-        const { root, state, sftp } = this.#desk;
-        if ((await ifThere(sftp.lstat(`${root}/releases/${release}`))) === undefined) {
-            throw siteFailure(this.#desk, `releases/${release} is not there`, 'run the job again');
-        }
-        const now = await this.#linkNow();
-        const [pending, returnTo = ''] = await this.#desk.lines(`${state}/pending`);
-        const was = pending === undefined ? now : returnTo;
-        await this.#desk.commit(`${state}/pending`, `${release}\n${was}\n`);
-        const before = releaseOf(was);
-        if (noteBefore && before !== undefined && before !== release) {
-            await this.#desk.commit(`${state}/meta/${release}/before`, `${before}\n`);
-        }
-        if (now !== `releases/${release}`)
-            await this.#point(`releases/${release}`);
-        this.current = await this.#linkNow();
-    }
-    async goBack() {
-        const { root, state, sftp } = this.#desk;
-        const [failed, was = ''] = await this.#desk.lines(`${state}/pending`);
-        if (failed !== undefined) {
-            if ((await this.#linkNow()) === `releases/${failed}` && was !== `releases/${failed}`) {
-                if (was === '')
-                    await this.#desk.retire(`${root}/current`);
-                else
-                    await this.#point(was);
-            }
-            const marks = await ifThere(sftp.readdir(`${state}/meta/${failed}`));
-            if (marks !== undefined && !marks.some(({ name }) => name === 'good')) {
-                await this.#desk.commit(`${state}/meta/${failed}/failed`, '');
-            }
-            await this.#desk.retire(`${state}/pending`);
-        }
-        this.current = await this.#linkNow();
-    }
-    async confirm(release) {
-        const { state } = this.#desk;
-        await this.#desk.commit(`${state}/meta/${release}/good`, '');
-        await this.#desk.retire(`${state}/meta/${release}/failed`);
-        await this.#desk.retire(`${state}/pending`);
-    }
-    async prune(keep) {
-        const { root, state, sftp } = this.#desk;
-        for (const id of outdated(await this.#releases(), releaseOf(await this.#linkNow()), keep)) {
-            await this.#desk.retire(`${root}/releases/${id}`);
-            await this.#desk.retire(`${state}/meta/${id}`);
-        }
-        for (const { name } of await sftp.readdir(root)) {
-            if (name.startsWith('.evenkeel-current.'))
-                await this.#desk.retire(`${root}/${name}`);
-        }
-        await this.#desk.sweep();
-    }
-    async #linkNow() {
-        const { sftp, root } = this.#desk;
-        return (await ifThere(sftp.readlink(`${root}/current`))) ?? '';
-    }
-    /** Swaps the link by one rename, which fails once another run holds the lock. */
-    async #point(to) {
-        const fresh = this.#desk.scratch('current');
-        await makeLink(this.#desk, fresh, to);
-        await this.#desk.rename(fresh, `${this.#desk.root}/current`);
-    }
-}
-/**
- * Releases that go, of those given newest first: failed ones, and good ones beyond `keep`; never the served one nor
- * the one that it replaced. Pure.
- */
-function outdated(releases, served, keep) {
-    const before = releases.find(({ id }) => id === served)?.before;
-    const isNeeded = (id) => id === served || id === before;
-    const failed = releases.filter(({ state }) => state === 'failed');
-    const others = releases.filter(({ state }) => state !== 'failed');
-    return [...failed, ...others.slice(keep)].map(({ id }) => id).filter((id) => !isNeeded(id));
-}
-/** Whether something that has arrived as a file stands where a path leads through. */
-function isBelowFile(path, arrived) {
-    if (arrived.size === 0)
-        return false;
-    const parts = path.split('/');
-    return parts.some((_, at) => at > 0 && arrived.has(parts.slice(0, at).join('/')));
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-site.ts
-
-
-
-
-
-
-
-
-
-
-
-
-const RENAME = 'posix-rename@openssh.com';
-const CLOSE_MS = 5_000;
-/** As remote-code.ts has it. */
-const SHELL_EXPIRY_S = 120;
-const sftp_site_RETRY_MS = 500;
-/** A site on a server that gives this login SFTP and no commands. The lock is a lease, see sftp-lease.ts. */
-class SftpSite {
-    connection;
-    settings;
-    hasShell = false;
-    #desk;
-    #work;
-    #look = 'stored';
-    constructor(connection, sftp, settings, log) {
-        this.connection = connection;
-        this.settings = settings;
-        const root = toByteString(settings.target);
-        const state = settings.mode === 'atomic' ? `${root}/releases/.evenkeel` : `${root}/.evenkeel`;
-        const mark = (0,external_node_crypto_.randomBytes)(12).toString('hex');
-        this.#desk = new SftpDesk(sftp, root, state, mark, prefixedLog(log, connection.name));
-        this.#work = settings.mode === 'atomic' ? new SftpReleases(this.#desk) : new SftpPlace(this.#desk);
-    }
-    /** Throws a `Failure` where there is no SFTP, or where it or this step's inputs cannot do without a shell. */
-    static async open(connection, settings, context) {
-        const { needsShell } = settings;
-        const seen = 'this login runs no commands, it may only use SFTP';
-        const refuse = (what, hint) => {
-            throw new src_failure/* Failure */.HR(what, { host: connection.name, seen, state: 'nothing was changed there.', hint });
-        };
-        if (needsShell.length > 0) {
-            const list = needsShell.map((name) => `\`${name}\``).join(', ');
-            refuse(`${list} cannot be had without a shell on the server`, `leave ${needsShell.length === 1 ? 'it' : 'them'} out, or give the deploy user a shell`);
-        }
-        const sftp = await Sftp.open(connection);
-        if (!sftp.extensions.has(RENAME)) {
-            refuse(`the SFTP server does not offer ${RENAME}`, 'without it nothing can be replaced by one rename: use OpenSSH there, or give the deploy user a shell');
-        }
-        const how = sftp.extensions.has('hardlink@openssh.com') ? 'hard links' : 'copies';
-        context.log.info(`${connection.name}: ${seen}: working through SFTP (${how} for unchanged files; sizes are checked, contents are not read back unless \`verify\` is full)`);
-        return new SftpSite(connection, sftp, settings, context.log);
-    }
-    get name() {
-        return this.connection.name;
-    }
-    get mode() {
-        return this.settings.mode;
-    }
-    get current() {
-        return this.#work.current;
-    }
-    get verifies() {
-        return this.#look === 'hashed' ? 'contents' : 'sizes';
-    }
-    begin(options, context) {
-        return this.#told(async () => {
-            const { sftp, root } = this.#desk;
-            this.#look = options.look ?? 'stored';
-            if (!this.settings.dryRun)
-                await this.#lock(options, context);
-            const described = await this.#work.describe();
-            const base = options.release === undefined ? undefined : await this.#work.claim(options.release, this.#look);
-            const space = (await ifThere(sftp.freeSpace(root)))?.bytes ?? Number.MAX_SAFE_INTEGER;
-            const state = { ...described, current: this.current, freeBytes: space, tools: new Set() };
-            return { state, base, bell: undefined };
-        });
-    }
-    async #lock({ lockWaitMs, own = '' }, context) {
-        const { sftp, root, state, mark } = this.#desk;
-        await makeFolders(sftp, root, 0o755);
-        if (this.mode === 'atomic')
-            await makeFolder(sftp, `${root}/releases`, 0o755);
-        await makeFolder(sftp, state, 0o700);
-        await Promise.all(['meta', 'staging'].map((name) => makeFolder(sftp, `${state}/${name}`, 0o755)));
-        const { token, holder } = this.settings;
-        const request = { state, mark, token, holder, own, waitMs: lockWaitMs };
-        this.#desk.lease = await SftpLease.take(sftp, request, { ...context, log: this.#desk.log });
-        await this.#waitForShell(lockWaitMs, context);
-    }
-    /** A run that has a shell on the same site holds a lock of another kind, with signs of life in `beat`. */
-    async #waitForShell(lockWaitMs, { clock, signal }) {
-        const { sftp, state, lease, log } = this.#desk;
-        const giveUp = clock.monotonic() + lockWaitMs;
-        for (let isShown = false;;) {
-            const beat = await ifThere(sftp.lstat(`${state}/beat`));
-            const now = (await sftp.lstat(`${lease?.folder}/beat`)).mtime;
-            if (beat === undefined || now - beat.mtime > SHELL_EXPIRY_S)
-                return;
-            const name = fromByteString((await this.#desk.lines(`${state}/holder`))[1] ?? '');
-            if (clock.monotonic() >= giveUp)
-                throw lockedFailure(this.name, name, lockWaitMs);
-            if (!isShown)
-                log.info(`waiting for the lock, held by ${name || 'another run'}`);
-            isShown = true;
-            await clock.sleep(sftp_site_RETRY_MS, signal);
-        }
-    }
-    bring(plan, ending, context) {
-        const { clock, signal } = context;
-        return this.#told(async () => {
-            const start = clock.monotonic();
-            const { bytesOnWire, filesSent } = await this.#work.send(plan, context);
-            const sent = clock.monotonic();
-            await this.#work.publish(plan);
-            const verified = clock.monotonic();
-            if (ending.activate) {
-                signal.throwIfAborted();
-                await this.#work.activate(plan.release, true);
-            }
-            if (ending.finish)
-                await this.#finish(plan.release, ending.keep);
-            const times = { sentMs: sent - start, verifiedMs: verified - sent };
-            return { bytesOnWire, filesSent, codec: 'sftp', lanes: 1, ...times };
-        });
-    }
-    discard() {
-        return this.#told(() => this.#work.discard());
-    }
-    activate(release, noteBefore) {
-        return this.#told(() => this.#work.activate(release, noteBefore));
-    }
-    activateAndConfirm(release, noteBefore, keep) {
-        return this.#told(async () => {
-            await this.#work.activate(release, noteBefore);
-            await this.#finish(release, keep);
-        });
-    }
-    goBack() {
-        return this.#told(() => this.#work.goBack());
-    }
-    confirm(release) {
-        return this.#told(() => this.#work.confirm(release));
-    }
-    finish(release, keep) {
-        return this.#told(() => this.#finish(release, keep));
-    }
-    async #finish(release, keep) {
-        await this.#work.confirm(release);
-        // What cannot be removed is no reason to fail a deploy that stands.
-        try {
-            if (keep !== undefined)
-                await this.#work.prune(keep);
-            await this.#desk.lease?.release();
-        }
-        catch (error) {
-            if (!(error instanceof SftpError))
-                throw error;
-            this.#desk.log.warn(`not all old releases could be removed: ${error.message} (${error.details.seen})`);
-        }
-    }
-    async close() {
-        const patience = AbortSignal.timeout(CLOSE_MS);
-        const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
-        await Promise.race([this.#desk.lease?.release().catch(() => { }), late]);
-        this.#desk.sftp.close();
-        this.connection.close();
-    }
-    /** What the server says is little: what to do about it is added here. */
-    async #told(work) {
-        try {
-            return await work();
-        }
-        catch (error) {
-            if (!(error instanceof SftpError) || error.details.hint !== undefined)
-                throw error;
-            const { sftp, root } = this.#desk;
-            const space = await sftp.freeSpace(root).catch(() => undefined);
-            const seen = space?.isReadOnly ? `${error.details.seen}; a read-only file system` : error.details.seen;
-            throw new src_failure/* Failure */.HR(error.message, {
-                ...error.details,
-                seen,
-                hint: hintFor(`${seen}`, this.settings.target),
-                cause: error,
-            });
-        }
-    }
-}
-
 ;// CONCATENATED MODULE: ./src/release/tar-writer.ts
 const BLOCK = 512;
 const ZEROS = Buffer.alloc(BLOCK);
 const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
 const NAME_FIELD = 100;
+const SIZE_PLACE = 124;
+const MTIME_PLACE = 136;
 const SUM_PLACE = 148;
 const LINK_PLACE = 157;
 const MAGIC_PLACE = 257;
 const MAX_OCTAL_SIZE = 0o77777777777;
-/** The header of a member, with the records before it that a long name needs. */
-function tarHeader(member) {
-    const name = member.type === 'folder' ? `${member.name}/` : member.name;
-    const to = member.to ?? '';
-    const size = member.type === 'file' ? member.size : 0;
-    const header = block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to);
-    if (name.length <= NAME_FIELD && to.length <= NAME_FIELD)
+/** Makes headers, each in the memory of the one before. */
+class TarHeaders {
+    #header = Buffer.alloc(BLOCK);
+    #form;
+    /** The header of a member, with the records before it that a long name needs. Holds until the next is made. */
+    of(member) {
+        const name = member.type === 'folder' ? `${member.name}/` : member.name;
+        const { mode, mtime, to = '' } = member;
+        const size = member.type === 'file' ? member.size : 0;
+        const parts = [];
+        if (name.length > NAME_FIELD)
+            parts.push(this.#longText('L', name));
+        if (to.length > NAME_FIELD)
+            parts.push(this.#longText('K', to));
+        const header = this.#block(name, mode, size, mtime, TYPE_FLAGS[member.type], to);
+        return parts.length === 0 ? header : Buffer.concat([...parts, header]);
+    }
+    #longText(flag, text) {
+        const content = Buffer.from(`${text}\0`, 'latin1');
+        const header = this.#block('././@LongLink', 0o644, content.length, 0, flag, '');
+        return Buffer.concat([header, content, tarPadding(content.length)]);
+    }
+    #block(name, mode, size, mtime, flag, to) {
+        const { bytes, sum } = this.#formOf(mode, mtime, flag);
+        const header = this.#header;
+        header.set(bytes);
+        const whole = sum +
+            put(header, name.slice(0, NAME_FIELD), 0) +
+            put(header, sizeField(size), SIZE_PLACE) +
+            put(header, to.slice(0, NAME_FIELD), LINK_PLACE);
+        put(header, `${octal(whole, 6)}\0 `, SUM_PLACE);
         return header;
-    const parts = [header];
-    if (to.length > NAME_FIELD)
-        parts.unshift(longText('K', to));
-    if (name.length > NAME_FIELD)
-        parts.unshift(longText('L', name));
-    return Buffer.concat(parts);
+    }
+    #formOf(mode, mtime, flag) {
+        const last = this.#form;
+        if (last?.mode === mode && last.mtime === mtime && last.flag === flag)
+            return last;
+        const bytes = Buffer.alloc(BLOCK);
+        const sum = put(bytes, `${octal(mode, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`, NAME_FIELD) +
+            put(bytes, `${octal(mtime, 11)}\0${' '.repeat(8)}${flag}`, MTIME_PLACE) +
+            put(bytes, 'ustar  ', MAGIC_PLACE);
+        this.#form = { mode, mtime, flag, bytes, sum };
+        return this.#form;
+    }
 }
 /** Zeros that fill a content of this size up to whole blocks. */
 function tarPadding(size) {
@@ -29772,33 +20668,14 @@ function tarPadding(size) {
 function tarEnd() {
     return Buffer.alloc(2 * BLOCK);
 }
-function longText(flag, text) {
-    const content = Buffer.from(`${text}\0`, 'latin1');
-    return Buffer.concat([
-        block('././@LongLink', 0o644, content.length, 0, flag, ''),
-        content,
-        tarPadding(content.length),
-    ]);
-}
-function block(name, mode, size, mtime, flag, to) {
-    const ids = `${octal(0, 7)}\0${octal(0, 7)}\0`;
-    const unsummed = ' '.repeat(8);
-    const numbers = `${octal(mode, 7)}\0${ids}${sizeField(size)}${octal(mtime, 11)}\0${unsummed}${flag}`;
-    // In the memory that small buffers share: one of its own for each would take longer than all else here.
-    const header = Buffer.allocUnsafe(BLOCK).fill(0);
-    const sum = put(header, name.slice(0, NAME_FIELD), 0) +
-        put(header, numbers, NAME_FIELD) +
-        put(header, to.slice(0, NAME_FIELD), LINK_PLACE) +
-        put(header, 'ustar  ', MAGIC_PLACE);
-    header.write(`${octal(sum, 6)}\0 `, SUM_PLACE, 'latin1');
-    return header;
-}
 /** Returns the sum of the bytes. */
 function put(header, text, at) {
-    header.write(text, at, 'latin1');
     let sum = 0;
-    for (let index = 0; index < text.length; index++)
-        sum += text.charCodeAt(index);
+    for (let index = 0; index < text.length; index++) {
+        const byte = text.charCodeAt(index);
+        header[at + index] = byte;
+        sum += byte;
+    }
     return sum;
 }
 function sizeField(size) {
@@ -29821,7 +20698,7 @@ function extraOf(name, content) {
 }
 function* pieces(send, partBytes) {
     let large = 0;
-    for (const entry of send.values()) {
+    for (const entry of send.unhashed()) {
         const name = `tree/${entry.path}`;
         if (entry.type === 'link')
             yield { entry, name, from: 0, to: 0 };
@@ -29848,7 +20725,7 @@ function joining(send, partBytes) {
         if (size <= partBytes)
             continue;
         large++;
-        const whole = quote(`tree/${path}`);
+        const whole = (0,quote/* quote */.h)(`tree/${path}`);
         for (let part = 1; part * partBytes < size; part++) {
             const name = `parts-${large}-${part}`;
             lines.push(`cat ${name} >>${whole}`, `rm ${name}`);
@@ -29864,15 +20741,16 @@ function joining(send, partBytes) {
  */
 async function* archive(queue, extra, { send, tree, mtime }, chunkBytes, progress) {
     const chunk = new Chunk(chunkBytes);
+    const headers = new TarHeaders();
     for (const { path, type, mode } of send.ofType('folder')) {
-        yield* chunk.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
+        yield* chunk.add(headers.of({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
     }
     for (let next = queue.next(); next.done !== true; next = queue.next()) {
         const piece = next.value;
         const hashed = tree.whenHashed(piece.entry.path);
         if (hashed !== undefined)
             await hashed;
-        const header = headerOf(piece, mtime);
+        const header = headers.of(memberOf(piece, mtime));
         const content = contentAtHand(piece, tree);
         if (content === undefined)
             yield* fromDisk(piece, header, tree, chunk, progress);
@@ -29887,7 +20765,7 @@ async function* archive(queue, extra, { send, tree, mtime }, chunkBytes, progres
     }
     await tree.hash();
     for (const { name, size, pieces } of extra()) {
-        yield* chunk.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }));
+        yield* chunk.add(headers.of({ name, type: 'file', mode: 0o600, mtime, size }));
         for (const piece of pieces())
             yield* chunk.add(piece);
         yield* chunk.add(tarPadding(size));
@@ -29897,11 +20775,11 @@ async function* archive(queue, extra, { send, tree, mtime }, chunkBytes, progres
     if (rest.length > 0)
         yield rest;
 }
-function headerOf({ entry, name, from, to }, mtime) {
+function memberOf({ entry, name, from, to }, mtime) {
     if (entry.type === 'link')
-        return tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to });
+        return { name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to };
     const size = to - from;
-    return tarHeader({ name, type: 'file', mode: size < entry.size ? 0o600 : entry.mode, mtime, size });
+    return { name, type: 'file', mode: size < entry.size ? 0o600 : entry.mode, mtime, size };
 }
 const NOTHING = Buffer.alloc(0);
 /** Undefined where it must be read from disk. */
@@ -29983,6 +20861,12 @@ class Chunk {
     }
 }
 
+// EXTERNAL MODULE: ./src/release/in-place.ts + 1 modules
+var in_place = __nccwpck_require__(4984);
+// EXTERNAL MODULE: ./src/release/manifest.ts
+var release_manifest = __nccwpck_require__(4776);
+// EXTERNAL MODULE: ./src/release/site-host.ts
+var site_host = __nccwpck_require__(9425);
 ;// CONCATENATED MODULE: ./src/ssh/compact-script.ts
 /**
  * A shell script of ours without comment lines, empty lines and indentation, which a remote shell would read byte by
@@ -30774,9 +21658,9 @@ const TAKE_LOCK = 'prepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi'
 /** What `begin` does first; more of the functions are read while nothing waits for the shell. */
 function beginning({ target, holder, token, dryRun, mode }, options) {
     const variables = {
-        root: toByteString(target),
+        root: (0,byte_string/* toByteString */.p)(target),
         state_path: statePath(mode),
-        hold_text: toByteString(holder.replaceAll(/\s+/g, ' ')),
+        hold_text: (0,byte_string/* toByteString */.p)(holder.replaceAll(/\s+/g, ' ')),
         token,
         own: options.own ?? '',
         locked: dryRun ? 'not needed' : '',
@@ -30798,12 +21682,14 @@ function confirmCode(keep) {
 }
 function assignments(values) {
     return Object.entries(values)
-        .map(([name, value]) => `${name}=${quote(value)}`)
+        .map(([name, value]) => `${name}=${(0,quote/* quote */.h)(value)}`)
         .join('\n');
 }
 
 // EXTERNAL MODULE: external "node:util"
 var external_node_util_ = __nccwpck_require__(7975);
+// EXTERNAL MODULE: external "node:zlib"
+var external_node_zlib_ = __nccwpck_require__(8522);
 ;// CONCATENATED MODULE: ./src/release/compression.ts
 
 
@@ -30840,6 +21726,8 @@ function chooseCodec(serverTools, left, isNear) {
     return serverTools.has('gzip') && !isNear ? GZIP : uncompressed;
 }
 
+// EXTERNAL MODULE: ./src/release/progress.ts
+var release_progress = __nccwpck_require__(1846);
 ;// CONCATENATED MODULE: ./src/release/transfer.ts
 
 
@@ -30891,14 +21779,9 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes, chun
     const queue = pieces(send, partBytes);
     const extra = () => [...plan.extra(), ...joining(send, partBytes)];
     connection.slowStart.end();
-    const progress = trackProgress(send.total, context);
-    const onWire = (bytes) => {
-        if (progress.bytesOnWire === 0)
-            setImmediate(plan.onFlow);
-        progress.onWire(bytes);
-    };
+    const progress = (0,release_progress/* trackProgress */.Z)(send.total, context);
     const tar = send.total.bytes < BYTES_FOR_LANES ? 'tar' : LARGE_TAR;
-    const unpack = `cd ${quote(stage)} && ${codec.unpack}${tar} -xpof -`;
+    const unpack = `cd ${(0,quote/* quote */.h)(stage)} && ${codec.unpack}${tar} -xpof -`;
     const code = bell === undefined ? unpack : thenRing(unpack, bell);
     const openThe = async (index) => {
         if (index === 0)
@@ -30911,7 +21794,7 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes, chun
         catch (error) {
             context.log.warn(`${connection.name}: it goes on over fewer connections: ${(0,src_failure/* describeError */.Uc)(error)}`);
             if (bell !== undefined)
-                await connection.script(ringBell(fromByteString(bell), 'arrived'));
+                await connection.script(ringBell((0,byte_string/* fromByteString */.q)(bell), 'arrived'));
             return undefined;
         }
     };
@@ -30924,7 +21807,8 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes, chun
                 if (lane === undefined)
                     return;
                 const packed = archive(queue, index === 0 ? extra : () => [], plan, chunkBytes, progress);
-                const input = compressed(packed, codec, chunkBytes, onWire, signal);
+                const all = index === 0 ? withEnd(packed, plan.onPacked) : packed;
+                const input = compressed(all, codec, chunkBytes, progress, signal);
                 const result = await pipeToScript(connection.name, lane, code, input, signal);
                 if (result.code !== 0)
                     throw unpackFailure(connection, result.code, result.noise);
@@ -30942,7 +21826,7 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes, chun
 }
 /** Nothing where the bell has gone with the shell that listened: a file would take its place. */
 function ringBell(bell, word) {
-    return `if [ -p ${quote(bell)} ]; then echo ${word} 1<>${quote(bell)}; fi`;
+    return `if [ -p ${(0,quote/* quote */.h)(bell)} ]; then echo ${word} 1<>${(0,quote/* quote */.h)(bell)}; fi`;
 }
 /** Tells the shell that waits for all lanes how this one ended. Opened both ways, the bell never blocks. */
 function thenRing(unpack, bell) {
@@ -30952,7 +21836,7 @@ function thenRing(unpack, bell) {
 const compressibilities = new WeakMap();
 /** The share that is left of a sample of these files when it is compressed. */
 function compressibility(send, tree) {
-    return once(compressibilities, send, async () => shareLeft(takeSample(send, tree)));
+    return (0,release_manifest/* once */.Oo)(compressibilities, send, async () => shareLeft(takeSample(send, tree)));
 }
 /** From all over the site, and from all places in its files: the first ones may all be images, the beginnings all text. */
 function takeSample(send, tree) {
@@ -30978,18 +21862,22 @@ function readAt(tree, entry, share) {
         file.close();
     }
 }
+async function* withEnd(chunks, onEnd) {
+    yield* chunks;
+    onEnd();
+}
 /** What goes over the wire of an archive. */
-async function* compressed(packed, codec, chunkBytes, onWire, signal) {
+async function* compressed(packed, codec, chunkBytes, progress, signal) {
     const compressor = codec.compressor(chunkBytes / 2);
     if (compressor !== undefined)
         feed(compressor, packed, signal).catch((error) => compressor.destroy(error));
     for await (const chunk of compressor ?? packed) {
-        onWire(chunk.length);
+        progress.onWire(chunk.length);
         yield chunk;
     }
 }
 function unpackFailure(connection, code, noise) {
-    const seen = fromByteString(noise).trim().split('\n').slice(-3).join('; ');
+    const seen = (0,byte_string/* fromByteString */.q)(noise).trim().split('\n').slice(-3).join('; ');
     const full = /no space left|disk quota/i.test(seen);
     return new src_failure/* Failure */.HR(full ? 'there is no space left on the server' : 'unpacking on the server failed', {
         host: connection.name,
@@ -31018,23 +21906,28 @@ function lists({ removeFiles, removeFolders, send, result }, manifest) {
         nameList('remove', removeFiles),
         nameList('rmdirs', removeFolders),
         ...sentLists(send),
-        extraOf(manifest, encodeManifest(result)),
+        extraOf(manifest, (0,release_manifest/* encodeManifest */.Gb)(result)),
     ];
 }
 function nameList(name, paths) {
-    const chunks = [...joinByNul(relative(paths))];
+    const chunks = [...(0,release_manifest/* joinByNul */.V7)(relative(paths))];
     return { name, size: chunks.reduce((sum, { length }) => sum + length, 0), pieces: () => chunks };
 }
 function* relative(paths) {
     for (const path of paths)
         yield `./${path}`;
 }
+function* files(send) {
+    for (const entry of send.unhashed())
+        if (entry.type === 'file')
+            yield entry;
+}
 /** The files sent, in order, in lists that take the server about as long to hash one as the other. */
 function sentLists(send) {
-    const { files, bytes } = send.total;
-    const work = bytes + files * FILE_COST;
+    const { total } = send;
+    const work = total.bytes + total.files * FILE_COST;
     const share = Math.ceil(work / (work < WORK_FOR_TWO ? 1 : work < WORK_FOR_FOUR ? 2 : 4));
-    const rest = send.ofType('file')[Symbol.iterator]();
+    const rest = files(send);
     let next = rest.next();
     let done = 0;
     function* upTo(end) {
@@ -31053,7 +21946,7 @@ function sentLists(send) {
 /** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
 function sentDigest(send) {
     let hashes = '';
-    for (const { hash } of send.ofType('file'))
+    for (const hash of send.hashes())
         hashes += `${hash}\n`;
     return hashes === '' ? '-' : (0,external_node_crypto_.hash)('sha256', hashes, 'hex');
 }
@@ -31073,8 +21966,8 @@ function sentDigest(send) {
 
 
 /** Sign of life for the lock; a lock without one for two minutes may be taken. */
-const shell_site_BEAT_MS = 20_000;
-const shell_site_CLOSE_MS = 1_000;
+const BEAT_MS = 20_000;
+const CLOSE_MS = 1_000;
 /** Pause between two looks at a lock that another holds. */
 const LOCK_RETRY_MS = 500;
 /** A site through one connection and one shell, which holds the site's lock. */
@@ -31093,7 +21986,7 @@ class ShellSite {
         this.connection = connection;
         this.#shell = shell;
         this.settings = settings;
-        this.#log = prefixedLog(context.log, connection.name);
+        this.#log = (0,src_context/* prefixedLog */.Qc)(context.log, connection.name);
     }
     /** For `open`: what `begin` does first with these options, which then is at work as soon as there is a shell. */
     static opening(settings, options) {
@@ -31118,7 +22011,7 @@ class ShellSite {
     }
     /** Folder of the release that is being put together here. */
     #stagePath(release) {
-        return toByteString(`${this.settings.target}/${statePath(this.mode)}/staging/${release}+${this.#shell.mark}`);
+        return (0,byte_string/* toByteString */.p)(`${this.settings.target}/${statePath(this.mode)}/staging/${release}+${this.#shell.mark}`);
     }
     /**
      * Takes the lock, waiting up to `lockWaitMs` for it, reads how the site stands, and where `release` is given and
@@ -31132,7 +22025,7 @@ class ShellSite {
         if (options.release !== undefined && !dryRun)
             this.#laneNow().catch(() => { });
         for (let shown = false;;) {
-            const reader = new StateReader();
+            const reader = new site_state/* StateReader */.Z();
             await this.#run({
                 ...{ code, prelude },
                 signal: context.signal,
@@ -31151,7 +22044,7 @@ class ShellSite {
                 return opened;
             }
             if (context.clock.monotonic() >= give) {
-                throw lockedFailure(this.name, reader.busy, options.lockWaitMs);
+                throw (0,site_host/* lockedFailure */.l)(this.name, reader.busy, options.lockWaitMs);
             }
             if (!shown)
                 this.#log.info(`waiting for the lock, held by ${reader.busy || 'another run'}`);
@@ -31178,16 +22071,12 @@ class ShellSite {
             tools: state.tools,
             lane: this.#laneNow(),
             mtime,
-            onFlow: () => {
-                // Where the server's shell can wait for what arrives, it is told all it has to do meanwhile.
-                if (bell === undefined)
+            onPacked: () => {
+                // Where the server's shell can wait for what arrives, it is told all it has to do before that has arrived.
+                if (bell === undefined || isOver)
                     return;
-                const publish = () => {
-                    if (!isOver)
-                        publishing = this.#publish(plan, lanes, ending, context);
-                    publishing?.catch(() => { });
-                };
-                tree.hash().then(publish, () => { });
+                publishing = this.#publish(plan, lanes, ending, context);
+                publishing.catch(() => { });
             },
         };
         const way = await chooseWay(this.connection, sending);
@@ -31212,13 +22101,13 @@ class ShellSite {
             return comparison;
         const arrived = opened.base?.arrived;
         // What lies in the way in the site itself goes when the upload takes its place.
-        return arrived === undefined ? { send: comparison.send, replace: [] } : takeUp(comparison.send, arrived);
+        return arrived === undefined ? { send: comparison.send, replace: [] } : (0,in_place/* takeUp */.bG)(comparison.send, arrived);
     }
     #extra({ comparison, opened }) {
         if (this.mode === 'atomic')
             return lists(comparison, 'meta/manifest.gz');
         const extra = lists(comparison, 'manifest.gz');
-        const scripts = placeScripts(planPlace(comparison, opened.base?.manifest ?? manifest_makeManifest()));
+        const scripts = (0,in_place/* placeScripts */.or)((0,in_place/* planPlace */.Jo)(comparison, opened.base?.manifest ?? (0,release_manifest/* makeManifest */.Ui)()));
         return [
             ...extra,
             ...Object.entries(scripts).map(([name, text]) => extraOf(name, Buffer.from(text, 'latin1'))),
@@ -31229,7 +22118,7 @@ class ShellSite {
         if (publishing === undefined || bell === undefined)
             return;
         // What was killed has not rung.
-        await this.connection.script(ringBell(fromByteString(bell), 'broken'), { signal }).catch(() => { });
+        await this.connection.script(ringBell((0,byte_string/* fromByteString */.q)(bell), 'broken'), { signal }).catch(() => { });
         await publishing.catch(() => { });
     }
     /** Removes from the release in the making what another kind of thing takes the place of. */
@@ -31237,14 +22126,14 @@ class ShellSite {
         if (paths.length === 0)
             return;
         const folder = `${this.#stagePath(release)}/tree`;
-        const names = paths.map((path) => quote(`./${path}`)).join(' ');
-        await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal });
+        const names = paths.map((path) => (0,quote/* quote */.h)(`./${path}`)).join(' ');
+        await this.#run({ code: `cd ${(0,quote/* quote */.h)(folder)}\nrm -rf -- ${names}`, signal: context.signal });
     }
     /** Checks what arrives by so many lanes (0: what has arrived) against what was sent, and makes it a release. */
     async #publish({ release, comparison, tree, site, owner, linked }, lanes, ending, context) {
         const shared = linked.map((path) => {
             const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/');
-            return `mkdir -p -- "$root"/shared/${quote(toByteString(folder))}`;
+            return `mkdir -p -- "$root"/shared/${(0,quote/* quote */.h)((0,byte_string/* toByteString */.p)(folder))}`;
         });
         const activation = ending.activate ? ['client_is_there', 'activate'] : [];
         const end = ending.finish ? [confirmCode(ending.keep)] : [];
@@ -31264,7 +22153,7 @@ class ShellSite {
                 want_bytes: String(comparison.send.total.bytes),
                 want_totals: `${all.files} ${all.bytes}`,
                 root_mode: tree.rootMode.toString(8),
-                content: contentId(site),
+                content: (0,release_manifest/* contentId */.fm)(site),
                 owner,
             },
             signal: context.signal,
@@ -31297,7 +22186,7 @@ class ShellSite {
         clearInterval(this.#beat);
         if (this.#released)
             return this.connection.close();
-        const patience = AbortSignal.timeout(shell_site_CLOSE_MS);
+        const patience = AbortSignal.timeout(CLOSE_MS);
         const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
         await Promise.race([this.#shell.close().catch(() => { }), late]);
         this.connection.close();
@@ -31326,25 +22215,24 @@ class ShellSite {
         });
         if (code === 0)
             return;
-        const seen = fromByteString(noise).trim().split('\n').slice(-5).join('; ');
-        throw new src_failure/* Failure */.HR(fromByteString(reason ?? 'a step on the server failed'), {
+        const seen = (0,byte_string/* fromByteString */.q)(noise).trim().split('\n').slice(-5).join('; ');
+        throw new src_failure/* Failure */.HR((0,byte_string/* fromByteString */.q)(reason ?? 'a step on the server failed'), {
             host: this.name,
             seen: seen || `exit code ${code}`,
-            hint: hintFor(`${reason ?? ''} ${seen}`, this.settings.target),
+            hint: (0,site_host/* hintFor */.J)(`${reason ?? ''} ${seen}`, this.settings.target),
         });
     }
     #startBeat() {
         if (this.#beat !== undefined)
             return;
-        const file = quote(`${this.settings.target}/${statePath(this.mode)}/beat`);
+        const file = (0,quote/* quote */.h)(`${this.settings.target}/${statePath(this.mode)}/beat`);
         // Not made anew: it goes with the lock.
         const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => { });
-        this.#beat = setInterval(beat, shell_site_BEAT_MS);
+        this.#beat = setInterval(beat, BEAT_MS);
     }
 }
 
 ;// CONCATENATED MODULE: ./src/release/open-site.ts
-
 
 
 
@@ -31359,7 +22247,7 @@ async function openSite(connection, settings, context, opening) {
     catch (error) {
         if (!(error instanceof NoShell))
             throw error;
-        return SftpSite.open(connection, settings, context);
+        return openByFiles(connection, settings, context);
     }
 }
 /**
@@ -31375,10 +22263,15 @@ async function beginOn(hosts, options, context) {
             if (!(error instanceof NoShell))
                 throw error;
         }
-        const other = await SftpSite.open(host.connection, host.settings, context);
+        const other = await openByFiles(host.connection, host.settings, context);
         hosts[index] = other;
         return other.begin(options, context);
     });
+}
+/** Loaded where it is needed, which is seldom. */
+async function openByFiles(connection, settings, context) {
+    const { SftpSite } = await __nccwpck_require__.e(/* import() */ 42).then(__nccwpck_require__.bind(__nccwpck_require__, 2042));
+    return SftpSite.open(connection, settings, context);
 }
 
 ;// CONCATENATED MODULE: ./src/release/recovery.ts
@@ -31393,7 +22286,7 @@ function planRepair(states) {
         if (pending === undefined)
             return 'none';
         const confirmed = states.some((other) => other.pending === undefined &&
-            releaseOf(other.current) === pending.release &&
+            (0,site_state/* releaseOf */.l)(other.current) === pending.release &&
             other.releases.some(({ id, state }) => id === pending.release && state === 'good'));
         return confirmed ? 'confirm' : 'go back';
     });
@@ -31491,7 +22384,7 @@ async function pollHealth(probe, policy, context) {
         // No probe may outlast the deadline, however long the server keeps the connection open.
         const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(policy.timeoutMs - elapsed())));
         const answer = await probe(AbortSignal.any([signal, deadline]));
-        throwIfCancelled(signal);
+        (0,src_context/* throwIfCancelled */.dZ)(signal);
         // A probe that the deadline cut short says less than the answer before it.
         if (last === undefined || answer.ok || !deadline.aborted) {
             if (last === undefined || describeAnswer(last) !== describeAnswer(answer)) {
@@ -31520,6 +22413,8 @@ function describeAnswer({ ok, status, error, body }) {
 
 // EXTERNAL MODULE: external "node:net"
 var external_node_net_ = __nccwpck_require__(7030);
+// EXTERNAL MODULE: external "assert"
+var external_assert_ = __nccwpck_require__(2613);
 // EXTERNAL MODULE: ./node_modules/is-stream/index.js
 var is_stream = __nccwpck_require__(6543);
 ;// CONCATENATED MODULE: ./node_modules/sb-promise-queue/lib/esm/index.mjs
@@ -31722,7 +22617,7 @@ function unixifyPath(path) {
     }
     return path;
 }
-async function esm_readFile(filePath) {
+async function readFile(filePath) {
     return new Promise((resolve, reject) => {
         external_fs_.readFile(filePath, 'utf8', (err, res) => {
             if (err) {
@@ -31818,7 +22713,7 @@ class NodeSSH {
             if (config.privateKeyPath != null) {
                 // Must be an fs path
                 try {
-                    config.privateKey = await esm_readFile(config.privateKeyPath);
+                    config.privateKey = await readFile(config.privateKeyPath);
                 }
                 catch (err) {
                     if (err != null && err.code === 'ENOENT') {
@@ -32810,7 +23705,7 @@ async function collect({ channel, ended }, options) {
             // The server answers a close only once the process has gone, which may be never.
             channel.close();
             if (signal)
-                reject(cancelled(signal));
+                reject((0,src_context/* cancelled */.KW)(signal));
         };
     });
     if (signal?.aborted)
@@ -33220,7 +24115,7 @@ async function login(target, key, credentials, context, openSocket, again, ahead
 /** A busy sshd (MaxStartups) drops connections before it has said anything: nothing is done yet, so try again. */
 async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again, ahead) {
     for (let attempt = 1;; attempt++) {
-        throwIfCancelled(context.signal);
+        (0,src_context/* throwIfCancelled */.dZ)(context.signal);
         const begun = context.clock.monotonic();
         const socket = await openSocket();
         const isHere = socket instanceof external_node_net_.Socket && socket.remoteAddress === socket.localAddress;
@@ -33296,7 +24191,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
     catch (error) {
         socket.destroy();
         if (context.signal.aborted)
-            throw cancelled(context.signal);
+            throw (0,src_context/* cancelled */.KW)(context.signal);
         if (untrusted !== undefined)
             return { failure: untrusted, why: 'untrusted' };
         const failure = loginFailure(error, target, credentials, algorithms);
@@ -33348,7 +24243,7 @@ async function dialTcp(target, credentials, context) {
             return await dialOnce(target, credentials.connectTimeoutMs, context.signal);
         }
         catch (error) {
-            throwIfCancelled(context.signal);
+            (0,src_context/* throwIfCancelled */.dZ)(context.signal);
             const permanent = /ENOTFOUND|EINVAL/.test((0,src_failure/* describeError */.Uc)(error));
             if (attempt === DIAL_ATTEMPTS || permanent)
                 throw dialFailure(error, target, attempt);
@@ -33378,7 +24273,7 @@ function dialOnce({ host, port }, timeoutMs, signal) {
     return new Promise((resolve, reject) => {
         // The signal is for dialling only: after a cancel the connection is what things are put right through.
         const socket = (0,external_node_net_.connect)({ host, port, noDelay: true });
-        const abort = () => socket.destroy(cancelled(signal));
+        const abort = () => socket.destroy((0,src_context/* cancelled */.KW)(signal));
         signal.addEventListener('abort', abort, { once: true });
         const timer = setTimeout(() => socket.destroy(new Error(`ETIMEDOUT: no answer from ${formatAddress(host, port)} in ${timeoutMs} ms`)), timeoutMs);
         socket.once('connect', () => {
@@ -33433,7 +24328,7 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
     return async (host, context) => {
         // Loaded only where it is needed: the HTTP client in it takes as long to load as all the rest.
         const { makeProbe } = await Promise.all(/* import() */[__nccwpck_require__.e(752), __nccwpck_require__.e(991)]).then(__nccwpck_require__.bind(__nccwpck_require__, 3991));
-        const here = { ...context, log: prefixedLog(context.log, host.name) };
+        const here = { ...context, log: (0,src_context/* prefixedLog */.Qc)(context.log, host.name) };
         const other = typeof from === 'string' ? undefined : await connect(from, credentials, context);
         try {
             const vantage = other ?? (from === 'runner' ? 'runner' : host.connection);
@@ -33820,6 +24715,17 @@ function effectiveMode(mode, isFolder, change) {
     return bits | (isFolder ? 0o700 : 0o400);
 }
 
+;// CONCATENATED MODULE: ./src/actions/scp-static-upload/source-inputs.ts
+
+/** Reads what tells which files are meant; a relative `source` is relative to `workspace`. Nothing of it is checked. */
+function source_inputs_readSourceOrder(read, workspace) {
+    return {
+        folder: resolve(workspace, read.text('source')),
+        exclude: read.lines('exclude'),
+        chmod: read.text('chmod'),
+    };
+}
+
 ;// CONCATENATED MODULE: ./src/actions/scp-static-upload/inputs.ts
 
 
@@ -33849,11 +24755,9 @@ function readUploadInputs(read, { workspace, defaultRelease }) {
         target: readSiteTarget(read),
         release: readRelease(read, 'release', defaultRelease),
         activate,
-        exclude: read.lines('exclude'),
         keepReleases: read.integer('keep-releases', { min: 1, max: 1000 }),
         keepAssets: read.lines('keep-assets'),
         linked: readLinked(read),
-        chmod: readMode(read),
         owner: readOwner(read),
         beforeActivate: read.text('before-activate'),
         afterActivate: read.text('after-activate'),
@@ -33881,10 +24785,14 @@ function readRelease(read, name, fallback) {
     return release;
 }
 function readSource(read, workspace) {
+    const order = readSourceOrder(read, workspace);
+    const { folder, chmod } = order;
+    if (chmod !== '' && parseModeChange(chmod) === undefined) {
+        read.problem('chmod', `is '${chmod}': write a mode such as 644, or u=rwX,go=rX`);
+    }
     const text = read.required('source');
     if (text === '')
-        return text;
-    const folder = resolve(workspace, text);
+        return order;
     try {
         if (!statSync(folder).isDirectory())
             read.problem('source', `is '${text}', which is a file: give a folder`);
@@ -33896,7 +24804,7 @@ function readSource(read, workspace) {
         const why = code === 'ENOENT' ? 'which does not exist' : `which cannot be read (${code})`;
         read.problem('source', `is '${text}', ${why}: the path is relative to the workspace, ${workspace}`);
     }
-    return folder;
+    return order;
 }
 function readLinked(read) {
     const paths = read.lines('linked');
@@ -33906,13 +24814,6 @@ function readLinked(read) {
             read.problem('linked', `has '${path}': ${problem}`);
     }
     return paths;
-}
-function readMode(read) {
-    const text = read.text('chmod');
-    if (text !== '' && parseModeChange(text) === undefined) {
-        read.problem('chmod', `is '${text}': write a mode such as 644, or u=rwX,go=rX`);
-    }
-    return text;
 }
 function readOwner(read) {
     const owner = read.text('chown');
@@ -33977,7 +24878,7 @@ const staticRollback = {
             reportMix(hosts, context);
             const standing = states.map((state, index) => ({
                 name: hosts[index]?.name ?? '',
-                current: releaseOf(links[index] ?? ''),
+                current: (0,site_state/* releaseOf */.l)(links[index] ?? ''),
                 releases: state.releases,
             }));
             const release = chooseRelease(inputs.to, standing);
@@ -34002,7 +24903,7 @@ const staticRollback = {
             }
             run.output('release', release);
             run.output('previous-release', previous);
-            const took = formatDuration(context.clock.monotonic() - started);
+            const took = (0,duration/* formatDuration */.a)(context.clock.monotonic() - started);
             context.log.info(`done in ${took}${dryRun ? ' (dry run: nothing was changed)' : ''}`);
             await writeSummary(`### Static rollback to release ${plainMarkdown(release)}${dryRun ? ' (dry run)' : ''}\n\n${places.map((place) => `- ${plainMarkdown(place)}`).join('\n')}\n\nTook ${took}.\n`);
         }

@@ -1,9 +1,9 @@
 "use strict";
-exports.id = 257;
-exports.ids = [257];
+exports.id = 914;
+exports.ids = [914];
 exports.modules = {
 
-/***/ 257:
+/***/ 4914:
 /***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
 
 // ESM COMPAT FLAG
@@ -14,309 +14,14 @@ __webpack_require__.d(__webpack_exports__, {
   runUpload: () => (/* binding */ runUpload)
 });
 
-// EXTERNAL MODULE: external "node:timers/promises"
-var promises_ = __webpack_require__(8500);
+// EXTERNAL MODULE: ./src/context.ts
+var src_context = __webpack_require__(788);
 // EXTERNAL MODULE: ./src/failure.ts
 var src_failure = __webpack_require__(1633);
-;// CONCATENATED MODULE: ./src/context.ts
-
-
-const systemClock = {
-    now: () => Date.now(),
-    monotonic: () => performance.now(),
-    async sleep(ms, signal) {
-        throwIfCancelled(signal);
-        try {
-            await (0,promises_.setTimeout)(ms, undefined, signal === undefined ? {} : { signal });
-        }
-        catch (error) {
-            throwIfCancelled(signal);
-            throw error;
-        }
-    },
-};
-/** Throws `Cancelled` when the signal has aborted. */
-function throwIfCancelled(signal) {
-    if (signal?.aborted)
-        throw cancelled(signal);
-}
-/** The error for an aborted signal: its own reason where that is ours. */
-function cancelled(signal) {
-    return signal.reason instanceof src_failure/* Failure */.HR
-        ? signal.reason
-        : new src_failure/* Cancelled */.cJ('cancelled', { cause: signal.reason });
-}
-/** Settles as the work does, or rejects as soon as the signal aborts. */
-function unlessAborted(work, signal) {
-    return new Promise((resolve, reject) => {
-        const abort = () => reject(cancelled(signal));
-        if (signal.aborted)
-            abort();
-        signal.addEventListener('abort', abort, { once: true });
-        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-    });
-}
-/** The same log with every line prefixed, one prefix per host. */
-function prefixedLog(log, prefix) {
-    return {
-        info: (line) => log.info(`${prefix} | ${line}`),
-        warn: (line) => log.warn(`${prefix} | ${line}`),
-        debug: (line) => log.debug(`${prefix} | ${line}`),
-    };
-}
-
 // EXTERNAL MODULE: ./src/ssh/byte-string.ts
 var byte_string = __webpack_require__(4990);
-// EXTERNAL MODULE: external "node:crypto"
-var external_node_crypto_ = __webpack_require__(7598);
-// EXTERNAL MODULE: external "node:zlib"
-var external_node_zlib_ = __webpack_require__(8522);
-// EXTERNAL MODULE: ./src/release/packed-manifest.ts
-var packed_manifest = __webpack_require__(3055);
-;// CONCATENATED MODULE: ./src/release/manifest.ts
-
-
-
-
-const TEXTS_AT_ONCE = 1000;
-const HEADER = 'evenkeel manifest 1';
-const TYPES = { f: 'file', d: 'folder', l: 'link' };
-/** Of entries in any order; of two with one path the later counts. */
-function makeManifest(entries = []) {
-    const builder = new packed_manifest/* ManifestBuilder */.HC();
-    for (const entry of entries)
-        builder.add(entry);
-    return builder.finish();
-}
-/** The manifest as it lies on the server: NUL-ended records, gzipped. */
-function encodeManifest(manifest) {
-    return stored(manifest).gzipped;
-}
-/** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
-function contentId(manifest) {
-    return stored(manifest).id;
-}
-/** Both at once: where nothing is kept from earlier releases they are made of the same records. */
-function stored(manifest) {
-    return once(storedForms, manifest, () => {
-        const whole = Buffer.concat([...records(manifest.values())]);
-        const own = manifest.keepsAny ? Buffer.concat([...records(ownEntries(manifest))]) : whole;
-        return { gzipped: (0,external_node_zlib_.gzipSync)(whole, { level: 1 }), id: (0,external_node_crypto_.hash)('sha256', own, 'hex') };
-    });
-}
-const storedForms = new WeakMap();
-/** What has been worked out for a manifest is known from then on: several hosts mostly get the same. */
-function once(known, manifest, make) {
-    const before = known.get(manifest);
-    if (before !== undefined)
-        return before;
-    const made = make();
-    known.set(manifest, made);
-    return made;
-}
-function* ownEntries(manifest) {
-    for (const entry of manifest.values())
-        if (entry.kept === undefined)
-            yield entry;
-}
-const records = (entries) => joinByNul(fields(entries));
-function* fields(entries) {
-    yield HEADER;
-    for (const entry of entries) {
-        const kept = entry.kept ?? 0;
-        switch (entry.type) {
-            case 'file':
-                yield `f ${entry.mode.toString(8)} ${entry.size} ${entry.hash} ${kept} ${entry.path}`;
-                break;
-            case 'folder':
-                yield `d ${entry.mode.toString(8)} 0 - ${kept} ${entry.path}`;
-                break;
-            case 'link':
-                yield `l 777 0 - ${kept} ${entry.path}`;
-                yield entry.to;
-        }
-    }
-}
-/** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
-function decodeManifest(stored) {
-    const fields = splitAtNul((0,external_node_zlib_.gunzipSync)(stored, { maxOutputLength: 512 * 1024 * 1024 }));
-    const bad = (what) => new src_failure/* Failure */.HR('the stored manifest of the release before cannot be read', {
-        seen: what,
-        hint: 'remove its folder below releases/.evenkeel/meta on the server: the next upload then sends everything',
-    });
-    if (fields.next().value !== HEADER)
-        throw bad('an unknown header');
-    const builder = new packed_manifest/* ManifestBuilder */.HC();
-    let at = 0;
-    for (const field of fields) {
-        at++;
-        const match = /^([fdl]) ([0-7]{1,4}) (\d{1,16}) ([0-9a-f]{32}|-) (\d{1,12}) ([\s\S]+)$/.exec(field);
-        const [, letter, octal = '', size, hash = '', kept, path] = match ?? [];
-        if (path === undefined || !isInsidePath(path))
-            throw bad(`record ${at}`);
-        const common = { path, ...(Number(kept) > 0 ? { kept: Number(kept) } : {}) };
-        const type = TYPES[letter];
-        const mode = Number.parseInt(octal, 8);
-        if (type === 'link')
-            builder.add({ ...common, type, to: fields.next().value ?? '' });
-        else if (type === 'folder')
-            builder.add({ ...common, type, mode });
-        else
-            builder.add({ ...common, type, mode, size: Number(size), hash });
-    }
-    return builder.finish();
-}
-/** Texts, each ended by a NUL, in chunks: as one text, a large site would be in memory several times. */
-function* joinByNul(texts) {
-    let parts = [];
-    const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1');
-    for (const text of texts) {
-        if (parts.push(text) < TEXTS_AT_ONCE)
-            continue;
-        yield chunk();
-        parts = [];
-    }
-    if (parts.length > 0)
-        yield chunk();
-}
-/** The reverse, one by one: all at once, a large site's would take several times its list. */
-function* splitAtNul(list) {
-    for (let start = 0; start < list.length;) {
-        const end = list.indexOf(0, start);
-        yield list.toString('latin1', start, end < 0 ? list.length : end);
-        start = end < 0 ? list.length : end + 1;
-    }
-}
-/** Whether a path names something below the folder it is relative to, in its only spelling. */
-function isInsidePath(path) {
-    return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
-}
-
-;// CONCATENATED MODULE: ./src/release/site-state.ts
-
-
-
-/** Collects what `describe` and `claim` print. */
-class StateReader {
-    data = new Map();
-    busy;
-    copied;
-    #bell;
-    #base;
-    #current = '';
-    #pending;
-    #free = Number.MAX_SAFE_INTEGER;
-    #releases = [];
-    #tools = new Set();
-    record(name, value) {
-        const [first = '', ...rest] = value.split(' ');
-        switch (name) {
-            case 'busy':
-                this.busy = (0,byte_string/* fromByteString */.q)(value);
-                break;
-            case 'copied':
-                this.copied = (0,byte_string/* fromByteString */.q)(value);
-                break;
-            case 'current':
-                this.#current = value;
-                break;
-            case 'pending':
-                this.#pending = { release: first, returnTo: rest.join(' ') };
-                break;
-            case 'release':
-                this.#releases.push({
-                    id: first,
-                    content: rest[0] ?? '',
-                    state: rest[1],
-                    before: rest[2] || undefined,
-                });
-                break;
-            case 'free':
-                if (/^\d+$/.test(value))
-                    this.#free = Number(value) * 1024;
-                break;
-            case 'tool':
-                this.#tools.add(value);
-                break;
-            case 'bell':
-                this.#bell = value;
-                break;
-            case 'base':
-                this.#base = first;
-        }
-    }
-    finish() {
-        const state = {
-            current: this.#current,
-            releases: this.#releases,
-            pending: this.#pending,
-            freeBytes: this.#free,
-            tools: this.#tools,
-        };
-        return { state, base: this.#base && this.#finishBase(this.#base), bell: this.#bell };
-    }
-    #finishBase(kind) {
-        const stored = this.data.get('manifest');
-        const ours = stored === undefined ? makeManifest() : decodeManifest(stored);
-        if (kind === 'release')
-            return { kind, manifest: ours, ours };
-        if (kind !== 'place')
-            return { kind, manifest: kind === 'none' ? makeManifest() : this.#inventory(), ours };
-        const place = { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours };
-        return this.data.has('arrived-names') ? { ...place, arrived: this.#inventory('arrived-') } : place;
-    }
-    /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
-    #inventory(prefix = '') {
-        return makeManifest(this.#found(prefix));
-    }
-    *#found(prefix) {
-        const list = (name) => this.data.get(`${prefix}${name}`) ?? Buffer.alloc(0);
-        const hashes = lines(list('hashes'));
-        const modes = lines(list('modes'));
-        for (const path of paths(list('names'))) {
-            const hash = hashes.next().value;
-            const found = modes.next().value;
-            // Without a line for each file it is not known which belongs to which.
-            if (hash === undefined || found === undefined)
-                throw unreadable();
-            const [mode = '0', size = '0'] = found.split(' ');
-            if (!isInsidePath(path))
-                continue;
-            yield { type: 'file', path, mode: Number.parseInt(mode, 8), size: Number(size), hash };
-        }
-        if (hashes.next().value !== undefined || modes.next().value !== undefined)
-            throw unreadable();
-        for (const path of paths(list('folders'))) {
-            if (isInsidePath(path))
-                yield { type: 'folder', path, mode: -1 };
-        }
-        for (const path of paths(list('links')))
-            if (isInsidePath(path))
-                yield { type: 'link', path, to: '' };
-    }
-}
-function* lines(list) {
-    for (let start = 0, end = list.indexOf(10); end >= 0; start = end + 1, end = list.indexOf(10, start)) {
-        yield list.toString('latin1', start, end);
-    }
-}
-function* paths(list) {
-    for (const path of splitAtNul(list)) {
-        const inside = path.replace(/^\.\//, '');
-        if (inside !== '.' && inside !== '')
-            yield inside;
-    }
-}
-function unreadable() {
-    return new src_failure/* Failure */.HR('what an earlier, unfinished upload left behind cannot be read', {
-        hint: 'remove the folder releases/.evenkeel/staging on the server',
-    });
-}
-/** The release that a link names, undefined when it is not one of ours. */
-function releaseOf(link) {
-    return /^releases\/([^/]+)$/.exec(link)?.[1];
-}
-
+// EXTERNAL MODULE: ./src/release/site-state.ts
+var site_state = __webpack_require__(1490);
 ;// CONCATENATED MODULE: ./src/release/deployment.ts
 
 
@@ -404,7 +109,7 @@ async function returnAll(hosts, context) {
 function served(link) {
     if (link === '')
         return 'nothing (there is no release before this one)';
-    return `release ${releaseOf(link) ?? (0,byte_string/* fromByteString */.q)(link)}`;
+    return `release ${(0,site_state/* releaseOf */.l)(link) ?? (0,byte_string/* fromByteString */.q)(link)}`;
 }
 function withOutcome(error, { state, complete }) {
     if (!(error instanceof src_failure/* Failure */.HR))
@@ -413,7 +118,7 @@ function withOutcome(error, { state, complete }) {
     return new Kind(error.message, { ...error.details, state, unsettled: !complete });
 }
 async function runHook(host, name, command, cwd, env, { log, signal }) {
-    const lines = prefixedLog(log, `${host.name} ${name}`);
+    const lines = (0,src_context/* prefixedLog */.Qc)(log, `${host.name} ${name}`);
     const result = await host.connection.script(command, { cwd, env, signal, onLine: lines.info });
     if (result.code === 0)
         return;
@@ -426,6 +131,8 @@ function names(hosts) {
 
 // EXTERNAL MODULE: ./src/release/glob.ts
 var glob = __webpack_require__(6015);
+// EXTERNAL MODULE: external "node:crypto"
+var external_node_crypto_ = __webpack_require__(7598);
 ;// CONCATENATED MODULE: ./src/ssh/record-parser.ts
 const KEEP_NOISE = 64 * 1024;
 /** Splits a shell's output into records, frames of bytes, and the rest. */
@@ -491,21 +198,8 @@ class RecordParser {
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/quote.ts
-/**
- * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
- * Throws on a NUL byte, which no argument can carry.
- */
-function quote(argument) {
-    if (argument.includes('\0'))
-        throw new TypeError('a shell argument cannot hold a NUL byte');
-    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
-}
-/** Several arguments, each quoted, with spaces between. */
-function quoteAll(args) {
-    return args.map(quote).join(' ');
-}
-
+// EXTERNAL MODULE: ./src/ssh/quote.ts
+var quote = __webpack_require__(9038);
 ;// CONCATENATED MODULE: ./src/ssh/remote-script.ts
 
 /** Constant, so that it means the same to every login shell and shows nothing in the process list. */
@@ -514,10 +208,10 @@ const READ_AND_RUN = `exec sh -c 'eval "$(cat)"'`;
 function remoteScript(text, { cwd, env = {} }) {
     const lines = ['set -e', 'exec </dev/null'];
     for (const [name, value] of Object.entries(env))
-        lines.push(`export ${shellName(name)}=${quote(value)}`);
+        lines.push(`export ${shellName(name)}=${(0,quote/* quote */.h)(value)}`);
     // `--` and CDPATH: a directory that begins with a dash, or is relative, means itself.
     if (cwd !== undefined)
-        lines.push(`CDPATH= cd -- ${quote(cwd)}`);
+        lines.push(`CDPATH= cd -- ${(0,quote/* quote */.h)(cwd)}`);
     return { command: READ_AND_RUN, stdin: `${lines.join('\n')}\n${text}\n` };
 }
 /**
@@ -660,7 +354,7 @@ class RemoteShell {
     run(block, options = {}) {
         const turn = this.#queue.then(() => this.#runNow(blockText(block), options));
         this.#queue = turn.catch(() => { });
-        return options.signal === undefined ? turn : unlessAborted(turn, options.signal);
+        return options.signal === undefined ? turn : (0,src_context/* unlessAborted */.Wh)(turn, options.signal);
     }
     /** Code for the shell itself (functions) that it reads when it has nothing else to do; the blocks from then on have it. */
     define(code) {
@@ -749,17 +443,17 @@ async function pipeToScript(host, { channel, ended }, code, input, signal) {
     const stop = AbortSignal.any([signal, over.signal]);
     try {
         // Not only between two chunks: the next one may take its time.
-        await unlessAborted(feed(channel, input, stop), stop);
+        await (0,src_context/* unlessAborted */.Wh)(feed(channel, input, stop), stop);
     }
     catch (error) {
         if (!over.signal.aborted) {
             channel.close();
-            throw signal.aborted ? cancelled(signal) : error;
+            throw signal.aborted ? (0,src_context/* cancelled */.KW)(signal) : error;
         }
         broken = over.signal.reason;
     }
     // A remote process that ends early closes the pipe: its own words tell more than that.
-    const status = await unlessAborted(ended, signal);
+    const status = await (0,src_context/* unlessAborted */.Wh)(ended, signal);
     if (status.code !== undefined && (status.code !== 0 || broken === undefined)) {
         return { code: status.code, noise };
     }
@@ -797,2314 +491,61 @@ async function feed(stream, chunks, signal) {
     }
 }
 
-;// CONCATENATED MODULE: ./src/ssh/sftp-packets.ts
-// Packets of the SSH File Transfer Protocol, version 3 (draft-ietf-secsh-filexfer-02), which OpenSSH and nearly every
-// other server speak. Why not the client of ssh2: it takes and gives names as text, and a name on a Unix system is bytes.
-const Request = {
-    init: 1,
-    open: 3,
-    close: 4,
-    read: 5,
-    write: 6,
-    lstat: 7,
-    setstat: 9,
-    fsetstat: 10,
-    opendir: 11,
-    readdir: 12,
-    remove: 13,
-    mkdir: 14,
-    rmdir: 15,
-    realpath: 16,
-    stat: 17,
-    readlink: 19,
-    symlink: 20,
-    extended: 200,
-};
-const Response = {
-    version: 2,
-    status: 101,
-    handle: 102,
-    data: 103,
-    name: 104,
-    attrs: 105,
-    extended: 201,
-};
-const Status = { ok: 0, end: 1, noSuchFile: 2, permissionDenied: 3, unsupported: 8 };
-/** How a file is opened (SSH_FXF_*). */
-const OpenFlags = { read: 1, write: 2, create: 8, truncate: 16, exclusive: 32 };
-const HAS_SIZE = 1;
-const HAS_OWNER = 2;
-const HAS_MODE = 4;
-const HAS_TIMES = 8;
-const HAS_MORE = 0x80000000;
-/** One request with its length in front. */
-function encodePacket(type, fields) {
-    const parts = [{ byte: type }, ...fields].map(encodeField);
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(parts.reduce((sum, part) => sum + part.length, 0));
-    return Buffer.concat([length, ...parts]);
-}
-function encodeField(field) {
-    if ('byte' in field)
-        return Buffer.from([field.byte]);
-    if ('int' in field)
-        return uint32(field.int);
-    if ('long' in field)
-        return uint64(field.long);
-    if ('attributes' in field)
-        return encodeAttributes(field.attributes);
-    const bytes = typeof field.bytes === 'string' ? Buffer.from(field.bytes, 'latin1') : field.bytes;
-    return Buffer.concat([uint32(bytes.length), bytes]);
-}
-function encodeAttributes({ size, mode, mtime }) {
-    const flags = (size === undefined ? 0 : HAS_SIZE) |
-        (mode === undefined ? 0 : HAS_MODE) |
-        (mtime === undefined ? 0 : HAS_TIMES);
-    const parts = [uint32(flags)];
-    if (size !== undefined)
-        parts.push(uint64(size));
-    if (mode !== undefined)
-        parts.push(uint32(mode));
-    // The time of the last access comes first.
-    if (mtime !== undefined)
-        parts.push(uint32(mtime), uint32(mtime));
-    return Buffer.concat(parts);
-}
-function uint32(value) {
-    const buffer = Buffer.alloc(4);
-    buffer.writeUInt32BE(value);
-    return buffer;
-}
-function uint64(value) {
-    const buffer = Buffer.alloc(8);
-    buffer.writeBigUInt64BE(BigInt(value));
-    return buffer;
-}
-/** Reads the fields of one response; throws a RangeError where it is shorter than it says. */
-class PacketReader {
-    #bytes;
-    #at = 0;
-    constructor(bytes) {
-        this.#bytes = bytes;
-    }
-    get isAtEnd() {
-        return this.#at >= this.#bytes.length;
-    }
-    byte() {
-        return this.#bytes.readUInt8(this.#at++);
-    }
-    int() {
-        this.#at += 4;
-        return this.#bytes.readUInt32BE(this.#at - 4);
-    }
-    long() {
-        this.#at += 8;
-        return Number(this.#bytes.readBigUInt64BE(this.#at - 8));
-    }
-    buffer() {
-        const length = this.int();
-        if (this.#at + length > this.#bytes.length)
-            throw new RangeError('a field is longer than its packet');
-        this.#at += length;
-        return this.#bytes.subarray(this.#at - length, this.#at);
-    }
-    text() {
-        return this.buffer().toString('latin1');
-    }
-    attributes() {
-        const flags = this.int();
-        const size = flags & HAS_SIZE ? { size: this.long() } : {};
-        if (flags & HAS_OWNER)
-            this.long();
-        const mode = flags & HAS_MODE ? { mode: this.int() } : {};
-        let mtime = {};
-        if (flags & HAS_TIMES) {
-            this.int();
-            mtime = { mtime: this.int() };
-        }
-        // Bit 31: `&` gives a negative number, which is as true as any.
-        if (flags & HAS_MORE) {
-            for (let left = this.int(); left > 0; left--) {
-                this.buffer();
-                this.buffer();
-            }
-        }
-        return { ...size, ...mode, ...mtime };
-    }
-}
-
-;// CONCATENATED MODULE: ./src/ssh/sftp-session.ts
-
-
-
-/** What the server said to one request. */
-class SftpError extends src_failure/* Failure */.HR {
-    name = 'SftpError';
-    code;
-    constructor(host, what, code, message) {
-        super(`the server could not ${what}`, { host, seen: message || `status ${code}` });
-        this.code = code;
-    }
-}
-/** Requests on their way, and bytes in them: sshd's window for a channel is as large. */
-const MAX_REQUESTS = 512;
-const MAX_BYTES = 2 * 1024 * 1024;
-/** On a slow link less is under way, so that a request of another kind gets through soon. */
-const SLOW_ANSWER_MS = 4_000;
-const MIN_BYTES = 128 * 1024;
-const MAX_PACKET = 1024 * 1024;
-/**
- * Requests and their answers over one channel. A request is sent without waiting for the answers to those before, as
- * long as not too much is on its way.
- */
-class SftpSession {
-    host;
-    /** Names of the server's extensions. */
-    extensions;
-    #channel;
-    #waiting = new Map();
-    /** Those for whom there is no room yet. */
-    #queue = [];
-    #bytes = 0;
-    #mayBytes = MAX_BYTES;
-    #next = 0;
-    #lost;
-    constructor(host, channel, extensions) {
-        this.host = host;
-        this.#channel = channel;
-        this.extensions = extensions;
-    }
-    /** Starts a session; throws a `Failure` where the server offers none. */
-    static async open(connection) {
-        const channel = await connection.openSubsystem('sftp');
-        const lost = () => new src_failure/* Failure */.HR('the SFTP session ended in the middle of its work', {
-            host: connection.name,
-            seen: 'the server closed it',
-            hint: 'run the job again: it looks at the state of the server first',
-            // No process there gives anything up by itself.
-            unsettled: true,
-        });
-        return new Promise((resolve, reject) => {
-            let session;
-            const parser = new PacketSplitter((packet) => {
-                if (session !== undefined)
-                    return session.#take(packet);
-                session = new SftpSession(connection.name, channel, readVersion(packet));
-                resolve(session);
-            });
-            channel.on('data', (chunk) => {
-                try {
-                    parser.push(chunk);
-                }
-                catch (error) {
-                    const failure = new src_failure/* Failure */.HR('the server speaks no SFTP that is understood', {
-                        host: connection.name,
-                        seen: error instanceof Error ? error.message : String(error),
-                    });
-                    reject(failure);
-                    if (session !== undefined)
-                        session.#end(failure);
-                    channel.destroy();
-                }
-            });
-            channel.on('error', () => { });
-            channel.stderr.resume();
-            channel.once('close', () => {
-                reject(lost());
-                if (session !== undefined)
-                    session.#end(lost());
-            });
-            channel.write(encodePacket(Request.init, [{ int: 3 }]));
-        });
-    }
-    close() {
-        this.#channel.end();
-    }
-    /** Waits while so much is on its way that more would only fill memory. */
-    async whenRoom() {
-        if (this.#hasRoom && this.#queue.length === 0)
-            return;
-        await new Promise((resolve) => this.#queue.push(resolve));
-    }
-    /**
-     * Sends a request and waits for its answer. `what` and `path` tell people what could not be done; `expected` is how
-     * many bytes the answer may have. Throws an `SftpError` with what the server says against it.
-     */
-    async ask(what, path, type, fields, expected = 0) {
-        const id = this.#next++ >>> 0;
-        const packet = encodePacket(type, [{ int: id }, ...fields]);
-        const bytes = Math.max(packet.length, expected);
-        const name = path === '' ? what : `${what} '${(0,byte_string/* fromByteString */.q)(path)}'`;
-        return new Promise((resolve, reject) => {
-            const send = () => {
-                if (this.#lost !== undefined)
-                    return reject(this.#lost);
-                this.#bytes += bytes;
-                this.#waiting.set(id, {
-                    bytes,
-                    since: performance.now(),
-                    reject,
-                    resolve: (answer, kind) => {
-                        if (kind !== Response.status)
-                            return resolve({ answer, code: Status.ok });
-                        const code = answer.int();
-                        if (code === Status.ok || code === Status.end)
-                            return resolve({ answer, code });
-                        const message = answer.isAtEnd ? '' : (0,byte_string/* fromByteString */.q)(answer.text());
-                        reject(new SftpError(this.host, name, code, message));
-                    },
-                });
-                this.#channel.write(packet);
-            };
-            // In the order in which they were made.
-            if (this.#hasRoom && this.#queue.length === 0)
-                send();
-            else
-                this.#queue.push(send);
-        });
-    }
-    get #hasRoom() {
-        return this.#waiting.size < MAX_REQUESTS && this.#bytes < this.#mayBytes;
-    }
-    #take(packet) {
-        const reader = new PacketReader(packet);
-        const type = reader.byte();
-        const id = reader.int();
-        const one = this.#waiting.get(id);
-        if (one === undefined)
-            throw new RangeError('an answer that nobody waits for');
-        // First: one whose answer cannot be understood still waits, and is told by `#end`.
-        one.resolve(reader, type);
-        this.#waiting.delete(id);
-        this.#bytes -= one.bytes;
-        if (performance.now() - one.since > SLOW_ANSWER_MS) {
-            this.#mayBytes = Math.max(MIN_BYTES, Math.min(this.#mayBytes, this.#bytes));
-        }
-        while (this.#hasRoom && this.#queue.length > 0)
-            this.#queue.shift()?.();
-    }
-    #end(failure) {
-        this.#lost ??= failure;
-        for (const one of this.#waiting.values())
-            one.reject(this.#lost);
-        this.#waiting.clear();
-        // Nothing is on its way any more: whoever asks from now on must not queue for room.
-        this.#bytes = 0;
-        for (const send of this.#queue.splice(0))
-            send();
-    }
-}
-function readVersion(packet) {
-    const reader = new PacketReader(packet);
-    if (reader.byte() !== Response.version)
-        throw new RangeError('its first packet is not its version');
-    const version = reader.int();
-    if (version !== 3)
-        throw new RangeError(`version ${version} instead of 3`);
-    const names = new Set();
-    while (!reader.isAtEnd) {
-        names.add(reader.text());
-        reader.buffer();
-    }
-    return names;
-}
-/** Cuts what comes into packets. */
-class PacketSplitter {
-    #onPacket;
-    #rest = Buffer.alloc(0);
-    constructor(onPacket) {
-        this.#onPacket = onPacket;
-    }
-    push(chunk) {
-        this.#rest = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk;
-        while (this.#rest.length >= 4) {
-            const end = 4 + this.#rest.readUInt32BE(0);
-            if (end > MAX_PACKET)
-                throw new RangeError(`a packet of ${end} bytes`);
-            if (this.#rest.length < end)
-                return;
-            const packet = this.#rest.subarray(4, end);
-            this.#rest = this.#rest.subarray(end);
-            this.#onPacket(packet);
-        }
-    }
-}
-
-;// CONCATENATED MODULE: ./src/ssh/sftp.ts
-
-
-/** Servers must take packets of this much data (the draft's section 3); most take more. */
-const SFTP_CHUNK = 32 * 1024;
-/** By the upper bits of a mode, stat(2)'s S_IFMT. */
-const KINDS = new Map([
-    [0o100000, 'file'],
-    [0o040000, 'folder'],
-    [0o120000, 'link'],
-]);
-/**
- * The operations of SFTP. Each is sent without waiting for the answers to those before; the protocol has the server
- * work on those for one file in the order in which they come (section 6.1 of the draft). Every path is a byte string.
- */
-class Sftp {
-    #session;
-    constructor(session) {
-        this.#session = session;
-    }
-    /** Starts a session; throws a `Failure` where the server offers none. */
-    static async open(connection) {
-        return new Sftp(await SftpSession.open(connection));
-    }
-    get host() {
-        return this.#session.host;
-    }
-    /** Names of the server's extensions. */
-    get extensions() {
-        return this.#session.extensions;
-    }
-    close() {
-        this.#session.close();
-    }
-    /** Waits while so much is on its way that more would only fill memory. */
-    whenRoom() {
-        return this.#session.whenRoom();
-    }
-    async lstat(path) {
-        const { answer } = await this.#session.ask('look at', path, Request.lstat, [{ bytes: path }]);
-        return fileStatus(answer.attributes());
-    }
-    async stat(path) {
-        const { answer } = await this.#session.ask('look at', path, Request.stat, [{ bytes: path }]);
-        return fileStatus(answer.attributes());
-    }
-    async setstat(path, attributes) {
-        await this.#session.ask('change the mode of', path, Request.setstat, [{ bytes: path }, { attributes }]);
-    }
-    async open(path, flags, mode = 0o600) {
-        const fields = [{ bytes: path }, { int: flags }, { attributes: { mode } }];
-        const what = flags & OpenFlags.write ? 'write' : 'read';
-        const { answer } = await this.#session.ask(what, path, Request.open, fields);
-        return Buffer.from(answer.buffer());
-    }
-    async closeHandle(handle) {
-        await this.#session.ask('close a file', '', Request.close, [{ bytes: handle }]);
-    }
-    async fsetstat(handle, attributes) {
-        await this.#session.ask('change the mode of a file', '', Request.fsetstat, [
-            { bytes: handle },
-            { attributes },
-        ]);
-    }
-    async write(handle, offset, data) {
-        await this.#session.ask('write a file', '', Request.write, [
-            { bytes: handle },
-            { long: offset },
-            { bytes: data },
-        ]);
-    }
-    /** Undefined at the end of the file. May give less than was asked for. */
-    async read(handle, offset, length) {
-        const fields = [{ bytes: handle }, { long: offset }, { int: length }];
-        const { answer, code } = await this.#session.ask('read a file', '', Request.read, fields, length);
-        return code === Status.end ? undefined : Buffer.from(answer.buffer());
-    }
-    /** What lies in a folder, without `.` and `..`. */
-    async readdir(path) {
-        const { answer } = await this.#session.ask('list', path, Request.opendir, [{ bytes: path }]);
-        const handle = Buffer.from(answer.buffer());
-        const found = [];
-        try {
-            for (;;) {
-                const { answer: names, code } = await this.#session.ask('list', path, Request.readdir, [
-                    { bytes: handle },
-                ]);
-                if (code === Status.end)
-                    return found;
-                for (let left = names.int(); left > 0; left--) {
-                    const name = names.text();
-                    // `ls -l` style, for people.
-                    names.buffer();
-                    const status = fileStatus(names.attributes());
-                    if (name !== '.' && name !== '..')
-                        found.push({ name, ...status });
-                }
-            }
-        }
-        finally {
-            await this.closeHandle(handle);
-        }
-    }
-    async remove(path) {
-        await this.#session.ask('remove', path, Request.remove, [{ bytes: path }]);
-    }
-    async rmdir(path) {
-        await this.#session.ask('remove', path, Request.rmdir, [{ bytes: path }]);
-    }
-    async mkdir(path, mode) {
-        await this.#session.ask('make the folder', path, Request.mkdir, [
-            { bytes: path },
-            { attributes: { mode } },
-        ]);
-    }
-    /** Without symbolic links. */
-    async realpath(path) {
-        return this.#name('resolve', path, Request.realpath);
-    }
-    async readlink(path) {
-        return this.#name('read the link', path, Request.readlink);
-    }
-    async #name(what, path, type) {
-        const { answer } = await this.#session.ask(what, path, type, [{ bytes: path }]);
-        return answer.int() > 0 ? answer.text() : '';
-    }
-    /** In OpenSSH's order of the two paths (its PROTOCOL, 4.1), which others follow: see that the link reads right. */
-    async symlink(to, path) {
-        await this.#session.ask('make the link', path, Request.symlink, [{ bytes: to }, { bytes: path }]);
-    }
-    /** rename(2): replaces what is there. */
-    async rename(from, to) {
-        await this.#extended('posix-rename@openssh.com', 'rename to', to, [{ bytes: from }, { bytes: to }]);
-    }
-    async hardlink(from, to) {
-        await this.#extended('hardlink@openssh.com', 'link', to, [{ bytes: from }, { bytes: to }]);
-    }
-    /** Copies a whole open file into another on the server (draft-ietf-secsh-filexfer-extensions-00, section 7). */
-    async copyData(from, to) {
-        const whole = [{ bytes: from }, { long: 0 }, { long: 0 }, { bytes: to }, { long: 0 }];
-        await this.#extended('copy-data', 'copy a file', '', whole);
-    }
-    /** What is free for this user where a folder lies; undefined where the server does not tell (its PROTOCOL, 4.4). */
-    async freeSpace(path) {
-        if (!this.extensions.has('statvfs@openssh.com'))
-            return undefined;
-        const { answer } = await this.#extended('statvfs@openssh.com', 'look at', path, [{ bytes: path }]);
-        answer.long();
-        const blockBytes = answer.long();
-        answer.long();
-        answer.long();
-        const bytes = answer.long() * blockBytes;
-        const isCounted = answer.long() > 0;
-        answer.long();
-        const free = answer.long();
-        answer.long();
-        const files = isCounted ? free : Number.POSITIVE_INFINITY;
-        return { bytes, files, isReadOnly: answer.long() % 2 === 1 };
-    }
-    #extended(name, what, path, fields) {
-        return this.#session.ask(what, path, Request.extended, [{ bytes: name }, ...fields]);
-    }
-}
-function fileStatus({ size = 0, mode = 0, mtime = 0 }) {
-    return { kind: KINDS.get(mode & 0o170000) ?? 'other', size, mode: mode & 0o777, mtime };
-}
-
-;// CONCATENATED MODULE: ./src/ssh/sftp-files.ts
-
-
-
-/** Files and folders that are worked on at once; each takes a few requests that wait for each other. */
-const WIDTH = 64;
-const isMissing = (error) => error instanceof SftpError && error.code === Status.noSuchFile;
-/** Resolves with undefined where what was asked for is not there. */
-async function ifThere(work) {
-    try {
-        return await work;
-    }
-    catch (error) {
-        if (isMissing(error))
-            return undefined;
-        throw error;
-    }
-}
-/** Works on all items, some at once. After a failure no further one is begun, and those begun are waited for. */
-async function inParallel(items, work, width = WIDTH) {
-    const left = items[Symbol.iterator]();
-    let failed;
-    const one = async () => {
-        for (let next = left.next(); !next.done && failed === undefined; next = left.next()) {
-            try {
-                await work(next.value);
-            }
-            catch (error) {
-                failed ??= { error };
-            }
-        }
-    };
-    await Promise.all(Array.from({ length: width }, one));
-    if (failed !== undefined)
-        throw failed.error;
-}
-/** A file's content, piece by piece, some of them asked for ahead. */
-async function* readPieces(sftp, path) {
-    const handle = await sftp.open(path, OpenFlags.read);
-    try {
-        const asked = [];
-        let ahead = 0;
-        for (;;) {
-            while (asked.length < 16) {
-                const answer = sftp.read(handle, ahead, SFTP_CHUNK);
-                answer.catch(() => { });
-                asked.push({ at: ahead, answer });
-                ahead += SFTP_CHUNK;
-            }
-            const { at, answer } = asked.shift();
-            const piece = await answer;
-            if (piece === undefined)
-                return;
-            yield piece;
-            if (piece.length === SFTP_CHUNK)
-                continue;
-            // A short answer is not the end: go on right after it.
-            asked.length = 0;
-            ahead = at + piece.length;
-        }
-    }
-    finally {
-        await sftp.closeHandle(handle);
-    }
-}
-async function readFile(sftp, path) {
-    const pieces = [];
-    for await (const piece of readPieces(sftp, path))
-        pieces.push(piece);
-    return Buffer.concat(pieces);
-}
-/**
- * Writes a new file (or over an old one) and gives it its mode and time. What `before` throws, called ahead of each
- * request, ends it.
- */
-async function writeFile(sftp, path, content, { mode = 0o600, mtime, before } = {}) {
-    before?.();
-    const handle = await sftp.open(path, OpenFlags.write | OpenFlags.create | OpenFlags.truncate);
-    let first;
-    const sent = [];
-    const note = (request) => sent.push(request.catch((error) => {
-        first ??= { error };
-    }));
-    try {
-        let at = 0;
-        for await (const piece of Buffer.isBuffer(content) ? [content] : content) {
-            for (let from = 0; from < piece.length; from += SFTP_CHUNK) {
-                await sftp.whenRoom();
-                before?.();
-                const data = piece.subarray(from, from + SFTP_CHUNK);
-                note(sftp.write(handle, at, data));
-                at += data.length;
-            }
-            if (first !== undefined)
-                break;
-        }
-        before?.();
-        note(sftp.fsetstat(handle, { mode, ...(mtime === undefined ? {} : { mtime }) }));
-    }
-    finally {
-        // Sent before the answers to the writes have come, which they follow.
-        note(sftp.closeHandle(handle));
-        await Promise.all(sent);
-    }
-    if (first !== undefined)
-        throw first.error;
-}
-/** Everything below a folder by its relative path, without what `skip` names; folders before what lies in them. */
-async function listTree(sftp, root, skip = () => false) {
-    const found = new Map();
-    let folders = [''];
-    while (folders.length > 0) {
-        const next = [];
-        await inParallel(folders, async (folder) => {
-            for (const { name, ...status } of await sftp.readdir(folder === '' ? root : `${root}/${folder}`)) {
-                const path = folder === '' ? name : `${folder}/${name}`;
-                if (skip(path))
-                    continue;
-                found.set(path, status);
-                if (status.kind === 'folder')
-                    next.push(path);
-            }
-        });
-        folders = next;
-    }
-    return found;
-}
-/** Removes a file or a folder with all that it holds; nothing where there is none. Never follows a link. */
-async function removeTree(sftp, path) {
-    const top = await ifThere(sftp.lstat(path));
-    if (top === undefined)
-        return;
-    if (top.kind !== 'folder')
-        return void (await ifThere(sftp.remove(path)));
-    const entries = [...(await listTree(sftp, path))];
-    const files = entries.filter(([, { kind }]) => kind !== 'folder');
-    await inParallel(files, async ([name]) => void (await ifThere(sftp.remove(`${path}/${name}`))), 256);
-    const folders = entries.filter(([, { kind }]) => kind === 'folder').map(([name]) => name);
-    await inLevels(folders, (name) => sftp.rmdir(`${path}/${name}`), 'deepest first');
-    await sftp.rmdir(path);
-}
-/** Works on folders level by level, so that none is begun before those that it lies in (or that lie in it) are done. */
-async function inLevels(folders, work, order) {
-    const levels = new Map();
-    for (const folder of folders) {
-        const depth = folder.split('/').length;
-        levels.set(depth, [...(levels.get(depth) ?? []), folder]);
-    }
-    const sorted = [...levels].sort(([a], [b]) => (order === 'top first' ? a - b : b - a));
-    for (const [, level] of sorted)
-        await inParallel(level, work, 256);
-}
-/** A folder and those that it lies in, where they are missing. */
-async function makeFolders(sftp, path, mode) {
-    const parts = path.split('/').filter((part) => part !== '');
-    const all = parts.map((_, at) => `/${parts.slice(0, at + 1).join('/')}`);
-    const there = await Promise.all(all.map((folder) => ifThere(sftp.stat(folder))));
-    for (const [at, folder] of all.entries()) {
-        if (there[at] === undefined)
-            await makeFolder(sftp, folder, mode);
-    }
-}
-/** A folder, which may be there already. The protocol knows no answer of its own for that. */
-async function makeFolder(sftp, path, mode) {
-    try {
-        await sftp.mkdir(path, mode);
-    }
-    catch (error) {
-        const there = await sftp.stat(path).catch(() => undefined);
-        if (there?.kind !== 'folder')
-            throw error;
-    }
-}
-/** A second name for a file, or a copy where the server makes no links. Nothing may be there yet. */
-async function linkOrCopy(sftp, from, to, status) {
-    if (sftp.extensions.has('hardlink@openssh.com')) {
-        try {
-            await sftp.hardlink(from, to);
-            return 'linked';
-        }
-        catch (error) {
-            // Another file system, or one without links: its `FAILURE` says no more.
-            if (!(error instanceof SftpError) || isMissing(error))
-                throw error;
-        }
-    }
-    if (!sftp.extensions.has('copy-data')) {
-        await writeFile(sftp, to, readPieces(sftp, from), status);
-        return 'sent again';
-    }
-    const source = await sftp.open(from, OpenFlags.read);
-    try {
-        const copy = await sftp.open(to, OpenFlags.write | OpenFlags.create | OpenFlags.truncate);
-        try {
-            await sftp.copyData(source, copy);
-            await sftp.fsetstat(copy, status);
-        }
-        finally {
-            await sftp.closeHandle(copy);
-        }
-    }
-    finally {
-        await sftp.closeHandle(source);
-    }
-    return 'copied';
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-desk.ts
-
-
-
-
-
-/** What both ways of serving need to work on a server through SFTP. Paths are absolute byte strings. */
-class SftpDesk {
-    sftp;
-    /** The site's root. */
-    root;
-    /** The folder of the action. */
-    state;
-    /** Random, of this connection. */
-    mark;
-    log;
-    /** Undefined in a dry run, which changes nothing. */
-    lease;
-    #count = 0;
-    constructor(sftp, root, state, mark, log) {
-        this.sftp = sftp;
-        this.root = root;
-        this.state = state;
-        this.mark = mark;
-        this.log = log;
-    }
-    /** Throws unless this run still holds the site's lock. To be called right before anything is changed. */
-    guard = () => {
-        if (this.lease === undefined)
-            throw new TypeError('a change without the lock');
-        this.lease.assertHeld();
-    };
-    /** A path in the folder that goes with the lock. */
-    scratch(name) {
-        this.guard();
-        return `${this.lease?.folder}/${name}.${this.#count++}`;
-    }
-    async rename(from, to) {
-        this.guard();
-        await this.sftp.rename(from, to);
-    }
-    /** Puts a small file into its place by one rename, which fails once another holds the lock. */
-    async commit(path, text) {
-        const fresh = this.scratch('file');
-        await writeFile(this.sftp, fresh, Buffer.from(text, 'latin1'));
-        await this.rename(fresh, path);
-    }
-    /** Takes a file or folder out of the way by one rename; it is gone with the lock. Nothing where there is none. */
-    async retire(path) {
-        const aside = this.scratch('gone');
-        await ifThere(this.sftp.rename(path, aside));
-    }
-    async firstLine(path) {
-        return (await this.lines(path))[0] ?? '';
-    }
-    /** Lines of a small file, none where it is missing. */
-    async lines(path) {
-        const text = await ifThere(readFile(this.sftp, path));
-        return text === undefined ? [] : text.toString('latin1').split('\n');
-    }
-    async manifest(path) {
-        const stored = await ifThere(readFile(this.sftp, path));
-        return stored === undefined ? undefined : decodeManifest(stored);
-    }
-    /** First 128 bits of the SHA-256 of a file on the server, which comes here for it. */
-    async hash(path) {
-        const hash = (0,external_node_crypto_.createHash)('sha256');
-        for await (const piece of readPieces(this.sftp, path))
-            hash.update(piece);
-        return hash.digest().toString('hex', 0, 16);
-    }
-    /** What lies there, by what the files hold; symbolic links without where they lead, so that they are made anew. */
-    async hashed(root, listed) {
-        const hashes = new Map();
-        const files = [...listed].filter(([, { kind }]) => kind === 'file');
-        await inParallel(files, async ([path]) => void hashes.set(path, await this.hash(`${root}/${path}`)));
-        return makeManifest([...listed].flatMap(([path, status]) => toEntry(path, status, hashes.get(path) ?? '') ?? []));
-    }
-    /** Takes up what an unfinished upload of a release has brought, under this run's mark, or makes a new place for it. */
-    async takeStage(release) {
-        const stage = `${this.state}/staging/${release}+${this.mark}`;
-        const left = (await this.sftp.readdir(`${this.state}/staging`))
-            .filter(({ name, kind }) => kind === 'folder' && name.startsWith(`${release}+`))
-            .sort((a, b) => b.mtime - a.mtime);
-        const [newest, ...older] = left;
-        for (const { name } of older)
-            await this.retire(`${this.state}/staging/${name}`);
-        this.guard();
-        if (newest === undefined) {
-            await this.sftp.mkdir(stage, 0o700);
-            await this.sftp.mkdir(`${stage}/tree`, 0o700);
-            return { stage, isOld: false };
-        }
-        await this.rename(`${this.state}/staging/${newest.name}`, stage);
-        await makeFolder(this.sftp, `${stage}/tree`, 0o700);
-        return { stage, isOld: true };
-    }
-    /** Folders for what is shared between releases. */
-    async makeShared(linked) {
-        for (const path of linked) {
-            const folder = path.endsWith('/') ? path.slice(0, -1) : path.split('/').slice(0, -1).join('/');
-            this.guard();
-            await makeFolders(this.sftp, `${this.root}/shared/${(0,byte_string/* toByteString */.p)(folder)}`, 0o755);
-        }
-    }
-    /** What nobody will take up again: unfinished uploads, and what dead runs left of their locks. */
-    async sweep() {
-        const { state, sftp } = this;
-        const [staging, all] = await Promise.all([sftp.readdir(`${state}/staging`), sftp.readdir(state)]);
-        const left = [
-            ...staging.map(({ name }) => `${state}/staging/${name}`),
-            ...all.filter(({ name }) => /^lease\.gone\./.test(name)).map(({ name }) => `${state}/${name}`),
-            `${state}/trash`,
-        ];
-        for (const path of left)
-            await this.retire(path);
-        // Somebody may be waiting for the lock by one of these.
-        for (const { name, mtime } of all.filter(({ name }) => /^lease\.new\./.test(name))) {
-            const beat = await ifThere(sftp.lstat(`${state}/${name}/${name.slice('lease.new.'.length)}/beat`));
-            const now = (await sftp.lstat(`${this.lease?.folder}/beat`)).mtime;
-            if (now - (beat?.mtime ?? mtime) > 3600)
-                await removeTree(sftp, `${state}/${name}`);
-        }
-    }
-}
-function toEntry(path, status, hash) {
-    const { kind, size, mode } = status;
-    if (kind === 'file')
-        return { type: 'file', path, mode, size, hash };
-    if (kind === 'folder')
-        return { type: 'folder', path, mode };
-    return kind === 'link' ? { type: 'link', path, to: '' } : undefined;
-}
-/** A failure with what a person needs to know. */
-function siteFailure(desk, what, hint, seen) {
-    return new src_failure/* Failure */.HR((0,byte_string/* fromByteString */.q)(what), {
-        host: desk.sftp.host,
-        hint,
-        ...(seen === undefined ? {} : { seen: (0,byte_string/* fromByteString */.q)(seen) }),
-    });
-}
-
-;// CONCATENATED MODULE: ./src/release/site-host.ts
-
-
-/** The failure for whoever finds the site locked. */
-function lockedFailure(host, holder, waitedMs) {
-    return new src_failure/* Failure */.HR('another deploy of this site is at work', {
-        host,
-        seen: `the lock is held by ${holder || 'a run that left no name'}`,
-        state: 'this step changed nothing.',
-        hint: waitedMs === 0
-            ? 'wait for it and run again, or set `lock-wait`'
-            : 'look at that run; its lock ends with it, or soon after its runner has gone',
-    });
-}
-/** What to do about a failure on the server, by its text. */
-function hintFor(text, target) {
-    if (/no space left|disk quota/i.test(text))
-        return 'free some space there, or keep fewer releases (`keep-releases`)';
-    if (/permission denied|not permitted|read-only/i.test(text)) {
-        return `let the deploy user write there: on the server, chown it to that user, for example: sudo install -d -o USER ${quote(target)}`;
-    }
-    if (/not a symbolic link/.test(text))
-        return 'move it away: the action makes it a link to the release that is served';
-    if (/not from an upload/.test(text))
-        return 'choose another `release`, or move that folder away';
-    if (/content that arrived|instead of/.test(text))
-        return 'run the job again; nothing was activated';
-    return 'look at the folder on the server, then run the job again';
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-lease.ts
-
-
-
-
-
-const BEAT_MS = 10_000;
-/** A holder of whom nothing was heard for so long has gone. */
-const EXPIRY_S = 60;
-/** It stops well before that by itself: its clock may run slow, and a request takes its time. */
-const HELD_MS = 40_000;
-const RETRY_MS = 500;
-class SftpLease {
-    #sftp;
-    #request;
-    #context;
-    #timer;
-    #heldUntil;
-    #isLost = false;
-    constructor(sftp, request, context, heldUntil) {
-        this.#sftp = sftp;
-        this.#request = request;
-        this.#context = context;
-        this.#heldUntil = heldUntil;
-        this.#timer = setInterval(() => void this.#beat(), BEAT_MS);
-    }
-    /** Takes the lease, waiting for it where asked; throws a `Failure` that names the holder where it stays taken. */
-    static async take(sftp, request, context) {
-        const { clock, signal } = context;
-        const { state, mark, token, holder } = request;
-        const fresh = `${state}/lease.new.${mark}`;
-        const name = (0,byte_string/* toByteString */.p)(holder.replaceAll(/\s+/g, ' '));
-        const giveUp = clock.monotonic() + request.waitMs;
-        await sftp.mkdir(fresh, 0o700);
-        await sftp.mkdir(`${fresh}/${mark}`, 0o700);
-        await writeFile(sftp, `${fresh}/holder`, Buffer.from(`${mark}\n${token}\n${name}\n`, 'latin1'));
-        try {
-            for (let shown = false;;) {
-                const sentAt = clock.monotonic();
-                await writeFile(sftp, `${fresh}/${mark}/beat`, Buffer.from('.'));
-                if (await movedTo(sftp, fresh, `${state}/lease`)) {
-                    return new SftpLease(sftp, request, context, sentAt + HELD_MS);
-                }
-                const { mtime: now } = await sftp.lstat(`${fresh}/${mark}/beat`);
-                const seen = await readHolder(sftp, state);
-                if (await mayTake(sftp, request, seen, now)) {
-                    if (await putAside(sftp, request, seen)) {
-                        context.log.info(`took over the lock of ${(0,byte_string/* fromByteString */.q)(seen?.name ?? '') || 'a run that left no name'}`);
-                    }
-                    continue;
-                }
-                const text = (0,byte_string/* fromByteString */.q)(seen?.name ?? '');
-                if (clock.monotonic() >= giveUp)
-                    throw lockedFailure(sftp.host, text, request.waitMs);
-                if (!shown)
-                    context.log.info(`waiting for the lock, held by ${text || 'another run'}`);
-                shown = true;
-                await clock.sleep(RETRY_MS, signal);
-            }
-        }
-        catch (error) {
-            await removeTree(sftp, fresh).catch(() => { });
-            throw error;
-        }
-    }
-    /** The holder's own folder. */
-    get folder() {
-        return `${this.#request.state}/lease/${this.#request.mark}`;
-    }
-    /** Throws where another may have the lease by now. To be called right before anything is changed. */
-    assertHeld() {
-        if (!this.#isLost && this.#context.clock.monotonic() < this.#heldUntil)
-            return;
-        throw new src_failure/* Failure */.HR('this run no longer holds the lock of the site', {
-            host: this.#sftp.host,
-            seen: `the server was not heard of for ${HELD_MS / 1000} s, or another run has taken over`,
-            state: 'from then on this run has changed nothing; what it had begun is put right by the run that took over, or by the next one.',
-            hint: 'run the job again',
-        });
-    }
-    /** Gives the lease back. Whatever lies in its folder goes. */
-    async release() {
-        clearInterval(this.#timer);
-        if (this.#isLost || this.#context.clock.monotonic() >= this.#heldUntil)
-            return;
-        this.#isLost = true;
-        const { state, mark } = this.#request;
-        const gone = `${state}/lease.gone.${mark}`;
-        await this.#sftp.rename(`${state}/lease`, gone);
-        await removeTree(this.#sftp, gone);
-    }
-    async #beat() {
-        const sentAt = this.#context.clock.monotonic();
-        try {
-            await writeFile(this.#sftp, `${this.folder}/beat`, Buffer.from('.'));
-            this.#heldUntil = Math.max(this.#heldUntil, sentAt + HELD_MS);
-        }
-        catch (error) {
-            // The folder has gone: another has taken over. Anything else may pass.
-            if (isMissing(error))
-                this.#isLost = true;
-        }
-    }
-}
-/** Whether the lease was free: a folder does not replace one that holds something. */
-async function movedTo(sftp, fresh, lease) {
-    try {
-        await sftp.rename(fresh, lease);
-        return true;
-    }
-    catch (error) {
-        if (error instanceof SftpError && (await ifThere(sftp.lstat(lease))) !== undefined)
-            return false;
-        // It may have gone in between.
-        if (error instanceof SftpError && (await ifThere(sftp.lstat(fresh))) !== undefined) {
-            await sftp.rename(fresh, lease);
-            return true;
-        }
-        throw error;
-    }
-}
-async function readHolder(sftp, state) {
-    const text = await ifThere(readFile(sftp, `${state}/lease/holder`));
-    const [mark = '', token = '', name = ''] = text?.toString('latin1').split('\n') ?? [];
-    return /^[0-9a-f]+$/.test(mark) ? { mark, token, name } : undefined;
-}
-async function mayTake(sftp, { state, own }, seen, now) {
-    if (seen !== undefined && own !== '' && seen.token === own)
-        return true;
-    const sign = seen === undefined ? `${state}/lease` : `${state}/lease/${seen.mark}/beat`;
-    const beat = await ifThere(sftp.lstat(sign));
-    return beat !== undefined && now - beat.mtime > EXPIRY_S;
-}
-/** Takes the lease away from the holder that was seen, and from no other; tells whether it did. */
-async function putAside(sftp, { state, mark }, seen) {
-    const aside = `${state}/lease.gone.${mark}`;
-    if ((await ifThere(sftp.rename(`${state}/lease`, aside).then(() => true))) === undefined)
-        return false;
-    const moved = await ifThere(readFile(sftp, `${aside}/holder`));
-    if ((moved?.toString('latin1').split('\n')[0] ?? '') === (seen?.mark ?? '')) {
-        await removeTree(sftp, aside);
-        return true;
-    }
-    // Somebody else was quicker: what was moved is theirs. Where it does not go back, they notice and stop.
-    await sftp.rename(aside, `${state}/lease`).catch(() => removeTree(sftp, aside));
-    return false;
-}
-
-;// CONCATENATED MODULE: ./src/release/comparison.ts
-
-
-/** How long an asset stays after the release that had it was replaced, in seconds. */
-const KEEP_SECONDS = 3600;
-/**
- * Compares by content and mode, never by time. `keep` picks the files that stay reachable although the site no longer
- * has them; `now` is in Unix seconds.
- */
-function compare(base, site, keep, now) {
-    if (base.size === 0)
-        return everything(site);
-    const send = new packed_manifest/* ManifestBuilder */.HC();
-    const missing = new packed_manifest/* ManifestBuilder */.HC();
-    const replace = new Set();
-    let added = 0;
-    let changed = 0;
-    let unchanged = 0;
-    for (const [before, entry] of sideBySide(base, site)) {
-        if (entry === undefined) {
-            if (before !== undefined)
-                missing.add(before);
-            continue;
-        }
-        if (before !== undefined && before.type !== entry.type)
-            replace.add(entry.path);
-        const isSame = before !== undefined && same(before, entry);
-        if (!isSame)
-            send.add(entry);
-        if (entry.type === 'folder')
-            continue;
-        if (isSame)
-            unchanged++;
-        else if (before === undefined)
-            added++;
-        else
-            changed++;
-    }
-    const isBelowReplaced = (path) => replace.size > 0 && ancestors(path).some((above) => replace.has(above));
-    const gone = missing.finish();
-    const keptPaths = new Set();
-    for (const entry of gone.ofType('file')) {
-        const { path, kept = now } = entry;
-        if (now - kept > KEEP_SECONDS || !keep(path) || isBelowReplaced(path))
-            continue;
-        for (const one of [path, ...ancestors(path)])
-            keptPaths.add(one);
-    }
-    const kept = [];
-    const removeFiles = [];
-    const removeFolders = [];
-    for (const entry of gone.values()) {
-        if (isBelowReplaced(entry.path))
-            continue;
-        if (keptPaths.has(entry.path))
-            kept.push({ ...entry, kept: entry.kept ?? now });
-        else if (entry.type === 'folder')
-            removeFolders.push(entry.path);
-        else
-            removeFiles.push(entry.path);
-    }
-    return {
-        send: send.finish(),
-        replace: [...replace],
-        removeFiles,
-        removeFolders: removeFolders.reverse(),
-        result: kept.length === 0 ? site : makeManifest(chain(site.values(), kept)),
-        added,
-        changed,
-        removed: removeFiles.length,
-        unchanged,
-    };
-}
-/** Where nothing is there yet. */
-function everything(site) {
-    let links = 0;
-    for (const _ of site.ofType('link'))
-        links++;
-    const none = { replace: [], removeFiles: [], removeFolders: [], changed: 0, removed: 0, unchanged: 0 };
-    return { ...none, send: site, result: site, added: site.total.files + links };
-}
-/** Entries of both by path; undefined where one of them has none. */
-function* sideBySide(base, site) {
-    const before = base.values()[Symbol.iterator]();
-    const after = site.values()[Symbol.iterator]();
-    let a = before.next().value;
-    let b = after.next().value;
-    while (a !== undefined || b !== undefined) {
-        const isOnlyBefore = b === undefined || (a !== undefined && a.path < b.path);
-        const isOnlyAfter = a === undefined || (b !== undefined && b.path < a.path);
-        yield [isOnlyAfter ? undefined : a, isOnlyBefore ? undefined : b];
-        if (!isOnlyAfter)
-            a = before.next().value;
-        if (!isOnlyBefore)
-            b = after.next().value;
-    }
-}
-function* chain(...parts) {
-    for (const part of parts)
-        yield* part;
-}
-function same(a, b) {
-    if (a.type === 'file' && b.type === 'file')
-        return a.hash === b.hash && a.size === b.size && a.mode === b.mode;
-    if (a.type === 'folder' && b.type === 'folder')
-        return a.mode === b.mode;
-    return a.type === 'link' && b.type === 'link' && a.to === b.to;
-}
-/** `a/b/c` -> `a`, `a/b` */
-function ancestors(path) {
-    const parts = path.split('/');
-    return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('/'));
-}
-
-;// CONCATENATED MODULE: ./src/release/in-place.ts
-
-
-
-/** Names in one command; more would be too long for some systems. */
-const NAMES_AT_ONCE = 200;
-/**
- * How the site gets into a folder that may hold other things too. What `isExcluded` picks is never removed; `now` is in
- * Unix seconds. Pure.
- */
-function compareInPlace({ ours, there }, site, deletion, keep, isExcluded, now) {
-    const all = compare(there, site, keep, now);
-    const mayGo = (path) => deletion !== 'false' &&
-        (deletion === 'all' || ours.has(path)) &&
-        !path.split('/').some((_, at, parts) => isExcluded(parts.slice(0, at + 1).join('/')));
-    const removeFiles = all.removeFiles.filter(mayGo);
-    const removed = new Set(removeFiles);
-    // What stays of ours is still ours, so that a later upload may remove it.
-    const left = [...ours.values()].filter(({ path, type }) => type !== 'folder' && !removed.has(path) && !isBelow(path, all.replace));
-    const kept = left.map((entry) => ({ ...entry, kept: entry.kept ?? now }));
-    return {
-        ...all,
-        removeFiles,
-        removeFolders: all.removeFolders.filter(mayGo),
-        removed: removeFiles.length,
-        result: makeManifest([...kept, ...site.values()]),
-    };
-}
-/** What is left to send where an earlier attempt brought `arrived`, and what of that must go before. Pure. */
-function takeUp(send, arrived) {
-    const rest = compare(arrived, send, () => false, 0);
-    if (rest.replace.length === 0 && rest.removeFiles.length === 0)
-        return rest;
-    // That was another content under the same name.
-    return { send, replace: [...arrived.keys()].filter((path) => !path.includes('/')) };
-}
-/** New assets first, pages after, deletions last: no page is there before what it names. Pure. */
-function planPlace(comparison, there) {
-    const { send, replace, removeFiles, removeFolders } = comparison;
-    const all = [...send.values()];
-    const files = all.filter(({ type }) => type !== 'folder');
-    const folders = all.filter((entry) => entry.type === 'folder');
-    const replaced = [...there.values()].filter(({ path }) => isBelow(path, replace));
-    const cleared = replaced.filter(({ type }) => type !== 'folder').map(({ path }) => path);
-    const clearedFolders = replaced.filter(({ type }) => type === 'folder').map(({ path }) => path);
-    const goneFolders = new Set([...clearedFolders, ...removeFolders]);
-    const oldFolders = [...there.values()].filter((entry) => entry.type === 'folder' && goneFolders.has(entry.path));
-    const sent = files.map(({ path }) => path);
-    const touched = [...new Set([...sent, ...cleared, ...removeFiles])];
-    const isNew = (entry) => !there.has(entry.path);
-    const isPage = ({ path }) => /\.x?html?$/i.test(path);
-    const assets = files.filter((entry) => !isPage(entry));
-    const pages = files.filter(isPage);
-    return {
-        keep: perFolder('keep', touched),
-        put: [
-            perFolder('drop', cleared),
-            clearedFolders.reverse().map(noFolder),
-            folders.map(in_place_makeFolder),
-            perFolder('put', in_place_paths(assets.filter(isNew))),
-            perFolder('put', in_place_paths(assets.filter((entry) => !isNew(entry)))),
-            perFolder('put', in_place_paths(pages)).reverse(),
-            perFolder('drop', removeFiles),
-            removeFolders.map(noFolder),
-        ],
-        gone: [
-            ...perFolder('gone', sent),
-            ...folders
-                .filter((entry) => there.get(entry.path)?.type !== 'folder')
-                .reverse()
-                .map(({ path }) => noFolder(path)),
-        ],
-        restore: [...oldFolders.map(in_place_makeFolder), ...perFolder('restore', touched)],
-    };
-}
-/** The same as shell scripts, made of the functions on the server. Pure. */
-function placeScripts({ keep, put, gone, restore }) {
-    const script = (steps) => steps.map((step) => `${line(step)}\n`).join('');
-    return {
-        'keep.sh': script(keep),
-        'put.sh': script(put.flat()),
-        'gone.sh': script(gone),
-        'restore.sh': script(restore),
-    };
-}
-function line(step) {
-    const folder = quote(step.folder);
-    if (step.op === 'folder')
-        return `folder ${step.mode.toString(8)} ${folder} ${quote(step.name)}`;
-    if (step.op === 'no_folder')
-        return `no_folder ${folder} ${quote(step.name)}`;
-    return `${step.op} ${folder} ${step.names.map(quote).join(' ')}`;
-}
-const in_place_paths = (entries) => entries.map(({ path }) => path);
-/** `a/b/c` -> `a/b`, `c` */
-function split(path) {
-    const at = path.lastIndexOf('/');
-    return [path.slice(0, Math.max(at, 0)), path.slice(at + 1)];
-}
-function noFolder(path) {
-    const [folder, name] = split(path);
-    return { op: 'no_folder', folder, name };
-}
-function in_place_makeFolder({ path, mode }) {
-    const [folder, name] = split(path);
-    return { op: 'folder', mode: mode < 0 ? 0o755 : mode, folder, name };
-}
-/** One step for the names in each folder, in the order in which the folders come. */
-function perFolder(op, all) {
-    const groups = new Map();
-    for (const path of all) {
-        const [folder, name] = split(path);
-        const names = groups.get(folder) ?? [];
-        names.push(name);
-        groups.set(folder, names);
-    }
-    return [...groups].flatMap(([folder, names]) => Array.from({ length: Math.ceil(names.length / NAMES_AT_ONCE) }, (_, at) => ({
-        op,
-        folder,
-        names: names.slice(at * NAMES_AT_ONCE, (at + 1) * NAMES_AT_ONCE),
-    })));
-}
-function isBelow(path, tops) {
-    return tops.some((top) => path === top || path.startsWith(`${top}/`));
-}
-
-;// CONCATENATED MODULE: ./src/duration.ts
-const UNIT_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
-/** Milliseconds of `500ms`, `10s`, `2m`, `1h`; undefined when the text is anything else. */
-function parseDuration(text) {
-    const match = /^(\d{1,9})(ms|s|m|h)$/.exec(text.trim());
-    if (!match)
-        return undefined;
-    return Number(match[1]) * UNIT_MS[match[2]];
-}
-/** Milliseconds as people read them: `850 ms`, `12.3 s`, `4 min 05 s`, `1 h 02 min`. */
-function formatDuration(ms) {
-    if (ms < 1_000)
-        return `${Math.round(ms)} ms`;
-    if (ms < 59_950)
-        return `${(ms / 1_000).toFixed(1)} s`;
-    const seconds = Math.round(ms / 1_000);
-    const pad = (value) => String(value).padStart(2, '0');
-    if (seconds < 3_600)
-        return `${Math.floor(seconds / 60)} min ${pad(seconds % 60)} s`;
-    const minutes = Math.round(seconds / 60);
-    return `${Math.floor(minutes / 60)} h ${pad(minutes % 60)} min`;
-}
-
-;// CONCATENATED MODULE: ./src/release/progress.ts
-
-/** A line this often suits a log that is read afterwards. */
-const LINE_EVERY_MS = 5_000;
-/** Counts, and writes a line into the log every few seconds. */
-function trackProgress(total, { log, clock }) {
-    const start = clock.monotonic();
-    let files = 0;
-    let bytes = 0;
-    let wire = 0;
-    const timer = setInterval(() => {
-        const elapsed = clock.monotonic() - start;
-        const left = bytes > 0 ? `, about ${formatDuration((elapsed / bytes) * (total.bytes - bytes))} left` : '';
-        const rate = formatBytes((wire / elapsed) * 1000);
-        log.info(`uploading: ${files} of ${total.files} files, ${formatBytes(bytes)} of ${formatBytes(total.bytes)}, ${rate}/s on the wire${left}`);
-    }, LINE_EVERY_MS);
-    return {
-        get bytesOnWire() {
-            return wire;
-        },
-        sent(count) {
-            bytes += count;
-        },
-        fileSent() {
-            files++;
-        },
-        onWire(count) {
-            wire += count;
-        },
-        end: () => clearInterval(timer),
-    };
-}
-/** `312 B`, `4.1 KB`, `20.3 MB` */
-function formatBytes(bytes) {
-    if (bytes < 1000)
-        return `${Math.round(bytes)} B`;
-    const units = ['KB', 'MB', 'GB', 'TB'];
-    const power = Math.min(units.length, Math.floor(Math.log10(bytes) / 3));
-    return `${(bytes / 1000 ** power).toFixed(1)} ${units[power - 1]}`;
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-tree.ts
-
-
-
-
-
-
-
-/** Files that are on their way at once: each waits for its handle before anything of it is sent. */
-const FILES_AT_ONCE = 64;
-/** Less is left than a file with its folder may take. */
-const FULL_BYTES = 256 * 1024;
-const FULL_FILES = 2;
-/**
- * What an earlier attempt brought whole: a file gets the time of its upload last of all, so one that has it, and its
- * size, has all its bytes. The list that came before the files says what those are.
- */
-async function readArrived(desk, stage) {
-    const list = `${stage}/manifest.gz`;
-    const planned = await desk.manifest(list).catch(() => undefined);
-    if (planned === undefined)
-        return makeManifest();
-    const { mtime } = await desk.sftp.lstat(list);
-    const listed = await listTree(desk.sftp, `${stage}/tree`);
-    return makeManifest([...planned.values()].filter((entry) => {
-        const there = listed.get(entry.path);
-        if (entry.type !== 'file' || there?.kind !== 'file')
-            return false;
-        return there.size === entry.size && there.mode === entry.mode && there.mtime === mtime;
-    }));
-}
-/** Makes the tree of a staging folder: links what is there, sends the rest. Verified separately. */
-async function buildTree(desk, plan, context) {
-    const { sftp } = desk;
-    const { stage, result, tree, mtime } = plan;
-    const root = `${stage}/tree`;
-    const arrived = makeManifest([...plan.arrived.values()].filter((entry) => isSameFile(result.get(entry.path), entry)));
-    await clearTree(desk, root, arrived);
-    // They are to be known again should this attempt break off too.
-    await inParallel(arrived.keys(), (path) => sftp.setstat(`${root}/${path}`, { mtime }), 256);
-    await writeFile(sftp, `${stage}/manifest.gz`, encodeManifest(result), { mtime, before: desk.guard });
-    const folders = [...result.values()].filter((entry) => entry.type === 'folder');
-    await inLevels(folders.map(({ path }) => path), async (path) => {
-        desk.guard();
-        await makeFolder(sftp, `${root}/${path}`, 0o700);
-    }, 'top first');
-    const files = [...result.values()].filter((entry) => entry.type === 'file' && !arrived.has(entry.path));
-    const { left, linked, copied } = await takeFromBase(desk, plan, files, context);
-    const sent = await sendFiles(desk, { root, files: left, tree, mtime }, context);
-    const links = [...result.values()].filter((entry) => entry.type === 'link');
-    await inParallel(links, (entry) => makeLink(desk, `${root}/${entry.path}`, entry.to), 256);
-    await inLevels(folders.map(({ path }) => path), (path) => sftp.setstat(`${root}/${path}`, { mode: result.get(path).mode }), 'deepest first');
-    return { bytesOnWire: sent, filesSent: left.length, linked, copied };
-}
-function isSameFile(a, b) {
-    return (a?.type === 'file' && b.type === 'file' && a.hash === b.hash && a.size === b.size && a.mode === b.mode);
-}
-/** Removes what is not known to be whole. */
-async function clearTree(desk, root, keep) {
-    const listed = [...(await listTree(desk.sftp, root))];
-    const needed = new Set([...keep.keys()].flatMap(foldersOf));
-    const gone = listed.filter(([path, { kind }]) => kind !== 'folder' && !keep.has(path));
-    await inParallel(gone, ([path]) => {
-        desk.guard();
-        return desk.sftp.remove(`${root}/${path}`);
-    }, 256);
-    const folders = listed.filter(([path, { kind }]) => kind === 'folder' && !needed.has(path));
-    await inLevels(folders.map(([path]) => path), (path) => {
-        desk.guard();
-        return desk.sftp.rmdir(`${root}/${path}`);
-    }, 'deepest first');
-}
-/** `a/b/c` -> `a`, `a/b` */
-function foldersOf(path) {
-    const parts = path.split('/');
-    return parts.slice(1).map((_, at) => parts.slice(0, at + 1).join('/'));
-}
-/** Second names for what the release before has too; resolves with the files that must travel. */
-async function takeFromBase(desk, { stage, base, mtime, tree }, files, { signal }) {
-    const { sftp } = desk;
-    const left = [];
-    let linked = 0;
-    let copied = 0;
-    const atHand = sftp.extensions.has('hardlink@openssh.com') || sftp.extensions.has('copy-data');
-    await inParallel(files, async (entry) => {
-        const isOurs = tree.manifest.has(entry.path);
-        if (base === undefined || !isSameFile(base.manifest.get(entry.path), entry) || (!atHand && isOurs)) {
-            left.push(entry);
-            return;
-        }
-        signal.throwIfAborted();
-        desk.guard();
-        const from = `${base.folder}/${entry.path}`;
-        try {
-            const how = await linkOrCopy(sftp, from, `${stage}/tree/${entry.path}`, { mode: entry.mode, mtime });
-            if (how === 'linked')
-                linked++;
-            else
-                copied++;
-        }
-        catch (error) {
-            // Removed by hand since: it travels again.
-            if (!isMissing(error) || !isOurs)
-                throw error;
-            left.push(entry);
-        }
-    }, 256);
-    if (copied > 0)
-        desk.log.info('the server makes no hard links through SFTP: unchanged files were copied');
-    if (!atHand && base !== undefined) {
-        desk.log.info('the server neither links nor copies files through SFTP: unchanged ones are sent again');
-    }
-    return { left, linked, copied };
-}
-async function sendFiles(desk, { root, files, tree, mtime }, context) {
-    const { signal } = context;
-    const bytes = files.reduce((sum, { size }) => sum + size, 0);
-    const progress = trackProgress({ files: files.length, bytes }, context);
-    async function* counted(entry) {
-        for (const piece of tree.read(entry)) {
-            // Counted bit by bit: on a slow link many large pieces are on their way for long.
-            for (let from = 0; from < piece.length; from += SFTP_CHUNK) {
-                signal.throwIfAborted();
-                const part = piece.subarray(from, from + SFTP_CHUNK);
-                yield part;
-                progress.sent(part.length);
-                progress.onWire(part.length);
-            }
-        }
-    }
-    try {
-        await inParallel(files, async (entry) => {
-            signal.throwIfAborted();
-            const to = { mode: entry.mode, mtime, before: desk.guard };
-            await writeFile(desk.sftp, `${root}/${entry.path}`, counted(entry), to);
-            progress.fileSent();
-        }, FILES_AT_ONCE);
-        return progress.bytesOnWire;
-    }
-    catch (error) {
-        throw await explained(desk, error);
-    }
-    finally {
-        progress.end();
-    }
-}
-/** The protocol has no answer of its own for a full disk, which is what a failed write most often means. */
-async function explained(desk, error) {
-    if (!(error instanceof SftpError))
-        return error;
-    const free = await desk.sftp.freeSpace(desk.state).catch(() => undefined);
-    if (free === undefined || (free.bytes >= FULL_BYTES && free.files >= FULL_FILES))
-        return error;
-    return new src_failure/* Failure */.HR('there is no space left on the server', {
-        host: desk.sftp.host,
-        seen: `${error.message}: ${error.details.seen}; ${free.bytes} bytes and ${free.files} files free`,
-        hint: 'free some space there, or keep fewer releases (`keep-releases`)',
-        cause: error,
-    });
-}
-/** Not every server takes the two paths in the same order: what came of it is read. */
-async function makeLink(desk, path, to) {
-    desk.guard();
-    await desk.sftp.symlink(to, path);
-    const read = await desk.sftp.readlink(path);
-    if (read === to)
-        return;
-    throw new src_failure/* Failure */.HR(`the server made a symbolic link to '${(0,byte_string/* fromByteString */.q)(read)}' instead`, {
-        host: desk.sftp.host,
-        seen: `asked for: ${(0,byte_string/* fromByteString */.q)(path)} -> ${(0,byte_string/* fromByteString */.q)(to)}`,
-        hint: 'use a server that follows OpenSSH in this, or a login with a shell',
-    });
-}
-/** Throws unless exactly what the manifest says lies there, by kinds and sizes. */
-async function checkTree(desk, root, result) {
-    const listed = await listTree(desk.sftp, root);
-    const wrong = [...result.values()].find((entry) => !fits(entry, listed.get(entry.path)));
-    const extra = [...listed.keys()].find((path) => !result.has(path));
-    const path = wrong?.path ?? extra;
-    if (path === undefined)
-        return;
-    const there = listed.get(path);
-    const is = there === undefined ? 'is missing' : `is a ${there.kind} of ${there.size} bytes`;
-    throw new src_failure/* Failure */.HR('what arrived is not what was sent', {
-        host: desk.sftp.host,
-        seen: `'${(0,byte_string/* fromByteString */.q)(path)}' ${is}`,
-        hint: 'run the job again; nothing was activated',
-    });
-}
-function fits(entry, there) {
-    return there?.kind === entry.type && (entry.type !== 'file' || there.size === entry.size);
-}
-/** Reads the files back and throws where one is not what was sent. */
-async function checkContents(desk, root, files) {
-    await inParallel(files, async ({ path, hash }) => {
-        if ((await desk.hash(`${root}/${path}`)) === hash)
-            return;
-        throw new src_failure/* Failure */.HR('the content that arrived is not the content that was sent', {
-            host: desk.sftp.host,
-            seen: (0,byte_string/* fromByteString */.q)(path),
-            hint: 'run the job again; nothing was activated',
-        });
-    });
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-place-steps.ts
-
-
-
-
-/** Does through SFTP what the functions of in-place-code.ts do in a shell; never through a link that leaves the site. */
-class PlaceRunner {
-    #desk;
-    /** Folders of the site that were seen to lie in it. */
-    #inside = new Map();
-    #realRoot;
-    /** Folders in `back`. */
-    #made = new Map();
-    constructor(desk) {
-        this.#desk = desk;
-    }
-    /** What lies in `back`. */
-    async saved() {
-        const back = `${this.#desk.state}/back`;
-        if ((await ifThere(this.#desk.sftp.lstat(back))) === undefined)
-            return new Map();
-        return listTree(this.#desk.sftp, back);
-    }
-    /** Steps of one kind that follow each other are sent together, folders level by level. */
-    async run(steps) {
-        for (let at = 0; at < steps.length;) {
-            const { op } = steps[at];
-            const end = steps.findIndex((step, index) => index > at && step.op !== op);
-            const some = steps.slice(at, end < 0 ? undefined : end);
-            at += some.length;
-            const saved = op === 'gone' || op === 'restore' ? await this.saved() : new Map();
-            if (op === 'folder' || op === 'no_folder') {
-                const byPath = new Map(some.map((step) => [pathOf(step.folder, nameOf(step)), step]));
-                const order = op === 'folder' ? 'top first' : 'deepest first';
-                await inLevels([...byPath.keys()], (path) => this.#folder(byPath.get(path)), order);
-                continue;
-            }
-            await inParallel(sftp_place_steps_names(some), (one) => this.#file(op, one, saved), 256);
-        }
-    }
-    async #folder(step) {
-        const { sftp, root } = this.#desk;
-        const name = nameOf(step);
-        const path = `${root}/${pathOf(step.folder, name)}`;
-        const isKnown = await this.#enter(step.folder);
-        if (step.op === 'no_folder') {
-            if (!isKnown || (await ifThere(sftp.lstat(path)))?.kind !== 'folder')
-                return;
-            this.#desk.guard();
-            // It stays as long as something is left in it.
-            await sftp.rmdir(path).catch((error) => {
-                if (!(error instanceof SftpError))
-                    throw error;
-            });
-            return;
-        }
-        if (step.op !== 'folder')
-            return;
-        if ((await ifThere(sftp.lstat(path)))?.kind === 'link') {
-            const what = `'${pathOf(step.folder, name)}' is a symbolic link there, where the site has a folder`;
-            throw siteFailure(this.#desk, what, 'move it away, or take that folder out of the upload');
-        }
-        this.#desk.guard();
-        await makeFolder(sftp, path, step.mode);
-        await sftp.setstat(path, { mode: step.mode });
-    }
-    async #file(op, [folder, name], saved) {
-        const { sftp, root, state } = this.#desk;
-        const path = pathOf(folder, name);
-        const place = `${root}/${path}`;
-        const back = `${state}/back/${path}`;
-        const kind = saved.get(path)?.kind;
-        const isSaved = kind === 'file' || kind === 'link';
-        if (op === 'restore' && !isSaved)
-            return;
-        if (!(await this.#enter(folder))) {
-            if (op === 'put')
-                throw siteFailure(this.#desk, `'${folder}' cannot be entered`, 'look at it there');
-            return;
-        }
-        switch (op) {
-            case 'keep':
-                return this.#keep(place, back);
-            case 'put':
-                return this.#put(`${state}/next/tree/${path}`, place);
-            case 'restore':
-                await this.#desk.rename(back, place);
-                // Of two names of one file, rename(2) leaves both: what was to replace it had not come yet.
-                await ifThere(sftp.remove(back));
-                return;
-            case 'gone':
-                if (isSaved || (await ifThere(sftp.lstat(place)))?.kind === 'folder')
-                    return;
-                break;
-            default:
-        }
-        this.#desk.guard();
-        await ifThere(sftp.remove(place));
-    }
-    async #keep(place, back) {
-        const { sftp } = this.#desk;
-        const there = await ifThere(sftp.lstat(place));
-        if (there?.kind !== 'file' && there?.kind !== 'link')
-            return;
-        const folder = back.slice(0, back.lastIndexOf('/'));
-        const made = this.#made.get(folder) ?? makeFolders(sftp, folder, 0o700);
-        this.#made.set(folder, made);
-        await made;
-        await ifThere(sftp.remove(back));
-        this.#desk.guard();
-        if (there.kind === 'link')
-            await makeLink(this.#desk, back, await sftp.readlink(place));
-        else
-            await linkOrCopy(sftp, place, back, there);
-    }
-    async #put(from, place) {
-        try {
-            await this.#desk.rename(from, place);
-        }
-        catch (error) {
-            if (!(error instanceof SftpError) || isMissing(error))
-                throw error;
-            if ((await ifThere(this.#desk.sftp.lstat(place)))?.kind !== 'folder')
-                throw error;
-            const what = `'${place}' is a folder there, where the site has a file`;
-            throw siteFailure(this.#desk, what, 'move it away, or take that file out of the upload');
-        }
-    }
-    /** False where there is no such folder; throws where a link has put it outside of the site. */
-    async #enter(folder) {
-        if (folder === '')
-            return true;
-        const seen = this.#inside.get(folder) ?? this.#isInside(folder);
-        this.#inside.set(folder, seen);
-        const isThere = await seen;
-        if (!isThere)
-            this.#inside.delete(folder);
-        return isThere;
-    }
-    async #isInside(folder) {
-        const { sftp, root } = this.#desk;
-        // Servers resolve the last part of a path even where nothing is there.
-        if ((await ifThere(sftp.stat(`${root}/${folder}`)))?.kind !== 'folder')
-            return false;
-        // Not before: where this look fails, nobody would wait for it.
-        this.#realRoot ??= sftp.realpath(root);
-        const [real, top] = await Promise.all([sftp.realpath(`${root}/${folder}`), this.#realRoot]);
-        if (real.startsWith(top === '/' ? '/' : `${top}/`))
-            return true;
-        const what = `'${folder}' leads out of the folder of the site`;
-        throw siteFailure(this.#desk, what, 'look at that symbolic link on the server', real);
-    }
-}
-const pathOf = (folder, name) => (folder === '' ? name : `${folder}/${name}`);
-const nameOf = (step) => ('name' in step ? step.name : '');
-function sftp_place_steps_names(steps) {
-    return steps.flatMap((step) => 'names' in step ? step.names.map((name) => [step.folder, name]) : []);
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-place.ts
-
-
-
-
-
-
-
-/**
- * Files straight in the served folder through SFTP, on the server as in-place-code.ts has them; `next` holds
- * `undo.json` as well, and `confirmed` is there while the list of what lies there gives way to the new one.
- */
-class SftpPlace {
-    current = '';
-    #desk;
-    #runner;
-    #look = 'stored';
-    #stage = '';
-    #arrived = makeManifest();
-    #steps;
-    #sent;
-    constructor(desk) {
-        this.#desk = desk;
-        this.#runner = new PlaceRunner(desk);
-    }
-    async describe() {
-        const { state, lease } = this.#desk;
-        if (lease !== undefined)
-            await this.#finishConfirm();
-        const placed = await this.#desk.firstLine(`${state}/site/release`);
-        this.current = placed === '' ? '' : `releases/${placed}`;
-        const content = await this.#desk.firstLine(`${state}/site/content`);
-        const pending = await this.#desk.firstLine(`${state}/pending`);
-        return {
-            current: this.current,
-            releases: placed === '' ? [] : [{ id: placed, content, state: 'good', before: undefined }],
-            pending: pending === '' ? undefined : { release: pending, returnTo: this.current },
-        };
-    }
-    async claim(release, look) {
-        const { state, lease, root, sftp } = this.#desk;
-        this.#look = look;
-        if (releaseOf(this.current) === release)
-            return undefined;
-        if (lease !== undefined) {
-            // What a dead run left half in place would be taken for the site.
-            await this.goBack();
-            if ((await this.#desk.firstLine(`${state}/next/release`)) === release) {
-                await this.#desk.rename(`${state}/next`, `${state}/staging/${release}+next`);
-            }
-            const { stage, isOld } = await this.#desk.takeStage(release);
-            this.#stage = stage;
-            if (isOld)
-                this.#arrived = await readArrived(this.#desk, stage);
-        }
-        const ours = (await this.#desk.manifest(`${state}/site/manifest.gz`)) ?? makeManifest();
-        const isThere = look !== 'stored' && (await ifThere(sftp.stat(root))) !== undefined;
-        const manifest = isThere ? await this.#survey(ours) : ours;
-        return { kind: 'place', manifest, ours };
-    }
-    /** What lies in the target; where not everything is to be read, a file of ours of the same size counts as unchanged. */
-    async #survey(ours) {
-        const { sftp, root } = this.#desk;
-        const listed = await listTree(sftp, root, (path) => path === '.evenkeel');
-        if (this.#look === 'hashed')
-            return this.#desk.hashed(root, listed);
-        return makeManifest([...listed].flatMap(([path, status]) => {
-            const known = ours.get(path);
-            const isSame = known?.type === 'file' && status.kind === 'file' && known.size === status.size;
-            return toEntry(path, status, isSame ? known.hash : '') ?? [];
-        }));
-    }
-    async send({ comparison, opened, tree, mtime }, context) {
-        const sent = [...comparison.send.values()];
-        const parents = sent.flatMap(({ path }) => foldersOf(path));
-        const result = makeManifest([
-            ...parents.map((path) => ({ type: 'folder', path, mode: 0o755 })),
-            ...sent,
-        ]);
-        this.#steps = planPlace(comparison, opened.base?.manifest ?? makeManifest());
-        this.#sent = result;
-        const plan = { stage: this.#stage, result, arrived: this.#arrived, base: undefined, tree, mtime };
-        return buildTree(this.#desk, plan, context);
-    }
-    async publish({ release, site, comparison, mtime }) {
-        const desk = this.#desk;
-        const { sftp, state } = desk;
-        const stage = this.#stage;
-        if (this.#sent === undefined || this.#steps === undefined)
-            throw new TypeError('nothing was sent');
-        await checkTree(desk, `${stage}/tree`, this.#sent);
-        if (this.#look === 'hashed')
-            await checkContents(desk, `${stage}/tree`, this.#sent.ofType('file'));
-        const { gone, restore } = this.#steps;
-        const undo = { gone, restore };
-        const files = {
-            release: Buffer.from(`${release}\n`),
-            content: Buffer.from(`${contentId(site)}\n`),
-            owner: Buffer.from('\n'),
-            'undo.json': Buffer.from(JSON.stringify(undo)),
-        };
-        for (const [name, text] of Object.entries(placeScripts(this.#steps))) {
-            files[name] = Buffer.from(text, 'latin1');
-        }
-        desk.guard();
-        await Promise.all(Object.entries(files).map(([name, text]) => writeFile(sftp, `${stage}/${name}`, text)));
-        // With the time of its files, see `readArrived`.
-        await writeFile(sftp, `${stage}/manifest.gz`, encodeManifest(comparison.result), { mtime });
-        await desk.retire(`${state}/next`);
-        await desk.retire(`${state}/back`);
-        await desk.rename(stage, `${state}/next`);
-    }
-    async discard() {
-        await this.#desk.retire(this.#stage);
-    }
-    async activate(release) {
-        const desk = this.#desk;
-        const { sftp, state } = desk;
-        if (this.#steps === undefined) {
-            // Confirmed there by an earlier run, while another host had yet to follow.
-            if (this.current === `releases/${release}`)
-                return;
-            throw siteFailure(desk, `release ${release} is not there`, 'run the job again');
-        }
-        desk.guard();
-        await makeFolder(sftp, `${state}/back`, 0o700);
-        await this.#runner.run(this.#steps.keep);
-        await desk.retire(`${state}/undoing`);
-        await desk.commit(`${state}/pending`, `${release}\n`);
-        for (const part of this.#steps.put)
-            await this.#runner.run(part);
-        this.current = `releases/${release}`;
-    }
-    async goBack() {
-        const desk = this.#desk;
-        const { sftp, state } = desk;
-        if ((await ifThere(sftp.lstat(`${state}/pending`))) !== undefined) {
-            const [json = ''] = await desk.lines(`${state}/next/undo.json`);
-            if (json === '') {
-                throw siteFailure(desk, 'a run that used a shell died here while it put its files in place', 'run once with a login that has a shell: it takes that back');
-            }
-            const undo = JSON.parse(json);
-            if ((await ifThere(sftp.lstat(`${state}/undoing`))) === undefined) {
-                await this.#runner.run(undo.gone);
-                await desk.commit(`${state}/undoing`, '');
-            }
-            await this.#runner.run(undo.restore);
-            const left = [...(await this.#runner.saved())].find(([, { kind }]) => kind !== 'folder');
-            if (left !== undefined) {
-                throw siteFailure(desk, 'not everything could be put back in its place', 'run the job again', left[0]);
-            }
-            // In this order: what is undone by halves is never undone a second time from its beginning.
-            for (const name of ['pending', 'undoing', 'next', 'back'])
-                await desk.retire(`${state}/${name}`);
-        }
-        const placed = await desk.firstLine(`${state}/site/release`);
-        this.current = placed === '' ? '' : `releases/${placed}`;
-    }
-    async confirm() {
-        const desk = this.#desk;
-        const { sftp, state } = desk;
-        if ((await ifThere(sftp.lstat(`${state}/pending`))) === undefined)
-            return;
-        await desk.retire(`${state}/site.new`);
-        desk.guard();
-        await sftp.mkdir(`${state}/site.new`, 0o700);
-        for (const part of ['manifest.gz', 'content', 'release']) {
-            const from = `${state}/next/${part}`;
-            await linkOrCopy(sftp, from, `${state}/site.new/${part}`, await sftp.lstat(from));
-        }
-        // From here on it stands.
-        await desk.rename(`${state}/pending`, `${state}/confirmed`);
-        await this.#finishConfirm();
-    }
-    async #finishConfirm() {
-        const desk = this.#desk;
-        const { sftp, state } = desk;
-        if ((await ifThere(sftp.lstat(`${state}/confirmed`))) === undefined)
-            return;
-        if ((await ifThere(sftp.lstat(`${state}/site.new`))) !== undefined) {
-            await desk.retire(`${state}/site`);
-            await desk.rename(`${state}/site.new`, `${state}/site`);
-        }
-        for (const name of ['next', 'back', 'confirmed'])
-            await desk.retire(`${state}/${name}`);
-    }
-    async prune() {
-        for (const name of ['next', 'back'])
-            await this.#desk.retire(`${this.#desk.state}/${name}`);
-        await this.#desk.sweep();
-    }
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-releases.ts
-
-
-
-
-
-/** Releases and a link through SFTP, on the server as releases-code.ts has them. */
-class SftpReleases {
-    current = '';
-    #desk;
-    #state = { releases: [], pending: undefined };
-    #newest = 0;
-    #look = 'stored';
-    #stage = '';
-    #base;
-    #arrived = makeManifest();
-    constructor(desk) {
-        this.#desk = desk;
-    }
-    async describe() {
-        const { sftp, root, state } = this.#desk;
-        const link = await ifThere(sftp.lstat(`${root}/current`));
-        if (link !== undefined && link.kind !== 'link') {
-            throw siteFailure(this.#desk, `'current' in ${root} is not a symbolic link`, 'move it away: the action makes it a link to the release that is served');
-        }
-        this.current = link === undefined ? '' : await sftp.readlink(`${root}/current`);
-        const [pending, returnTo = ''] = await this.#desk.lines(`${state}/pending`);
-        this.#state = {
-            pending: pending === undefined ? undefined : { release: pending, returnTo },
-            releases: await this.#releases(),
-        };
-        return { current: this.current, ...this.#state };
-    }
-    /** Newest first. */
-    async #releases() {
-        const { sftp, root, state } = this.#desk;
-        const metas = (await ifThere(sftp.readdir(`${state}/meta`))) ?? [];
-        const found = await Promise.all(metas.map(async ({ name: id }) => {
-            const meta = `${state}/meta/${id}`;
-            const [marks, folder, content, before] = await Promise.all([
-                ifThere(sftp.readdir(meta)),
-                ifThere(sftp.lstat(`${root}/releases/${id}`)),
-                this.#desk.firstLine(`${meta}/content`),
-                this.#desk.firstLine(`${meta}/before`),
-            ]);
-            const has = (name) => marks?.some((mark) => mark.name === name);
-            const noted = marks?.find(({ name }) => name === 'content');
-            if (noted === undefined || folder?.kind !== 'folder')
-                return [];
-            const mark = has('good') ? 'good' : has('failed') ? 'failed' : 'new';
-            return [{ at: noted.mtime, id, content, state: mark, before: before || undefined }];
-        }));
-        const sorted = found.flat().sort((a, b) => b.at - a.at);
-        this.#newest = sorted[0]?.at ?? 0;
-        return sorted.map(({ at: _, ...info }) => info);
-    }
-    async claim(release, look) {
-        const { sftp, root, state, lease } = this.#desk;
-        this.#look = look;
-        if (this.#state.releases.some(({ id }) => id === release))
-            return undefined;
-        if ((await ifThere(sftp.lstat(`${root}/releases/${release}`))) !== undefined) {
-            throw siteFailure(this.#desk, `releases/${release} is there, but not from an upload of this action`, 'choose another `release`, or move that folder away');
-        }
-        if (lease !== undefined) {
-            const { stage, isOld } = await this.#desk.takeStage(release);
-            this.#stage = stage;
-            if (isOld)
-                this.#arrived = await readArrived(this.#desk, stage);
-        }
-        const id = releaseOf(this.current) ?? this.#state.releases[0]?.id;
-        const stored = id === undefined ? undefined : await this.#desk.manifest(`${state}/meta/${id}/manifest.gz`);
-        if (stored !== undefined) {
-            const folder = `${root}/releases/${id}`;
-            const manifest = look === 'hashed' ? await this.#rehashed(folder, stored) : stored;
-            this.#base = { folder, manifest };
-        }
-        const arrived = this.#arrived;
-        const below = [...(this.#base?.manifest.values() ?? [])].filter(({ path }) => !isBelowFile(path, arrived));
-        const manifest = makeManifest([...below, ...arrived.values()]);
-        const kind = arrived.size > 0 ? 'staging' : this.#base === undefined ? 'none' : 'release';
-        return { kind, manifest, ours: makeManifest() };
-    }
-    /** A release by what its files hold now; what the stored list says of being kept stays. */
-    async #rehashed(folder, stored) {
-        const listed = await listTree(this.#desk.sftp, folder);
-        const hashed = await this.#desk.hashed(folder, listed);
-        return makeManifest([...hashed.values()].map((entry) => {
-            const kept = stored.get(entry.path)?.kept;
-            return kept === undefined ? entry : { ...entry, kept };
-        }));
-    }
-    send({ comparison, tree, mtime }, context) {
-        const { result } = comparison;
-        const plan = { stage: this.#stage, result, arrived: this.#arrived, base: this.#base, tree, mtime };
-        return buildTree(this.#desk, plan, context);
-    }
-    async publish({ release, site, tree, linked, comparison }) {
-        const desk = this.#desk;
-        const { sftp, root, state } = desk;
-        const stage = this.#stage;
-        const { result, send } = comparison;
-        await checkTree(desk, `${stage}/tree`, result);
-        if (this.#look === 'hashed')
-            await checkContents(desk, `${stage}/tree`, send.ofType('file'));
-        await desk.makeShared(linked);
-        desk.guard();
-        await sftp.setstat(`${stage}/tree`, { mode: tree.rootMode });
-        await sftp.mkdir(`${stage}/meta`, 0o755);
-        await writeFile(sftp, `${stage}/meta/manifest.gz`, encodeManifest(result));
-        // The order of the releases is that of these times, which count whole seconds here.
-        const noted = `${stage}/meta/content`;
-        await writeFile(sftp, noted, Buffer.from(`${contentId(site)}\n`));
-        const { mtime } = await sftp.lstat(noted);
-        if (mtime <= this.#newest)
-            await sftp.setstat(noted, { mtime: this.#newest + 1 });
-        await desk.retire(`${state}/meta/${release}`);
-        await desk.rename(`${stage}/meta`, `${state}/meta/${release}`);
-        await desk.rename(`${stage}/tree`, `${root}/releases/${release}`);
-        await desk.retire(stage);
-    }
-    async discard() {
-        await this.#desk.retire(this.#stage);
-    }
-    async activate(release, noteBefore) {
-        const { root, state, sftp } = this.#desk;
-        if ((await ifThere(sftp.lstat(`${root}/releases/${release}`))) === undefined) {
-            throw siteFailure(this.#desk, `releases/${release} is not there`, 'run the job again');
-        }
-        const now = await this.#linkNow();
-        const [pending, returnTo = ''] = await this.#desk.lines(`${state}/pending`);
-        const was = pending === undefined ? now : returnTo;
-        await this.#desk.commit(`${state}/pending`, `${release}\n${was}\n`);
-        const before = releaseOf(was);
-        if (noteBefore && before !== undefined && before !== release) {
-            await this.#desk.commit(`${state}/meta/${release}/before`, `${before}\n`);
-        }
-        if (now !== `releases/${release}`)
-            await this.#point(`releases/${release}`);
-        this.current = await this.#linkNow();
-    }
-    async goBack() {
-        const { root, state, sftp } = this.#desk;
-        const [failed, was = ''] = await this.#desk.lines(`${state}/pending`);
-        if (failed !== undefined) {
-            if ((await this.#linkNow()) === `releases/${failed}` && was !== `releases/${failed}`) {
-                if (was === '')
-                    await this.#desk.retire(`${root}/current`);
-                else
-                    await this.#point(was);
-            }
-            const marks = await ifThere(sftp.readdir(`${state}/meta/${failed}`));
-            if (marks !== undefined && !marks.some(({ name }) => name === 'good')) {
-                await this.#desk.commit(`${state}/meta/${failed}/failed`, '');
-            }
-            await this.#desk.retire(`${state}/pending`);
-        }
-        this.current = await this.#linkNow();
-    }
-    async confirm(release) {
-        const { state } = this.#desk;
-        await this.#desk.commit(`${state}/meta/${release}/good`, '');
-        await this.#desk.retire(`${state}/meta/${release}/failed`);
-        await this.#desk.retire(`${state}/pending`);
-    }
-    async prune(keep) {
-        const { root, state, sftp } = this.#desk;
-        for (const id of outdated(await this.#releases(), releaseOf(await this.#linkNow()), keep)) {
-            await this.#desk.retire(`${root}/releases/${id}`);
-            await this.#desk.retire(`${state}/meta/${id}`);
-        }
-        for (const { name } of await sftp.readdir(root)) {
-            if (name.startsWith('.evenkeel-current.'))
-                await this.#desk.retire(`${root}/${name}`);
-        }
-        await this.#desk.sweep();
-    }
-    async #linkNow() {
-        const { sftp, root } = this.#desk;
-        return (await ifThere(sftp.readlink(`${root}/current`))) ?? '';
-    }
-    /** Swaps the link by one rename, which fails once another run holds the lock. */
-    async #point(to) {
-        const fresh = this.#desk.scratch('current');
-        await makeLink(this.#desk, fresh, to);
-        await this.#desk.rename(fresh, `${this.#desk.root}/current`);
-    }
-}
-/**
- * Releases that go, of those given newest first: failed ones, and good ones beyond `keep`; never the served one nor
- * the one that it replaced. Pure.
- */
-function outdated(releases, served, keep) {
-    const before = releases.find(({ id }) => id === served)?.before;
-    const isNeeded = (id) => id === served || id === before;
-    const failed = releases.filter(({ state }) => state === 'failed');
-    const others = releases.filter(({ state }) => state !== 'failed');
-    return [...failed, ...others.slice(keep)].map(({ id }) => id).filter((id) => !isNeeded(id));
-}
-/** Whether something that has arrived as a file stands where a path leads through. */
-function isBelowFile(path, arrived) {
-    if (arrived.size === 0)
-        return false;
-    const parts = path.split('/');
-    return parts.some((_, at) => at > 0 && arrived.has(parts.slice(0, at).join('/')));
-}
-
-;// CONCATENATED MODULE: ./src/release/sftp-site.ts
-
-
-
-
-
-
-
-
-
-
-
-
-const RENAME = 'posix-rename@openssh.com';
-const CLOSE_MS = 5_000;
-/** As remote-code.ts has it. */
-const SHELL_EXPIRY_S = 120;
-const sftp_site_RETRY_MS = 500;
-/** A site on a server that gives this login SFTP and no commands. The lock is a lease, see sftp-lease.ts. */
-class SftpSite {
-    connection;
-    settings;
-    hasShell = false;
-    #desk;
-    #work;
-    #look = 'stored';
-    constructor(connection, sftp, settings, log) {
-        this.connection = connection;
-        this.settings = settings;
-        const root = (0,byte_string/* toByteString */.p)(settings.target);
-        const state = settings.mode === 'atomic' ? `${root}/releases/.evenkeel` : `${root}/.evenkeel`;
-        const mark = (0,external_node_crypto_.randomBytes)(12).toString('hex');
-        this.#desk = new SftpDesk(sftp, root, state, mark, prefixedLog(log, connection.name));
-        this.#work = settings.mode === 'atomic' ? new SftpReleases(this.#desk) : new SftpPlace(this.#desk);
-    }
-    /** Throws a `Failure` where there is no SFTP, or where it or this step's inputs cannot do without a shell. */
-    static async open(connection, settings, context) {
-        const { needsShell } = settings;
-        const seen = 'this login runs no commands, it may only use SFTP';
-        const refuse = (what, hint) => {
-            throw new src_failure/* Failure */.HR(what, { host: connection.name, seen, state: 'nothing was changed there.', hint });
-        };
-        if (needsShell.length > 0) {
-            const list = needsShell.map((name) => `\`${name}\``).join(', ');
-            refuse(`${list} cannot be had without a shell on the server`, `leave ${needsShell.length === 1 ? 'it' : 'them'} out, or give the deploy user a shell`);
-        }
-        const sftp = await Sftp.open(connection);
-        if (!sftp.extensions.has(RENAME)) {
-            refuse(`the SFTP server does not offer ${RENAME}`, 'without it nothing can be replaced by one rename: use OpenSSH there, or give the deploy user a shell');
-        }
-        const how = sftp.extensions.has('hardlink@openssh.com') ? 'hard links' : 'copies';
-        context.log.info(`${connection.name}: ${seen}: working through SFTP (${how} for unchanged files; sizes are checked, contents are not read back unless \`verify\` is full)`);
-        return new SftpSite(connection, sftp, settings, context.log);
-    }
-    get name() {
-        return this.connection.name;
-    }
-    get mode() {
-        return this.settings.mode;
-    }
-    get current() {
-        return this.#work.current;
-    }
-    get verifies() {
-        return this.#look === 'hashed' ? 'contents' : 'sizes';
-    }
-    begin(options, context) {
-        return this.#told(async () => {
-            const { sftp, root } = this.#desk;
-            this.#look = options.look ?? 'stored';
-            if (!this.settings.dryRun)
-                await this.#lock(options, context);
-            const described = await this.#work.describe();
-            const base = options.release === undefined ? undefined : await this.#work.claim(options.release, this.#look);
-            const space = (await ifThere(sftp.freeSpace(root)))?.bytes ?? Number.MAX_SAFE_INTEGER;
-            const state = { ...described, current: this.current, freeBytes: space, tools: new Set() };
-            return { state, base, bell: undefined };
-        });
-    }
-    async #lock({ lockWaitMs, own = '' }, context) {
-        const { sftp, root, state, mark } = this.#desk;
-        await makeFolders(sftp, root, 0o755);
-        if (this.mode === 'atomic')
-            await makeFolder(sftp, `${root}/releases`, 0o755);
-        await makeFolder(sftp, state, 0o700);
-        await Promise.all(['meta', 'staging'].map((name) => makeFolder(sftp, `${state}/${name}`, 0o755)));
-        const { token, holder } = this.settings;
-        const request = { state, mark, token, holder, own, waitMs: lockWaitMs };
-        this.#desk.lease = await SftpLease.take(sftp, request, { ...context, log: this.#desk.log });
-        await this.#waitForShell(lockWaitMs, context);
-    }
-    /** A run that has a shell on the same site holds a lock of another kind, with signs of life in `beat`. */
-    async #waitForShell(lockWaitMs, { clock, signal }) {
-        const { sftp, state, lease, log } = this.#desk;
-        const giveUp = clock.monotonic() + lockWaitMs;
-        for (let isShown = false;;) {
-            const beat = await ifThere(sftp.lstat(`${state}/beat`));
-            const now = (await sftp.lstat(`${lease?.folder}/beat`)).mtime;
-            if (beat === undefined || now - beat.mtime > SHELL_EXPIRY_S)
-                return;
-            const name = (0,byte_string/* fromByteString */.q)((await this.#desk.lines(`${state}/holder`))[1] ?? '');
-            if (clock.monotonic() >= giveUp)
-                throw lockedFailure(this.name, name, lockWaitMs);
-            if (!isShown)
-                log.info(`waiting for the lock, held by ${name || 'another run'}`);
-            isShown = true;
-            await clock.sleep(sftp_site_RETRY_MS, signal);
-        }
-    }
-    bring(plan, ending, context) {
-        const { clock, signal } = context;
-        return this.#told(async () => {
-            const start = clock.monotonic();
-            const { bytesOnWire, filesSent } = await this.#work.send(plan, context);
-            const sent = clock.monotonic();
-            await this.#work.publish(plan);
-            const verified = clock.monotonic();
-            if (ending.activate) {
-                signal.throwIfAborted();
-                await this.#work.activate(plan.release, true);
-            }
-            if (ending.finish)
-                await this.#finish(plan.release, ending.keep);
-            const times = { sentMs: sent - start, verifiedMs: verified - sent };
-            return { bytesOnWire, filesSent, codec: 'sftp', lanes: 1, ...times };
-        });
-    }
-    discard() {
-        return this.#told(() => this.#work.discard());
-    }
-    activate(release, noteBefore) {
-        return this.#told(() => this.#work.activate(release, noteBefore));
-    }
-    activateAndConfirm(release, noteBefore, keep) {
-        return this.#told(async () => {
-            await this.#work.activate(release, noteBefore);
-            await this.#finish(release, keep);
-        });
-    }
-    goBack() {
-        return this.#told(() => this.#work.goBack());
-    }
-    confirm(release) {
-        return this.#told(() => this.#work.confirm(release));
-    }
-    finish(release, keep) {
-        return this.#told(() => this.#finish(release, keep));
-    }
-    async #finish(release, keep) {
-        await this.#work.confirm(release);
-        // What cannot be removed is no reason to fail a deploy that stands.
-        try {
-            if (keep !== undefined)
-                await this.#work.prune(keep);
-            await this.#desk.lease?.release();
-        }
-        catch (error) {
-            if (!(error instanceof SftpError))
-                throw error;
-            this.#desk.log.warn(`not all old releases could be removed: ${error.message} (${error.details.seen})`);
-        }
-    }
-    async close() {
-        const patience = AbortSignal.timeout(CLOSE_MS);
-        const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
-        await Promise.race([this.#desk.lease?.release().catch(() => { }), late]);
-        this.#desk.sftp.close();
-        this.connection.close();
-    }
-    /** What the server says is little: what to do about it is added here. */
-    async #told(work) {
-        try {
-            return await work();
-        }
-        catch (error) {
-            if (!(error instanceof SftpError) || error.details.hint !== undefined)
-                throw error;
-            const { sftp, root } = this.#desk;
-            const space = await sftp.freeSpace(root).catch(() => undefined);
-            const seen = space?.isReadOnly ? `${error.details.seen}; a read-only file system` : error.details.seen;
-            throw new src_failure/* Failure */.HR(error.message, {
-                ...error.details,
-                seen,
-                hint: hintFor(`${seen}`, this.settings.target),
-                cause: error,
-            });
-        }
-    }
-}
-
 ;// CONCATENATED MODULE: ./src/release/tar-writer.ts
 const BLOCK = 512;
 const ZEROS = Buffer.alloc(BLOCK);
 const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
 const NAME_FIELD = 100;
+const SIZE_PLACE = 124;
+const MTIME_PLACE = 136;
 const SUM_PLACE = 148;
 const LINK_PLACE = 157;
 const MAGIC_PLACE = 257;
 const MAX_OCTAL_SIZE = 0o77777777777;
-/** The header of a member, with the records before it that a long name needs. */
-function tarHeader(member) {
-    const name = member.type === 'folder' ? `${member.name}/` : member.name;
-    const to = member.to ?? '';
-    const size = member.type === 'file' ? member.size : 0;
-    const header = block(name, member.mode, size, member.mtime, TYPE_FLAGS[member.type], to);
-    if (name.length <= NAME_FIELD && to.length <= NAME_FIELD)
+/** Makes headers, each in the memory of the one before. */
+class TarHeaders {
+    #header = Buffer.alloc(BLOCK);
+    #form;
+    /** The header of a member, with the records before it that a long name needs. Holds until the next is made. */
+    of(member) {
+        const name = member.type === 'folder' ? `${member.name}/` : member.name;
+        const { mode, mtime, to = '' } = member;
+        const size = member.type === 'file' ? member.size : 0;
+        const parts = [];
+        if (name.length > NAME_FIELD)
+            parts.push(this.#longText('L', name));
+        if (to.length > NAME_FIELD)
+            parts.push(this.#longText('K', to));
+        const header = this.#block(name, mode, size, mtime, TYPE_FLAGS[member.type], to);
+        return parts.length === 0 ? header : Buffer.concat([...parts, header]);
+    }
+    #longText(flag, text) {
+        const content = Buffer.from(`${text}\0`, 'latin1');
+        const header = this.#block('././@LongLink', 0o644, content.length, 0, flag, '');
+        return Buffer.concat([header, content, tarPadding(content.length)]);
+    }
+    #block(name, mode, size, mtime, flag, to) {
+        const { bytes, sum } = this.#formOf(mode, mtime, flag);
+        const header = this.#header;
+        header.set(bytes);
+        const whole = sum +
+            put(header, name.slice(0, NAME_FIELD), 0) +
+            put(header, sizeField(size), SIZE_PLACE) +
+            put(header, to.slice(0, NAME_FIELD), LINK_PLACE);
+        put(header, `${octal(whole, 6)}\0 `, SUM_PLACE);
         return header;
-    const parts = [header];
-    if (to.length > NAME_FIELD)
-        parts.unshift(longText('K', to));
-    if (name.length > NAME_FIELD)
-        parts.unshift(longText('L', name));
-    return Buffer.concat(parts);
+    }
+    #formOf(mode, mtime, flag) {
+        const last = this.#form;
+        if (last?.mode === mode && last.mtime === mtime && last.flag === flag)
+            return last;
+        const bytes = Buffer.alloc(BLOCK);
+        const sum = put(bytes, `${octal(mode, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`, NAME_FIELD) +
+            put(bytes, `${octal(mtime, 11)}\0${' '.repeat(8)}${flag}`, MTIME_PLACE) +
+            put(bytes, 'ustar  ', MAGIC_PLACE);
+        this.#form = { mode, mtime, flag, bytes, sum };
+        return this.#form;
+    }
 }
 /** Zeros that fill a content of this size up to whole blocks. */
 function tarPadding(size) {
@@ -3114,33 +555,14 @@ function tarPadding(size) {
 function tarEnd() {
     return Buffer.alloc(2 * BLOCK);
 }
-function longText(flag, text) {
-    const content = Buffer.from(`${text}\0`, 'latin1');
-    return Buffer.concat([
-        block('././@LongLink', 0o644, content.length, 0, flag, ''),
-        content,
-        tarPadding(content.length),
-    ]);
-}
-function block(name, mode, size, mtime, flag, to) {
-    const ids = `${octal(0, 7)}\0${octal(0, 7)}\0`;
-    const unsummed = ' '.repeat(8);
-    const numbers = `${octal(mode, 7)}\0${ids}${sizeField(size)}${octal(mtime, 11)}\0${unsummed}${flag}`;
-    // In the memory that small buffers share: one of its own for each would take longer than all else here.
-    const header = Buffer.allocUnsafe(BLOCK).fill(0);
-    const sum = put(header, name.slice(0, NAME_FIELD), 0) +
-        put(header, numbers, NAME_FIELD) +
-        put(header, to.slice(0, NAME_FIELD), LINK_PLACE) +
-        put(header, 'ustar  ', MAGIC_PLACE);
-    header.write(`${octal(sum, 6)}\0 `, SUM_PLACE, 'latin1');
-    return header;
-}
 /** Returns the sum of the bytes. */
 function put(header, text, at) {
-    header.write(text, at, 'latin1');
     let sum = 0;
-    for (let index = 0; index < text.length; index++)
-        sum += text.charCodeAt(index);
+    for (let index = 0; index < text.length; index++) {
+        const byte = text.charCodeAt(index);
+        header[at + index] = byte;
+        sum += byte;
+    }
     return sum;
 }
 function sizeField(size) {
@@ -3163,7 +585,7 @@ function extraOf(name, content) {
 }
 function* pieces(send, partBytes) {
     let large = 0;
-    for (const entry of send.values()) {
+    for (const entry of send.unhashed()) {
         const name = `tree/${entry.path}`;
         if (entry.type === 'link')
             yield { entry, name, from: 0, to: 0 };
@@ -3190,7 +612,7 @@ function joining(send, partBytes) {
         if (size <= partBytes)
             continue;
         large++;
-        const whole = quote(`tree/${path}`);
+        const whole = (0,quote/* quote */.h)(`tree/${path}`);
         for (let part = 1; part * partBytes < size; part++) {
             const name = `parts-${large}-${part}`;
             lines.push(`cat ${name} >>${whole}`, `rm ${name}`);
@@ -3206,15 +628,16 @@ function joining(send, partBytes) {
  */
 async function* archive(queue, extra, { send, tree, mtime }, chunkBytes, progress) {
     const chunk = new Chunk(chunkBytes);
+    const headers = new TarHeaders();
     for (const { path, type, mode } of send.ofType('folder')) {
-        yield* chunk.add(tarHeader({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
+        yield* chunk.add(headers.of({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
     }
     for (let next = queue.next(); next.done !== true; next = queue.next()) {
         const piece = next.value;
         const hashed = tree.whenHashed(piece.entry.path);
         if (hashed !== undefined)
             await hashed;
-        const header = headerOf(piece, mtime);
+        const header = headers.of(memberOf(piece, mtime));
         const content = contentAtHand(piece, tree);
         if (content === undefined)
             yield* fromDisk(piece, header, tree, chunk, progress);
@@ -3229,7 +652,7 @@ async function* archive(queue, extra, { send, tree, mtime }, chunkBytes, progres
     }
     await tree.hash();
     for (const { name, size, pieces } of extra()) {
-        yield* chunk.add(tarHeader({ name, type: 'file', mode: 0o600, mtime, size }));
+        yield* chunk.add(headers.of({ name, type: 'file', mode: 0o600, mtime, size }));
         for (const piece of pieces())
             yield* chunk.add(piece);
         yield* chunk.add(tarPadding(size));
@@ -3239,11 +662,11 @@ async function* archive(queue, extra, { send, tree, mtime }, chunkBytes, progres
     if (rest.length > 0)
         yield rest;
 }
-function headerOf({ entry, name, from, to }, mtime) {
+function memberOf({ entry, name, from, to }, mtime) {
     if (entry.type === 'link')
-        return tarHeader({ name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to });
+        return { name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to };
     const size = to - from;
-    return tarHeader({ name, type: 'file', mode: size < entry.size ? 0o600 : entry.mode, mtime, size });
+    return { name, type: 'file', mode: size < entry.size ? 0o600 : entry.mode, mtime, size };
 }
 const NOTHING = Buffer.alloc(0);
 /** Undefined where it must be read from disk. */
@@ -3325,6 +748,12 @@ class Chunk {
     }
 }
 
+// EXTERNAL MODULE: ./src/release/in-place.ts
+var in_place = __webpack_require__(6119);
+// EXTERNAL MODULE: ./src/release/manifest.ts
+var release_manifest = __webpack_require__(4776);
+// EXTERNAL MODULE: ./src/release/site-host.ts
+var site_host = __webpack_require__(9425);
 ;// CONCATENATED MODULE: ./src/ssh/compact-script.ts
 /**
  * A shell script of ours without comment lines, empty lines and indentation, which a remote shell would read byte by
@@ -4140,12 +1569,14 @@ function confirmCode(keep) {
 }
 function assignments(values) {
     return Object.entries(values)
-        .map(([name, value]) => `${name}=${quote(value)}`)
+        .map(([name, value]) => `${name}=${(0,quote/* quote */.h)(value)}`)
         .join('\n');
 }
 
 // EXTERNAL MODULE: external "node:util"
 var external_node_util_ = __webpack_require__(7975);
+// EXTERNAL MODULE: external "node:zlib"
+var external_node_zlib_ = __webpack_require__(8522);
 ;// CONCATENATED MODULE: ./src/release/compression.ts
 
 
@@ -4182,6 +1613,8 @@ function chooseCodec(serverTools, left, isNear) {
     return serverTools.has('gzip') && !isNear ? GZIP : uncompressed;
 }
 
+// EXTERNAL MODULE: ./src/release/progress.ts
+var release_progress = __webpack_require__(1846);
 ;// CONCATENATED MODULE: ./src/release/transfer.ts
 
 
@@ -4233,14 +1666,9 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes, chun
     const queue = pieces(send, partBytes);
     const extra = () => [...plan.extra(), ...joining(send, partBytes)];
     connection.slowStart.end();
-    const progress = trackProgress(send.total, context);
-    const onWire = (bytes) => {
-        if (progress.bytesOnWire === 0)
-            setImmediate(plan.onFlow);
-        progress.onWire(bytes);
-    };
+    const progress = (0,release_progress/* trackProgress */.Z)(send.total, context);
     const tar = send.total.bytes < BYTES_FOR_LANES ? 'tar' : LARGE_TAR;
-    const unpack = `cd ${quote(stage)} && ${codec.unpack}${tar} -xpof -`;
+    const unpack = `cd ${(0,quote/* quote */.h)(stage)} && ${codec.unpack}${tar} -xpof -`;
     const code = bell === undefined ? unpack : thenRing(unpack, bell);
     const openThe = async (index) => {
         if (index === 0)
@@ -4266,7 +1694,8 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes, chun
                 if (lane === undefined)
                     return;
                 const packed = archive(queue, index === 0 ? extra : () => [], plan, chunkBytes, progress);
-                const input = compressed(packed, codec, chunkBytes, onWire, signal);
+                const all = index === 0 ? withEnd(packed, plan.onPacked) : packed;
+                const input = compressed(all, codec, chunkBytes, progress, signal);
                 const result = await pipeToScript(connection.name, lane, code, input, signal);
                 if (result.code !== 0)
                     throw unpackFailure(connection, result.code, result.noise);
@@ -4284,7 +1713,7 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes, chun
 }
 /** Nothing where the bell has gone with the shell that listened: a file would take its place. */
 function ringBell(bell, word) {
-    return `if [ -p ${quote(bell)} ]; then echo ${word} 1<>${quote(bell)}; fi`;
+    return `if [ -p ${(0,quote/* quote */.h)(bell)} ]; then echo ${word} 1<>${(0,quote/* quote */.h)(bell)}; fi`;
 }
 /** Tells the shell that waits for all lanes how this one ended. Opened both ways, the bell never blocks. */
 function thenRing(unpack, bell) {
@@ -4294,7 +1723,7 @@ function thenRing(unpack, bell) {
 const compressibilities = new WeakMap();
 /** The share that is left of a sample of these files when it is compressed. */
 function compressibility(send, tree) {
-    return once(compressibilities, send, async () => shareLeft(takeSample(send, tree)));
+    return (0,release_manifest/* once */.Oo)(compressibilities, send, async () => shareLeft(takeSample(send, tree)));
 }
 /** From all over the site, and from all places in its files: the first ones may all be images, the beginnings all text. */
 function takeSample(send, tree) {
@@ -4320,13 +1749,17 @@ function readAt(tree, entry, share) {
         file.close();
     }
 }
+async function* withEnd(chunks, onEnd) {
+    yield* chunks;
+    onEnd();
+}
 /** What goes over the wire of an archive. */
-async function* compressed(packed, codec, chunkBytes, onWire, signal) {
+async function* compressed(packed, codec, chunkBytes, progress, signal) {
     const compressor = codec.compressor(chunkBytes / 2);
     if (compressor !== undefined)
         feed(compressor, packed, signal).catch((error) => compressor.destroy(error));
     for await (const chunk of compressor ?? packed) {
-        onWire(chunk.length);
+        progress.onWire(chunk.length);
         yield chunk;
     }
 }
@@ -4360,23 +1793,28 @@ function lists({ removeFiles, removeFolders, send, result }, manifest) {
         nameList('remove', removeFiles),
         nameList('rmdirs', removeFolders),
         ...sentLists(send),
-        extraOf(manifest, encodeManifest(result)),
+        extraOf(manifest, (0,release_manifest/* encodeManifest */.Gb)(result)),
     ];
 }
 function nameList(name, paths) {
-    const chunks = [...joinByNul(relative(paths))];
+    const chunks = [...(0,release_manifest/* joinByNul */.V7)(relative(paths))];
     return { name, size: chunks.reduce((sum, { length }) => sum + length, 0), pieces: () => chunks };
 }
 function* relative(paths) {
     for (const path of paths)
         yield `./${path}`;
 }
+function* files(send) {
+    for (const entry of send.unhashed())
+        if (entry.type === 'file')
+            yield entry;
+}
 /** The files sent, in order, in lists that take the server about as long to hash one as the other. */
 function sentLists(send) {
-    const { files, bytes } = send.total;
-    const work = bytes + files * FILE_COST;
+    const { total } = send;
+    const work = total.bytes + total.files * FILE_COST;
     const share = Math.ceil(work / (work < WORK_FOR_TWO ? 1 : work < WORK_FOR_FOUR ? 2 : 4));
-    const rest = send.ofType('file')[Symbol.iterator]();
+    const rest = files(send);
     let next = rest.next();
     let done = 0;
     function* upTo(end) {
@@ -4395,7 +1833,7 @@ function sentLists(send) {
 /** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
 function sentDigest(send) {
     let hashes = '';
-    for (const { hash } of send.ofType('file'))
+    for (const hash of send.hashes())
         hashes += `${hash}\n`;
     return hashes === '' ? '-' : (0,external_node_crypto_.hash)('sha256', hashes, 'hex');
 }
@@ -4415,8 +1853,8 @@ function sentDigest(send) {
 
 
 /** Sign of life for the lock; a lock without one for two minutes may be taken. */
-const shell_site_BEAT_MS = 20_000;
-const shell_site_CLOSE_MS = 1_000;
+const BEAT_MS = 20_000;
+const CLOSE_MS = 1_000;
 /** Pause between two looks at a lock that another holds. */
 const LOCK_RETRY_MS = 500;
 /** A site through one connection and one shell, which holds the site's lock. */
@@ -4435,7 +1873,7 @@ class ShellSite {
         this.connection = connection;
         this.#shell = shell;
         this.settings = settings;
-        this.#log = prefixedLog(context.log, connection.name);
+        this.#log = (0,src_context/* prefixedLog */.Qc)(context.log, connection.name);
     }
     /** For `open`: what `begin` does first with these options, which then is at work as soon as there is a shell. */
     static opening(settings, options) {
@@ -4474,7 +1912,7 @@ class ShellSite {
         if (options.release !== undefined && !dryRun)
             this.#laneNow().catch(() => { });
         for (let shown = false;;) {
-            const reader = new StateReader();
+            const reader = new site_state/* StateReader */.Z();
             await this.#run({
                 ...{ code, prelude },
                 signal: context.signal,
@@ -4493,7 +1931,7 @@ class ShellSite {
                 return opened;
             }
             if (context.clock.monotonic() >= give) {
-                throw lockedFailure(this.name, reader.busy, options.lockWaitMs);
+                throw (0,site_host/* lockedFailure */.l)(this.name, reader.busy, options.lockWaitMs);
             }
             if (!shown)
                 this.#log.info(`waiting for the lock, held by ${reader.busy || 'another run'}`);
@@ -4520,16 +1958,12 @@ class ShellSite {
             tools: state.tools,
             lane: this.#laneNow(),
             mtime,
-            onFlow: () => {
-                // Where the server's shell can wait for what arrives, it is told all it has to do meanwhile.
-                if (bell === undefined)
+            onPacked: () => {
+                // Where the server's shell can wait for what arrives, it is told all it has to do before that has arrived.
+                if (bell === undefined || isOver)
                     return;
-                const publish = () => {
-                    if (!isOver)
-                        publishing = this.#publish(plan, lanes, ending, context);
-                    publishing?.catch(() => { });
-                };
-                tree.hash().then(publish, () => { });
+                publishing = this.#publish(plan, lanes, ending, context);
+                publishing.catch(() => { });
             },
         };
         const way = await chooseWay(this.connection, sending);
@@ -4554,13 +1988,13 @@ class ShellSite {
             return comparison;
         const arrived = opened.base?.arrived;
         // What lies in the way in the site itself goes when the upload takes its place.
-        return arrived === undefined ? { send: comparison.send, replace: [] } : takeUp(comparison.send, arrived);
+        return arrived === undefined ? { send: comparison.send, replace: [] } : (0,in_place/* takeUp */.bG)(comparison.send, arrived);
     }
     #extra({ comparison, opened }) {
         if (this.mode === 'atomic')
             return lists(comparison, 'meta/manifest.gz');
         const extra = lists(comparison, 'manifest.gz');
-        const scripts = placeScripts(planPlace(comparison, opened.base?.manifest ?? makeManifest()));
+        const scripts = (0,in_place/* placeScripts */.or)((0,in_place/* planPlace */.Jo)(comparison, opened.base?.manifest ?? (0,release_manifest/* makeManifest */.Ui)()));
         return [
             ...extra,
             ...Object.entries(scripts).map(([name, text]) => extraOf(name, Buffer.from(text, 'latin1'))),
@@ -4579,14 +2013,14 @@ class ShellSite {
         if (paths.length === 0)
             return;
         const folder = `${this.#stagePath(release)}/tree`;
-        const names = paths.map((path) => quote(`./${path}`)).join(' ');
-        await this.#run({ code: `cd ${quote(folder)}\nrm -rf -- ${names}`, signal: context.signal });
+        const names = paths.map((path) => (0,quote/* quote */.h)(`./${path}`)).join(' ');
+        await this.#run({ code: `cd ${(0,quote/* quote */.h)(folder)}\nrm -rf -- ${names}`, signal: context.signal });
     }
     /** Checks what arrives by so many lanes (0: what has arrived) against what was sent, and makes it a release. */
     async #publish({ release, comparison, tree, site, owner, linked }, lanes, ending, context) {
         const shared = linked.map((path) => {
             const folder = path.endsWith('/') ? path : path.split('/').slice(0, -1).join('/');
-            return `mkdir -p -- "$root"/shared/${quote((0,byte_string/* toByteString */.p)(folder))}`;
+            return `mkdir -p -- "$root"/shared/${(0,quote/* quote */.h)((0,byte_string/* toByteString */.p)(folder))}`;
         });
         const activation = ending.activate ? ['client_is_there', 'activate'] : [];
         const end = ending.finish ? [confirmCode(ending.keep)] : [];
@@ -4606,7 +2040,7 @@ class ShellSite {
                 want_bytes: String(comparison.send.total.bytes),
                 want_totals: `${all.files} ${all.bytes}`,
                 root_mode: tree.rootMode.toString(8),
-                content: contentId(site),
+                content: (0,release_manifest/* contentId */.fm)(site),
                 owner,
             },
             signal: context.signal,
@@ -4639,7 +2073,7 @@ class ShellSite {
         clearInterval(this.#beat);
         if (this.#released)
             return this.connection.close();
-        const patience = AbortSignal.timeout(shell_site_CLOSE_MS);
+        const patience = AbortSignal.timeout(CLOSE_MS);
         const late = new Promise((resolve) => patience.addEventListener('abort', () => resolve()));
         await Promise.race([this.#shell.close().catch(() => { }), late]);
         this.connection.close();
@@ -4672,21 +2106,20 @@ class ShellSite {
         throw new src_failure/* Failure */.HR((0,byte_string/* fromByteString */.q)(reason ?? 'a step on the server failed'), {
             host: this.name,
             seen: seen || `exit code ${code}`,
-            hint: hintFor(`${reason ?? ''} ${seen}`, this.settings.target),
+            hint: (0,site_host/* hintFor */.J)(`${reason ?? ''} ${seen}`, this.settings.target),
         });
     }
     #startBeat() {
         if (this.#beat !== undefined)
             return;
-        const file = quote(`${this.settings.target}/${statePath(this.mode)}/beat`);
+        const file = (0,quote/* quote */.h)(`${this.settings.target}/${statePath(this.mode)}/beat`);
         // Not made anew: it goes with the lock.
         const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => { });
-        this.#beat = setInterval(beat, shell_site_BEAT_MS);
+        this.#beat = setInterval(beat, BEAT_MS);
     }
 }
 
 ;// CONCATENATED MODULE: ./src/release/open-site.ts
-
 
 
 
@@ -4701,7 +2134,7 @@ async function openSite(connection, settings, context, opening) {
     catch (error) {
         if (!(error instanceof NoShell))
             throw error;
-        return SftpSite.open(connection, settings, context);
+        return openByFiles(connection, settings, context);
     }
 }
 /**
@@ -4717,10 +2150,15 @@ async function beginOn(hosts, options, context) {
             if (!(error instanceof NoShell))
                 throw error;
         }
-        const other = await SftpSite.open(host.connection, host.settings, context);
+        const other = await openByFiles(host.connection, host.settings, context);
         hosts[index] = other;
         return other.begin(options, context);
     });
+}
+/** Loaded where it is needed, which is seldom. */
+async function openByFiles(connection, settings, context) {
+    const { SftpSite } = await __webpack_require__.e(/* import() */ 42).then(__webpack_require__.bind(__webpack_require__, 2042));
+    return SftpSite.open(connection, settings, context);
 }
 
 ;// CONCATENATED MODULE: ./src/release/recovery.ts
@@ -4735,7 +2173,7 @@ function planRepair(states) {
         if (pending === undefined)
             return 'none';
         const confirmed = states.some((other) => other.pending === undefined &&
-            releaseOf(other.current) === pending.release &&
+            (0,site_state/* releaseOf */.l)(other.current) === pending.release &&
             other.releases.some(({ id, state }) => id === pending.release && state === 'good'));
         return confirmed ? 'confirm' : 'go back';
     });
@@ -4767,6 +2205,8 @@ function reportMix(hosts, context) {
     context.log.warn(`the hosts do not serve the same release: ${mix}`);
 }
 
+// EXTERNAL MODULE: ./src/release/packed-manifest.ts
+var packed_manifest = __webpack_require__(3055);
 // EXTERNAL MODULE: ./src/release/source-file.ts
 var source_file = __webpack_require__(9771);
 ;// CONCATENATED MODULE: ./src/release/source-tree.ts
@@ -4780,7 +2220,7 @@ const PIECE = 256 * 1024;
  * Has a folder listed by a thread, which then goes on to read it; resolves with the names. Rejects where something in it
  * cannot be uploaded.
  */
-function listSource(thread, order, signal) {
+function listSource(thread, signal) {
     return new Promise((resolve, reject) => {
         let tree;
         const fail = (error) => {
@@ -4790,7 +2230,7 @@ function listSource(thread, order, signal) {
             else
                 tree.fail(error);
         };
-        const abort = () => fail(cancelled(signal));
+        const abort = () => fail((0,src_context/* cancelled */.KW)(signal));
         const hear = (news) => {
             if ('failed' in news) {
                 const { what, ...details } = news.failed;
@@ -4800,7 +2240,7 @@ function listSource(thread, order, signal) {
                 tree?.take(news.read);
             else {
                 const { columns, files, rootMode } = news.listed;
-                tree = new ReadTree((0,byte_string/* toByteString */.p)(order.folder), new packed_manifest/* PackedManifest */.k9(columns), files, rootMode);
+                tree = new ReadTree((0,byte_string/* toByteString */.p)(thread.order.folder), new packed_manifest/* PackedManifest */.k9(columns), files, rootMode);
                 resolve(tree);
             }
         };
@@ -4808,7 +2248,7 @@ function listSource(thread, order, signal) {
         if (signal.aborted)
             abort();
         else
-            thread.read(order, hear).catch(fail);
+            thread.read(hear).catch(fail);
     });
 }
 /** What has been told of the folder so far. */
@@ -4817,7 +2257,12 @@ class ReadTree {
     files;
     rootMode;
     #root;
-    #contents = new Map();
+    #slabs = [];
+    /** By place: in which slab a file's content is kept, if it is, and from where on. */
+    #slabOf;
+    #starts;
+    /** The place that was last asked for. */
+    #last = -1;
     /** So many entries are hashed, and this path is the last one's. */
     #hashed = 0;
     #upTo = '';
@@ -4828,18 +2273,18 @@ class ReadTree {
         this.manifest = manifest;
         this.files = files;
         this.rootMode = rootMode;
+        this.#slabOf = new Uint32Array(manifest.size);
+        this.#starts = new Int32Array(manifest.size).fill(-1);
     }
     get #isComplete() {
         return this.#hashed === this.manifest.size;
     }
     take({ sizes, hashes, places, contents }) {
         this.manifest.setContents(this.#hashed, sizes, hashes);
-        for (let index = 0; contents !== undefined && index < places.length; index++) {
-            const place = places[index] ?? -1;
-            if (place < 0)
-                continue;
-            const content = Buffer.from(contents.buffer, contents.byteOffset + place, sizes[index]);
-            this.#contents.set(this.manifest.path(this.#hashed + index), content);
+        if (contents !== undefined) {
+            this.#starts.set(places, this.#hashed);
+            this.#slabOf.fill(this.#slabs.length, this.#hashed, this.#hashed + places.length);
+            this.#slabs.push(contents);
         }
         this.#hashed += places.length;
         this.#upTo = this.manifest.path(this.#hashed - 1);
@@ -4874,7 +2319,13 @@ class ReadTree {
         });
     }
     kept({ path }) {
-        return this.#contents.get(path);
+        const place = this.manifest.placeOf(path, this.#last) ?? -1;
+        const slab = this.#slabs[this.#slabOf[place] ?? -1];
+        const start = this.#starts[place] ?? -1;
+        this.#last = place;
+        if (slab === undefined || start < 0)
+            return undefined;
+        return Buffer.from(slab.buffer, slab.byteOffset + start, this.manifest.columns.sizes[place]);
     }
     open(entry, from) {
         return (0,source_file/* openFile */.Tq)(this.#root, entry, from);
@@ -4900,6 +2351,10 @@ class ReadTree {
     }
 }
 
+// EXTERNAL MODULE: ./src/duration.ts
+var duration = __webpack_require__(7607);
+// EXTERNAL MODULE: ./src/release/comparison.ts
+var comparison = __webpack_require__(1692);
 ;// CONCATENATED MODULE: ./src/release/stage.ts
 
 
@@ -4935,7 +2390,7 @@ function withLinked(site, linked) {
         .join('/'))
         .filter((folder) => !site.has(folder))
         .map((folder) => ({ type: 'folder', path: folder, mode: 0o755 })));
-    return makeManifest((function* () {
+    return (0,release_manifest/* makeManifest */.Ui)((function* () {
         yield* site.values();
         yield* folders;
         yield* links;
@@ -4958,7 +2413,7 @@ function checkSameContent(host, { state }, release, site) {
     const present = state.releases.find(({ id }) => id === release);
     if (present === undefined)
         return false;
-    if (present.content === contentId(site))
+    if (present.content === (0,release_manifest/* contentId */.fm)(site))
         return true;
     throw new src_failure/* Failure */.HR(`release ${release} is there already, with other content`, {
         host,
@@ -4973,17 +2428,17 @@ function needsContents(host, { base, state }, release) {
 }
 function planStage(host, { base }, options) {
     const { site, keepAssets, mtime, deletion, isExcluded } = options;
-    const there = base?.manifest ?? makeManifest();
+    const there = base?.manifest ?? (0,release_manifest/* makeManifest */.Ui)();
     if (host.mode === 'atomic')
-        return compare(there, site, keepAssets, mtime);
+        return (0,comparison/* compare */.U)(there, site, keepAssets, mtime);
     if (site.has('.evenkeel')) {
         throw new src_failure/* Failure */.HR("the source folder has '.evenkeel', which in place is where the action keeps its own", {
             state: 'the site is as it was.',
             hint: 'name it in `exclude`',
         });
     }
-    const known = { there, ours: base?.ours ?? makeManifest() };
-    return compareInPlace(known, site, deletion, keepAssets, isExcluded, mtime);
+    const known = { there, ours: base?.ours ?? (0,release_manifest/* makeManifest */.Ui)() };
+    return (0,in_place/* compareInPlace */.Qc)(known, site, deletion, keepAssets, isExcluded, mtime);
 }
 /** Brings a release to one host, complete and verified, without touching what is served. */
 async function stageOn(host, opened, tree, options, context) {
@@ -5012,14 +2467,14 @@ async function stageOn(host, opened, tree, options, context) {
     const comparedMs = clock.monotonic() - started;
     if (opened.base?.kind === 'staging' || opened.base?.arrived !== undefined)
         log.info(`${host.name}: taking up an unfinished upload of ${release}`);
-    log.info(`${host.name}: files: ${added} added, ${changed} changed, ${removed} removed, ${unchanged} unchanged; ${formatBytes(sent.bytes)} to send of ${formatBytes(whole.bytes)}`);
+    log.info(`${host.name}: files: ${added} added, ${changed} changed, ${removed} removed, ${unchanged} unchanged; ${(0,release_progress/* formatBytes */.z)(sent.bytes)} to send of ${(0,release_progress/* formatBytes */.z)(whole.bytes)}`);
     const needed = spaceFor(comparison.send);
     if (needed > opened.state.freeBytes) {
         if (!dryRun)
             await host.discard(release);
         throw new src_failure/* Failure */.HR('there is not enough space on the server', {
             host: host.name,
-            seen: `${formatBytes(opened.state.freeBytes)} free, ${formatBytes(needed)} needed`,
+            seen: `${(0,release_progress/* formatBytes */.z)(opened.state.freeBytes)} free, ${(0,release_progress/* formatBytes */.z)(needed)} needed`,
             state: 'the site is as it was.',
             hint: 'free some space there, or keep fewer releases (`keep-releases`)',
         });
@@ -5036,7 +2491,7 @@ async function stageOn(host, opened, tree, options, context) {
     });
     const { codec, bytesOnWire, filesSent, lanes, sentMs, verifiedMs } = result;
     const checked = host.verifies === 'sizes' ? ' (by sizes)' : '';
-    log.info(`${host.name}: release ${release} is complete and verified${checked}: ${formatBytes(bytesOnWire)} on the wire (${codec}, ${lanes} ${lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`);
+    log.info(`${host.name}: release ${release} is complete and verified${checked}: ${(0,release_progress/* formatBytes */.z)(bytesOnWire)} on the wire (${codec}, ${lanes} ${lanes === 1 ? 'lane' : 'lanes'}) in ${(0,duration/* formatDuration */.a)(sentMs)}`);
     return { ...still, ...counts, comparedMs, sentMs, verifiedMs, codec, filesSent, bytesOnWire };
 }
 /** What files take on a disk. */
@@ -5053,8 +2508,8 @@ var external_node_fs_ = __webpack_require__(3024);
 var external_node_os_ = __webpack_require__(8161);
 // EXTERNAL MODULE: external "node:path"
 var external_node_path_ = __webpack_require__(6760);
-// EXTERNAL MODULE: ./node_modules/@actions/core/lib/core.js + 10 modules
-var lib_core = __webpack_require__(6784);
+// EXTERNAL MODULE: ./node_modules/@actions/core/lib/core.js + 5 modules
+var lib_core = __webpack_require__(8524);
 ;// CONCATENATED MODULE: ./src/runner/console-log.ts
 
 /** The step's log. Lines may come from servers, so none of them can be a workflow command. */
@@ -5084,195 +2539,19 @@ async function inGroup(title, work) {
     }
 }
 
-;// CONCATENATED MODULE: ./src/runner/github-context.ts
-/** Reads the context from a runner's environment. */
-function readGitHubContext(env) {
-    const text = (name) => env[name] ?? '';
-    const serverUrl = text('GITHUB_SERVER_URL') || 'https://github.com';
-    const repository = text('GITHUB_REPOSITORY');
-    const runId = text('GITHUB_RUN_ID');
-    return {
-        sha: text('GITHUB_SHA'),
-        ref: text('GITHUB_REF'),
-        repository,
-        serverUrl,
-        apiUrl: text('GITHUB_API_URL') || 'https://api.github.com',
-        runId,
-        runAttempt: text('GITHUB_RUN_ATTEMPT') || '1',
-        actor: text('GITHUB_ACTOR'),
-        workspace: text('GITHUB_WORKSPACE') || process.cwd(),
-        runUrl: repository && runId ? `${serverUrl}/${repository}/actions/runs/${runId}` : '',
-    };
-}
-/** The release id where the user names none: `<sha7>-<run id>`. */
-function defaultRelease({ sha, runId }) {
-    return `${sha.slice(0, 7) || 'manual'}-${runId || '0'}`;
-}
-
-;// CONCATENATED MODULE: ./src/runner/input-reader.ts
-
-
-/**
- * Reads a step's inputs and collects everything that is wrong with them, so that all of it is reported at once.
- * Each method returns a value of its type even for a bad input; `finish` throws before any such value is used.
- * Defaults live in action.yml alone.
- */
-class InputReader {
-    #values;
-    #mask;
-    #read = new Set();
-    #problems = [];
-    constructor(values, mask) {
-        // The runner takes names in any case and hands them over as the caller wrote them.
-        this.#values = new Map(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value]));
-        this.#mask = mask;
-    }
-    /** Text without surrounding white space; '' when the input is empty. */
-    text(name) {
-        this.#read.add(name);
-        return (this.#values.get(name) ?? '').trim();
-    }
-    /** The text, or undefined when the input is empty. */
-    optional(name) {
-        return this.text(name) || undefined;
-    }
-    required(name) {
-        const value = this.text(name);
-        if (value === '')
-            this.problem(name, 'is required and empty');
-        return value;
-    }
-    /** A value from `secrets`, masked at once. Surrounding white space is kept: it may belong to a key. */
-    secret(name, { required = false } = {}) {
-        this.#read.add(name);
-        const value = this.#values.get(name) ?? '';
-        if (value.trim() !== '') {
-            this.#mask(value);
-            return value;
-        }
-        if (required) {
-            this.problem(name, 'is required and empty: the secret it comes from does not exist in this repository or environment (or the run was started from a fork, which gets no secrets)');
-        }
-        return '';
-    }
-    /** YAML 1.2's booleans. */
-    boolean(name) {
-        const value = this.text(name);
-        if (/^(true|True|TRUE)$/.test(value))
-            return true;
-        if (!/^(false|False|FALSE)$/.test(value))
-            this.problem(name, `is '${value}': write true or false`);
-        return false;
-    }
-    integer(name, { min, max }) {
-        const value = this.text(name);
-        const number = Number(value);
-        if (/^\d{1,9}$/.test(value) && number >= min && number <= max)
-            return number;
-        this.problem(name, `is '${value}': write a whole number from ${min} to ${max}`);
-        return min;
-    }
-    /** Milliseconds. */
-    duration(name) {
-        const value = this.text(name);
-        const ms = parseDuration(value);
-        if (ms === undefined)
-            this.problem(name, `is '${value}': write a duration such as 500ms, 10s, 2m or 1h`);
-        return ms ?? 0;
-    }
-    choice(name, choices) {
-        const value = this.text(name);
-        const found = choices.find((choice) => choice === value);
-        if (found === undefined)
-            this.problem(name, `is '${value}': write one of ${choices.join(', ')}`);
-        return found ?? choices[0];
-    }
-    /** One item a line; blank lines and lines that begin with # do not count. */
-    lines(name) {
-        return this.text(name)
-            .split(/\r?\n/)
-            .map((line) => line.trim())
-            .filter((line) => line !== '' && !line.startsWith('#'));
-    }
-    /**
-     * `KEY=VALUE` lines as an environment; the values are kept as they are. A value of several lines is written as in
-     * GITHUB_ENV: `KEY<<END`, its lines, and a line `END`.
-     */
-    environment(name) {
-        const env = {};
-        const lines = this.text(name).split(/\r?\n/);
-        for (let line = lines.shift(); line !== undefined; line = lines.shift()) {
-            const text = line.trim();
-            if (text === '' || text.startsWith('#'))
-                continue;
-            const [, key, sign, rest = ''] = /^([A-Za-z_][A-Za-z0-9_]*)(=|<<)(.*)$/.exec(text) ?? [];
-            if (key === undefined)
-                this.problem(name, `'${text.split('=')[0]}' is not a KEY=VALUE line`);
-            else if (sign === '=')
-                env[key] = rest;
-            else {
-                const end = lines.findIndex((one) => one.trim() === rest);
-                if (rest === '' || end < 0)
-                    this.problem(name, `begins ${key}<<${rest} and has no line '${rest}' that ends it`);
-                env[key] = lines.splice(0, end < 0 ? lines.length : end).join('\n');
-                lines.shift();
-            }
-        }
-        return env;
-    }
-    /** An input that this version does not serve: anything but the value that asks for nothing is refused. */
-    unserved(name, idle = ['']) {
-        const value = this.text(name);
-        if (!idle.includes(value)) {
-            const allowed = idle.map((one) => (one === '' ? 'nothing' : `'${one}'`)).join(' or ');
-            this.problem(name, `is '${value}', which this version of the action cannot do: write ${allowed}`);
-        }
-    }
-    /** Notes that an input is wrong. `what` completes the sentence that begins with the input's name. */
-    problem(name, what) {
-        this.#problems.push(`\`${name}\` ${what}`);
-    }
-    /** Throws one `Failure` with all problems, unknown inputs among them. */
-    finish() {
-        for (const name of this.#values.keys()) {
-            if (this.#read.has(name))
-                continue;
-            const near = [...this.#read].filter((known) => distance(known, name) <= 2);
-            const hint = near.length > 0 ? `did you mean ${near.map((one) => `\`${one}\``).join(' or ')}?` : '';
-            this.#problems.push(`\`${name}\` is not an input of this action${hint && `: ${hint}`}`);
-        }
-        if (this.#problems.length === 0)
-            return;
-        throw new src_failure/* Failure */.HR(`${this.#problems.length === 1 ? 'an input is' : 'some inputs are'} wrong`, {
-            seen: this.#problems.map((problem) => `\n  - ${problem}`).join(''),
-            state: 'no connection was made and nothing was changed.',
-            hint: "correct the step's `with:` block; the README of the action lists its inputs",
-        });
-    }
-}
-/** Levenshtein distance, for hints only. */
-function distance(a, b) {
-    let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-    for (let i = 1; i <= a.length; i++) {
-        const next = [i];
-        for (let j = 1; j <= b.length; j++) {
-            const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-            next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-        }
-        row = next;
-    }
-    return row[b.length] ?? 0;
-}
-
+// EXTERNAL MODULE: ./src/runner/github-context.ts
+var github_context = __webpack_require__(7569);
+// EXTERNAL MODULE: ./src/runner/input-reader.ts
+var input_reader = __webpack_require__(7344);
 ;// CONCATENATED MODULE: ./src/runner/summary.ts
 
 /** GitHub cuts a summary off above 1,024 KiB; the rest of the job may want some of it. */
-const summary_MAX_BYTES = 256 * 1024;
+const MAX_BYTES = 256 * 1024;
 /** Appends Markdown to the job's summary page; does nothing outside of a runner. */
 async function writeSummary(markdown) {
     if (!process.env['GITHUB_STEP_SUMMARY'])
         return;
-    const text = Buffer.byteLength(markdown) > summary_MAX_BYTES ? `${markdown.slice(0, summary_MAX_BYTES / 4)}\n\n(cut)` : markdown;
+    const text = Buffer.byteLength(markdown) > MAX_BYTES ? `${markdown.slice(0, MAX_BYTES / 4)}\n\n(cut)` : markdown;
     await lib_core/* summary */.z.addRaw(text, true).write();
 }
 /** An error as a section of the summary, with all it has to tell. */
@@ -5380,13 +2659,13 @@ function inertText(text) {
     return text.split('\n').map(inert).join('\n');
 }
 function makeRun(signal, state) {
-    const github = readGitHubContext(process.env);
+    const github = (0,github_context/* readGitHubContext */.L)(process.env);
     return {
-        context: { log: consoleLog, clock: systemClock, signal },
+        context: { log: consoleLog, clock: src_context/* systemClock */.ml, signal },
         github,
         state,
         inputs(define) {
-            const reader = new InputReader(readInputs(), lib_core/* setSecret */.Pq);
+            const reader = new input_reader/* InputReader */.i(readInputs(), lib_core/* setSecret */.Pq);
             const inputs = define(reader);
             reader.finish();
             return inputs;
@@ -5402,10 +2681,12 @@ function readInputs() {
             hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
         });
     }
-    const parsed = JSON.parse(json);
-    return Object.fromEntries(Object.entries(parsed).map(([name, value]) => [name, String(value ?? '')]));
+    return (0,input_reader/* parseInputs */.T)(json);
 }
-/** The file by which main tells the settle step where things stand. It outlives a killed process. */
+/**
+ * The file by which main tells the settle step where things stand. It outlives a killed process. Each line replaces those
+ * before it: a line more costs no wait for the disk, which a file renamed over another does on ext4.
+ */
 class StateFile {
     path;
     #given;
@@ -5427,12 +2708,13 @@ class StateFile {
     unsettled() {
         if (!this.#given)
             return undefined;
-        const { finished, state } = JSON.parse((0,external_node_fs_.readFileSync)(this.path, 'utf8'));
+        const lines = (0,external_node_fs_.readFileSync)(this.path, 'utf8').split('\n');
+        // What follows the last newline was not written to its end.
+        const { finished, state } = JSON.parse(lines.at(-2) ?? '');
         return finished ? undefined : state;
     }
     #write(content) {
-        (0,external_node_fs_.writeFileSync)(`${this.path}.new`, JSON.stringify(content), { mode: 0o600 });
-        (0,external_node_fs_.renameSync)(`${this.path}.new`, this.path);
+        (0,external_node_fs_.appendFileSync)(this.path, `${JSON.stringify(content)}\n`, { mode: 0o600 });
     }
 }
 
@@ -5457,7 +2739,7 @@ async function pollHealth(probe, policy, context) {
         // No probe may outlast the deadline, however long the server keeps the connection open.
         const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(policy.timeoutMs - elapsed())));
         const answer = await probe(AbortSignal.any([signal, deadline]));
-        throwIfCancelled(signal);
+        (0,src_context/* throwIfCancelled */.dZ)(signal);
         // A probe that the deadline cut short says less than the answer before it.
         if (last === undefined || answer.ok || !deadline.aborted) {
             if (last === undefined || describeAnswer(last) !== describeAnswer(answer)) {
@@ -5897,7 +3179,7 @@ async function collect({ channel, ended }, options) {
             // The server answers a close only once the process has gone, which may be never.
             channel.close();
             if (signal)
-                reject(cancelled(signal));
+                reject((0,src_context/* cancelled */.KW)(signal));
         };
     });
     if (signal?.aborted)
@@ -6307,7 +3589,7 @@ async function login(target, key, credentials, context, openSocket, again, ahead
 /** A busy sshd (MaxStartups) drops connections before it has said anything: nothing is done yet, so try again. */
 async function handshakeOrAgain(target, key, algorithms, credentials, context, openSocket, again, ahead) {
     for (let attempt = 1;; attempt++) {
-        throwIfCancelled(context.signal);
+        (0,src_context/* throwIfCancelled */.dZ)(context.signal);
         const begun = context.clock.monotonic();
         const socket = await openSocket();
         const isHere = socket instanceof external_node_net_.Socket && socket.remoteAddress === socket.localAddress;
@@ -6383,7 +3665,7 @@ async function handshake(socket, target, key, algorithms, credentials, context, 
     catch (error) {
         socket.destroy();
         if (context.signal.aborted)
-            throw cancelled(context.signal);
+            throw (0,src_context/* cancelled */.KW)(context.signal);
         if (untrusted !== undefined)
             return { failure: untrusted, why: 'untrusted' };
         const failure = loginFailure(error, target, credentials, algorithms);
@@ -6435,7 +3717,7 @@ async function dialTcp(target, credentials, context) {
             return await dialOnce(target, credentials.connectTimeoutMs, context.signal);
         }
         catch (error) {
-            throwIfCancelled(context.signal);
+            (0,src_context/* throwIfCancelled */.dZ)(context.signal);
             const permanent = /ENOTFOUND|EINVAL/.test((0,src_failure/* describeError */.Uc)(error));
             if (attempt === DIAL_ATTEMPTS || permanent)
                 throw dialFailure(error, target, attempt);
@@ -6465,7 +3747,7 @@ function dialOnce({ host, port }, timeoutMs, signal) {
     return new Promise((resolve, reject) => {
         // The signal is for dialling only: after a cancel the connection is what things are put right through.
         const socket = (0,external_node_net_.connect)({ host, port, noDelay: true });
-        const abort = () => socket.destroy(cancelled(signal));
+        const abort = () => socket.destroy((0,src_context/* cancelled */.KW)(signal));
         signal.addEventListener('abort', abort, { once: true });
         const timer = setTimeout(() => socket.destroy(new Error(`ETIMEDOUT: no answer from ${formatAddress(host, port)} in ${timeoutMs} ms`)), timeoutMs);
         socket.once('connect', () => {
@@ -6520,7 +3802,7 @@ function siteHealthCheck({ check, policy, from }, credentials, { target, release
     return async (host, context) => {
         // Loaded only where it is needed: the HTTP client in it takes as long to load as all the rest.
         const { makeProbe } = await Promise.all(/* import() */[__webpack_require__.e(752), __webpack_require__.e(991)]).then(__webpack_require__.bind(__webpack_require__, 3991));
-        const here = { ...context, log: prefixedLog(context.log, host.name) };
+        const here = { ...context, log: (0,src_context/* prefixedLog */.Qc)(context.log, host.name) };
         const other = typeof from === 'string' ? undefined : await connect(from, credentials, context);
         try {
             const vantage = other ?? (from === 'runner' ? 'runner' : host.connection);
@@ -6612,7 +3894,7 @@ async function settleSite(run, state, inputs) {
     }
 }
 /** Unix time in seconds. */
-function unixTime(clock = systemClock) {
+function unixTime(clock = src_context/* systemClock */.ml) {
     return Math.floor(clock.now() / 1000);
 }
 
@@ -6873,6 +4155,8 @@ function readCheck(read, placeholders) {
     return { kind: 'tcp', port: port ?? 0 };
 }
 
+// EXTERNAL MODULE: ./src/actions/scp-static-upload/source-inputs.ts
+var source_inputs = __webpack_require__(1242);
 ;// CONCATENATED MODULE: ./src/actions/scp-static-upload/inputs.ts
 
 
@@ -6902,11 +4186,9 @@ function readUploadInputs(read, { workspace, defaultRelease }) {
         target: readSiteTarget(read),
         release: readRelease(read, 'release', defaultRelease),
         activate,
-        exclude: read.lines('exclude'),
         keepReleases: read.integer('keep-releases', { min: 1, max: 1000 }),
         keepAssets: read.lines('keep-assets'),
         linked: readLinked(read),
-        chmod: readMode(read),
         owner: readOwner(read),
         beforeActivate: read.text('before-activate'),
         afterActivate: read.text('after-activate'),
@@ -6934,10 +4216,14 @@ function readRelease(read, name, fallback) {
     return release;
 }
 function readSource(read, workspace) {
+    const order = (0,source_inputs/* readSourceOrder */.c)(read, workspace);
+    const { folder, chmod } = order;
+    if (chmod !== '' && (0,file_mode/* parseModeChange */.$)(chmod) === undefined) {
+        read.problem('chmod', `is '${chmod}': write a mode such as 644, or u=rwX,go=rX`);
+    }
     const text = read.required('source');
     if (text === '')
-        return text;
-    const folder = (0,external_node_path_.resolve)(workspace, text);
+        return order;
     try {
         if (!(0,external_node_fs_.statSync)(folder).isDirectory())
             read.problem('source', `is '${text}', which is a file: give a folder`);
@@ -6949,7 +4235,7 @@ function readSource(read, workspace) {
         const why = code === 'ENOENT' ? 'which does not exist' : `which cannot be read (${code})`;
         read.problem('source', `is '${text}', ${why}: the path is relative to the workspace, ${workspace}`);
     }
-    return folder;
+    return order;
 }
 function readLinked(read) {
     const paths = read.lines('linked');
@@ -6959,13 +4245,6 @@ function readLinked(read) {
             read.problem('linked', `has '${path}': ${problem}`);
     }
     return paths;
-}
-function readMode(read) {
-    const text = read.text('chmod');
-    if (text !== '' && (0,file_mode/* parseModeChange */.$)(text) === undefined) {
-        read.problem('chmod', `is '${text}': write a mode such as 644, or u=rwX,go=rX`);
-    }
-    return text;
 }
 function readOwner(read) {
     const owner = read.text('chown');
@@ -6994,8 +4273,8 @@ async function reportUpload(run, report) {
     run.output('duration-ms', Math.round(durationMs));
     run.output('report', JSON.stringify({ release: inputs.release, previous, changed, hosts: staged.map(rounded) }));
     const plan = inputs.dryRun ? ' (dry run: nothing was changed)' : '';
-    run.context.log.info(`done in ${formatDuration(durationMs)}${plan}`);
-    await writeSummary(`### Static upload: release ${plainMarkdown(inputs.release)}${plan}\n\n${table(report)}\n\nTook ${formatDuration(durationMs)}, of which ${formatDuration(connectedMs)} to connect; before it: ${plainMarkdown(previous) || 'none'}.\n${sftpNote(staged)}`);
+    run.context.log.info(`done in ${(0,duration/* formatDuration */.a)(durationMs)}${plan}`);
+    await writeSummary(`### Static upload: release ${plainMarkdown(inputs.release)}${plan}\n\n${table(report)}\n\nTook ${(0,duration/* formatDuration */.a)(durationMs)}, of which ${(0,duration/* formatDuration */.a)(connectedMs)} to connect; before it: ${plainMarkdown(previous) || 'none'}.\n${sftpNote(staged)}`);
 }
 /** What differs where a login has SFTP and no shell. */
 function sftpNote(staged) {
@@ -7025,9 +4304,9 @@ function table({ staged, serves }) {
         String(one.changed),
         String(one.removed),
         String(one.unchanged),
-        `${formatBytes(one.bytesOnWire)} (${one.codec})`,
-        formatBytes(one.siteBytes),
-        [one.comparedMs, one.sentMs, one.verifiedMs].map(formatDuration).join(' / '),
+        `${(0,release_progress/* formatBytes */.z)(one.bytesOnWire)} (${one.codec})`,
+        (0,release_progress/* formatBytes */.z)(one.siteBytes),
+        [one.comparedMs, one.sentMs, one.verifiedMs].map(duration/* formatDuration */.a).join(' / '),
         serves[index] ?? '',
     ]);
     return markdownTable(header, rows);
@@ -7080,8 +4359,7 @@ const scpStaticUpload = (reader) => ({
         const opening = openHosts(inputs.hosts, inputs.credentials, settings, context, outlook);
         opening.catch(() => { });
         const tree = await closingOnFailure(opening, async () => {
-            const { source: folder, exclude, chmod } = inputs;
-            const listed = await listSource(reader, { folder, exclude, chmod }, context.signal);
+            const listed = await listSource(reader, context.signal);
             checkLinked(listed.manifest, inputs.linked);
             files = listed.manifest;
             return listed;
@@ -7101,11 +4379,11 @@ const scpStaticUpload = (reader) => ({
             if (needsAll)
                 await tree.hash();
             const site = withLinked(tree.manifest, inputs.linked);
-            const previous = releaseOf(hosts[0]?.current ?? '') ?? '';
+            const previous = (0,site_state/* releaseOf */.l)(hosts[0]?.current ?? '') ?? '';
             const options = {
                 ...inputs,
                 site,
-                isExcluded: (0,glob/* pathMatcher */.k)(inputs.exclude),
+                isExcluded: (0,glob/* pathMatcher */.k)(inputs.source.exclude),
                 keepAssets: (0,glob/* pathMatcher */.k)(inputs.keepAssets),
                 mtime: unixTime(),
                 ending: ending(inputs),
@@ -7131,7 +4409,7 @@ const scpStaticUpload = (reader) => ({
 });
 function main_readInputs(run) {
     const { github } = run;
-    return run.inputs((read) => readUploadInputs(read, { workspace: github.workspace, defaultRelease: defaultRelease(github) }));
+    return run.inputs((read) => readUploadInputs(read, { workspace: github.workspace, defaultRelease: (0,github_context/* defaultRelease */.f)(github) }));
 }
 /** Does the work; where it fails, the connections that were being made are closed again. */
 async function closingOnFailure(opening, work) {
@@ -7175,7 +4453,7 @@ async function activate(hosts, staged, inputs, run) {
         context.log.info(`release ${release} is ready and not activated, as asked`);
         return arrived;
     }
-    if (!arrived && hosts.every(({ current }) => releaseOf(current) === release)) {
+    if (!arrived && hosts.every(({ current }) => (0,site_state/* releaseOf */.l)(current) === release)) {
         context.log.info(`release ${release} is active already, with this very content: nothing to do`);
         return false;
     }
@@ -7191,6 +4469,68 @@ function ending({ activate, hosts, health, keepReleases, ...hooks }) {
     if (!activate)
         return nothingDone;
     return endingOf(hosts.length, { ...hooks, keep: keepReleases, hasCheck: health.check !== undefined });
+}
+
+
+/***/ }),
+
+/***/ 788:
+/***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
+
+/* harmony export */ __webpack_require__.d(__webpack_exports__, {
+/* harmony export */   KW: () => (/* binding */ cancelled),
+/* harmony export */   Qc: () => (/* binding */ prefixedLog),
+/* harmony export */   Wh: () => (/* binding */ unlessAborted),
+/* harmony export */   dZ: () => (/* binding */ throwIfCancelled),
+/* harmony export */   ml: () => (/* binding */ systemClock)
+/* harmony export */ });
+/* harmony import */ var node_timers_promises__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(8500);
+/* harmony import */ var node_timers_promises__WEBPACK_IMPORTED_MODULE_0___default = /*#__PURE__*/__webpack_require__.n(node_timers_promises__WEBPACK_IMPORTED_MODULE_0__);
+/* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_1__ = __webpack_require__(1633);
+
+
+const systemClock = {
+    now: () => Date.now(),
+    monotonic: () => performance.now(),
+    async sleep(ms, signal) {
+        throwIfCancelled(signal);
+        try {
+            await (0,node_timers_promises__WEBPACK_IMPORTED_MODULE_0__.setTimeout)(ms, undefined, signal === undefined ? {} : { signal });
+        }
+        catch (error) {
+            throwIfCancelled(signal);
+            throw error;
+        }
+    },
+};
+/** Throws `Cancelled` when the signal has aborted. */
+function throwIfCancelled(signal) {
+    if (signal?.aborted)
+        throw cancelled(signal);
+}
+/** The error for an aborted signal: its own reason where that is ours. */
+function cancelled(signal) {
+    return signal.reason instanceof _failure_js__WEBPACK_IMPORTED_MODULE_1__/* .Failure */ .HR
+        ? signal.reason
+        : new _failure_js__WEBPACK_IMPORTED_MODULE_1__/* .Cancelled */ .cJ('cancelled', { cause: signal.reason });
+}
+/** Settles as the work does, or rejects as soon as the signal aborts. */
+function unlessAborted(work, signal) {
+    return new Promise((resolve, reject) => {
+        const abort = () => reject(cancelled(signal));
+        if (signal.aborted)
+            abort();
+        signal.addEventListener('abort', abort, { once: true });
+        work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
+}
+/** The same log with every line prefixed, one prefix per host. */
+function prefixedLog(log, prefix) {
+    return {
+        info: (line) => log.info(`${prefix} | ${line}`),
+        warn: (line) => log.warn(`${prefix} | ${line}`),
+        debug: (line) => log.debug(`${prefix} | ${line}`),
+    };
 }
 
 
@@ -7236,6 +4576,130 @@ function urlProblem(url, known) {
 /** Puts the values into a URL that `urlProblem` has accepted. */
 function expandUrl(url, values) {
     return url.replaceAll(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+
+/***/ }),
+
+/***/ 1692:
+/***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
+
+/* harmony export */ __webpack_require__.d(__webpack_exports__, {
+/* harmony export */   U: () => (/* binding */ compare)
+/* harmony export */ });
+/* harmony import */ var _manifest_js__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(4776);
+/* harmony import */ var _packed_manifest_js__WEBPACK_IMPORTED_MODULE_1__ = __webpack_require__(3055);
+
+
+/** How long an asset stays after the release that had it was replaced, in seconds. */
+const KEEP_SECONDS = 3600;
+/**
+ * Compares by content and mode, never by time. `keep` picks the files that stay reachable although the site no longer
+ * has them; `now` is in Unix seconds.
+ */
+function compare(base, site, keep, now) {
+    if (base.size === 0)
+        return everything(site);
+    const send = new _packed_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .ManifestBuilder */ .HC();
+    const missing = new _packed_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .ManifestBuilder */ .HC();
+    const replace = new Set();
+    let added = 0;
+    let changed = 0;
+    let unchanged = 0;
+    for (const [before, entry] of sideBySide(base, site)) {
+        if (entry === undefined) {
+            if (before !== undefined)
+                missing.add(before);
+            continue;
+        }
+        if (before !== undefined && before.type !== entry.type)
+            replace.add(entry.path);
+        const isSame = before !== undefined && same(before, entry);
+        if (!isSame)
+            send.add(entry);
+        if (entry.type === 'folder')
+            continue;
+        if (isSame)
+            unchanged++;
+        else if (before === undefined)
+            added++;
+        else
+            changed++;
+    }
+    const isBelowReplaced = (path) => replace.size > 0 && ancestors(path).some((above) => replace.has(above));
+    const gone = missing.finish();
+    const keptPaths = new Set();
+    for (const entry of gone.ofType('file')) {
+        const { path, kept = now } = entry;
+        if (now - kept > KEEP_SECONDS || !keep(path) || isBelowReplaced(path))
+            continue;
+        for (const one of [path, ...ancestors(path)])
+            keptPaths.add(one);
+    }
+    const kept = [];
+    const removeFiles = [];
+    const removeFolders = [];
+    for (const entry of gone.values()) {
+        if (isBelowReplaced(entry.path))
+            continue;
+        if (keptPaths.has(entry.path))
+            kept.push({ ...entry, kept: entry.kept ?? now });
+        else if (entry.type === 'folder')
+            removeFolders.push(entry.path);
+        else
+            removeFiles.push(entry.path);
+    }
+    return {
+        send: send.finish(),
+        replace: [...replace],
+        removeFiles,
+        removeFolders: removeFolders.reverse(),
+        result: kept.length === 0 ? site : (0,_manifest_js__WEBPACK_IMPORTED_MODULE_0__/* .makeManifest */ .Ui)(chain(site.values(), kept)),
+        added,
+        changed,
+        removed: removeFiles.length,
+        unchanged,
+    };
+}
+/** Where nothing is there yet. */
+function everything(site) {
+    let links = 0;
+    for (const _ of site.ofType('link'))
+        links++;
+    const none = { replace: [], removeFiles: [], removeFolders: [], changed: 0, removed: 0, unchanged: 0 };
+    return { ...none, send: site, result: site, added: site.total.files + links };
+}
+/** Entries of both by path; undefined where one of them has none. */
+function* sideBySide(base, site) {
+    const before = base.values()[Symbol.iterator]();
+    const after = site.values()[Symbol.iterator]();
+    let a = before.next().value;
+    let b = after.next().value;
+    while (a !== undefined || b !== undefined) {
+        const isOnlyBefore = b === undefined || (a !== undefined && a.path < b.path);
+        const isOnlyAfter = a === undefined || (b !== undefined && b.path < a.path);
+        yield [isOnlyAfter ? undefined : a, isOnlyBefore ? undefined : b];
+        if (!isOnlyAfter)
+            a = before.next().value;
+        if (!isOnlyBefore)
+            b = after.next().value;
+    }
+}
+function* chain(...parts) {
+    for (const part of parts)
+        yield* part;
+}
+function same(a, b) {
+    if (a.type === 'file' && b.type === 'file')
+        return a.hash === b.hash && a.size === b.size && a.mode === b.mode;
+    if (a.type === 'folder' && b.type === 'folder')
+        return a.mode === b.mode;
+    return a.type === 'link' && b.type === 'link' && a.to === b.to;
+}
+/** `a/b/c` -> `a`, `a/b` */
+function ancestors(path) {
+    const parts = path.split('/');
+    return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('/'));
 }
 
 
@@ -7314,6 +4778,286 @@ function pathMatcher(globs) {
         const text = (0,_ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_1__/* .fromByteString */ .q)(path);
         return matchers.some((matches) => matches(text));
     };
+}
+
+
+/***/ }),
+
+/***/ 6119:
+/***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
+
+/* harmony export */ __webpack_require__.d(__webpack_exports__, {
+/* harmony export */   Jo: () => (/* binding */ planPlace),
+/* harmony export */   Qc: () => (/* binding */ compareInPlace),
+/* harmony export */   bG: () => (/* binding */ takeUp),
+/* harmony export */   or: () => (/* binding */ placeScripts)
+/* harmony export */ });
+/* harmony import */ var _ssh_quote_js__WEBPACK_IMPORTED_MODULE_2__ = __webpack_require__(9038);
+/* harmony import */ var _comparison_js__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(1692);
+/* harmony import */ var _manifest_js__WEBPACK_IMPORTED_MODULE_1__ = __webpack_require__(4776);
+
+
+
+/** Names in one command; more would be too long for some systems. */
+const NAMES_AT_ONCE = 200;
+/**
+ * How the site gets into a folder that may hold other things too. What `isExcluded` picks is never removed; `now` is in
+ * Unix seconds. Pure.
+ */
+function compareInPlace({ ours, there }, site, deletion, keep, isExcluded, now) {
+    const all = (0,_comparison_js__WEBPACK_IMPORTED_MODULE_0__/* .compare */ .U)(there, site, keep, now);
+    const mayGo = (path) => deletion !== 'false' &&
+        (deletion === 'all' || ours.has(path)) &&
+        !path.split('/').some((_, at, parts) => isExcluded(parts.slice(0, at + 1).join('/')));
+    const removeFiles = all.removeFiles.filter(mayGo);
+    const removed = new Set(removeFiles);
+    // What stays of ours is still ours, so that a later upload may remove it.
+    const left = [...ours.values()].filter(({ path, type }) => type !== 'folder' && !removed.has(path) && !isBelow(path, all.replace));
+    const kept = left.map((entry) => ({ ...entry, kept: entry.kept ?? now }));
+    return {
+        ...all,
+        removeFiles,
+        removeFolders: all.removeFolders.filter(mayGo),
+        removed: removeFiles.length,
+        result: (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)([...kept, ...site.values()]),
+    };
+}
+/** What is left to send where an earlier attempt brought `arrived`, and what of that must go before. Pure. */
+function takeUp(send, arrived) {
+    const rest = (0,_comparison_js__WEBPACK_IMPORTED_MODULE_0__/* .compare */ .U)(arrived, send, () => false, 0);
+    if (rest.replace.length === 0 && rest.removeFiles.length === 0)
+        return rest;
+    // That was another content under the same name.
+    return { send, replace: [...arrived.keys()].filter((path) => !path.includes('/')) };
+}
+/** New assets first, pages after, deletions last: no page is there before what it names. Pure. */
+function planPlace(comparison, there) {
+    const { send, replace, removeFiles, removeFolders } = comparison;
+    const all = [...send.values()];
+    const files = all.filter(({ type }) => type !== 'folder');
+    const folders = all.filter((entry) => entry.type === 'folder');
+    const replaced = [...there.values()].filter(({ path }) => isBelow(path, replace));
+    const cleared = replaced.filter(({ type }) => type !== 'folder').map(({ path }) => path);
+    const clearedFolders = replaced.filter(({ type }) => type === 'folder').map(({ path }) => path);
+    const goneFolders = new Set([...clearedFolders, ...removeFolders]);
+    const oldFolders = [...there.values()].filter((entry) => entry.type === 'folder' && goneFolders.has(entry.path));
+    const sent = files.map(({ path }) => path);
+    const touched = [...new Set([...sent, ...cleared, ...removeFiles])];
+    const isNew = (entry) => !there.has(entry.path);
+    const isPage = ({ path }) => /\.x?html?$/i.test(path);
+    const assets = files.filter((entry) => !isPage(entry));
+    const pages = files.filter(isPage);
+    return {
+        keep: perFolder('keep', touched),
+        put: [
+            perFolder('drop', cleared),
+            clearedFolders.reverse().map(noFolder),
+            folders.map(makeFolder),
+            perFolder('put', paths(assets.filter(isNew))),
+            perFolder('put', paths(assets.filter((entry) => !isNew(entry)))),
+            perFolder('put', paths(pages)).reverse(),
+            perFolder('drop', removeFiles),
+            removeFolders.map(noFolder),
+        ],
+        gone: [
+            ...perFolder('gone', sent),
+            ...folders
+                .filter((entry) => there.get(entry.path)?.type !== 'folder')
+                .reverse()
+                .map(({ path }) => noFolder(path)),
+        ],
+        restore: [...oldFolders.map(makeFolder), ...perFolder('restore', touched)],
+    };
+}
+/** The same as shell scripts, made of the functions on the server. Pure. */
+function placeScripts({ keep, put, gone, restore }) {
+    const script = (steps) => steps.map((step) => `${line(step)}\n`).join('');
+    return {
+        'keep.sh': script(keep),
+        'put.sh': script(put.flat()),
+        'gone.sh': script(gone),
+        'restore.sh': script(restore),
+    };
+}
+function line(step) {
+    const folder = (0,_ssh_quote_js__WEBPACK_IMPORTED_MODULE_2__/* .quote */ .h)(step.folder);
+    if (step.op === 'folder')
+        return `folder ${step.mode.toString(8)} ${folder} ${(0,_ssh_quote_js__WEBPACK_IMPORTED_MODULE_2__/* .quote */ .h)(step.name)}`;
+    if (step.op === 'no_folder')
+        return `no_folder ${folder} ${(0,_ssh_quote_js__WEBPACK_IMPORTED_MODULE_2__/* .quote */ .h)(step.name)}`;
+    return `${step.op} ${folder} ${step.names.map(_ssh_quote_js__WEBPACK_IMPORTED_MODULE_2__/* .quote */ .h).join(' ')}`;
+}
+const paths = (entries) => entries.map(({ path }) => path);
+/** `a/b/c` -> `a/b`, `c` */
+function split(path) {
+    const at = path.lastIndexOf('/');
+    return [path.slice(0, Math.max(at, 0)), path.slice(at + 1)];
+}
+function noFolder(path) {
+    const [folder, name] = split(path);
+    return { op: 'no_folder', folder, name };
+}
+function makeFolder({ path, mode }) {
+    const [folder, name] = split(path);
+    return { op: 'folder', mode: mode < 0 ? 0o755 : mode, folder, name };
+}
+/** One step for the names in each folder, in the order in which the folders come. */
+function perFolder(op, all) {
+    const groups = new Map();
+    for (const path of all) {
+        const [folder, name] = split(path);
+        const names = groups.get(folder) ?? [];
+        names.push(name);
+        groups.set(folder, names);
+    }
+    return [...groups].flatMap(([folder, names]) => Array.from({ length: Math.ceil(names.length / NAMES_AT_ONCE) }, (_, at) => ({
+        op,
+        folder,
+        names: names.slice(at * NAMES_AT_ONCE, (at + 1) * NAMES_AT_ONCE),
+    })));
+}
+function isBelow(path, tops) {
+    return tops.some((top) => path === top || path.startsWith(`${top}/`));
+}
+
+
+/***/ }),
+
+/***/ 4776:
+/***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
+
+/* harmony export */ __webpack_require__.d(__webpack_exports__, {
+/* harmony export */   Gb: () => (/* binding */ encodeManifest),
+/* harmony export */   Lf: () => (/* binding */ splitAtNul),
+/* harmony export */   MK: () => (/* binding */ decodeManifest),
+/* harmony export */   Oo: () => (/* binding */ once),
+/* harmony export */   Ui: () => (/* binding */ makeManifest),
+/* harmony export */   V7: () => (/* binding */ joinByNul),
+/* harmony export */   fm: () => (/* binding */ contentId),
+/* harmony export */   kq: () => (/* binding */ isInsidePath)
+/* harmony export */ });
+/* harmony import */ var node_crypto__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(7598);
+/* harmony import */ var node_crypto__WEBPACK_IMPORTED_MODULE_0___default = /*#__PURE__*/__webpack_require__.n(node_crypto__WEBPACK_IMPORTED_MODULE_0__);
+/* harmony import */ var node_zlib__WEBPACK_IMPORTED_MODULE_1__ = __webpack_require__(8522);
+/* harmony import */ var node_zlib__WEBPACK_IMPORTED_MODULE_1___default = /*#__PURE__*/__webpack_require__.n(node_zlib__WEBPACK_IMPORTED_MODULE_1__);
+/* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_2__ = __webpack_require__(1633);
+/* harmony import */ var _packed_manifest_js__WEBPACK_IMPORTED_MODULE_3__ = __webpack_require__(3055);
+
+
+
+
+const TEXTS_AT_ONCE = 1000;
+const HEADER = 'evenkeel manifest 1';
+const TYPES = { f: 'file', d: 'folder', l: 'link' };
+/** Of entries in any order; of two with one path the later counts. */
+function makeManifest(entries = []) {
+    const builder = new _packed_manifest_js__WEBPACK_IMPORTED_MODULE_3__/* .ManifestBuilder */ .HC();
+    for (const entry of entries)
+        builder.add(entry);
+    return builder.finish();
+}
+/** The manifest as it lies on the server: NUL-ended records, gzipped. */
+function encodeManifest(manifest) {
+    return stored(manifest).gzipped;
+}
+/** Identity of a release's content: what the site itself consists of, without what was kept from earlier ones. */
+function contentId(manifest) {
+    return stored(manifest).id;
+}
+/** Both at once: where nothing is kept from earlier releases they are made of the same records. */
+function stored(manifest) {
+    return once(storedForms, manifest, () => {
+        const whole = Buffer.concat([...records(manifest.values())]);
+        const own = manifest.keepsAny ? Buffer.concat([...records(ownEntries(manifest))]) : whole;
+        return { gzipped: (0,node_zlib__WEBPACK_IMPORTED_MODULE_1__.gzipSync)(whole, { level: 1 }), id: (0,node_crypto__WEBPACK_IMPORTED_MODULE_0__.hash)('sha256', own, 'hex') };
+    });
+}
+const storedForms = new WeakMap();
+/** What has been worked out for a manifest is known from then on: several hosts mostly get the same. */
+function once(known, manifest, make) {
+    const before = known.get(manifest);
+    if (before !== undefined)
+        return before;
+    const made = make();
+    known.set(manifest, made);
+    return made;
+}
+function* ownEntries(manifest) {
+    for (const entry of manifest.values())
+        if (entry.kept === undefined)
+            yield entry;
+}
+const records = (entries) => joinByNul(fields(entries));
+function* fields(entries) {
+    yield HEADER;
+    for (const entry of entries) {
+        const kept = entry.kept ?? 0;
+        switch (entry.type) {
+            case 'file':
+                yield `f ${entry.mode.toString(8)} ${entry.size} ${entry.hash} ${kept} ${entry.path}`;
+                break;
+            case 'folder':
+                yield `d ${entry.mode.toString(8)} 0 - ${kept} ${entry.path}`;
+                break;
+            case 'link':
+                yield `l 777 0 - ${kept} ${entry.path}`;
+                yield entry.to;
+        }
+    }
+}
+/** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
+function decodeManifest(stored) {
+    const fields = splitAtNul((0,node_zlib__WEBPACK_IMPORTED_MODULE_1__.gunzipSync)(stored, { maxOutputLength: 512 * 1024 * 1024 }));
+    const bad = (what) => new _failure_js__WEBPACK_IMPORTED_MODULE_2__/* .Failure */ .HR('the stored manifest of the release before cannot be read', {
+        seen: what,
+        hint: 'remove its folder below releases/.evenkeel/meta on the server: the next upload then sends everything',
+    });
+    if (fields.next().value !== HEADER)
+        throw bad('an unknown header');
+    const builder = new _packed_manifest_js__WEBPACK_IMPORTED_MODULE_3__/* .ManifestBuilder */ .HC();
+    let at = 0;
+    for (const field of fields) {
+        at++;
+        const match = /^([fdl]) ([0-7]{1,4}) (\d{1,16}) ([0-9a-f]{32}|-) (\d{1,12}) ([\s\S]+)$/.exec(field);
+        const [, letter, octal = '', size, hash = '', kept, path] = match ?? [];
+        if (path === undefined || !isInsidePath(path))
+            throw bad(`record ${at}`);
+        const common = { path, ...(Number(kept) > 0 ? { kept: Number(kept) } : {}) };
+        const type = TYPES[letter];
+        const mode = Number.parseInt(octal, 8);
+        if (type === 'link')
+            builder.add({ ...common, type, to: fields.next().value ?? '' });
+        else if (type === 'folder')
+            builder.add({ ...common, type, mode });
+        else
+            builder.add({ ...common, type, mode, size: Number(size), hash });
+    }
+    return builder.finish();
+}
+/** Texts, each ended by a NUL, in chunks: as one text, a large site would be in memory several times. */
+function* joinByNul(texts) {
+    let parts = [];
+    const chunk = () => Buffer.from(`${parts.join('\0')}\0`, 'latin1');
+    for (const text of texts) {
+        if (parts.push(text) < TEXTS_AT_ONCE)
+            continue;
+        yield chunk();
+        parts = [];
+    }
+    if (parts.length > 0)
+        yield chunk();
+}
+/** The reverse, one by one: all at once, a large site's would take several times its list. */
+function* splitAtNul(list) {
+    for (let start = 0; start < list.length;) {
+        const end = list.indexOf(0, start);
+        yield list.toString('latin1', start, end < 0 ? list.length : end);
+        start = end < 0 ? list.length : end + 1;
+    }
+}
+/** Whether a path names something below the folder it is relative to, in its only spelling. */
+function isInsidePath(path) {
+    return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
 }
 
 
@@ -7416,6 +5160,14 @@ class PackedManifest {
     has(path) {
         return this.#find(path) !== undefined;
     }
+    /** Where a file's path is; found at once where it is that of the first file behind `last`. */
+    placeOf(path, last) {
+        const { types } = this.columns;
+        let next = last + 1;
+        while (next < this.size && types[next] !== FILE)
+            next++;
+        return next < this.size && this.path(next) === path ? next : this.#find(path);
+    }
     *keys() {
         for (let at = 0; at < this.size; at++)
             yield this.path(at);
@@ -7424,20 +5176,29 @@ class PackedManifest {
         for (let at = 0; at < this.size; at++)
             yield this.at(at);
     }
+    *unhashed() {
+        for (let at = 0; at < this.size; at++)
+            yield this.#unhashedAt(at);
+    }
     at(at) {
+        const entry = this.#unhashedAt(at);
+        return entry.type === 'file' ? { ...entry, hash: this.#hashAt(at) } : entry;
+    }
+    #unhashedAt(at) {
         const { types, modes, sizes, targets, kept } = this.columns;
         const path = this.path(at);
         const type = TYPES[types[at] ?? 0] ?? 'file';
         const mode = modes[at] ?? 0;
-        const size = sizes[at] ?? 0;
-        const hash = () => this.#hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES);
         const entry = type === 'file'
-            ? { type, path, mode, size, hash: hash() }
+            ? { type, path, mode, size: sizes[at] ?? 0 }
             : type === 'folder'
                 ? { type, path, mode }
                 : { type, path, to: targets.get(at) ?? '' };
         const since = kept.get(at);
         return since === undefined ? entry : { ...entry, kept: since };
+    }
+    #hashAt(at) {
+        return this.#hashes.toString('hex', at * HASH_BYTES, (at + 1) * HASH_BYTES);
     }
     get total() {
         if (this.#total === undefined) {
@@ -7464,6 +5225,12 @@ class PackedManifest {
         for (let at = 0; at < this.size; at++)
             if (types[at] === FILE)
                 yield sizes[at] ?? 0;
+    }
+    *hashes() {
+        const { types } = this.columns;
+        for (let at = 0; at < this.size; at++)
+            if (types[at] === FILE)
+                yield this.#hashAt(at);
     }
     *ofType(type) {
         const wanted = TYPES.indexOf(type);
@@ -7530,12 +5297,242 @@ function grown(from, to) {
 
 /***/ }),
 
+/***/ 1846:
+/***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
+
+/* harmony export */ __webpack_require__.d(__webpack_exports__, {
+/* harmony export */   Z: () => (/* binding */ trackProgress),
+/* harmony export */   z: () => (/* binding */ formatBytes)
+/* harmony export */ });
+/* harmony import */ var _duration_js__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(7607);
+
+/** A line this often suits a log that is read afterwards. */
+const LINE_EVERY_MS = 5_000;
+/** Counts, and writes a line into the log every few seconds. */
+function trackProgress(total, { log, clock }) {
+    const start = clock.monotonic();
+    let files = 0;
+    let bytes = 0;
+    let wire = 0;
+    const timer = setInterval(() => {
+        const elapsed = clock.monotonic() - start;
+        const left = bytes > 0 ? `, about ${(0,_duration_js__WEBPACK_IMPORTED_MODULE_0__/* .formatDuration */ .a)((elapsed / bytes) * (total.bytes - bytes))} left` : '';
+        const rate = formatBytes((wire / elapsed) * 1000);
+        log.info(`uploading: ${files} of ${total.files} files, ${formatBytes(bytes)} of ${formatBytes(total.bytes)}, ${rate}/s on the wire${left}`);
+    }, LINE_EVERY_MS);
+    return {
+        get bytesOnWire() {
+            return wire;
+        },
+        sent(count) {
+            bytes += count;
+        },
+        fileSent() {
+            files++;
+        },
+        onWire(count) {
+            wire += count;
+        },
+        end: () => clearInterval(timer),
+    };
+}
+/** `312 B`, `4.1 KB`, `20.3 MB` */
+function formatBytes(bytes) {
+    if (bytes < 1000)
+        return `${Math.round(bytes)} B`;
+    const units = ['KB', 'MB', 'GB', 'TB'];
+    const power = Math.min(units.length, Math.floor(Math.log10(bytes) / 3));
+    return `${(bytes / 1000 ** power).toFixed(1)} ${units[power - 1]}`;
+}
+
+
+/***/ }),
+
+/***/ 9425:
+/***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
+
+/* harmony export */ __webpack_require__.d(__webpack_exports__, {
+/* harmony export */   J: () => (/* binding */ hintFor),
+/* harmony export */   l: () => (/* binding */ lockedFailure)
+/* harmony export */ });
+/* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(1633);
+/* harmony import */ var _ssh_quote_js__WEBPACK_IMPORTED_MODULE_1__ = __webpack_require__(9038);
+
+
+/** The failure for whoever finds the site locked. */
+function lockedFailure(host, holder, waitedMs) {
+    return new _failure_js__WEBPACK_IMPORTED_MODULE_0__/* .Failure */ .HR('another deploy of this site is at work', {
+        host,
+        seen: `the lock is held by ${holder || 'a run that left no name'}`,
+        state: 'this step changed nothing.',
+        hint: waitedMs === 0
+            ? 'wait for it and run again, or set `lock-wait`'
+            : 'look at that run; its lock ends with it, or soon after its runner has gone',
+    });
+}
+/** What to do about a failure on the server, by its text. */
+function hintFor(text, target) {
+    if (/no space left|disk quota/i.test(text))
+        return 'free some space there, or keep fewer releases (`keep-releases`)';
+    if (/permission denied|not permitted|read-only/i.test(text)) {
+        return `let the deploy user write there: on the server, chown it to that user, for example: sudo install -d -o USER ${(0,_ssh_quote_js__WEBPACK_IMPORTED_MODULE_1__/* .quote */ .h)(target)}`;
+    }
+    if (/not a symbolic link/.test(text))
+        return 'move it away: the action makes it a link to the release that is served';
+    if (/not from an upload/.test(text))
+        return 'choose another `release`, or move that folder away';
+    if (/content that arrived|instead of/.test(text))
+        return 'run the job again; nothing was activated';
+    return 'look at the folder on the server, then run the job again';
+}
+
+
+/***/ }),
+
+/***/ 1490:
+/***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
+
+/* harmony export */ __webpack_require__.d(__webpack_exports__, {
+/* harmony export */   Z: () => (/* binding */ StateReader),
+/* harmony export */   l: () => (/* binding */ releaseOf)
+/* harmony export */ });
+/* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(1633);
+/* harmony import */ var _ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_2__ = __webpack_require__(4990);
+/* harmony import */ var _manifest_js__WEBPACK_IMPORTED_MODULE_1__ = __webpack_require__(4776);
+
+
+
+/** Collects what `describe` and `claim` print. */
+class StateReader {
+    data = new Map();
+    busy;
+    copied;
+    #bell;
+    #base;
+    #current = '';
+    #pending;
+    #free = Number.MAX_SAFE_INTEGER;
+    #releases = [];
+    #tools = new Set();
+    record(name, value) {
+        const [first = '', ...rest] = value.split(' ');
+        switch (name) {
+            case 'busy':
+                this.busy = (0,_ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_2__/* .fromByteString */ .q)(value);
+                break;
+            case 'copied':
+                this.copied = (0,_ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_2__/* .fromByteString */ .q)(value);
+                break;
+            case 'current':
+                this.#current = value;
+                break;
+            case 'pending':
+                this.#pending = { release: first, returnTo: rest.join(' ') };
+                break;
+            case 'release':
+                this.#releases.push({
+                    id: first,
+                    content: rest[0] ?? '',
+                    state: rest[1],
+                    before: rest[2] || undefined,
+                });
+                break;
+            case 'free':
+                if (/^\d+$/.test(value))
+                    this.#free = Number(value) * 1024;
+                break;
+            case 'tool':
+                this.#tools.add(value);
+                break;
+            case 'bell':
+                this.#bell = value;
+                break;
+            case 'base':
+                this.#base = first;
+        }
+    }
+    finish() {
+        const state = {
+            current: this.#current,
+            releases: this.#releases,
+            pending: this.#pending,
+            freeBytes: this.#free,
+            tools: this.#tools,
+        };
+        return { state, base: this.#base && this.#finishBase(this.#base), bell: this.#bell };
+    }
+    #finishBase(kind) {
+        const stored = this.data.get('manifest');
+        const ours = stored === undefined ? (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)() : (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .decodeManifest */ .MK)(stored);
+        if (kind === 'release')
+            return { kind, manifest: ours, ours };
+        if (kind !== 'place')
+            return { kind, manifest: kind === 'none' ? (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)() : this.#inventory(), ours };
+        const place = { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours };
+        return this.data.has('arrived-names') ? { ...place, arrived: this.#inventory('arrived-') } : place;
+    }
+    /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
+    #inventory(prefix = '') {
+        return (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(this.#found(prefix));
+    }
+    *#found(prefix) {
+        const list = (name) => this.data.get(`${prefix}${name}`) ?? Buffer.alloc(0);
+        const hashes = lines(list('hashes'));
+        const modes = lines(list('modes'));
+        for (const path of paths(list('names'))) {
+            const hash = hashes.next().value;
+            const found = modes.next().value;
+            // Without a line for each file it is not known which belongs to which.
+            if (hash === undefined || found === undefined)
+                throw unreadable();
+            const [mode = '0', size = '0'] = found.split(' ');
+            if (!(0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .isInsidePath */ .kq)(path))
+                continue;
+            yield { type: 'file', path, mode: Number.parseInt(mode, 8), size: Number(size), hash };
+        }
+        if (hashes.next().value !== undefined || modes.next().value !== undefined)
+            throw unreadable();
+        for (const path of paths(list('folders'))) {
+            if ((0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .isInsidePath */ .kq)(path))
+                yield { type: 'folder', path, mode: -1 };
+        }
+        for (const path of paths(list('links')))
+            if ((0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .isInsidePath */ .kq)(path))
+                yield { type: 'link', path, to: '' };
+    }
+}
+function* lines(list) {
+    for (let start = 0, end = list.indexOf(10); end >= 0; start = end + 1, end = list.indexOf(10, start)) {
+        yield list.toString('latin1', start, end);
+    }
+}
+function* paths(list) {
+    for (const path of (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .splitAtNul */ .Lf)(list)) {
+        const inside = path.replace(/^\.\//, '');
+        if (inside !== '.' && inside !== '')
+            yield inside;
+    }
+}
+function unreadable() {
+    return new _failure_js__WEBPACK_IMPORTED_MODULE_0__/* .Failure */ .HR('what an earlier, unfinished upload left behind cannot be read', {
+        hint: 'remove the folder releases/.evenkeel/staging on the server',
+    });
+}
+/** The release that a link names, undefined when it is not one of ours. */
+function releaseOf(link) {
+    return /^releases\/([^/]+)$/.exec(link)?.[1];
+}
+
+
+/***/ }),
+
 /***/ 9771:
 /***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
 
 /* harmony export */ __webpack_require__.d(__webpack_exports__, {
 /* harmony export */   O$: () => (/* binding */ unreadable),
 /* harmony export */   Tq: () => (/* binding */ openFile),
+/* harmony export */   bV: () => (/* binding */ isOfSystem),
 /* harmony export */   vW: () => (/* binding */ openEntry)
 /* harmony export */ });
 /* harmony import */ var node_fs__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(3024);
@@ -7594,6 +5591,8 @@ function changed({ path }) {
         hint: 'let the build come to its end before this step',
     });
 }
+/** Whether an error comes from the file system. */
+const isOfSystem = (error) => error instanceof Error && 'syscall' in error;
 
 
 /***/ }),
@@ -7724,6 +5723,30 @@ const byBytes = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
 const toByteString = (text) => Buffer.from(text, 'utf8').toString('latin1');
 /** How a byte string reads for people. */
 const fromByteString = (bytes) => Buffer.from(bytes, 'latin1').toString('utf8');
+
+
+/***/ }),
+
+/***/ 9038:
+/***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
+
+/* harmony export */ __webpack_require__.d(__webpack_exports__, {
+/* harmony export */   h: () => (/* binding */ quote)
+/* harmony export */ });
+/* unused harmony export quoteAll */
+/**
+ * One argument for a POSIX shell, whatever it holds: the only way by which a value gets into a remote script.
+ * Throws on a NUL byte, which no argument can carry.
+ */
+function quote(argument) {
+    if (argument.includes('\0'))
+        throw new TypeError('a shell argument cannot hold a NUL byte');
+    return /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
+}
+/** Several arguments, each quoted, with spaces between. */
+function quoteAll(args) {
+    return args.map(quote).join(' ');
+}
 
 
 /***/ })
