@@ -34,8 +34,10 @@ export interface Action {
 /** Entry of every bundle: `index.js main` or `index.js settle`. Ends the process. */
 export async function runAction(action: Action): Promise<never> {
   const abort = new AbortController()
-  const run = makeRun(abort.signal, new StateFile(process.env['STATE']))
-  const phase = process.argv[2] === 'settle' ? settlePhase : mainPhase
+  const isSettling = process.argv[2] === 'settle'
+  // Main has no state yet: what a workflow calls STATE is not ours.
+  const run = makeRun(abort.signal, new StateFile(isSettling ? process.env['STATE'] : undefined))
+  const phase = isSettling ? settlePhase : mainPhase
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
       if (!abort.signal.aborted) core.info(`${signal}: stopping as soon as it is safe ...`)
@@ -127,13 +129,11 @@ function makeRun(signal: AbortSignal, state: StateFile): RunWithState {
 }
 
 function readInputs(): Record<string, string> {
-  const json = process.env['INPUTS']
-  if (json === undefined) {
-    throw new Failure('the variable INPUTS is not set', {
-      hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
-    })
-  }
-  return parseInputs(json)
+  const inputs = parseInputs(process.env['INPUTS'])
+  if (inputs !== undefined) return inputs
+  throw new Failure('the variable INPUTS does not hold the inputs', {
+    hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
+  })
 }
 
 /**
@@ -165,13 +165,27 @@ class StateFile {
   /** The last state of a main that did not come to its end; undefined when there is nothing to settle. */
   unsettled(): unknown {
     if (!this.#given) return undefined
-    const lines = readFileSync(this.path, 'utf8').split('\n')
-    // What follows the last newline was not written to its end.
-    const { finished, state } = JSON.parse(lines.at(-2) ?? '') as { finished: boolean; state?: unknown }
-    return finished ? undefined : state
+    const saved = readFileSync(this.path, 'utf8').split('\n').flatMap(savedState)
+    const last = saved.at(-1)
+    return last === undefined || last.finished ? undefined : last.state
   }
 
-  #write(content: { finished: boolean; state?: unknown }): void {
-    appendFileSync(this.path, `${JSON.stringify(content)}\n`, { mode: 0o600 })
+  #write(content: SavedState): void {
+    // A newline before it too: what was not written to its end must not spoil what follows.
+    appendFileSync(this.path, `\n${JSON.stringify(content)}\n`, { mode: 0o600 })
+  }
+}
+
+interface SavedState {
+  readonly finished: boolean
+  readonly state?: unknown
+}
+
+/** None where a line was not written to its end. */
+function savedState(line: string): SavedState[] {
+  try {
+    return [JSON.parse(line) as SavedState]
+  } catch {
+    return []
   }
 }

@@ -1,9 +1,15 @@
 import { parseDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'
 
-/** A step's inputs from the JSON of its `inputs` context. */
-export function parseInputs(json: string): Record<string, string> {
-  const parsed: unknown = JSON.parse(json)
+/** A step's inputs from the JSON of its `inputs` context; undefined where that is none. */
+export function parseInputs(json: string | undefined): Record<string, string> | undefined {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(json ?? '')
+  } catch {
+    // Its message shows a part of the text, in which there may be secrets.
+    return undefined
+  }
   return Object.fromEntries(
     Object.entries(parsed as Record<string, unknown>).map(([name, value]) => [name, String(value ?? '')]),
   )

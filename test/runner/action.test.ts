@@ -1,14 +1,13 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { type ActionRun, runAction } from '../harness/action-run.ts'
 import { errorsOf, expectFailure, expectSuccess } from '../harness/input-cases.ts'
 
+const action = join(import.meta.dirname, 'fixtures/phases')
 const run = (inputs: Record<string, string>, during?: (run: ActionRun) => Promise<unknown>) =>
-  runAction({
-    action: join(import.meta.dirname, 'fixtures/phases'),
-    inputs,
-    ...(during === undefined ? {} : { during }),
-  })
+  runAction({ action, inputs, ...(during === undefined ? {} : { during }) })
 
 test('what came to its end needs no settling', async () => {
   const result = await run({})
@@ -57,6 +56,14 @@ test('a killed process is settled from what it had saved', async () => {
   })
   expect(result.steps[0]?.signal).toBe('SIGKILL')
   expect(result.log).toContain('settling {"step":2,"ending":"long"}')
+})
+
+test('what a workflow calls STATE is not touched', async () => {
+  const own = join(mkdtempSync(join(tmpdir(), 'evenkeel-state-')), 'prod.json')
+  onTestFinished(() => rmSync(join(own, '..'), { recursive: true }))
+  writeFileSync(own, '{"my":"own file"}')
+  expectSuccess(await runAction({ action, inputs: {}, env: { STATE: own } }))
+  expect(readFileSync(own, 'utf8')).toBe('{"my":"own file"}')
 })
 
 test('what was not saved to its end does not count', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Failure } from '../../src/failure.ts'
-import { InputReader } from '../../src/runner/input-reader.ts'
+import { InputReader, parseInputs } from '../../src/runner/input-reader.ts'
 
 function read<T>(values: Record<string, string>, define: (reader: InputReader) => T) {
   const masked: string[] = []
@@ -176,4 +176,10 @@ test('a name that is like none gets no hint', () => {
   expect(read({ completely: 'x' }, (reader) => reader.text('host')).problems).toMatch(
     /`completely` is not an input of this action$/,
   )
+})
+
+test('inputs come as texts, and what is no JSON is not shown', () => {
+  expect(parseInputs('{"a":"x","b":null,"c":true}')).toEqual({ a: 'x', b: '', c: 'true' })
+  expect(parseInputs('{"a":"a secret')).toBeUndefined()
+  expect(parseInputs(undefined)).toBeUndefined()
 })

@@ -15,7 +15,7 @@ if (isMainThread) {
 /** At work while the rest is loaded, which is also what checks the inputs and says what is wrong with them. */
 function sourceThread(): SourceThread {
   const { env, argv } = process
-  const read = new InputReader(parseInputs(env['INPUTS'] ?? '{}'), () => {})
+  const read = new InputReader(parseInputs(env['INPUTS']) ?? {}, () => {})
   const reader = new SourceThread(argv[1] ?? '', readSourceOrder(read, readGitHubContext(env).workspace))
   if (argv[2] !== 'settle' && read.text('source') !== '') reader.start()
   return reader
