@@ -41539,9 +41539,16 @@ function formatDuration(ms) {
 ;// CONCATENATED MODULE: ./src/runner/input-reader.ts
 
 
-/** A step's inputs from the JSON of its `inputs` context. */
+/** A step's inputs from the JSON of its `inputs` context; undefined where that is none. */
 function parseInputs(json) {
-    const parsed = JSON.parse(json);
+    let parsed;
+    try {
+        parsed = JSON.parse(json ?? '');
+    }
+    catch {
+        // Its message shows a part of the text, in which there may be secrets.
+        return undefined;
+    }
     return Object.fromEntries(Object.entries(parsed).map(([name, value]) => [name, String(value ?? '')]));
 }
 /**
@@ -41740,8 +41747,10 @@ function plainMarkdown(text) {
 /** Entry of every bundle: `index.js main` or `index.js settle`. Ends the process. */
 async function runAction(action) {
     const abort = new AbortController();
-    const run = makeRun(abort.signal, new StateFile(process.env['STATE']));
-    const phase = process.argv[2] === 'settle' ? settlePhase : mainPhase;
+    const isSettling = process.argv[2] === 'settle';
+    // Main has no state yet: what a workflow calls STATE is not ours.
+    const run = makeRun(abort.signal, new StateFile(isSettling ? process.env['STATE'] : undefined));
+    const phase = isSettling ? settlePhase : mainPhase;
     for (const signal of ['SIGINT', 'SIGTERM']) {
         process.on(signal, () => {
             if (!abort.signal.aborted)
@@ -41828,13 +41837,12 @@ function makeRun(signal, state) {
     };
 }
 function readInputs() {
-    const json = process.env['INPUTS'];
-    if (json === undefined) {
-        throw new Failure('the variable INPUTS is not set', {
-            hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
-        });
-    }
-    return parseInputs(json);
+    const inputs = parseInputs(process.env['INPUTS']);
+    if (inputs !== undefined)
+        return inputs;
+    throw new Failure('the variable INPUTS does not hold the inputs', {
+        hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
+    });
 }
 /**
  * The file by which main tells the settle step where things stand. It outlives a killed process. Each line replaces those
@@ -41861,13 +41869,22 @@ class StateFile {
     unsettled() {
         if (!this.#given)
             return undefined;
-        const lines = (0,external_node_fs_namespaceObject.readFileSync)(this.path, 'utf8').split('\n');
-        // What follows the last newline was not written to its end.
-        const { finished, state } = JSON.parse(lines.at(-2) ?? '');
-        return finished ? undefined : state;
+        const saved = (0,external_node_fs_namespaceObject.readFileSync)(this.path, 'utf8').split('\n').flatMap(savedState);
+        const last = saved.at(-1);
+        return last === undefined || last.finished ? undefined : last.state;
     }
     #write(content) {
-        (0,external_node_fs_namespaceObject.appendFileSync)(this.path, `${JSON.stringify(content)}\n`, { mode: 0o600 });
+        // A newline before it too: what was not written to its end must not spoil what follows.
+        (0,external_node_fs_namespaceObject.appendFileSync)(this.path, `\n${JSON.stringify(content)}\n`, { mode: 0o600 });
+    }
+}
+/** None where a line was not written to its end. */
+function savedState(line) {
+    try {
+        return [JSON.parse(line)];
+    }
+    catch {
+        return [];
     }
 }
 

@@ -2587,8 +2587,10 @@ function plainMarkdown(text) {
 /** Entry of every bundle: `index.js main` or `index.js settle`. Ends the process. */
 async function runAction(action) {
     const abort = new AbortController();
-    const run = makeRun(abort.signal, new StateFile(process.env['STATE']));
-    const phase = process.argv[2] === 'settle' ? settlePhase : mainPhase;
+    const isSettling = process.argv[2] === 'settle';
+    // Main has no state yet: what a workflow calls STATE is not ours.
+    const run = makeRun(abort.signal, new StateFile(isSettling ? process.env['STATE'] : undefined));
+    const phase = isSettling ? settlePhase : mainPhase;
     for (const signal of ['SIGINT', 'SIGTERM']) {
         process.on(signal, () => {
             if (!abort.signal.aborted)
@@ -2675,13 +2677,12 @@ function makeRun(signal, state) {
     };
 }
 function readInputs() {
-    const json = process.env['INPUTS'];
-    if (json === undefined) {
-        throw new src_failure/* Failure */.HR('the variable INPUTS is not set', {
-            hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
-        });
-    }
-    return (0,input_reader/* parseInputs */.T)(json);
+    const inputs = (0,input_reader/* parseInputs */.T)(process.env['INPUTS']);
+    if (inputs !== undefined)
+        return inputs;
+    throw new src_failure/* Failure */.HR('the variable INPUTS does not hold the inputs', {
+        hint: 'run this bundle through its action.yml, which hands the inputs over, not by itself',
+    });
 }
 /**
  * The file by which main tells the settle step where things stand. It outlives a killed process. Each line replaces those
@@ -2708,13 +2709,22 @@ class StateFile {
     unsettled() {
         if (!this.#given)
             return undefined;
-        const lines = (0,external_node_fs_.readFileSync)(this.path, 'utf8').split('\n');
-        // What follows the last newline was not written to its end.
-        const { finished, state } = JSON.parse(lines.at(-2) ?? '');
-        return finished ? undefined : state;
+        const saved = (0,external_node_fs_.readFileSync)(this.path, 'utf8').split('\n').flatMap(savedState);
+        const last = saved.at(-1);
+        return last === undefined || last.finished ? undefined : last.state;
     }
     #write(content) {
-        (0,external_node_fs_.appendFileSync)(this.path, `${JSON.stringify(content)}\n`, { mode: 0o600 });
+        // A newline before it too: what was not written to its end must not spoil what follows.
+        (0,external_node_fs_.appendFileSync)(this.path, `\n${JSON.stringify(content)}\n`, { mode: 0o600 });
+    }
+}
+/** None where a line was not written to its end. */
+function savedState(line) {
+    try {
+        return [JSON.parse(line)];
+    }
+    catch {
+        return [];
     }
 }
 

@@ -150,9 +150,16 @@ function defaultRelease({ sha, runId }) {
 /* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_1__ = __nccwpck_require__(1633);
 
 
-/** A step's inputs from the JSON of its `inputs` context. */
+/** A step's inputs from the JSON of its `inputs` context; undefined where that is none. */
 function parseInputs(json) {
-    const parsed = JSON.parse(json);
+    let parsed;
+    try {
+        parsed = JSON.parse(json ?? '');
+    }
+    catch {
+        // Its message shows a part of the text, in which there may be secrets.
+        return undefined;
+    }
     return Object.fromEntries(Object.entries(parsed).map(([name, value]) => [name, String(value ?? '')]));
 }
 /**
@@ -854,7 +861,7 @@ else {
 /** At work while the rest is loaded, which is also what checks the inputs and says what is wrong with them. */
 function sourceThread() {
     const { env, argv } = (external_node_process_default());
-    const read = new input_reader/* InputReader */.i((0,input_reader/* parseInputs */.T)(env['INPUTS'] ?? '{}'), () => { });
+    const read = new input_reader/* InputReader */.i((0,input_reader/* parseInputs */.T)(env['INPUTS']) ?? {}, () => { });
     const reader = new SourceThread(argv[1] ?? '', (0,source_inputs/* readSourceOrder */.c)(read, (0,github_context/* readGitHubContext */.L)(env).workspace));
     if (argv[2] !== 'settle' && read.text('source') !== '')
         reader.start();
