@@ -65,7 +65,9 @@ function measureSite(name: string, link: Link, site: SiteName, all: readonly Con
   // A large site over a slow link takes half a minute each time: once is enough of what is not compared in a ratio.
   const isLong = site === 'S4' || (site === 'S3' && link.client !== undefined)
   for (let round = 0; round < RUNS; round++) {
-    for (const one of wanted.filter(({ isCompared }) => round === 0 || !isLong || isCompared)) {
+    for (const one of inTurn(wanted, round).filter(
+      ({ isCompared }) => round === 0 || !isLong || isCompared,
+    )) {
       // Always a new one: file systems take their time to give inodes out again that have just been freed.
       const folder = join(work, `cold-${run}`)
       mkdirSync(folder)
@@ -82,7 +84,7 @@ function measureSite(name: string, link: Link, site: SiteName, all: readonly Con
     }
     for (let round = 0; round < RUNS; round++) {
       touchAll(source, sites[site])
-      for (const [at, one] of deltas.entries()) {
+      for (const [at, one] of inTurn([...deltas.entries()], round)) {
         note(delta, one, measure(link, one, folderOf(at), source, run++))
       }
     }
@@ -92,6 +94,11 @@ function measureSite(name: string, link: Link, site: SiteName, all: readonly Con
   for (const folder of colds) rmSync(join(work, folder), { recursive: true })
   show(`${site} cold, ${name}`, cold)
   if (delta.size > 0) show(`${site} 1% changed, fresh mtimes, ${name}`, delta)
+}
+
+/** Forwards and backwards by turns: what ran before one leaves its mark on it (caches, memory to be given back). */
+function inTurn<T>(all: readonly T[], round: number): readonly T[] {
+  return round % 2 === 0 ? all : all.toReversed()
 }
 
 /** A few large files, of which no share changes. */
