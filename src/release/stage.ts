@@ -190,7 +190,7 @@ export async function stageOn(
   const plan = { release, comparison, opened, tree, mtime, site, owner, linked }
   const result = await host.bring(plan, options.ending, context).catch(async (error: unknown) => {
     // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
-    if (error instanceof Failure && /no space left/.test(error.message)) await host.discard(release)
+    if (error instanceof Failure && isFull(error)) await host.discard(release)
     throw error
   })
   const { codec, bytesOnWire, filesSent, lanes, sentMs, verifiedMs } = result
@@ -199,6 +199,10 @@ export async function stageOn(
     `${host.name}: release ${release} is complete and verified${checked}: ${formatBytes(bytesOnWire)} on the wire (${codec}, ${lanes} ${lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`,
   )
   return { ...still, ...counts, comparedMs, sentMs, verifiedMs, codec, filesSent, bytesOnWire }
+}
+
+function isFull({ message, details }: Failure): boolean {
+  return /no space left|disk quota/i.test(`${message} ${details.seen ?? ''}`)
 }
 
 /** What files take on a disk. */

@@ -2,20 +2,10 @@
 import { chmodSync, chownSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { findProgram } from '../bed/packages.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
-import { isRoot, mounted, siteOn } from './static-servers.ts'
-import { treeOf } from './static-site.ts'
-
-/** Sessions to which no file of others is open, as root's own would be; an ordinary user takes the right from the folder instead. */
-function asStranger(isSftp: boolean): string[] {
-  const other = isRoot ? 'setpriv --bounding-set=-all --' : ''
-  const server = findProgram('sftp-server').path
-  const command = isSftp
-    ? `test "$SSH_ORIGINAL_COMMAND" = ${server} && exec ${other} ${server} || exit 1`
-    : `exec ${other} sh -c "$SSH_ORIGINAL_COMMAND"`
-  return [`ForceCommand ${command}`]
-}
+import { startGatedSshd } from './static-gates.ts'
+import { asStranger, isRoot, mounted, siteOn } from './static-servers.ts'
+import { StaticSite, treeOf } from './static-site.ts'
 
 describe.each([
   ['a shell', [] as string[], false],
@@ -74,4 +64,30 @@ describe.each([
     expectSuccess(await site.upload('r1', { target }))
     expect(readFileSync(join(target, 'current/index.html'), 'utf8')).toBe('one')
   })
+})
+
+test('no space left while what arrived is checked: it does not stay', async () => {
+  const { folder, by } = mounted((at) => `mount -t tmpfs -o size=24m tmpfs ${at}`)
+  const gated = await startGatedSshd({ by })
+  const site = new StaticSite(gated.sshd)
+  onTestFinished(async () => {
+    gated.open('sha256sum')
+    await gated.stop()
+    site.remove()
+  })
+  const seen = `/proc/${gated.sshd.pid}/root${folder}`
+  expectSuccess(await site.upload('r1', { target: folder }))
+  site.write({ 'index.html': 'two' })
+  gated.close('sha256sum')
+  const run = site.startUpload('r2', { target: folder })
+  await gated.reached('sha256sum')
+  const filler = join(seen, 'filler')
+  expect(() => writeFileSync(filler, Buffer.alloc(30_000_000))).toThrow(/ENOSPC/)
+  gated.open('sha256sum')
+  expectFailure(await run.result, /no space left/i, /free some space there/)
+  expect(readlinkSync(join(seen, 'current'))).toBe('releases/r1')
+  expect(readdirSync(join(seen, 'releases/.evenkeel/staging'))).toEqual([])
+  rmSync(filler)
+  expectSuccess(await site.upload('r2', { target: folder }))
+  expect(readFileSync(join(seen, 'current/index.html'), 'utf8')).toBe('two')
 })

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from '../bed/process.ts'
-import { type Sshd, startSshd } from '../bed/sshd.ts'
+import { type Sshd, type SshdOptions, startSshd } from '../bed/sshd.ts'
 
 /** Commands and what their arguments look like, as a pattern of `case` over ` $* `; `after` they have done their work. */
 const GATES = {
@@ -32,7 +32,7 @@ export interface GatedSshd {
   stop(): Promise<void>
 }
 
-export async function startGatedSshd(): Promise<GatedSshd> {
+export async function startGatedSshd(options: SshdOptions = {}): Promise<GatedSshd> {
   const folder = mkdtempSync(join(tmpdir(), 'evenkeel-gates-'))
   const bin = join(folder, 'bin')
   mkdirSync(bin)
@@ -59,7 +59,7 @@ ${calls(true) === '' ? `exec ${command} "$@"` : `${command} "$@" || exit\n${call
     )
     chmodSync(wrapper, 0o755)
   }
-  const sshd = await startSshd({ path: [bin] })
+  const sshd = await startSshd({ ...options, path: [bin] })
   const file = (gate: Gate) => join(folder, gate)
   return {
     sshd,
