@@ -67,7 +67,7 @@ export function compare(
   const removeFolders: ByteString[] = []
   for (const entry of gone.values()) {
     if (isBelowReplaced(entry.path)) continue
-    if (keptPaths.has(entry.path)) kept.push({ ...entry, kept: entry.kept ?? now })
+    if (keptPaths.has(entry.path)) kept.push({ ...entry, ...modeOf(entry), kept: entry.kept ?? now })
     else if (entry.type === 'folder') removeFolders.push(entry.path)
     else removeFiles.push(entry.path)
   }
@@ -113,6 +113,9 @@ function* sideBySide(
 function* chain<T>(...parts: readonly Iterable<T>[]): Generator<T> {
   for (const part of parts) yield* part
 }
+
+/** That of a folder may be unknown. */
+const modeOf = (entry: Entry) => (entry.type === 'folder' && entry.mode < 0 ? { mode: 0o755 } : {})
 
 function same(a: Entry, b: Entry): boolean {
   if (a.type === 'file' && b.type === 'file')

@@ -57,6 +57,7 @@ export async function activateOnAll(
   const env = { EVENKEEL_RELEASE: plan.release }
   if (plan.beforeActivate !== '') {
     const inTarget = hosts[0]?.mode === 'in-place'
+    if (!inTarget) await onEach(hosts, (host) => host.noteAltered(plan.release))
     const cwd = inTarget ? plan.target : `${plan.target}/releases/${plan.release}`
     await onEach(hosts, (host) => runHook(host, 'before-activate', plan.beforeActivate, cwd, env, context))
   }

@@ -56,7 +56,7 @@ claim() {
   fi
   if [ -f "$state/site/manifest.gz" ]; then send manifest "$state/site/manifest.gz"; fi
   if [ -n "$full" ] && [ -d "$root" ]; then
-    inventory "$root" "$lists"
+    inventory "$root" "$lists" "$full" || no_inventory "$root"
     (cd "$root" && find . -path ./.evenkeel -prune -o -type l -print0) >"$lists/links"
     send_inventory "$lists"
     send links "$lists/links"

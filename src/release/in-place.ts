@@ -33,6 +33,7 @@ export function compareInPlace(
     deletion !== 'false' &&
     (deletion === 'all' || ours.has(path)) &&
     !path.split('/').some((_, at, parts) => isExcluded(parts.slice(0, at + 1).join('/')))
+  const mayGoLater = ({ kept, path }: Entry) => kept !== undefined && mayGo(path)
   const removeFiles = all.removeFiles.filter(mayGo)
   const removed = new Set(removeFiles)
   // What stays of ours is still ours, so that a later upload may remove it.
@@ -40,12 +41,14 @@ export function compareInPlace(
     ({ path, type }) => type !== 'folder' && !removed.has(path) && !isBelow(path, all.replace),
   )
   const kept = left.map((entry) => ({ ...entry, kept: entry.kept ?? now }))
+  // What others put there and would go, were it not kept for a while.
+  const foreign = deletion === 'all' ? [...all.result.ofType('file')].filter(mayGoLater) : []
   return {
     ...all,
     removeFiles,
     removeFolders: all.removeFolders.filter(mayGo),
     removed: removeFiles.length,
-    result: makeManifest([...kept, ...site.values()]),
+    result: makeManifest([...foreign, ...kept, ...site.values()]),
   }
 }
 

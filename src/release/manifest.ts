@@ -1,6 +1,6 @@
 import { hash as digestOf } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
-import { Failure } from '../failure.ts'
+import { describeError, Failure } from '../failure.ts'
 import type { ByteString } from '../ssh/byte-string.ts'
 import { ManifestBuilder } from './packed-manifest.ts'
 
@@ -127,14 +127,28 @@ function* fields(entries: Iterable<Entry>): Generator<ByteString> {
   }
 }
 
+/** Something that a person may have to look for. */
+export interface OnServer {
+  readonly host: string
+  readonly path: string
+}
+
 /** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
-export function decodeManifest(stored: Buffer): Manifest {
-  const fields = splitAtNul(gunzipSync(stored, { maxOutputLength: 512 * 1024 * 1024 }))
-  const bad = (what: string) =>
-    new Failure('the stored manifest of the release before cannot be read', {
-      seen: what,
-      hint: 'remove its folder below releases/.evenkeel/meta on the server: the next upload then sends everything',
+export function decodeManifest(stored: Buffer, { host, path: file }: OnServer): Manifest {
+  const bad = (seen: string) =>
+    new Failure('the list that the last upload left on the server cannot be read', {
+      host,
+      seen,
+      state: 'the site is as it was.',
+      hint: `remove the file ${file} there: the next upload then sends everything`,
     })
+  let plain: Buffer
+  try {
+    plain = gunzipSync(stored, { maxOutputLength: 512 * 1024 * 1024 })
+  } catch (error) {
+    throw bad(describeError(error))
+  }
+  const fields = splitAtNul(plain)
   if (fields.next().value !== HEADER) throw bad('an unknown header')
   const builder = new ManifestBuilder()
   let at = 0

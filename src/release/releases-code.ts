@@ -6,8 +6,9 @@ import type { RemoteCode } from './remote-code.ts'
 // <root>/releases/<id>            complete and verified releases
 // <root>/releases/.evenkeel/      ours, closed to others, on the same file system as the releases:
 //   lock, holder, beat            who works here; the kernel frees the lock with its process
-//   staging/<id>+<mark>/tree      a release that is not complete yet
-//   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed
+//   staging/<id>+<mark>/tree      a release that is not complete yet; `filling` until all of its base is there
+//   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed,
+//                                 altered (commands of the user may have changed its files)
 //   pending                       an activation that is not confirmed yet: its release, and where to go back to; none
 //                                 where nothing is to be looked at after the swap
 
@@ -61,27 +62,26 @@ describe() {
   describe_server
 }
 
-fill() {
-  [ -d "$stage/tree" ] || mkdir "$stage/tree"
-  [ -n "$1" ] || return 0
-  if cp -al "$1/." "$stage/tree/" 2>"$stage/problem"; then return 0; fi
+copy_base() {
+  if cp -al "$base/." "$stage/filling/" 2>"$stage/problem"; then return 0; fi
   say "copied $(tail -n 1 "$stage/problem")"
-  rm -rf "$stage/tree"
-  mkdir "$stage/tree"
-  if cp -a "$1/." "$stage/tree/"; then return 0; fi
+  rm -rf "$stage/filling"
+  mkdir "$stage/filling"
+  if cp -a "$base/." "$stage/filling/"; then return 0; fi
   rm -rf "$stage"
   fail 'the release before could not be copied'
+}
+
+# What the next run finds of it is whole.
+fill() {
+  if [ -n "$base" ]; then copy_base; fi
+  if [ -n "$full" ]; then drop_specials "$stage/filling"; fi
+  mv "$stage/filling" "$stage/tree"
 }
 
 # After describe: by the link that it found.
 send_base() {
   base=
-  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
-    send_inventory "$old"
-    base=$old/tree
-    say 'base staging'
-    return 0
-  fi
   id_of "$link"
   if [ -z "$id" ]; then
     set -- $releases
@@ -89,18 +89,25 @@ send_base() {
   fi
   if [ -n "$id" ] && [ -f "$state/meta/$id/manifest.gz" ] && [ -d "$root/releases/$id" ]; then
     base=$root/releases/$id
-    if [ -n "$full" ]; then
-      lists=$stage
-      [ -n "$lists" ] || lists=$(mktemp -d)
-      inventory "$base" "$lists" && send_inventory "$lists"
-      [ -n "$stage" ] || rm -rf "$lists"
-      say "base hashed $id"
-    else
-      send manifest "$state/meta/$id/manifest.gz"
-      say "base release $id"
-    fi
-  else
+    send manifest "$state/meta/$id/manifest.gz"
+    say "stored $id"
+    if [ -f "$state/meta/$id/altered" ]; then full=yes; fi
+  fi
+  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
+    send_inventory "$old"
+    base=$old/tree
+    say 'base staging'
+  elif [ -z "$base" ]; then
     say 'base none'
+  elif [ -z "$full" ]; then
+    say 'base release'
+  else
+    lists=$stage
+    [ -n "$lists" ] || lists=$(mktemp -d)
+    inventory "$base" "$lists" || no_inventory "$base"
+    send_inventory "$lists"
+    [ -n "$stage" ] || rm -rf "$lists"
+    say 'base hashed'
   fi
 }
 
@@ -122,11 +129,11 @@ claim() {
     return 0
   fi
   stage=$state/staging/$release+$mark
-  # A tree in it is what the next run takes up: not while there is a better base.
-  if [ -n "$old$releases" ]; then mkdir "$stage" "$stage/meta"; else mkdir "$stage" "$stage/meta" "$stage/tree"; fi
+  into=tree
+  if [ -n "$old$releases" ]; then into=filling; fi
+  mkdir "$stage" "$stage/meta" "$stage/$into"
   send_base
-  fill "$base"
-  if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
+  if [ "$into" = filling ]; then fill; fi
   clear_stages
 }
 

@@ -123,17 +123,48 @@ describe_server() {
 # What a manifest has of each hash. A name with a newline or a backslash has one before the hash, or more than its line.
 hashes_alone() { sed -n 's/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'; }
 
-# What lies in a tree, by content, written into a folder of lists.
+list_names() {
+  find . -path ./.evenkeel -prune -o -type d -print0 >"$lists/folders" &&
+    find . -path ./.evenkeel -prune -o -type f -print0 >"$lists/names"
+}
+
+# A line for each file in the lists, or it fails.
+read_files() {
+  : >"$lists/hashes" && : >"$lists/modes" && : >"$lists/missed" || return 1
+  if ! [ -s "$lists/names" ]; then return 0; fi
+  if [ "$1" != sizes ]; then
+    { xargs -0 $hasher -- <"$lists/names" || echo missed >"$lists/missed"; } | hashes_alone >"$lists/hashes" || return 1
+  fi
+  xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes" && ! [ -s "$lists/missed" ]
+}
+
+# The first thing in the lists that may not be read, as far as a line can hold its name.
+find_unread() {
+  if [ "$1" = sizes ]; then : >"$lists/names"; fi
+  test='if [ -e "$name" ] && ! { [ -r "$name" ] && { [ -f "$name" ] || [ -x "$name" ]; }; }; then echo "$name"; fi'
+  cat "$lists/folders" "$lists/names" | xargs -0 sh -c "for name do $test; done" sh | sed 's,^\./,,;q' >"$lists/unread"
+}
+
+# What lies in a tree, written into a folder of lists; by content, unless only sizes are asked for. Others may take
+# files away meanwhile: then it begins anew.
 inventory() (
   lists=$2
-  cd "$1" &&
-    find . -path ./.evenkeel -prune -o -type d -print0 >"$lists/folders" &&
-    find . -path ./.evenkeel -prune -o -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
-    if [ -s "$lists/names" ]; then
-      xargs -0 $hasher -- <"$lists/names" | hashes_alone >"$lists/hashes" &&
-        xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
-    fi
+  cd "$1" || exit 1
+  for attempt in 1 2 3 4 5; do
+    if list_names && read_files "$3"; then exit 0; fi
+    find_unread "$3"
+    if [ -s "$lists/unread" ]; then exit 1; fi
+  done
+  exit 1
 )
+
+# Why there is none of this tree.
+no_inventory() {
+  look "$lists/unread"
+  if [ -n "$dry" ]; then rm -rf "$lists"; fi
+  if [ -n "$one" ]; then fail "'$1/$one' cannot be read"; fi
+  fail "the files in $1 could not be listed, or went while they were read"
+}
 
 send_inventory() {
   for list in folders names hashes modes; do send "$list" "$1/$list"; done

@@ -80,7 +80,9 @@ export class SftpDesk {
 
   async manifest(path: ByteString): Promise<Manifest | undefined> {
     const stored = await ifThere(readFile(this.sftp, path))
-    return stored === undefined ? undefined : decodeManifest(stored)
+    return stored === undefined
+      ? undefined
+      : decodeManifest(stored, { host: this.sftp.host, path: fromByteString(path) })
   }
 
   /** First 128 bits of the SHA-256 of a file on the server, which comes here for it. */

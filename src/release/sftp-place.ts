@@ -8,7 +8,7 @@ import { PlaceRunner } from './sftp-place-steps.ts'
 import type { SftpWork } from './sftp-site.ts'
 import { buildTree, checkContents, checkTree, foldersOf, readArrived, type TreeResult } from './sftp-tree.ts'
 import type { Look, SendPlan } from './site-host.ts'
-import { type Base, releaseOf, type SiteState } from './site-state.ts'
+import { type Base, keptAsStored, releaseOf, type SiteState, storedHash } from './site-state.ts'
 
 /** Beside the scripts of in-place-code.ts in `next`: what takes the upload back, for a run that reads it again. */
 interface UndoSteps {
@@ -73,14 +73,11 @@ export class SftpPlace implements SftpWork {
   async #survey(ours: Manifest): Promise<Manifest> {
     const { sftp, root } = this.#desk
     const listed = await listTree(sftp, root, (path) => path === '.evenkeel')
-    if (this.#look === 'hashed') return this.#desk.hashed(root, listed)
-    return makeManifest(
-      [...listed].flatMap(([path, status]) => {
-        const known = ours.get(path)
-        const isSame = known?.type === 'file' && status.kind === 'file' && known.size === status.size
-        return toEntry(path, status, isSame ? known.hash : '') ?? []
-      }),
+    if (this.#look === 'hashed') return keptAsStored((await this.#desk.hashed(root, listed)).values(), ours)
+    const found = [...listed].flatMap(
+      ([path, status]) => toEntry(path, status, storedHash(ours, path, status.size)) ?? [],
     )
+    return keptAsStored(found, ours)
   }
 
   async send({ comparison, opened, tree, mtime }: SendPlan, context: Context): Promise<TreeResult> {

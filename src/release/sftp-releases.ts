@@ -6,7 +6,7 @@ import { type SftpDesk, siteFailure } from './sftp-desk.ts'
 import type { SftpWork } from './sftp-site.ts'
 import { buildTree, checkContents, checkTree, makeLink, readArrived, type TreeResult } from './sftp-tree.ts'
 import type { Look, SendPlan } from './site-host.ts'
-import { type Base, type ReleaseInfo, releaseOf, type SiteState } from './site-state.ts'
+import { type Base, keptAsStored, type ReleaseInfo, releaseOf, type SiteState } from './site-state.ts'
 
 /** Releases and a link through SFTP, on the server as releases-code.ts has them. */
 export class SftpReleases implements SftpWork {
@@ -94,19 +94,14 @@ export class SftpReleases implements SftpWork {
     const below = [...(this.#base?.manifest.values() ?? [])].filter(({ path }) => !isBelowFile(path, arrived))
     const manifest = makeManifest([...below, ...arrived.values()])
     const kind = arrived.size > 0 ? 'staging' : this.#base === undefined ? 'none' : 'release'
-    return { kind, manifest, ours: makeManifest() }
+    return { kind, manifest, ours: stored ?? makeManifest() }
   }
 
   /** A release by what its files hold now; what the stored list says of being kept stays. */
   async #rehashed(folder: ByteString, stored: Manifest): Promise<Manifest> {
     const listed = await listTree(this.#desk.sftp, folder)
     const hashed = await this.#desk.hashed(folder, listed)
-    return makeManifest(
-      [...hashed.values()].map((entry) => {
-        const kept = stored.get(entry.path)?.kept
-        return kept === undefined ? entry : { ...entry, kept }
-      }),
-    )
+    return keptAsStored(hashed.values(), stored)
   }
 
   send({ comparison, tree, mtime }: SendPlan, context: Context): Promise<TreeResult> {

@@ -12,9 +12,9 @@ import { SftpPlace } from './sftp-place.ts'
 import { SftpReleases } from './sftp-releases.ts'
 import type { TreeResult } from './sftp-tree.ts'
 import {
+  adviceFor,
   type BeginOptions,
   type Ending,
-  hintFor,
   type Look,
   lockedFailure,
   type SendPlan,
@@ -174,6 +174,9 @@ export class SftpSite implements SiteHost {
     return this.#told(() => this.#work.discard())
   }
 
+  /** No commands run there. */
+  async noteAltered(): Promise<void> {}
+
   activate(release: string, noteBefore: boolean): Promise<void> {
     return this.#told(() => this.#work.activate(release, noteBefore))
   }
@@ -229,7 +232,7 @@ export class SftpSite implements SiteHost {
       throw new Failure(error.message, {
         ...error.details,
         seen,
-        hint: hintFor(`${seen}`, this.settings.target),
+        ...adviceFor(`${seen}`, this.settings.target),
         cause: error,
       })
     }

@@ -9,9 +9,9 @@ import type { Comparison } from './comparison.ts'
 import { placeScripts, planPlace, takeUp } from './in-place.ts'
 import { contentId, makeManifest } from './manifest.ts'
 import {
+  adviceFor,
   type BeginOptions,
   type Ending,
-  hintFor,
   lockedFailure,
   type SendPlan,
   type SendResult,
@@ -108,7 +108,8 @@ export class ShellSite implements SiteHost {
     // Its failure is taken up where it is used.
     if (options.release !== undefined && !dryRun) this.#laneNow().catch(() => {})
     for (let shown = false; ; ) {
-      const reader = new StateReader()
+      const folder = `${this.settings.target}/${statePath(this.mode)}`
+      const reader = new StateReader({ host: this.name, path: folder }, options.look)
       await this.#run({
         ...{ code, prelude },
         signal: context.signal,
@@ -256,6 +257,10 @@ export class ShellSite implements SiteHost {
     await this.#run({ code: 'discard', values: { release } })
   }
 
+  async noteAltered(release: string): Promise<void> {
+    await this.#run({ code: ': >"$state/meta/$release/altered"', values: { release } })
+  }
+
   async activate(release: string, noteBefore: boolean): Promise<void> {
     await this.#change({ code: 'activate', values: { release, note_before: noteBefore ? 'yes' : '' } })
   }
@@ -313,7 +318,7 @@ export class ShellSite implements SiteHost {
     throw new Failure(fromByteString(reason ?? 'a step on the server failed'), {
       host: this.name,
       seen: seen || `exit code ${code}`,
-      hint: hintFor(`${reason ?? ''} ${seen}`, this.settings.target),
+      ...adviceFor(`${reason ?? ''} ${seen}`, this.settings.target),
     })
   }
 

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts'
-import { Failure } from '../failure.ts'
+import { Failure, type FailureDetails } from '../failure.ts'
 import type { ByteString } from '../ssh/byte-string.ts'
 import type { Connection } from '../ssh/connection.ts'
 import { quote } from '../ssh/quote.ts'
@@ -97,6 +97,8 @@ export interface SiteHost {
   bring(plan: SendPlan, ending: Ending, context: Context): Promise<SendResult>
   /** Removes what has arrived of a release that cannot come to its end. */
   discard(release: string): Promise<void>
+  /** Notes that commands may change a release's files: what it holds is not what was uploaded then. */
+  noteAltered(release: string): Promise<void>
   /** Points `current` at a release, noting where to go back to until `confirm`. */
   activate(release: string, noteBefore: boolean): Promise<void>
   /** Both at once, where nothing has to be looked at between them. */
@@ -124,16 +126,25 @@ export function lockedFailure(host: string, holder: string, waitedMs: number): F
   })
 }
 
-/** What to do about a failure on the server, by its text. */
-export function hintFor(text: string, target: string): string {
+/** How things stand and what to do about a failure on the server, as far as its text tells. */
+export function adviceFor(text: string, target: string): Pick<FailureDetails, 'state' | 'hint'> {
+  const hint = hintFor(text, target)
+  return WRONG_CONTENT.test(text) ? { state: 'nothing was activated.', hint } : { hint }
+}
+
+const WRONG_CONTENT = /content that arrived|instead of/
+
+function hintFor(text: string, target: string): string {
   if (/no space left|disk quota/i.test(text))
     return 'free some space there, or keep fewer releases (`keep-releases`)'
+  if (/cannot be read/.test(text)) return 'let the deploy user read it there, or take it away'
   if (/permission denied|not permitted|read-only/i.test(text)) {
     return `let the deploy user write there: on the server, chown it to that user, for example: sudo install -d -o USER ${quote(target)}`
   }
   if (/not a symbolic link/.test(text))
     return 'move it away: the action makes it a link to the release that is served'
   if (/not from an upload/.test(text)) return 'choose another `release`, or move that folder away'
-  if (/content that arrived|instead of/.test(text)) return 'run the job again; nothing was activated'
+  if (WRONG_CONTENT.test(text))
+    return 'run the job again: it goes by the content of what is there, which also puts right what was changed by hand in the release before; `verify: full` does so from the start'
   return 'look at the folder on the server, then run the job again'
 }

@@ -5,7 +5,7 @@ import type { Block, BlockOptions } from '../ssh/remote-shell.ts'
 import { IN_PLACE_CODE } from './in-place-code.ts'
 import { RELEASES_CODE } from './releases-code.ts'
 import { COMMON_CODE, type RemoteCode } from './remote-code.ts'
-import type { BeginOptions, SiteMode, SiteSettings } from './site-host.ts'
+import type { BeginOptions, Look, SiteMode, SiteSettings } from './site-host.ts'
 
 /** A step on the server. */
 export interface Script extends Block, BlockOptions {
@@ -33,6 +33,9 @@ export function functions(mode: SiteMode, part: keyof RemoteCode): string {
 /** Leaves `locked` empty where another run has the lock. */
 export const TAKE_LOCK = 'prepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi'
 
+/** How far the server looks at the files themselves. */
+const FULL = { stored: '', listed: 'sizes', hashed: 'yes' } as const satisfies Record<Look, string>
+
 /** What `begin` does first; more of the functions are read while nothing waits for the shell. */
 export function beginning(
   { target, holder, token, dryRun, mode }: SiteSettings,
@@ -47,7 +50,7 @@ export function beginning(
     locked: dryRun ? 'not needed' : '',
     release: options.release ?? '',
     dry: dryRun ? 'yes' : '',
-    full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
+    full: FULL[options.look ?? 'stored'],
   }
   const lock = dryRun ? [] : [TAKE_LOCK]
   const guard = dryRun ? [] : ['[ -n "$prepared" ] || fail "the folder cannot be used"']

@@ -6,8 +6,10 @@ import {
   isInsidePath,
   type Manifest,
   makeManifest,
+  type OnServer,
   splitAtNul,
 } from './manifest.ts'
+import type { Look } from './site-host.ts'
 
 export interface ReleaseInfo {
   readonly id: string
@@ -31,12 +33,15 @@ export interface SiteState {
   readonly tools: ReadonlySet<string>
 }
 
+/** No file has it. */
+const NOT_READ = '0'.repeat(32)
+
 /** What a new release is built from. */
 export interface Base {
   /** `hashed`: a release, by what its files hold rather than by its stored list. */
   readonly kind: 'none' | 'release' | 'staging' | 'hashed' | 'place'
   readonly manifest: Manifest
-  /** What uploads of ours put there; of `place` alone. */
+  /** What the last upload of ours put there. */
   readonly ours: Manifest
   /** What an unfinished upload of the release brought; of `place` alone, the others have it in `manifest`. */
   readonly arrived?: Manifest
@@ -52,16 +57,25 @@ export interface Opened {
 
 /** Collects what `describe` and `claim` print. */
 export class StateReader {
+  /** The action's folder on the server, for who has to look there. */
+  readonly #place: OnServer
+  readonly #look: Look
   readonly data = new Map<string, Buffer>()
   busy: string | undefined
   copied: string | undefined
   #bell: ByteString | undefined
   #base: Base['kind'] | undefined
+  #stored: string | undefined
   #current: ByteString = ''
   #pending: SiteState['pending']
   #free = Number.MAX_SAFE_INTEGER
   readonly #releases: ReleaseInfo[] = []
   readonly #tools = new Set<string>()
+
+  constructor(place: OnServer, look: Look = 'stored') {
+    this.#place = place
+    this.#look = look
+  }
 
   record(name: string, value: ByteString): void {
     const [first = '', ...rest] = value.split(' ')
@@ -95,6 +109,9 @@ export class StateReader {
       case 'bell':
         this.#bell = value
         break
+      case 'stored':
+        this.#stored = fromByteString(value)
+        break
       case 'base':
         this.#base = first as Base['kind']
     }
@@ -113,38 +130,73 @@ export class StateReader {
 
   #finishBase(kind: Base['kind']): Base {
     const stored = this.data.get('manifest')
-    const ours = stored === undefined ? makeManifest() : decodeManifest(stored)
-    if (kind === 'release') return { kind, manifest: ours, ours }
-    if (kind !== 'place')
-      return { kind, manifest: kind === 'none' ? makeManifest() : this.#inventory(), ours }
-    const place = { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours }
-    return this.data.has('arrived-names') ? { ...place, arrived: this.#inventory('arrived-') } : place
+    const ours = stored === undefined ? makeManifest() : decodeManifest(stored, this.#storedList())
+    if (kind === 'none') return { kind, manifest: makeManifest(), ours }
+    const unread = this.#look === 'listed' ? ours : undefined
+    const manifest = this.data.has('names') ? keptAsStored(this.#found('', unread), ours) : ours
+    const base = { kind, manifest, ours }
+    return this.data.has('arrived-names') ? { ...base, arrived: makeManifest(this.#found('arrived-')) } : base
   }
 
-  /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
-  #inventory(prefix = ''): Manifest {
-    return makeManifest(this.#found(prefix))
+  #storedList(): OnServer {
+    const { host, path } = this.#place
+    return {
+      host,
+      path: `${path}/${this.#stored === undefined ? 'site' : `meta/${this.#stored}`}/manifest.gz`,
+    }
   }
 
-  *#found(prefix: string): Generator<Entry> {
+  /**
+   * What lies there, or what an earlier attempt has brought over: folders get their modes anew. Where the files were not
+   * read, `stored` tells what they hold.
+   */
+  *#found(prefix: string, stored?: Manifest): Generator<Entry> {
     const list = (name: string) => this.data.get(`${prefix}${name}`) ?? Buffer.alloc(0)
     const hashes = lines(list('hashes'))
     const modes = lines(list('modes'))
     for (const path of paths(list('names'))) {
-      const hash = hashes.next().value
       const found = modes.next().value
+      const [mode = '0', bytes = '0'] = found?.split(' ') ?? []
+      const size = Number(bytes)
+      const hash = stored === undefined ? hashes.next().value : storedHash(stored, path, size)
       // Without a line for each file it is not known which belongs to which.
-      if (hash === undefined || found === undefined) throw unreadable()
-      const [mode = '0', size = '0'] = found.split(' ')
-      if (!isInsidePath(path)) continue
-      yield { type: 'file', path, mode: Number.parseInt(mode, 8), size: Number(size), hash }
+      if (hash === undefined || found === undefined) throw this.#unreadable()
+      if (isInsidePath(path)) yield { type: 'file', path, mode: Number.parseInt(mode, 8), size, hash }
     }
-    if (hashes.next().value !== undefined || modes.next().value !== undefined) throw unreadable()
+    if (hashes.next().value !== undefined || modes.next().value !== undefined) throw this.#unreadable()
     for (const path of paths(list('folders'))) {
       if (isInsidePath(path)) yield { type: 'folder', path, mode: -1 }
     }
     for (const path of paths(list('links'))) if (isInsidePath(path)) yield { type: 'link', path, to: '' }
   }
+
+  #unreadable(): Failure {
+    return new Failure('what lies on the server could not be listed', {
+      host: this.#place.host,
+      seen: 'the lists of names, sizes and contents do not agree',
+      state: 'the site is as it was.',
+      hint: `run the job again; should it fail again, remove what is left in ${this.#place.path}/staging on the server first`,
+    })
+  }
+}
+
+/** What a file that was not read counts as: one of its size in `stored` as that one. */
+export function storedHash(stored: Manifest, path: ByteString, size: number): string {
+  const known = stored.get(path)
+  return known?.type === 'file' && known.size === size ? known.hash : NOT_READ
+}
+
+/** What was found, with the times since when `stored` keeps it. */
+export function keptAsStored(found: Iterable<Entry>, stored: Manifest): Manifest {
+  if (!stored.keepsAny) return makeManifest(found)
+  return makeManifest(
+    (function* (): Generator<Entry> {
+      for (const entry of found) {
+        const kept = stored.get(entry.path)?.kept
+        yield kept === undefined ? entry : { ...entry, kept }
+      }
+    })(),
+  )
 }
 
 function* lines(list: Buffer): Generator<string, undefined> {
@@ -158,12 +210,6 @@ function* paths(list: Buffer): Generator<ByteString> {
     const inside = path.replace(/^\.\//, '')
     if (inside !== '.' && inside !== '') yield inside
   }
-}
-
-function unreadable(): Failure {
-  return new Failure('what an earlier, unfinished upload left behind cannot be read', {
-    hint: 'remove the folder releases/.evenkeel/staging on the server',
-  })
 }
 
 /** The release that a link names, undefined when it is not one of ours. */

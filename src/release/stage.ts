@@ -126,15 +126,16 @@ export function needsContents(host: SiteHost, { base, state }: Opened, release: 
 function planStage(host: SiteHost, { base }: Opened, options: StageOptions): Comparison {
   const { site, keepAssets, mtime, deletion, isExcluded } = options
   const there = base?.manifest ?? makeManifest()
-  if (host.mode === 'atomic') return compare(there, site, keepAssets, mtime)
+  const ours = base?.ours ?? makeManifest()
+  // What commands or people put into a release was never of the site.
+  if (host.mode === 'atomic') return compare(there, site, (path) => keepAssets(path) && ours.has(path), mtime)
   if (site.has('.evenkeel')) {
     throw new Failure("the source folder has '.evenkeel', which in place is where the action keeps its own", {
       state: 'the site is as it was.',
       hint: 'name it in `exclude`',
     })
   }
-  const known = { there, ours: base?.ours ?? makeManifest() }
-  return compareInPlace(known, site, deletion, keepAssets, isExcluded, mtime)
+  return compareInPlace({ there, ours }, site, deletion, keepAssets, isExcluded, mtime)
 }
 
 /** Brings a release to one host, complete and verified, without touching what is served. */

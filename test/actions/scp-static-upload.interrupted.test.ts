@@ -1,10 +1,12 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { until } from '../bed/process.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { type Gate, type GatedSshd, startGatedSshd } from './static-gates.ts'
 import { type Line, startLine } from './static-line.ts'
+import { siteOn } from './static-servers.ts'
 import { StaticSite, treeOf } from './static-site.ts'
 
 let gated: GatedSshd
@@ -142,6 +144,32 @@ test('an upload that was cut off is taken up: what has arrived is not sent again
   expect(result.log).toContain('taking up an unfinished upload')
   expect(result.outputs['files-sent']).toBe('0')
   expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
+})
+
+test('killed while it takes over the release before: none of that is missing afterwards', async () => {
+  const bin = mkdtempSync(join(tmpdir(), 'evenkeel-bin-'))
+  const stop = join(bin, 'stop')
+  // It comes to one file, and goes with the shell that started it.
+  const script = `#!/bin/sh
+PATH=\${PATH#*:}
+[ -e ${stop} ] || exec cp "$@"
+for last do :; done
+echo old >"$last/index.html"
+kill -s KILL "$PPID"
+`
+  writeFileSync(join(bin, 'cp'), script, { mode: 0o755 })
+  onTestFinished(() => rmSync(bin, { recursive: true }))
+  const site = await siteOn({ path: [bin] }, { 'index.html': 'old', 'assets/old.js': 'old' })
+  const keep = { 'keep-assets': 'assets/**' }
+  expectSuccess(await site.upload('old', keep))
+  rmSync(join(site.source, 'assets'), { recursive: true })
+  site.write({ 'index.html': 'new', 'assets/new.js': 'new' })
+  writeFileSync(stop, '')
+  expect((await site.upload('new', keep)).conclusion).toBe('failure')
+  expect(readdirSync(join(site.target, 'releases/.evenkeel/staging'))).toHaveLength(1)
+  rmSync(stop)
+  expectSuccess(await site.upload('new', keep))
+  expect(['assets/old.js', 'assets/new.js'].map((path) => site.served(path))).toEqual(['old', 'new'])
 })
 
 test('a second upload is refused with the name of the first, or waits for it', async () => {

@@ -48,6 +48,15 @@ test('uploads, links, goes back and prunes', async () => {
   expect(site.served('index.html')).toBe('r2')
 })
 
+test('goes by content where a command changed the release before', async () => {
+  const site = newSite()
+  const hook = 'cp index.html copy.html\nln -s index.html link\nrm ./-x\necho TXT >new && mv new a/b.txt'
+  expectSuccess(await site.upload('r1', { 'before-activate': hook }))
+  site.write({ 'index.html': 'two' })
+  expectSuccess(await site.upload('r2'))
+  expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
+})
+
 test('in place', async () => {
   const site = newSite()
   const inPlace = { mode: 'in-place', delete: 'true' }

@@ -1,5 +1,6 @@
 // Files straight in the served folder, which may hold other things too.
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -16,6 +17,7 @@ import { startNginx } from '../bed/nginx.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
 import { type Gate, type GatedSshd, startGatedSshd } from './static-gates.ts'
+import { asStranger, siteOn } from './static-servers.ts'
 import { type Files, StaticSite, treeOf } from './static-site.ts'
 
 let gated: GatedSshd
@@ -135,6 +137,60 @@ test('a folder that holds files already: what stands in the way comes back after
   expect(site.placed).toEqual(before)
   expectSuccess(await site.upload('r1', inPlace))
   expect(page(site)).toBe('one')
+})
+
+describe('a file of others that may not be read', () => {
+  async function siteBeside() {
+    const site = await siteOn({ config: asStranger(false) })
+    expectSuccess(await site.upload('r1', inPlace))
+    const secret = join(site.target, 'their secret')
+    writeFileSync(secret, 'secret', { mode: 0 })
+    site.write({ 'index.html': 'two' })
+    return { site, secret }
+  }
+
+  test('delete: all needs not read it', async () => {
+    const { site } = await siteBeside()
+    expectSuccess(await site.upload('r2', { ...inPlace, delete: 'all' }))
+    expect(site.placed).toEqual(site.toBePlaced)
+  })
+
+  test('verify: full names it', async () => {
+    const { site, secret } = await siteBeside()
+    const full = { ...inPlace, verify: 'full' }
+    expectFailure(
+      await site.upload('r2', full),
+      /127\.0\.0\.1:\d+: '.*\/their secret' cannot be read/,
+      /let the deploy user read it there, or take it away/,
+    )
+    expect(page(site)).toBe('one')
+    chmodSync(secret, 0o600)
+    expectSuccess(await site.upload('r2', full))
+    expect(page(site)).toBe('two')
+  })
+
+  test('a folder, with delete: all', async () => {
+    const { site } = await siteBeside()
+    mkdirSync(join(site.target, 'their folder'), { mode: 0 })
+    expectFailure(await site.upload('r2', { ...inPlace, delete: 'all' }), /\/their folder' cannot be read/)
+    expect(page(site)).toBe('one')
+  })
+})
+
+test('verify: full, and a file of others that goes while they are read', async () => {
+  const site = newSite()
+  expectSuccess(await site.upload('r1', inPlace))
+  const passing = join(site.target, 'passing')
+  writeFileSync(passing, 'soon gone')
+  site.write({ 'index.html': 'two' })
+  onTestFinished(() => gated.open('sha256sum'))
+  gated.close('sha256sum')
+  const run = site.startUpload('r2', { ...inPlace, verify: 'full' })
+  await gated.reached('sha256sum')
+  rmSync(passing)
+  gated.open('sha256sum')
+  expectSuccess(await run.result)
+  expect(site.placed).toEqual(site.toBePlaced)
 })
 
 test('a dry run leaves the server as it is', async () => {

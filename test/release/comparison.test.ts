@@ -21,6 +21,7 @@ const file = (path: string, text = 'x', mode = 0o644): Entry => ({
 const folder = (path: string): Entry => ({ type: 'folder', path, mode: 0o755 })
 const link = (path: string, to: string): Entry => ({ type: 'link', path, to })
 const never = () => false
+const onServer = { host: 'server', path: '/manifest.gz' }
 
 describe('comparing', () => {
   test('sends what is new or different in content or mode, and nothing else', () => {
@@ -116,12 +117,16 @@ describe('a stored manifest', () => {
         expect([...manifest.keys()]).toEqual(inOrder)
         for (const one of entries) expect(manifest.get(one.path)).toEqual(model.get(one.path))
         expect(manifest.has('no such path')).toBe(false)
-        expect([...decodeManifest(encodeManifest(manifest)).values()]).toEqual([...manifest.values()])
+        expect([...decodeManifest(encodeManifest(manifest), onServer).values()]).toEqual([
+          ...manifest.values(),
+        ])
       }),
     )
   })
 
   test.each(['../x', '/etc/passwd', 'a/../../b', 'a//b', './a'])('with the path %s is refused', (path) => {
-    expect(() => decodeManifest(encodeManifest(makeManifest([file(path)])))).toThrow(/cannot be read/)
+    expect(() => decodeManifest(encodeManifest(makeManifest([file(path)])), onServer)).toThrow(
+      /cannot be read/,
+    )
   })
 })
