@@ -9,7 +9,11 @@ export function pathMatcher(globs: readonly string[]): (path: ByteString) => boo
   const matchers = globs.map((glob) => {
     const trimmed = glob.replace(/^\.?\//, '').replace(/\/+$/, '')
     const anywhere = !glob.replace(/\/+$/, '').includes('/')
-    return picomatch(anywhere ? [trimmed, `**/${trimmed}`] : trimmed, { dot: true, nonegate: true })
+    return picomatch(anywhere ? [trimmed, `**/${trimmed}`] : trimmed, {
+      dot: true,
+      nonegate: true,
+      flags: 's',
+    })
   })
   return (path) => {
     const text = fromByteString(path)

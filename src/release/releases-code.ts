@@ -1,3 +1,4 @@
+import { KEEP_REACHABLE } from './assets-code.ts'
 import type { RemoteCode } from './remote-code.ts'
 
 // Releases beside each other, the served one named by a link. On the server:
@@ -8,7 +9,8 @@ import type { RemoteCode } from './remote-code.ts'
 //   lock, holder, beat            who works here; the kernel frees the lock with its process
 //   staging/<id>+<mark>/tree      a release that is not complete yet; `filling` until all of its base is there
 //   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed,
-//                                 altered (commands of the user may have changed its files)
+//                                 assets (what `keep-assets` picks of it), altered (its files may be others than
+//                                 manifest.gz says: by commands of the user, or by assets of one gone back from)
 //   pending                       an activation that is not confirmed yet: its release, and where to go back to; none
 //                                 where nothing is to be looked at after the swap
 
@@ -91,7 +93,10 @@ send_base() {
     base=$root/releases/$id
     send manifest "$state/meta/$id/manifest.gz"
     say "stored $id"
-    if [ -f "$state/meta/$id/altered" ]; then full=yes; fi
+    if [ -f "$state/meta/$id/altered" ]; then
+      full=yes
+      if [ -s "$state/meta/$id/assets" ]; then send assets "$state/meta/$id/assets"; fi
+    fi
   fi
   if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
     send_inventory "$old"
@@ -204,7 +209,12 @@ activate() {
   if [ -n "$note_before" ] && [ -n "$id" ] && [ "$id" != "$release" ]; then
     printf '%s\n' "$id" >"$state/meta/$release/before"
   fi
-  if [ "$link" != "releases/$release" ]; then point "releases/$release"; fi
+  if [ "$link" != "releases/$release" ]; then
+    id_of "$link"
+    # What is made from it has them.
+    [ -n "$note_before" ] || keep_reachable "$id" "$release"
+    point "releases/$release"
+  fi
   say "current $link"
 }
 
@@ -214,6 +224,8 @@ go_back() {
     look "$state/pending"
     if [ "$link" = "releases/$one" ] && [ "$two" != "releases/$one" ]; then
       if [ -n "$two" ]; then
+        id_of "$two"
+        keep_reachable "$one" "$id"
         point "$two"
       else
         rm -f "$root/current"
@@ -285,4 +297,4 @@ prune() {
 `
 
 /** Functions on top of `COMMON_CODE`. */
-export const RELEASES_CODE: RemoteCode = { begin: BEGIN, rest: REST }
+export const RELEASES_CODE: RemoteCode = { begin: BEGIN, rest: KEEP_REACHABLE + REST }

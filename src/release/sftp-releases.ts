@@ -2,11 +2,13 @@ import type { Context } from '../context.ts'
 import type { ByteString } from '../ssh/byte-string.ts'
 import { ifThere, listTree, writeFile } from '../ssh/sftp-files.ts'
 import { contentId, encodeManifest, type Manifest, makeManifest } from './manifest.ts'
+import { keepReachable, readAssets } from './sftp-assets.ts'
 import { type SftpDesk, siteFailure } from './sftp-desk.ts'
 import type { SftpWork } from './sftp-site.ts'
 import { buildTree, checkContents, checkTree, makeLink, readArrived, type TreeResult } from './sftp-tree.ts'
 import type { Look, SendPlan } from './site-host.ts'
 import { type Base, keptAsStored, type ReleaseInfo, releaseOf, type SiteState } from './site-state.ts'
+import { assetList } from './transfer-lists.ts'
 
 /** Releases and a link through SFTP, on the server as releases-code.ts has them. */
 export class SftpReleases implements SftpWork {
@@ -87,14 +89,16 @@ export class SftpReleases implements SftpWork {
     const stored = id === undefined ? undefined : await this.#desk.manifest(`${state}/meta/${id}/manifest.gz`)
     if (stored !== undefined) {
       const folder = `${root}/releases/${id}`
-      const manifest = look === 'hashed' ? await this.#rehashed(folder, stored) : stored
+      const isAltered = (await ifThere(sftp.lstat(`${state}/meta/${id}/altered`))) !== undefined
+      const manifest = look === 'hashed' || isAltered ? await this.#rehashed(folder, stored) : stored
       this.#base = { folder, manifest }
     }
     const arrived = this.#arrived
     const below = [...(this.#base?.manifest.values() ?? [])].filter(({ path }) => !isBelowFile(path, arrived))
     const manifest = makeManifest([...below, ...arrived.values()])
     const kind = arrived.size > 0 ? 'staging' : this.#base === undefined ? 'none' : 'release'
-    return { kind, manifest, ours: stored ?? makeManifest() }
+    const assets = id === undefined ? undefined : await readAssets(this.#desk, id)
+    return { kind, manifest, ours: stored ?? makeManifest(), ...(assets === undefined ? {} : { assets }) }
   }
 
   /** A release by what its files hold now; what the stored list says of being kept stays. */
@@ -110,7 +114,7 @@ export class SftpReleases implements SftpWork {
     return buildTree(this.#desk, plan, context)
   }
 
-  async publish({ release, site, tree, linked, comparison }: SendPlan): Promise<void> {
+  async publish({ release, site, tree, linked, comparison, keepAssets }: SendPlan): Promise<void> {
     const desk = this.#desk
     const { sftp, root, state } = desk
     const stage = this.#stage
@@ -122,6 +126,10 @@ export class SftpReleases implements SftpWork {
     await sftp.setstat(`${stage}/tree`, { mode: tree.rootMode })
     await sftp.mkdir(`${stage}/meta`, 0o755)
     await writeFile(sftp, `${stage}/meta/manifest.gz`, encodeManifest(result))
+    if (keepAssets !== undefined) {
+      const list = assetList('assets', result, keepAssets)
+      await writeFile(sftp, `${stage}/meta/${list.name}`, Buffer.concat([...list.pieces()]))
+    }
     // The order of the releases is that of these times, which count whole seconds here.
     const noted = `${stage}/meta/content`
     await writeFile(sftp, noted, Buffer.from(`${contentId(site)}\n`))
@@ -150,7 +158,10 @@ export class SftpReleases implements SftpWork {
     if (noteBefore && before !== undefined && before !== release) {
       await this.#desk.commit(`${state}/meta/${release}/before`, `${before}\n`)
     }
-    if (now !== `releases/${release}`) await this.#point(`releases/${release}`)
+    if (now !== `releases/${release}`) {
+      if (!noteBefore) await keepReachable(this.#desk, releaseOf(now), release)
+      await this.#point(`releases/${release}`)
+    }
     this.current = await this.#linkNow()
   }
 
@@ -160,7 +171,10 @@ export class SftpReleases implements SftpWork {
     if (failed !== undefined) {
       if ((await this.#linkNow()) === `releases/${failed}` && was !== `releases/${failed}`) {
         if (was === '') await this.#desk.retire(`${root}/current`)
-        else await this.#point(was)
+        else {
+          await keepReachable(this.#desk, failed, releaseOf(was))
+          await this.#point(was)
+        }
       }
       const marks = await ifThere(sftp.readdir(`${state}/meta/${failed}`))
       if (marks !== undefined && !marks.some(({ name }) => name === 'good')) {

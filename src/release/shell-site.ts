@@ -30,7 +30,7 @@ import {
 } from './site-script.ts'
 import { type Opened, StateReader } from './site-state.ts'
 import { chooseWay, ringBell, transfer } from './transfer.ts'
-import { lists, sentDigest } from './transfer-lists.ts'
+import { assetList, lists, sentDigest } from './transfer-lists.ts'
 
 /** Sign of life for the lock; a lock without one for two minutes may be taken. */
 const BEAT_MS = 20_000
@@ -186,8 +186,12 @@ export class ShellSite implements SiteHost {
     return arrived === undefined ? { send: comparison.send, replace: [] } : takeUp(comparison.send, arrived)
   }
 
-  #extra({ comparison, opened }: SendPlan): Extra[] {
-    if (this.mode === 'atomic') return lists(comparison, 'meta/manifest.gz')
+  #extra({ comparison, opened, keepAssets }: SendPlan): Extra[] {
+    if (this.mode === 'atomic') {
+      const all = lists(comparison, 'meta/manifest.gz')
+      if (keepAssets !== undefined) all.push(assetList('meta/assets', comparison.result, keepAssets))
+      return all
+    }
     const extra = lists(comparison, 'manifest.gz')
     const scripts = placeScripts(planPlace(comparison, opened.base?.manifest ?? makeManifest()))
     return [
@@ -299,6 +303,9 @@ export class ShellSite implements SiteHost {
       ...script,
       onRecord: (name, value) => {
         if (name === 'current') this.#current = value
+        if (name === 'unreachable') {
+          this.#log.warn(`${this.name}: not all assets that \`keep-assets\` picks could be kept reachable`)
+        }
         if (name === 'unpruned') this.#log.warn(`${this.name}: not all old releases could be removed`)
       },
     })

@@ -61,6 +61,8 @@ export interface SendPlan {
   /** `user:group`, '' to leave it. */
   readonly owner: string
   readonly linked: readonly string[]
+  /** What pages of this release may still name after it was replaced; undefined where nothing is kept. */
+  readonly keepAssets: ((path: ByteString) => boolean) | undefined
 }
 
 export interface SendResult {

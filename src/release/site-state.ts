@@ -43,6 +43,8 @@ export interface Base {
   readonly manifest: Manifest
   /** What the last upload of ours put there. */
   readonly ours: Manifest
+  /** Assets that `ours` may not know, of releases that were gone back from. */
+  readonly assets?: ReadonlySet<ByteString>
   /** What an unfinished upload of the release brought; of `place` alone, the others have it in `manifest`. */
   readonly arrived?: Manifest
 }
@@ -134,7 +136,8 @@ export class StateReader {
     if (kind === 'none') return { kind, manifest: makeManifest(), ours }
     const unread = this.#look === 'listed' ? ours : undefined
     const manifest = this.data.has('names') ? keptAsStored(this.#found('', unread), ours) : ours
-    const base = { kind, manifest, ours }
+    const assets = new Set(pathsIn(this.data.get('assets') ?? Buffer.alloc(0)))
+    const base = { kind, manifest, ours, assets }
     return this.data.has('arrived-names') ? { ...base, arrived: makeManifest(this.#found('arrived-')) } : base
   }
 
@@ -154,7 +157,7 @@ export class StateReader {
     const list = (name: string) => this.data.get(`${prefix}${name}`) ?? Buffer.alloc(0)
     const hashes = lines(list('hashes'))
     const modes = lines(list('modes'))
-    for (const path of paths(list('names'))) {
+    for (const path of pathsIn(list('names'))) {
       const found = modes.next().value
       const [mode = '0', bytes = '0'] = found?.split(' ') ?? []
       const size = Number(bytes)
@@ -164,10 +167,10 @@ export class StateReader {
       if (isInsidePath(path)) yield { type: 'file', path, mode: Number.parseInt(mode, 8), size, hash }
     }
     if (hashes.next().value !== undefined || modes.next().value !== undefined) throw this.#unreadable()
-    for (const path of paths(list('folders'))) {
+    for (const path of pathsIn(list('folders'))) {
       if (isInsidePath(path)) yield { type: 'folder', path, mode: -1 }
     }
-    for (const path of paths(list('links'))) if (isInsidePath(path)) yield { type: 'link', path, to: '' }
+    for (const path of pathsIn(list('links'))) if (isInsidePath(path)) yield { type: 'link', path, to: '' }
   }
 
   #unreadable(): Failure {
@@ -205,7 +208,8 @@ function* lines(list: Buffer): Generator<string, undefined> {
   }
 }
 
-function* paths(list: Buffer): Generator<ByteString> {
+/** The paths of a NUL-ended list, as they are in a manifest. */
+export function* pathsIn(list: Buffer): Generator<ByteString> {
   for (const path of splitAtNul(list)) {
     const inside = path.replace(/^\.\//, '')
     if (inside !== '.' && inside !== '') yield inside

@@ -18,7 +18,8 @@ export interface StageOptions {
   /** For `in-place`: what is removed, and what never is. */
   readonly deletion: Deletion
   readonly isExcluded: (path: ByteString) => boolean
-  readonly keepAssets: (path: ByteString) => boolean
+  /** What stays reachable when the next release replaces this one; undefined where nothing does. */
+  readonly keepAssets: ((path: ByteString) => boolean) | undefined
   /** `user:group`, '' to leave it. */
   readonly owner: string
   /** Time of the files sent, in Unix seconds: the same on all hosts, so that their ETags are. */
@@ -124,11 +125,12 @@ export function needsContents(host: SiteHost, { base, state }: Opened, release: 
 }
 
 function planStage(host: SiteHost, { base }: Opened, options: StageOptions): Comparison {
-  const { site, keepAssets, mtime, deletion, isExcluded } = options
+  const { site, keepAssets = () => false, mtime, deletion, isExcluded } = options
   const there = base?.manifest ?? makeManifest()
   const ours = base?.ours ?? makeManifest()
   // What commands or people put into a release was never of the site.
-  if (host.mode === 'atomic') return compare(there, site, (path) => keepAssets(path) && ours.has(path), mtime)
+  const isOurs = (path: ByteString) => ours.has(path) || base?.assets?.has(path) === true
+  if (host.mode === 'atomic') return compare(there, site, (path) => keepAssets(path) && isOurs(path), mtime)
   if (site.has('.evenkeel')) {
     throw new Failure("the source folder has '.evenkeel', which in place is where the action keeps its own", {
       state: 'the site is as it was.',
@@ -187,8 +189,8 @@ export async function stageOn(
   }
   if (dryRun) return { ...still, ...counts, comparedMs, filesSent: sent.files }
 
-  const { mtime, owner, linked } = options
-  const plan = { release, comparison, opened, tree, mtime, site, owner, linked }
+  const { mtime, owner, linked, keepAssets } = options
+  const plan = { release, comparison, opened, tree, mtime, site, owner, linked, keepAssets }
   const result = await host.bring(plan, options.ending, context).catch(async (error: unknown) => {
     // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
     if (error instanceof Failure && isFull(error)) await host.discard(release)

@@ -36,6 +36,15 @@ function* files(send: Manifest): Generator<UnhashedFile, undefined> {
   for (const entry of send.unhashed()) if (entry.type === 'file') yield entry
 }
 
+/** The files of a release that pages of it may still name after it was replaced. */
+export function assetList(name: string, release: Manifest, isAsset: (path: ByteString) => boolean): Extra {
+  return nameList(name, paths(release, isAsset))
+}
+
+function* paths(release: Manifest, isPicked: (path: ByteString) => boolean): Generator<ByteString> {
+  for (const { path } of files(release)) if (isPicked(path)) yield path
+}
+
 /** The files sent, in order, in lists that take the server about as long to hash one as the other. */
 function sentLists(send: Manifest): Extra[] {
   const { total } = send

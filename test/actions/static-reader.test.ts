@@ -3,16 +3,18 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { startNginx } from '../bed/nginx.ts'
+import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { expectSuccess } from '../harness/input-cases.ts'
 import { StaticSite } from './static-site.ts'
 
-let sshd: Sshd
+const servers: Record<string, Sshd> = {}
 
 beforeAll(async () => {
-  sshd = await startSshd()
+  servers.shell = await startSshd()
+  servers.SFTP = await startSshd({ config: ['ForceCommand internal-sftp'] })
 })
-afterAll(() => sshd?.stop())
+afterAll(() => Promise.all(Object.values(servers).map((sshd) => sshd.stop())))
 
 const ASSETS = 10
 /** As long as a visitor may take from the page to its assets. */
@@ -26,8 +28,12 @@ function release(site: StaticSite, id: string): void {
   site.write({ 'index.html': `${id} ${names.join(' ')} ${id}`.padEnd(20_000) })
 }
 
-test.each(['atomic', 'in-place'])('%s: every page is whole, and its assets stay', async (mode) => {
-  const site = new StaticSite(sshd, {})
+test.each([
+  ['atomic', 'shell'],
+  ['atomic', 'SFTP'],
+  ['in-place', 'shell'],
+])('%s, %s: every page is whole, and its assets stay', async (mode, server) => {
+  const site = new StaticSite(servers[server] as Sshd, {})
   onTestFinished(() => site.remove())
   const root = mode === 'atomic' ? `${site.target}/current` : site.target
   const nginx = await startNginx({
@@ -44,6 +50,8 @@ test.each(['atomic', 'in-place'])('%s: every page is whole, and its assets stay'
   const broken: string[] = []
   /** Assets by the time their page was last fetched. */
   const seen = new Map<string, number>()
+  const hasBeenRead = (id: string) =>
+    until(`a page of ${id} is read`, () => [...seen.keys()].some((name) => name.includes(`.${id}.`)))
   const reader = async (): Promise<void> => {
     while (isReading) {
       const text = (await (await fetch(`${nginx.url}/index.html`)).text()).trimEnd()
@@ -64,12 +72,30 @@ test.each(['atomic', 'in-place'])('%s: every page is whole, and its assets stay'
     }
   }
   const readers = [reader(), reader()]
-  for (const id of ['r1', 'r2', 'r3', 'r4']) {
-    release(site, id)
-    expectSuccess(await site.upload(id, inputs))
+  try {
+    for (const id of ['r1', 'r2', 'r3', 'r4']) {
+      release(site, id)
+      expectSuccess(await site.upload(id, inputs))
+    }
+    if (mode === 'atomic') {
+      // Back from one that is not well, back from a good one, and forwards again.
+      release(site, 'r5')
+      const unwell = { 'health-url': `${nginx.url}/none`, 'health-from': 'runner', 'health-timeout': '10m' }
+      const failing = site.startUpload('r5', { ...inputs, ...unwell })
+      await hasBeenRead('r5')
+      expect((await failing.cancel()).conclusion).toBe('cancelled')
+      expect(site.current).toBe('releases/r4')
+      await hasBeenRead('r4')
+      expectSuccess(await site.rollback())
+      expect(site.current).toBe('releases/r3')
+      release(site, 'r6')
+      expectSuccess(await site.upload('r6', inputs))
+      await hasBeenRead('r6')
+    }
+  } finally {
+    isReading = false
+    await Promise.all(readers)
   }
-  isReading = false
-  await Promise.all(readers)
   expect(broken).toEqual([])
   expect(seen.size).toBeGreaterThanOrEqual(4 * ASSETS)
   expect(reads).toBeGreaterThan(20)

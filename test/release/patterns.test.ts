@@ -13,6 +13,7 @@ test.each([
   ['/top.txt', 'sub/top.txt', false],
   ['docs/**', 'docs/a/b', true],
   ['docs/*', 'docs/a/b', false],
+  ['docs/**', 'docs/new\nline', true],
   ['assets/**/*.js', 'assets/x.js', true],
   ['{a,b}/*.txt', 'b/x.txt', true],
   ['!keep', 'other', false],

@@ -67,7 +67,7 @@ const scpStaticUpload = (reader: SourceThread): Action => ({
         ...inputs,
         site,
         isExcluded: pathMatcher(inputs.source.exclude),
-        keepAssets: pathMatcher(inputs.keepAssets),
+        keepAssets: inputs.keepAssets.length > 0 ? pathMatcher(inputs.keepAssets) : undefined,
         mtime: unixTime(),
         ending: ending(inputs),
       }
