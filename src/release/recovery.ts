@@ -25,6 +25,17 @@ export function planRepair(
   })
 }
 
+/** The links as the repair will leave them. Pure. */
+export function linksAfterRepair(
+  states: readonly Pick<SiteState, 'pending' | 'current' | 'releases'>[],
+): readonly ByteString[] {
+  const repairs = planRepair(states)
+  return states.map(({ pending, current }, index) => {
+    const isSwapped = pending !== undefined && releaseOf(current) === pending.release
+    return isSwapped && repairs[index] === 'go back' ? pending.returnTo : current
+  })
+}
+
 /** Repairs what a dead run left, and says so. Resolves with the links as they are afterwards. */
 export async function repair(
   hosts: readonly SiteHost[],

@@ -4,15 +4,18 @@ import type { ReleaseInfo } from './site-state.ts'
 /** A host as a rollback finds it. */
 export interface Standing {
   readonly name: string
-  /** Release that is served, undefined when there is none of ours. */
+  /** Release that was served at the beginning, undefined when there was none of ours. */
+  readonly found: string | undefined
+  /** The same once what a dead run left is repaired. */
   readonly current: string | undefined
   /** Newest first. */
   readonly releases: readonly ReleaseInfo[]
 }
 
 /**
- * The release to go back to, one for all hosts: the one named, or the one that the served one replaced. Throws,
- * listing what there is, when a host does not have it. Pure.
+ * The release to go back to, one for all hosts: the one named, or the one that the served one replaced. Where the
+ * repair has made that very step on some host, it leads no further. Throws, listing what there is, when a host does not
+ * have it. Pure.
  */
 export function chooseRelease(to: string, hosts: readonly Standing[]): string {
   const release = to === 'previous' ? previousOf(hosts) : to
@@ -24,8 +27,12 @@ export function chooseRelease(to: string, hosts: readonly Standing[]): string {
 }
 
 function previousOf(hosts: readonly Standing[]): string {
+  // A repair that undoes a dead rollback leads the other way: it is not what was asked for.
+  const isDone = hosts.some(
+    (host) => host.current !== host.found && host.current === replacedBy(host.found, host),
+  )
   const each = hosts.map((host) => {
-    const before = host.releases.find(({ id }) => id === host.current)?.before
+    const before = isDone ? host.current : replacedBy(host.current, host)
     if (before !== undefined) return before
     throw new Failure(
       host.current === undefined
@@ -40,20 +47,27 @@ function previousOf(hosts: readonly Standing[]): string {
     "the hosts do not have the same release before the one they serve: 'previous' is not clear",
     {
       seen: hosts.map(({ name }, index) => `${name}: ${each[index]}`).join('; '),
-      state: 'nothing was changed.',
+      state: untouched(hosts.some(({ current, found }) => current !== found)),
       hint: 'name the release in `to`',
     },
   )
 }
 
-function listing({ releases, current }: Standing): { seen: string; state: string; hint: string } {
+function replacedBy(release: string | undefined, { releases }: Standing): string | undefined {
+  return releases.find(({ id }) => id === release)?.before
+}
+
+function listing({ releases, current, found }: Standing): { seen: string; state: string; hint: string } {
   const list = releases.map(({ id, state }) => {
     const notes = [id === current ? 'served now' : '', state === 'failed' ? 'failed' : ''].filter(Boolean)
     return notes.length > 0 ? `${id} (${notes.join(', ')})` : id
   })
   return {
     seen: `there are, newest first: ${list.join(', ') || 'none'}`,
-    state: 'nothing was changed.',
+    state: untouched(current !== found),
     hint: 'name one of these in `to`',
   }
 }
+
+const untouched = (isRepaired: boolean) =>
+  isRepaired ? 'beyond the repair of what a dead run left, nothing was changed.' : 'nothing was changed.'

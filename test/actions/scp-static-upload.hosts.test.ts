@@ -1,10 +1,10 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { secondHost } from './static-pair.ts'
 import { type Files, StaticSite, treeOf } from './static-site.ts'
 
 let sshd: Sshd
@@ -20,48 +20,23 @@ function newSite(files?: Files): StaticSite {
   return site
 }
 
-/** A second server whose sessions see another folder at the site's root. */
-async function secondHost(site: StaticSite): Promise<{ sshd: Sshd; folder: string }> {
-  const folder = mkdtempSync(join(tmpdir(), 'evenkeel-second-'))
-  const apart = process.getuid?.() === 0 ? 'unshare -m' : 'unshare -rm'
-  const second = await startSshd({
-    host: '127.0.0.2',
-    config: [
-      `ForceCommand exec ${apart} sh -c 'mount --bind ${folder} ${site.target} && eval "$SSH_ORIGINAL_COMMAND"'`,
-    ],
-  })
-  second.addClientKey(sshd.clientKey.publicKey)
-  onTestFinished(async () => {
-    await second.stop()
-    rmSync(folder, { recursive: true, force: true })
-  })
-  return { sshd: second, folder }
-}
-
-const both = (site: StaticSite, second: Sshd) => ({
-  host: `${site.inputs()['host']}\n${second.user}@${second.host}:${second.port}`,
-  'known-hosts': sshd.knownHostsLines + second.knownHostsLines,
-})
-const page = (root: string) => readFileSync(join(root, 'current/index.html'), 'utf8')
-
 test('all of them, or none', async () => {
   const site = newSite()
-  const { sshd: second, folder } = await secondHost(site)
-  const hosts = both(site, second)
+  const { both: hosts, folder, pages } = await secondHost(site)
   expectSuccess(await site.upload('r1', hosts))
-  expect([page(site.target), page(folder)]).toEqual(['one', 'one'])
+  expect(pages()).toEqual(['one', 'one'])
 
   site.write({ 'index.html': 'two' })
   writeFileSync(join(folder, 'sick'), '')
   const result = await site.upload('r2', { ...hosts, 'after-activate': 'test ! -e sick' })
   expectFailure(result, /127\.0\.0\.2/, /serves release r1; .* serves release r1/)
-  expect([page(site.target), page(folder)]).toEqual(['one', 'one'])
+  expect(pages()).toEqual(['one', 'one'])
 
   rmSync(join(folder, 'sick'))
   expectSuccess(await site.upload('r3', hosts))
-  expect([page(site.target), page(folder)]).toEqual(['two', 'two'])
+  expect(pages()).toEqual(['two', 'two'])
   expectSuccess(await site.rollback(hosts))
-  expect([page(site.target), page(folder)]).toEqual(['one', 'one'])
+  expect(pages()).toEqual(['one', 'one'])
 })
 
 test('one that cannot be reached fails the step by its name, before any is touched', async () => {
@@ -73,19 +48,19 @@ test('one that cannot be reached fails the step by its name, before any is touch
 
 test('a rollback to what only one of them has is refused on both', async () => {
   const site = newSite()
-  const { sshd: second, folder } = await secondHost(site)
+  const { both, pages } = await secondHost(site)
   expectSuccess(await site.upload('r1'))
   site.write({ 'index.html': 'two' })
-  expectSuccess(await site.upload('r2', both(site, second)))
-  const result = await site.rollback({ ...both(site, second), to: 'r1' })
+  expectSuccess(await site.upload('r2', both))
+  const result = await site.rollback({ ...both, to: 'r1' })
   expectFailure(result, /127\.0\.0\.2:\d+: there is no release 'r1'/, /newest first: r2 \(served now\)/)
-  expect([page(site.target), page(folder)]).toEqual(['two', 'two'])
+  expect(pages()).toEqual(['two', 'two'])
 })
 
 test('in place: a mix is reported and brought together; a dead run is taken back on all', async () => {
   const site = newSite()
-  const { sshd: second, folder } = await secondHost(site)
-  const hosts = { ...both(site, second), mode: 'in-place' }
+  const { both, folder } = await secondHost(site)
+  const hosts = { ...both, mode: 'in-place' }
   const pages = () => [site.target, folder].map((root) => readFileSync(join(root, 'index.html'), 'utf8'))
   expectSuccess(await site.upload('r1', hosts))
   site.write({ 'index.html': 'two' })

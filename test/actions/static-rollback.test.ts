@@ -1,5 +1,5 @@
-import { execFile } from 'node:child_process'
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { execFile, spawnSync } from 'node:child_process'
+import { existsSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -10,6 +10,7 @@ import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { startDelayingProxy } from '../bench/delaying-proxy.ts'
 import { runAction, startAction } from '../harness/action-run.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { secondHost } from './static-pair.ts'
 import { StaticSite, treeOf } from './static-site.ts'
 
 let sshd: Sshd
@@ -124,4 +125,72 @@ test.each([
   expect(result.conclusion).toBe(how === 'kill9' ? 'failure' : 'cancelled')
   expect(result.log).toContain('serves release r2')
   expect(site.served('index.html')).toBe('r2')
+})
+
+describe('a run has died with a release that is not confirmed: previous is the one that it replaced', () => {
+  const dead = async (site: StaticSite, inputs: Record<string, string>, reached: () => Promise<unknown>) => {
+    site.write({ 'index.html': 'r3' })
+    const run = site.startUpload('r3', inputs)
+    await reached()
+    await run.lostRunner()
+  }
+
+  /** Its lock goes when the server notices. */
+  const lockIsFree = (site: StaticSite) =>
+    until('the lock is free', () => {
+      const lock = join(site.target, 'releases/.evenkeel/lock')
+      return spawnSync('flock', ['-n', lock, 'true']).status === 0
+    })
+
+  test('one host', async () => {
+    const site = await siteWithReleases('r1', 'r2')
+    const hook = join(site.target, 'hook-runs')
+    await dead(site, { 'after-activate': `: >${hook}; sleep 600` }, () =>
+      until('the hook runs', () => existsSync(hook)),
+    )
+    await lockIsFree(site)
+    const before = treeOf(site.target)
+    const dry = await site.rollback({ 'dry-run': 'true' })
+    expectSuccess(dry)
+    expect(treeOf(site.target)).toEqual(before)
+    const real = await site.rollback()
+    expectSuccess(real)
+    expect(site.current).toBe('releases/r2')
+    for (const { outputs, log } of [dry, real]) {
+      expect(outputs).toMatchObject({ release: 'r2', 'previous-release': 'r3' })
+      expect(log).toContain(': r3 -> r2')
+    }
+    expectSuccess(await site.rollback())
+    expect(site.current).toBe('releases/r1')
+  })
+
+  test('two hosts, activated on one', async () => {
+    const site = new StaticSite(sshd)
+    onTestFinished(() => site.remove())
+    const { gated, folder, both, links } = await secondHost(site)
+    for (const release of ['r1', 'r2']) {
+      site.write({ 'index.html': release })
+      expectSuccess(await site.upload(release, both))
+    }
+    gated.close('mv')
+    await dead(site, both, async () => {
+      await gated.reached('mv')
+      await until('the first has it', () => site.current === 'releases/r3')
+    })
+    expect(links()).toEqual(['releases/r3', 'releases/r2'])
+    await lockIsFree(site)
+    const dry = await site.rollback({ ...both, 'dry-run': 'true' })
+    expectSuccess(dry)
+    // What is held there has the lock until its time is over.
+    const past = Date.now() / 1000 - 300
+    utimesSync(join(folder, 'releases/.evenkeel/beat'), past, past)
+    const real = await site.rollback(both)
+    expectSuccess(real)
+    expect(links()).toEqual(['releases/r2', 'releases/r2'])
+    for (const { outputs, log } of [dry, real]) {
+      expect(outputs).toMatchObject({ release: 'r2', 'previous-release': 'r3' })
+      expect(log).toContain(': r3 -> r2')
+      expect(log).toContain(': r2 -> r2')
+    }
+  })
 })

@@ -71,8 +71,7 @@ export class StaticSite {
 
   /** Text of the link `current`, undefined when there is none. */
   get current(): string | undefined {
-    const link = join(this.target, 'current')
-    return existsSync(link) ? readlinkSync(link) : undefined
+    return linkOf(this.target)
   }
 
   /** Content of a served file. */
@@ -100,6 +99,12 @@ export class StaticSite {
     rmSync(this.source, { recursive: true, force: true })
     rmSync(this.target, { recursive: true, force: true })
   }
+}
+
+/** Text of the link `current` of a site, undefined when there is none. */
+export function linkOf(root: string): string | undefined {
+  const link = join(root, 'current')
+  return existsSync(link) ? readlinkSync(link) : undefined
 }
 
 /**

@@ -1,7 +1,7 @@
 import { formatDuration } from '../../duration.ts'
 import { activateOnAll, nothingDone } from '../../release/deployment.ts'
 import { beginOn } from '../../release/open-site.ts'
-import { repair, reportMix } from '../../release/recovery.ts'
+import { linksAfterRepair, repair, reportMix } from '../../release/recovery.ts'
 import { chooseRelease } from '../../release/rollback.ts'
 import { releaseOf } from '../../release/site-state.ts'
 import type { Action } from '../../runner/action.ts'
@@ -30,16 +30,17 @@ export const staticRollback: Action = {
       const opened = await beginOn(hosts, options, context)
       await checkVantage(hosts, inputs.health)
       const states = opened.map(({ state }) => state)
-      const links = dryRun ? states.map(({ current }) => current) : await repair(hosts, states, context)
+      const links = dryRun ? linksAfterRepair(states) : await repair(hosts, states, context)
       reportMix(hosts, context)
       const standing = states.map((state, index) => ({
         name: hosts[index]?.name ?? '',
+        found: releaseOf(state.current),
         current: releaseOf(links[index] ?? ''),
         releases: state.releases,
       }))
       const release = chooseRelease(inputs.to, standing)
-      const previous = standing[0]?.current ?? ''
-      const places = standing.map(({ name, current }) => `${name}: ${current ?? 'nothing'} -> ${release}`)
+      const previous = standing[0]?.found ?? ''
+      const places = standing.map(({ name, found }) => `${name}: ${found ?? 'nothing'} -> ${release}`)
       for (const place of places) context.log.info(dryRun ? `would go back on ${place}` : place)
       if (!dryRun && standing.some(({ current }) => current !== release)) {
         const checkHealth = siteHealthCheck(inputs.health, inputs.credentials, { target, release })
