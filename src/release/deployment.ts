@@ -20,29 +20,29 @@ export interface Activation {
   readonly keep: number | undefined
 }
 
-/**
- * Runs work on all hosts at once and waits for all of them, so that nothing is left running; throws one failure that
- * names every host on which it failed.
- */
-export async function onEach<H extends { readonly name: string }, T>(
+/** Runs work on all hosts at once and waits for all of them, so that nothing is left running. Throws as `allOf` does. */
+export async function onEach<H, T>(
   hosts: readonly H[],
   work: (host: H, index: number) => Promise<T>,
 ): Promise<T[]> {
-  const results = await Promise.allSettled(hosts.map(work))
-  const failed = results.flatMap((result, index) =>
-    result.status === 'rejected' ? [{ name: hosts[index]?.name ?? '', error: result.reason as unknown }] : [],
-  )
-  if (failed.length === 0) {
-    return results.map((result) => (result as PromiseFulfilledResult<T>).value)
-  }
-  const [first] = failed
-  if (failed.length === 1) throw first?.error
-  throw new Failure(`it failed on ${failed.length} of ${hosts.length} hosts`, {
-    seen: failed.map(({ error }) => `\n${describeError(error)}`).join(''),
-    cause: first?.error,
-    unsettled: failed.some(({ error }) => error instanceof Failure && error.details.unsettled === true),
+  return allOf(await Promise.allSettled(hosts.map(work)))
+}
+
+/** What came of each host; throws one failure with all there were, each of which names its host. */
+export function allOf<T>(results: readonly PromiseSettledResult<T>[]): T[] {
+  const errors = reasons(results)
+  if (errors.length === 0) return results.map((one) => (one as PromiseFulfilledResult<T>).value)
+  const [first] = errors
+  if (errors.length === 1) throw first
+  throw new Failure(`it failed on ${errors.length} of ${results.length} hosts`, {
+    seen: errors.map((error) => `\n${describeError(error)}`).join(''),
+    cause: first,
+    unsettled: errors.some((error) => error instanceof Failure && error.details.unsettled === true),
   })
 }
+
+const reasons = (results: readonly PromiseSettledResult<unknown>[]) =>
+  results.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []))
 
 /**
  * Activates a release that is complete on every host: on all of them, or on none. After a failure or a cancel every
@@ -82,7 +82,25 @@ export async function activateOnAll(
   } catch (error) {
     throw withOutcome(error, await returnAll(hosts, context))
   }
-  await onEach(hosts, (host) => host.finish(plan.release, plan.keep))
+  await finishAll(hosts, plan)
+}
+
+/** Of several, those that have confirmed it cannot go back: what is left is for the settle step, which sees them all. */
+async function finishAll(
+  hosts: readonly SiteHost[],
+  { release, keep, checkHealth }: Activation,
+): Promise<void> {
+  const results = await Promise.allSettled(hosts.map((host) => host.finish(release, keep)))
+  const open = hosts.filter((_, index) => results[index]?.status === 'rejected')
+  if (open.length === 0) return
+  const found = checkHealth === undefined ? '' : ' and was found healthy'
+  throw new Failure(`release ${release} could not be confirmed`, {
+    host: names(open),
+    seen: reasons(results).map(describeError).join('\n'),
+    state: `the release is active${found} on ${names(hosts)}; on ${names(open)} it is not known to be confirmed: the settle step confirms it where another host has, and goes back otherwise.`,
+    hint: 'see in the log of the settle step what is served now, then run the job again',
+    unsettled: true,
+  })
 }
 
 /**
