@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type Context, systemClock } from '../context.ts'
-import { served } from '../release/deployment.ts'
+import { allOf, served } from '../release/deployment.ts'
 import { beginOn, openSite } from '../release/open-site.ts'
 import { repair, reportMix } from '../release/recovery.ts'
 import { ShellSite } from '../release/shell-site.ts'
@@ -54,10 +54,8 @@ export async function openHosts(
     }),
   )
   const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
-  const failed = results.find((result) => result.status === 'rejected')
-  if (failed === undefined) return opened
-  await Promise.all(opened.map((host) => host.close()))
-  throw failed.reason
+  if (opened.length < hosts.length) await Promise.all(opened.map((host) => host.close()))
+  return allOf(results)
 }
 
 /** The settings of a step on a site, with a new token. */

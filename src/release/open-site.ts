@@ -25,11 +25,13 @@ export async function openSite(
 }
 
 /**
- * Begins on all hosts at once. Some servers start a command only to end it with a word about SFTP: such a host is
- * replaced in the list by one that works through SFTP.
+ * Takes the lock of each host, and begins there. Of two runs over the same hosts each could get one of them and wait for
+ * the other's: so the first of all, in an order that is the same in every run, comes before the others, which come at
+ * once. Some servers start a command only to end it with a word about SFTP: such a host is replaced in the list by one
+ * that works through SFTP.
  */
 export async function beginOn(hosts: SiteHost[], options: BeginOptions, context: Context): Promise<Opened[]> {
-  return onEach(hosts, async (host, index) => {
+  const begin = async (host: SiteHost, index: number) => {
     try {
       return await host.begin(options, context)
     } catch (error) {
@@ -38,7 +40,18 @@ export async function beginOn(hosts: SiteHost[], options: BeginOptions, context:
     const other = await openByFiles(host.connection, host.settings, context)
     hosts[index] = other
     return other.begin(options, context)
-  })
+  }
+  const first = firstOf(hosts)
+  const ahead = begin(hosts[first] as SiteHost, first)
+  await ahead
+  return onEach(hosts, (host, index) => (index === first ? ahead : begin(host, index)))
+}
+
+/** Index of the one that comes first by its address. */
+function firstOf(hosts: readonly SiteHost[]): number {
+  const addresses = hosts.map(({ connection }, index) => ({ ...connection.target, index }))
+  addresses.sort((a, b) => (a.host === b.host ? a.port - b.port : a.host < b.host ? -1 : 1))
+  return addresses[0]?.index ?? 0
 }
 
 /** Loaded where it is needed, which is seldom. */

@@ -39,11 +39,35 @@ test('all of them, or none', async () => {
   expect(pages()).toEqual(['one', 'one'])
 })
 
-test('one that cannot be reached fails the step by its name, before any is touched', async () => {
+test('those that cannot be reached fail the step by their names, before any is touched', async () => {
   const site = newSite()
-  const hosts = { host: `${site.inputs()['host']},u@127.0.0.1:1` }
-  expectFailure(await site.upload('r1', hosts), /u@127\.0\.0\.1:1: cannot connect/)
+  const alive = site.inputs()['host']
+  const one = await site.upload('r1', { host: `${alive},u@127.0.0.1:1` })
+  expectFailure(one, /^u@127\.0\.0\.1:1: cannot connect/m)
+  const two = await site.upload('r1', { host: `u@127.0.0.1:1,${alive},u@127.0.0.1:2` })
+  expectFailure(two, /failed on 2 of 3 hosts/, /^u@127\.0\.0\.1:1: cannot/m, /^u@127\.0\.0\.1:2: cannot/m)
   expect(treeOf(site.target)).toEqual(['/ 700'])
+})
+
+test('two runs that name the hosts in other orders: one waits, and both succeed', async () => {
+  const site = newSite()
+  const { gated, both, pages } = await secondHost(site)
+  expectSuccess(await site.upload('r1', both))
+  const reversed = { ...both, host: both.host.split('\n').reverse().join('\n') }
+  gated.close('lock')
+  onTestFinished(() => gated.open('lock'))
+  site.write({ 'index.html': 'two' })
+  const first = site.startUpload('r2', { ...both, 'lock-wait': '30s' })
+  await gated.reached('lock')
+  const second = site.startUpload('r3', { ...reversed, 'lock-wait': '30s' })
+  await second.waitForLog(/waiting for the lock/)
+  // By the time that a whole other run takes, it would have the host that the first one has not got yet.
+  expectSuccess(await site.upload('r4', { ...reversed, 'dry-run': 'true' }))
+  gated.open('lock')
+  expectSuccess(await first.result)
+  expectSuccess(await second.result)
+  expect((await second.result).outputs['previous-release']).toBe('r2')
+  expect(pages()).toEqual(['two', 'two'])
 })
 
 test('a rollback to what only one of them has is refused on both', async () => {

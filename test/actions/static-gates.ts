@@ -7,6 +7,7 @@ import { type Sshd, type SshdOptions, startSshd } from '../bed/sshd.ts'
 
 /** Commands and what their arguments look like, as a pattern of `case` over ` $* `; `after` they have done their work. */
 const GATES = {
+  lock: { command: 'flock', args: '*' },
   claim: { command: 'mkdir', args: '*"/staging/new+"*' },
   cp: { command: 'cp', args: '*' },
   tar: { command: 'tar', args: '*' },
