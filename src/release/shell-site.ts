@@ -1,4 +1,4 @@
-import { type Context, prefixedLog } from '../context.ts'
+import { type Clock, type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, fromByteString, toByteString } from '../ssh/byte-string.ts'
 import type { Connection, RemoteProcess } from '../ssh/connection.ts'
@@ -46,7 +46,7 @@ export class ShellSite implements SiteHost {
   readonly hasShell = true
   readonly verifies = 'contents'
   readonly #log: Context['log']
-  #beat: NodeJS.Timeout | undefined
+  readonly #over = new AbortController()
   #lane: Promise<RemoteProcess> | undefined
   #released = false
   #current: ByteString = ''
@@ -105,6 +105,8 @@ export class ShellSite implements SiteHost {
     const { dryRun } = this.settings
     const give = context.clock.monotonic() + options.lockWaitMs
     let { prelude, code } = beginning(this.settings, options)
+    // From the start: what follows the lock in the same block may take longer than a lock without a sign of life lasts.
+    if (!dryRun) void this.#beat(context.clock)
     // Its failure is taken up where it is used.
     if (options.release !== undefined && !dryRun) this.#laneNow().catch(() => {})
     for (let shown = false; ; ) {
@@ -115,10 +117,12 @@ export class ShellSite implements SiteHost {
         signal: context.signal,
         onRecord: (name, value) => reader.record(name, value),
         onData: (name, bytes) => reader.data.set(name, bytes),
+      }).catch((error: unknown) => {
+        this.#over.abort()
+        throw error
       })
       if (reader.busy === undefined) {
         this.#shell.define(functions(this.mode, 'rest'))
-        if (!dryRun) this.#startBeat()
         const opened = reader.finish()
         this.#current = opened.state.current
         if (reader.copied !== undefined) {
@@ -290,7 +294,7 @@ export class ShellSite implements SiteHost {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#beat)
+    this.#over.abort()
     if (this.#released) return this.connection.close()
     const patience = AbortSignal.timeout(CLOSE_MS)
     const late = new Promise<void>((resolve) => patience.addEventListener('abort', () => resolve()))
@@ -329,11 +333,21 @@ export class ShellSite implements SiteHost {
     })
   }
 
-  #startBeat(): void {
-    if (this.#beat !== undefined) return
-    const file = quote(`${this.settings.target}/${statePath(this.mode)}/beat`)
-    // Not made anew: it goes with the lock.
-    const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => {})
-    this.#beat = setInterval(beat, BEAT_MS)
+  /** Only for a lock of its own: a run that waits must not keep another's alive. */
+  async #beat(clock: Clock): Promise<void> {
+    const state = quote(`${this.settings.target}/${statePath(this.mode)}`)
+    const code = `cd ${state}
+[ -f beat ] || exit 0
+{ read -r _; read -r _; IFS= read -r token; } <holder
+if [ "$token" = ${quote(this.settings.token)} ]; then : >beat; fi`
+    try {
+      for (;;) {
+        await clock.sleep(BEAT_MS, this.#over.signal)
+        // The next one may arrive.
+        await this.connection.script(code).catch(() => {})
+      }
+    } catch {
+      // It is over.
+    }
   }
 }
