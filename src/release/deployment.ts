@@ -142,7 +142,8 @@ export function served(link: string): string {
   return `release ${releaseOf(link) ?? fromByteString(link)}`
 }
 
-function withOutcome(error: unknown, { state, complete }: Return): unknown {
+/** A failure that also tells how things stand after it. */
+export function withOutcome(error: unknown, { state, complete }: Return): unknown {
   if (!(error instanceof Failure)) return error
   const Kind = error.constructor as typeof Failure
   return new Kind(error.message, { ...error.details, state, unsettled: !complete })

@@ -3,6 +3,7 @@ import { formatDuration } from '../duration.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, toByteString } from '../ssh/byte-string.ts'
 import { type Comparison, compare } from './comparison.ts'
+import { withOutcome } from './deployment.ts'
 import { compareInPlace, type Deletion } from './in-place.ts'
 import { contentId, type Entry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
 import { formatBytes } from './progress.ts'
@@ -194,7 +195,13 @@ export async function stageOn(
   const result = await host.bring(plan, options.ending, context).catch(async (error: unknown) => {
     // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
     if (error instanceof Failure && isFull(error)) await host.discard(release)
-    throw error
+    const isKnown = error instanceof Failure && error.details.state !== undefined
+    if (isKnown || !options.ending.activate) throw error
+    // The server may have swapped it without a line left to say so.
+    throw withOutcome(error, {
+      state: 'the settle step sees to it, and tells what is served.',
+      complete: false,
+    })
   })
   const { codec, bytesOnWire, filesSent, lanes, sentMs, verifiedMs } = result
   const checked = host.verifies === 'sizes' ? ' (by sizes)' : ''

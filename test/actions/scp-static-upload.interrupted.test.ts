@@ -217,6 +217,23 @@ describe('the connection is cut', () => {
     expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
   })
 
+  test.each([
+    ['without a look at it, it stands', {}, 'new'],
+    ['with one to come, the settle step goes back', { 'health-command': 'true' }, 'old'],
+  ])('at the swap: %s, and the log tells', async (_, health, served) => {
+    const site = await siteWithUpdate()
+    onTestFinished(() => gated.open('swapped'))
+    const line = await newLine()
+    gated.close('swapped')
+    const run = site.startUpload('new', { ...line.inputs, ...health })
+    await gated.reached('swapped')
+    line.cut()
+    const result = await run.result
+    expectFailure(result, /the settle step sees to it/)
+    expect(result.log).toContain(`serves release ${served}`)
+    expect(site.served('index.html')).toBe(served)
+  })
+
   test('after the swap: the settle step goes back', async () => {
     const site = await siteWithUpdate()
     const line = await newLine()
