@@ -16,6 +16,7 @@ const GATES = {
   /** The swap of the link, or the first files on their way into their place. */
   mv: { command: 'mv', args: '*" -T "*|*" . "' },
   swapped: { command: 'mv', args: '*" -T "*', after: true },
+  confirm: { command: 'rm', args: '*"/meta/new/failed "*' },
   pages: { command: 'mv', args: '*".html ."*' },
   deletions: { command: 'rm', args: '*"gone.js"*' },
   prune: { command: 'mv', args: '*"/releases/oldest "*' },

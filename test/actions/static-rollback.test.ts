@@ -10,6 +10,8 @@ import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { startDelayingProxy } from '../bench/delaying-proxy.ts'
 import { runAction, startAction } from '../harness/action-run.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { startGatedSshd } from './static-gates.ts'
+import { startLine } from './static-line.ts'
 import { secondHost } from './static-pair.ts'
 import { StaticSite, treeOf } from './static-site.ts'
 
@@ -20,8 +22,10 @@ beforeAll(async () => {
 })
 afterAll(() => sshd?.stop())
 
-async function siteWithReleases(...releases: string[]): Promise<StaticSite> {
-  const site = new StaticSite(sshd)
+const siteWithReleases = (...releases: string[]) => siteOn(sshd, ...releases)
+
+async function siteOn(server: Sshd, ...releases: string[]): Promise<StaticSite> {
+  const site = new StaticSite(server)
   onTestFinished(() => site.remove())
   for (const release of releases) {
     site.write({ 'index.html': release })
@@ -192,5 +196,35 @@ describe('a run has died with a release that is not confirmed: previous is the o
       expect(log).toContain(': r3 -> r2')
       expect(log).toContain(': r2 -> r2')
     }
+  })
+})
+
+describe('the line breaks at the activation: the site is wholly old or wholly new, and the log tells which', () => {
+  test.each([
+    ['mv', {}, 'r2'],
+    ['swapped', {}, 'r1'],
+    ['mv', { 'health-command': 'true' }, 'r2'],
+    ['swapped', { 'health-command': 'true' }, 'r2'],
+  ] as const)('at %s, %o: %s', async (gate, health, served) => {
+    const gated = await startGatedSshd()
+    onTestFinished(() => gated.stop())
+    const site = await siteOn(gated.sshd, 'r1', 'r2')
+    const line = await startLine(gated.sshd)
+    onTestFinished(() => line.close())
+    gated.close(gate)
+    const run = startAction({
+      action: 'static-rollback',
+      inputs: site.inputs({ ...line.inputs, ...health }),
+      node: '20',
+    })
+    await gated.reached(gate)
+    line.cut()
+    const result = await run.result
+    expectFailure(result, /could not be taken back/)
+    expect(result.log).toMatch(new RegExp(`^\\S+ serves release ${served}$`, 'm'))
+    expect(site.served('index.html')).toBe(served)
+    gated.open(gate)
+    expectSuccess(await site.rollback({ to: 'r1' }))
+    expect(site.served('index.html')).toBe('r1')
   })
 })
