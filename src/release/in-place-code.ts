@@ -192,6 +192,12 @@ publish() {
   mv "$stage" "$next"
 }
 
+# What arrived whole goes as well, unless it is being put in place.
+give_up() {
+  discard
+  if ! [ -f "$state/pending" ]; then rm -rf "$next" "$back"; fi
+}
+
 keep() {
   if ! [ -d "$real_root/$1" ]; then return 0; fi
   enter "$1"

@@ -1,6 +1,6 @@
 // What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
 // Common to both ways of serving: releases-code.ts and in-place-code.ts add the functions of the same names
-// (list_releases, describe, claim, verify, publish, activate, go_back, confirm, prune).
+// (list_releases, describe, claim, verify, publish, give_up, activate, go_back, confirm, prune).
 //
 // A process takes the server a millisecond or two, a `$(...)` half of one, and each byte of the code a system call:
 // functions give their results in variables, and nothing is started where a test of the shell's own tells that there

@@ -121,7 +121,11 @@ export class SftpPlace implements SftpWork {
   }
 
   async discard(): Promise<void> {
+    const { state } = this.#desk
     await this.#desk.retire(this.#stage)
+    if ((await this.#desk.firstLine(`${state}/pending`)) !== '') return
+    // What arrived whole, and is not being put in place.
+    for (const name of ['next', 'back']) await this.#desk.retire(`${state}/${name}`)
   }
 
   async activate(release: string): Promise<void> {

@@ -262,7 +262,7 @@ export class ShellSite implements SiteHost {
   }
 
   async discard(release: string): Promise<void> {
-    await this.#run({ code: 'discard', values: { release } })
+    await this.#run({ code: 'give_up', values: { release } })
   }
 
   async noteAltered(release: string): Promise<void> {

@@ -1,5 +1,14 @@
 // Targets that cannot be written to, with a shell and without.
-import { chmodSync, chownSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
@@ -46,6 +55,24 @@ describe.each([
     site.write({ 'index.html': 'two' })
     expectSuccess(await site.upload('r4', { ...target, exclude: 'page-*' }))
     expect(readFileSync(join(seen, 'current/index.html'), 'utf8')).toBe('two')
+  })
+
+  test('no space left, in place: what an earlier run could not put in place gives way', async () => {
+    const { folder, by } = mounted((at) => `mount -t tmpfs -o size=24m tmpfs ${at}`)
+    const site = await siteOn({ config, by })
+    const seen = `/proc/${site.sshd.pid}/root${folder}`
+    const inputs = { target: folder, mode: 'in-place' }
+    const large = (text: string) => site.write({ 'sub/large.bin': Buffer.alloc(12_000_000, text) })
+    expectSuccess(await site.upload('r1', inputs))
+    large('x')
+    // It arrives, and then may not go where it belongs.
+    symlinkSync('/', join(seen, 'sub'))
+    expectFailure(await site.upload('r2', inputs), /'sub' leads out of the folder of the site/)
+    rmSync(join(seen, 'sub'))
+    large('y')
+    expectFailure(await site.upload('r3', inputs), /not enough space on the server/)
+    expectSuccess(await site.upload('r3', inputs))
+    expect(readFileSync(join(seen, 'sub/large.bin')).equals(Buffer.alloc(12_000_000, 'y'))).toBe(true)
   })
 
   test('verify: full where the release is there already: nothing to do', async () => {
