@@ -40,10 +40,22 @@ export async function shareLeft(sample: Buffer): Promise<number> {
   return sample.length === 0 ? 1 : (await deflate(sample, { level: 1 })).length / sample.length
 }
 
-/** The best codec that both sides have, for content of which this share is left. `isNear`: on the same machine, or beside it. */
-export function chooseCodec(serverTools: ReadonlySet<string>, left: number, isNear: boolean): Codec {
-  if (left > (isNear ? WORTH_IT_NEAR : WORTH_IT)) return uncompressed
-  // Node has zstd since 22.15.
-  if (serverTools.has('zstd') && typeof zlib.createZstdCompress === 'function') return zstd(isNear ? 1 : 3)
-  return serverTools.has('gzip') && !isNear ? GZIP : uncompressed
+export interface CodecChoice {
+  readonly codec: Codec
+  /** What is told of it where the server lacks the one that this side would take. */
+  readonly note: string | undefined
 }
+
+/** The best codec that both sides have, for content of which this share is left. `isNear`: on the same machine, or beside it. */
+export function chooseCodec(serverTools: ReadonlySet<string>, left: number, isNear: boolean): CodecChoice {
+  if (left > (isNear ? WORTH_IT_NEAR : WORTH_IT)) return { codec: uncompressed, note: undefined }
+  // Node has zstd since 22.15.
+  const hasZstd = typeof zlib.createZstdCompress === 'function'
+  if (hasZstd && serverTools.has('zstd')) return { codec: zstd(isNear ? 1 : 3), note: undefined }
+  const codec = serverTools.has('gzip') && !isNear ? GZIP : uncompressed
+  if (hasZstd) return { codec, note: `there is no zstd there: ${told(codec)}` }
+  const lacksGzip = !isNear && codec === uncompressed
+  return { codec, note: lacksGzip ? `there is no gzip there: ${told(codec)}` : undefined }
+}
+
+const told = ({ name }: Codec) => (name === 'none' ? 'nothing is compressed' : `${name} compresses instead`)

@@ -158,7 +158,7 @@ export class ShellSite implements SiteHost {
       tools: state.tools,
       lane: this.#laneNow(),
       mtime,
-      onPacked: () => {
+      onPacked: (lanes: number) => {
         // Where the server's shell can wait for what arrives, it is told all it has to do before that has arrived.
         if (bell === undefined || isOver) return
         publishing = this.#publish(plan, lanes, ending, context)
@@ -166,14 +166,13 @@ export class ShellSite implements SiteHost {
       },
     }
     const way = await chooseWay(this.connection, sending)
-    const lanes = bell === undefined ? 0 : way.lanes
     const result = await transfer(this.connection, sending, way, context).catch(async (error: unknown) => {
       isOver = true
       await this.#giveUp(publishing, bell, context)
       throw error
     })
     const verifyStart = clock.monotonic()
-    await (publishing ?? this.#publish(plan, lanes, ending, context))
+    await (publishing ?? this.#publish(plan, 0, ending, context))
     return {
       ...result,
       filesSent: send.total.files,

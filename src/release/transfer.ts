@@ -20,13 +20,14 @@ export interface TransferPlan extends Content {
   readonly bell: ByteString | undefined
   /** Opened beforehand. */
   readonly lane: Promise<RemoteProcess>
-  /** Called when all has been packed and is on its way. */
-  readonly onPacked: () => void
+  /** Called when all has been packed and is on its way, with the number of lanes that bring it. */
+  readonly onPacked: (lanes: number) => void
 }
 
 export interface TransferResult {
   readonly bytesOnWire: number
   readonly codec: Codec['name']
+  /** Those that were opened, which may be fewer than were wanted. */
   readonly lanes: number
 }
 
@@ -49,7 +50,8 @@ const NEAR_MS = 1
 const CHUNK = 256 * 1024
 const NEAR_CHUNK = 1024 * 1024
 /** GNU tar reads and writes 10 KB at a time unless told otherwise; other tars take what a pipe holds. */
-const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar ;; esac)"
+const OTHER_TAR = 'its tar is not GNU tar: the options that make that one quicker are left out'
+const LARGE_TAR = `$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar; echo '${OTHER_TAR}' >&2 ;; esac)`
 const SAMPLES = 32
 const SAMPLE_BYTES = 8 * 1024
 /** Has no divisor in common with the number of samples. */
@@ -58,6 +60,8 @@ const STRIDE = 5
 /** How the archive travels. */
 export interface Way {
   readonly codec: Codec
+  /** What the log tells of the codec. */
+  readonly note: string | undefined
   readonly lanes: number
   /** How many of the lanes have a connection of their own. */
   readonly apart: number
@@ -73,9 +77,9 @@ export async function chooseWay(
 ): Promise<Way> {
   const { bytes } = send.total
   const isNear = connection.roundTripMs < NEAR_MS
-  const codec = chooseCodec(tools, await compressibility(send, tree), isNear)
-  if (isNear) return { codec, ...NARROW, chunkBytes: NEAR_CHUNK }
-  const far = { codec, chunkBytes: CHUNK }
+  const choice = chooseCodec(tools, await compressibility(send, tree), isNear)
+  if (isNear) return { ...choice, ...NARROW, chunkBytes: NEAR_CHUNK }
+  const far = { ...choice, chunkBytes: CHUNK }
   if (connection.isNarrow || bytes < BYTES_FOR_LANES) return { ...far, ...NARROW }
   const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH
   return { ...far, ...(isLong ? LONG : SEVERAL) }
@@ -85,7 +89,7 @@ export async function chooseWay(
 export async function transfer(
   connection: Connection,
   plan: TransferPlan,
-  { codec, lanes, apart, partBytes, chunkBytes }: Way,
+  { codec, note, lanes, apart, partBytes, chunkBytes }: Way,
   context: Context,
 ): Promise<TransferResult> {
   const { send, stage, bell } = plan
@@ -96,30 +100,23 @@ export async function transfer(
   const tar = send.total.bytes < BYTES_FOR_LANES ? 'tar' : LARGE_TAR
   const unpack = `cd ${quote(stage)} && ${codec.unpack}${tar} -xpof -`
   const code = bell === undefined ? unpack : thenRing(unpack, bell)
-  const openThe = async (index: number): Promise<RemoteProcess | undefined> => {
-    if (index === 0) return plan.lane
-    if (index < lanes - apart) return openLane(connection)
-    try {
-      return await openLaneApart(connection)
-    } catch (error) {
-      context.log.warn(`${connection.name}: it goes on over fewer connections: ${describeError(error)}`)
-      if (bell !== undefined) await connection.script(ringBell(fromByteString(bell), 'arrived'))
-      return undefined
-    }
-  }
+  const { openings, opened } = openLanes(connection, plan.lane, lanes, apart, context)
+  if (note !== undefined) context.log.info(`${connection.name}: ${note}`)
+  let isOther = false
   const failed = new AbortController()
   const signal = AbortSignal.any([context.signal, failed.signal])
   try {
     await Promise.all(
-      Array.from({ length: lanes }, async (_, index) => {
+      openings.map(async (opening, index) => {
         try {
-          const lane = await openThe(index)
+          const lane = await opening
           if (lane === undefined) return
           const packed = archive(queue, index === 0 ? extra : () => [], plan, chunkBytes, progress)
-          const all = index === 0 ? withEnd(packed, plan.onPacked) : packed
+          const all = index === 0 ? withEnd(packed, async () => plan.onPacked(await opened)) : packed
           const input = compressed(all, codec, chunkBytes, progress, signal)
           const result = await pipeToScript(connection.name, lane, code, input, signal)
           if (result.code !== 0) throw unpackFailure(connection, result.code, result.noise)
+          isOther ||= result.noise.includes(OTHER_TAR)
         } catch (error) {
           failed.abort(error)
           throw error
@@ -129,7 +126,49 @@ export async function transfer(
   } finally {
     progress.end()
   }
-  return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes }
+  if (isOther) context.log.info(`${connection.name}: ${OTHER_TAR}`)
+  return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes: await opened }
+}
+
+interface Lanes {
+  /** Undefined for one that the server did not let in. */
+  readonly openings: readonly Promise<RemoteProcess | undefined>[]
+  /** How many are open, once that is known of all. */
+  readonly opened: Promise<number>
+}
+
+/** Where the server refuses one, those that there are bring everything. */
+function openLanes(
+  connection: Connection,
+  first: Promise<RemoteProcess>,
+  lanes: number,
+  apart: number,
+  { log, signal }: Context,
+): Lanes {
+  let refusal: unknown
+  const openThe = async (index: number): Promise<RemoteProcess | undefined> => {
+    if (index === 0) return first
+    try {
+      return await (index < lanes - apart ? openLane(connection) : openLaneApart(connection))
+    } catch (error) {
+      if (!connection.isOpen || signal.aborted) throw error
+      refusal = error
+      return undefined
+    }
+  }
+  const openings = Array.from({ length: lanes }, (_, index) => openThe(index))
+  const opened = Promise.all(openings).then((all) => {
+    const count = all.filter((lane) => lane !== undefined).length
+    if (count < lanes) {
+      log.warn(
+        `${connection.name}: ${count} of ${lanes} lanes could be opened, which bring everything: ${describeError(refusal)}`,
+      )
+    }
+    return count
+  })
+  // Its failure is that of a lane, too.
+  opened.catch(() => {})
+  return { openings, opened }
 }
 
 /** Nothing where the bell has gone with the shell that listened: a file would take its place. */
@@ -173,9 +212,9 @@ function readAt(tree: SourceTree, entry: FileEntry, share: number): Buffer {
   }
 }
 
-async function* withEnd(chunks: AsyncIterable<Buffer>, onEnd: () => void): AsyncGenerator<Buffer> {
+async function* withEnd(chunks: AsyncIterable<Buffer>, onEnd: () => Promise<void>): AsyncGenerator<Buffer> {
   yield* chunks
-  onEnd()
+  await onEnd()
 }
 
 /** What goes over the wire of an archive. */

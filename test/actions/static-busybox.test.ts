@@ -1,5 +1,6 @@
 // A server with nothing but busybox: its shell and tools, no flock, no zstd, no perl.
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +9,7 @@ import { findProgram } from '../bed/packages.ts'
 import { until } from '../bed/process.ts'
 import { type Sshd, startSshd } from '../bed/sshd.ts'
 import { expectFailure, expectSuccess } from '../harness/input-cases.ts'
+import { farSite } from './static-far.ts'
 import { StaticSite, treeOf } from './static-site.ts'
 
 let sshd: Sshd
@@ -71,6 +73,19 @@ test('in place', async () => {
   expectSuccess(taken)
   expect(taken.outputs['files-sent']).toBe('0')
   expect(site.placed).toEqual(site.toBePlaced)
+})
+
+test.each([
+  ['gzip', 5, 3, { 'words.txt': 'the same words again and again. '.repeat(1_000_000) }],
+  ['none', 35, 6, { 'large.bin': randomBytes(70_000_000), 'a/other.bin': randomBytes(20_000_000) }],
+] as const)('a large upload: %s', async (codec, oneWayMs, lanes, files) => {
+  const { site, way } = await farSite(oneWayMs, { env: { PATH: applets } })
+  site.write(files)
+  const result = await site.upload('r1', way)
+  expectSuccess(result)
+  expect(result.log).toContain(`(${codec}, ${lanes} lanes) in`)
+  expect(result.log.split('its tar is not GNU tar')).toHaveLength(2)
+  expect(treeOf(join(site.target, 'current/'))).toEqual(treeOf(site.source))
 })
 
 test('without flock, the lock still keeps a second upload out and goes with its process', async () => {

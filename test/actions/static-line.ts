@@ -7,6 +7,8 @@ export interface Line {
   /** The inputs by which an action takes this way. */
   readonly inputs: Record<string, string>
   cut(): void
+  /** From now on so many connections are let in, and no further one. */
+  letIn(connections: number): void
   /** From now on a connection comes to a halt after so many bytes towards the server; one alone does. */
   haltAfter(bytes: number): void
   /** Resolves once one has. */
@@ -21,8 +23,13 @@ export async function startLine(sshd: Sshd): Promise<Line> {
   let limit = Number.POSITIVE_INFINITY
   let isHalted = false
   let resume = () => {}
+  let room = Number.POSITIVE_INFINITY
   // With Nagle's algorithm on the way, each question and answer would take some 40 ms.
   const server = createServer({ noDelay: true }, (near) => {
+    if (room-- <= 0) {
+      near.resetAndDestroy()
+      return
+    }
     const far = connect({ host: sshd.host, port: sshd.port, noDelay: true })
     for (const [one, other] of [
       [near, far],
@@ -59,6 +66,9 @@ export async function startLine(sshd: Sshd): Promise<Line> {
       'known-hosts': `[127.0.0.1]:${port} ${sshd.hostKeys[0]?.publicKey}`,
     },
     cut,
+    letIn: (connections) => {
+      room = connections
+    },
     haltAfter: (bytes) => {
       limit = bytes
       isHalted = false

@@ -44,6 +44,7 @@ const programs = {
   knotc: { packages: ['knot'] },
   unbound: { packages: ['unbound'] },
   busybox: { packages: ['busybox'] },
+  zstd: { packages: ['zstd'] },
   'libnss_wrapper.so': { packages: ['libnss-wrapper'], folders: ['usr/lib/*', 'usr/lib'] },
 } satisfies Record<string, Program>
 
@@ -67,6 +68,7 @@ const defaultPrograms: ProgramName[] = [
   'make',
   'rsync',
   'busybox',
+  'zstd',
   'libnss_wrapper.so',
 ]
 
