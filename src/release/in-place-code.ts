@@ -10,6 +10,7 @@ import type { RemoteCode } from './remote-code.ts'
 //   back/                      what `next` replaces, by hard links, until it is confirmed
 //   site/                      what our last confirmed upload put there: release, content, manifest.gz
 //   pending, undoing           `next` is being put in place and not confirmed; it is being taken back
+//   confirmed, site.new        it stands, and the list of what lies there gives way to the new one
 
 // The scripts in `next` call the functions in the middle of both parts.
 
@@ -27,7 +28,23 @@ find_placed() {
   placed=$one
 }
 
+# What is left to do of a confirmation, which may be one that was broken off.
+finish_confirm() {
+  if ! [ -f "$state/confirmed" ]; then return 0; fi
+  if [ -d "$state/site.new" ]; then
+    set --
+    for left in "$state/site" "$next" "$back"; do
+      if [ -d "$left" ]; then set -- "$@" "$left"; fi
+    done
+    mkdir -p "$state/trash/$mark"
+    if [ $# -gt 0 ]; then mv "$@" "$state/trash/$mark/"; fi
+    mv "$state/site.new" "$state/site"
+  fi
+  rm -f "$state/confirmed"
+}
+
 describe() {
+  if [ -z "$dry" ]; then finish_confirm; fi
   find_placed
   say "current \${placed:+releases/$placed}"
   if [ -n "$placed" ]; then
@@ -254,12 +271,13 @@ activate() {
 }
 
 confirm() {
-  if ! [ -d "$next" ]; then return 0; fi
-  mkdir -p "$state/trash/$mark" "$state/site.new"
-  mv -f "$next/manifest.gz" "$next/content" "$next/release" "$state/site.new/"
-  if [ -d "$state/site" ]; then mv "$state/site" "$state/trash/$mark/"; fi
-  mv "$state/site.new" "$state/site"
-  rm -f "$state/pending"
+  if ! [ -f "$state/pending" ]; then return 0; fi
+  if [ -d "$state/site.new" ]; then rm -rf "$state/site.new"; fi
+  mkdir "$state/site.new"
+  cp "$next/manifest.gz" "$next/content" "$next/release" "$state/site.new/"
+  # From here on it stands.
+  mv -f "$state/pending" "$state/confirmed"
+  finish_confirm
 }
 
 prune() {

@@ -107,9 +107,15 @@ export class PlaceRunner {
         if (isSaved || (await ifThere(sftp.lstat(place)))?.kind === 'folder') return
         break
       default:
+        if ((await ifThere(sftp.lstat(place)))?.kind !== 'folder') break
+        throw siteFailure(
+          this.#desk,
+          `'${path}' is a folder there, where the site had a file`,
+          'look at it there',
+        )
     }
-    this.#desk.guard()
-    await ifThere(sftp.remove(place))
+    // Not removed: what is sent for a run that is gone by then must not take away what was put back meanwhile.
+    await this.#desk.retire(place)
   }
 
   async #keep(place: ByteString, back: ByteString): Promise<void> {

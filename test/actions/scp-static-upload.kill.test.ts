@@ -84,6 +84,9 @@ const PLACES: [Gate, number][] = [
   ['unpacked', 0],
   ['pages', FILES_IN_PLACE],
   ['deletions', FILES_IN_PLACE],
+  ['before it is confirmed', FILES_IN_PLACE],
+  ['before the list is replaced', 0],
+  ['before the new list is there', 0],
 ]
 
 describe.each(PLACES)('in place, broken off at: %s', (gate, most) => {

@@ -20,10 +20,11 @@ const GATES = {
   'before it is confirmed': { type: 200, text: /^posix-rename.*\/good$/s },
   prune: { type: 200, text: /^posix-rename.*\/releases\/oldest/s },
   'before the first file takes its place': { type: 200, text: /^posix-rename.*next\/tree/s },
-  'between assets and pages': { type: 200, text: /^posix-rename.*next\/tree\/.*html/s },
+  'between assets and pages': { type: 200, text: /^posix-rename.*next\/tree\/.*\.html?$/s },
   'before it is next': { type: 200, text: /^posix-rename.*staging.*\/next$/s },
   'before the list is replaced': { type: 200, text: /^posix-rename.*\/site$/s },
-  deletions: { type: 13, text: /gone\.js$/ },
+  // Deleted is what is put away.
+  deletions: { type: 200, text: /^posix-rename[^\n]*\n(?![^\n]*\/\.evenkeel\/)[^\n]*gone\.js\n/ },
 } as const satisfies Record<string, { type: number; text: RegExp; count?: number; answered?: boolean }>
 
 export type SftpGate = keyof typeof GATES

@@ -17,8 +17,11 @@ const GATES = {
   mv: { command: 'mv', args: '*" -T "*|*" . "' },
   swapped: { command: 'mv', args: '*" -T "*', after: true },
   confirm: { command: 'rm', args: '*"/meta/new/failed "*' },
-  pages: { command: 'mv', args: '*".html ."*' },
+  pages: { command: 'mv', args: '*".htm"*" . "' },
   deletions: { command: 'rm', args: '*"gone.js"*' },
+  'before it is confirmed': { command: 'mv', args: '*"/pending "*"/confirmed "*' },
+  'before the list is replaced': { command: 'mv', args: '*"/.evenkeel/site "*"/trash/"*' },
+  'before the new list is there': { command: 'mv', args: '*"/site.new "*"/site "*' },
   prune: { command: 'mv', args: '*"/releases/oldest "*' },
 } as const satisfies Record<string, { command: string; args: string; after?: boolean }>
 
@@ -44,7 +47,7 @@ export async function startGatedSshd(options: SshdOptions = {}): Promise<GatedSs
     const calls = (after: boolean) =>
       mine
         .filter(([, gate]) => 'after' in gate === after)
-        .map(([name, { args }]) => `case " $* " in ${args}) wait_at ${name} ;; esac`)
+        .map(([name, { args }]) => `case " $* " in ${args}) wait_at '${name}' ;; esac`)
         .join('\n')
     const wrapper = join(bin, command)
     writeFileSync(
@@ -52,8 +55,8 @@ export async function startGatedSshd(options: SshdOptions = {}): Promise<GatedSs
       `#!/bin/sh
 PATH=\${PATH#*:}
 wait_at() {
-  [ -f ${folder}/$1 ] && mkdir ${folder}/$1.reached 2>/dev/null || return 0
-  while [ -f ${folder}/$1 ]; do sleep 0.05; done
+  [ -f "${folder}/$1" ] && mkdir "${folder}/$1.reached" 2>/dev/null || return 0
+  while [ -f "${folder}/$1" ]; do sleep 0.05; done
 }
 ${calls(false)}
 ${calls(true) === '' ? `exec ${command} "$@"` : `${command} "$@" || exit\n${calls(true)}`}
