@@ -1,7 +1,6 @@
 // scp-static-upload beside what people use today: everything in one run, medians, every tree compared.
 // Options: --links=loopback,40ms,fat  --sites=S1,S2,S3  --runs=3  --only=<part of a contender's name>
 import { spawnSync } from 'node:child_process'
-
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -54,7 +53,7 @@ for (const name of option('links', Object.keys(links).join(',')).split(',')) {
 function measureSite(name: string, link: Link, site: SiteName, all: readonly Contender[]): void {
   const wanted = all
     .filter((one) => one.name.includes(option('only', '')))
-    .filter((one) => !one.isPerFile || link.client === undefined || isLarge(site))
+    .filter((one) => !one.isPerFile || link.client === undefined || site !== 'S1')
   const source = join(work, 'source')
   growSite(source, sites[site])
   const cold = new Map<string, number[]>()
@@ -62,11 +61,13 @@ function measureSite(name: string, link: Link, site: SiteName, all: readonly Con
   const note = (times: Map<string, number[]>, one: Contender, ms: number) =>
     times.set(one.name, [...(times.get(one.name) ?? []), ms])
   let run = 0
-  // A large site over a slow link takes half a minute each time: once is enough of what is not compared in a ratio.
-  const isLong = site === 'S4' || (site === 'S3' && link.client !== undefined)
+  // A large site over a slow link takes half a minute each time, `scp -r` a minute: once is enough of what is not
+  // compared in a ratio.
+  const isFar = link.client !== undefined
+  const isLong = (one: Contender) => site === 'S4' || (isFar && (site === 'S3' || one.isPerFile === true))
   for (let round = 0; round < RUNS; round++) {
     for (const one of inTurn(wanted, round).filter(
-      ({ isCompared }) => round === 0 || !isLong || isCompared,
+      (each) => round === 0 || !isLong(each) || each.isCompared,
     )) {
       // Always a new one: file systems take their time to give inodes out again that have just been freed.
       const folder = join(work, `cold-${run}`)
@@ -124,6 +125,21 @@ function measure(link: Link, one: Contender, folder: string, source: string, run
 function checkTree(one: Contender, source: string, tree: string): void {
   const { status, stdout } = spawnSync('diff', ['-rq', `${source}/`, `${tree}/`], { encoding: 'utf8' })
   if (status !== 0) throw new Error(`${one.name}: the tree is not the source's:\n${stdout}`)
+  // Of the folder itself not: the contenders are given one.
+  const [wanted, found] = [modesIn(source), modesIn(tree)]
+  const wrong = wanted.find((line, at) => line !== found[at])
+  if (wrong !== undefined) throw new Error(`${one.name}: another mode than the source's: ${wrong}`)
+}
+
+/** A line for everything in a folder: path, kind and mode. */
+function modesIn(folder: string): string[] {
+  const { status, stdout, stderr } = spawnSync('find', ['.', '-mindepth', '1', '-printf', '%p %y %m\\n'], {
+    cwd: folder,
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+  })
+  if (status !== 0) throw new Error(`the modes in ${folder} cannot be read: ${stderr}`)
+  return stdout.split('\n').sort()
 }
 
 function show(title: string, times: ReadonlyMap<string, readonly number[]>): void {
