@@ -14,7 +14,7 @@ export interface Contender {
   readonly tree: string
   /** Sends only what changed, so that a second run says something. */
   readonly isDelta: boolean
-  /** Needs a round trip for each file: not run where that takes minutes. */
+  /** Needs a few round trips for each file: not run where that takes many minutes. */
   readonly isPerFile?: boolean
   /** One of those that the ratios are about. */
   readonly isCompared?: boolean
@@ -98,7 +98,13 @@ export function contenders(sshd: Sshd, address: string): Contender[] {
   ]
 }
 
-function evenkeel(node: NodeRelease, sshd: Sshd, address: string): Contender {
+/** The action itself; `more` are further inputs. */
+export function evenkeel(
+  node: NodeRelease,
+  sshd: Sshd,
+  address: string,
+  more: Readonly<Record<string, string>> = {},
+): Contender {
   const launch = join(repositoryRoot, 'actions/launch')
   const declared = readActionFile(actionFolder('scp-static-upload')).inputs ?? {}
   const defaults = Object.entries(declared).map(([name, input]) => [name, String(input?.default ?? '')])
@@ -114,6 +120,7 @@ function evenkeel(node: NodeRelease, sshd: Sshd, address: string): Contender {
         source,
         target,
         release: `r${run}`,
+        ...more,
       }),
     }),
     tree: 'current',

@@ -13,7 +13,7 @@ const soaks: Readonly<Record<string, (count: number | undefined) => Promise<bool
   git: async (count = 20) => (await import('./git.ts')).soakGit(count),
 }
 
-const [name, count] = process.argv.slice(2)
+const [name, count] = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
 if (name !== undefined && !Object.hasOwn(soaks, name)) {
   console.error(`no soak ${name}; there are ${Object.keys(soaks).join(', ')}`)
   process.exit(1)

@@ -1,40 +1,78 @@
 // A hundred thousand files, then a gigabyte: how long, and how much memory the action takes at its peak.
+// Options: --only=<part of a way's name>  --nodes=24,20
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import process from 'node:process'
 import { startSshd } from '../bed/sshd.ts'
-import { contenders } from '../bench/contenders.ts'
+import { evenkeel } from '../bench/contenders.ts'
 import { measurePeak } from '../bench/peak-memory.ts'
 import { growSite, type SiteShape, touchAll } from '../bench/sites.ts'
+import type { NodeRelease } from '../harness/job.ts'
 
 const LIMIT_MB = 200
-const shapes: Readonly<Record<string, SiteShape>> = {
-  '100,000 files of 1 KB': { folders: 1_000, files: 100_000, bytes: 1_000, solid: 0.2 },
-  '10 files of 100 MB': { folders: 1, files: 10, bytes: 100_000_000, solid: 1 },
+const manySmall: SiteShape = { folders: 1_000, files: 100_000, bytes: 1_000, solid: 0.2 }
+const fewLarge: SiteShape = { folders: 1, files: 10, bytes: 100_000_000, solid: 1 }
+const titles = new Map([
+  [manySmall, '100,000 files of 1 KB'],
+  [fewLarge, '10 files of 100 MB'],
+])
+
+interface Way {
+  readonly name: string
+  readonly shapes: readonly SiteShape[]
+  readonly inputs?: Readonly<Record<string, string>>
+  readonly isSftp?: boolean
 }
+
+const inPlace = { mode: 'in-place', delete: 'true' }
+const full = { verify: 'full' }
+const ways: readonly Way[] = [
+  { name: 'shell', shapes: [manySmall, fewLarge] },
+  { name: 'shell, verify: full', shapes: [manySmall], inputs: full },
+  { name: 'shell, in place', shapes: [manySmall], inputs: inPlace },
+  { name: 'shell, in place, verify: full', shapes: [manySmall], inputs: { ...inPlace, ...full } },
+  { name: 'SFTP alone', shapes: [manySmall, fewLarge], isSftp: true },
+  { name: 'SFTP alone, verify: full', shapes: [manySmall], inputs: full, isSftp: true },
+  { name: 'SFTP alone, in place', shapes: [manySmall], inputs: inPlace, isSftp: true },
+]
+
+const option = (name: string, fallback: string): string =>
+  process.argv.find((one) => one.startsWith(`--${name}=`))?.split('=')[1] ?? fallback
 
 /** Prints time and peak memory of each; false where one takes more than the limit. */
 export async function soakUpload(): Promise<boolean> {
   const work = mkdtempSync(join(tmpdir(), 'evenkeel-soak-'))
-  const sshd = await startSshd()
-  const rows: { site: string; action: string; run: string; seconds: number; megabytes: number }[] = []
+  const servers = {
+    shell: await startSshd(),
+    sftp: await startSshd({ config: ['ForceCommand internal-sftp'] }),
+  }
+  const rows: { site: string; way: string; node: string; run: string; seconds: number; megabytes: number }[] =
+    []
   try {
-    const ours = contenders(sshd, sshd.host).filter(({ name }) => name.startsWith('scp-static-upload'))
+    const nodes = option('nodes', '24,20').split(',') as NodeRelease[]
     const source = join(work, 'source')
     const target = join(work, 'target')
-    for (const [site, shape] of Object.entries(shapes)) {
-      growSite(source, shape)
-      for (const one of ours) {
-        mkdirSync(target)
-        const row = { site, action: one.name }
-        rows.push({ ...row, run: 'cold', ...(await measurePeak(one, target, source, 0)) })
-        touchAll(source, shape)
-        rows.push({ ...row, run: '1%', ...(await measurePeak(one, target, source, 1)) })
-        rmSync(target, { recursive: true })
+    for (const [shape, site] of titles) {
+      const chosen = ways.filter((way) => way.shapes.includes(shape) && way.name.includes(option('only', '')))
+      if (chosen.length > 0) growSite(source, shape)
+      for (const { name: way, inputs, isSftp } of chosen) {
+        const sshd = isSftp ? servers.sftp : servers.shell
+        for (const node of nodes) {
+          const one = evenkeel(node, sshd, sshd.host, inputs)
+          mkdirSync(target)
+          for (const [at, run] of ['cold', '1%'].entries()) {
+            if (at > 0) touchAll(source, shape)
+            const row = { site, way, node, run, ...(await measurePeak(one, target, source, at)) }
+            console.log(Object.values(row).join('  '))
+            rows.push(row)
+          }
+          rmSync(target, { recursive: true })
+        }
       }
     }
   } finally {
-    await sshd.stop()
+    await Promise.all(Object.values(servers).map((sshd) => sshd.stop()))
     rmSync(work, { recursive: true, force: true })
   }
   console.table(rows)
