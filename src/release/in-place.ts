@@ -36,20 +36,29 @@ export function compareInPlace(
   const mayGoLater = ({ kept, path }: Entry) => kept !== undefined && mayGo(path)
   const removeFiles = all.removeFiles.filter(mayGo)
   const removed = new Set(removeFiles)
-  // What stays of ours is still ours, so that a later upload may remove it.
-  const left = [...ours.values()].filter(
-    ({ path, type }) => type !== 'folder' && !removed.has(path) && !isBelow(path, all.replace),
-  )
-  const kept = left.map((entry) => ({ ...entry, kept: entry.kept ?? now }))
+  const kept: Entry[] = []
   // What others put there and would go, were it not kept for a while.
-  const foreign = deletion === 'all' ? [...all.result.ofType('file')].filter(mayGoLater) : []
+  if (deletion === 'all') {
+    for (const entry of all.result.ofType('file')) if (mayGoLater(entry)) kept.push(entry)
+  }
+  // What stays of ours is still ours, so that a later upload may remove it.
+  for (const entry of ours.values()) {
+    const { path, type } = entry
+    if (type === 'folder' || removed.has(path) || site.has(path) || isBelow(path, all.replace)) continue
+    kept.push({ ...entry, kept: entry.kept ?? now })
+  }
   return {
     ...all,
     removeFiles,
     removeFolders: all.removeFolders.filter(mayGo),
     removed: removeFiles.length,
-    result: makeManifest([...foreign, ...kept, ...site.values()]),
+    result: kept.length === 0 ? site : makeManifest(bothOf(kept, site)),
   }
+}
+
+function* bothOf(kept: readonly Entry[], site: Manifest): Generator<Entry> {
+  yield* kept
+  yield* site.values()
 }
 
 /** What is left to send where an earlier attempt brought `arrived`, and what of that must go before. Pure. */
@@ -81,34 +90,52 @@ export interface PlacePlan {
   readonly restore: readonly PlaceStep[]
 }
 
-/** New assets first, pages after, deletions last: no page is there before what it names. Pure. */
+/**
+ * New assets first, pages after, deletions last: no page is there before what it names. Pure. Of all that is sent it
+ * holds no more than the names: there may be a hundred thousand.
+ */
 export function planPlace(comparison: Comparison, there: Manifest): PlacePlan {
   const { send, replace, removeFiles, removeFolders } = comparison
-  const all = [...send.values()]
-  const files = all.filter(({ type }) => type !== 'folder')
-  const folders = all.filter((entry) => entry.type === 'folder')
-  const replaced = [...there.values()].filter(({ path }) => isBelow(path, replace))
-  const cleared = replaced.filter(({ type }) => type !== 'folder').map(({ path }) => path)
-  const clearedFolders = replaced.filter(({ type }) => type === 'folder').map(({ path }) => path)
-  const goneFolders = new Set([...clearedFolders, ...removeFolders])
-  const oldFolders = [...there.values()].filter(
-    (entry): entry is FolderEntry => entry.type === 'folder' && goneFolders.has(entry.path),
-  )
-  const sent = files.map(({ path }) => path)
+  const sent: ByteString[] = []
+  const folders: FolderEntry[] = []
+  const newAssets: ByteString[] = []
+  const oldAssets: ByteString[] = []
+  const pages: ByteString[] = []
+  for (const entry of send.unhashed()) {
+    if (entry.type === 'folder') {
+      folders.push(entry)
+      continue
+    }
+    const { path } = entry
+    sent.push(path)
+    if (/\.x?html?$/i.test(path)) pages.push(path)
+    else if (there.has(path)) oldAssets.push(path)
+    else newAssets.push(path)
+  }
+  const cleared: ByteString[] = []
+  const clearedFolders: ByteString[] = []
+  const oldFolders: FolderEntry[] = []
+  const goneFolders = new Set(removeFolders)
+  for (const entry of there.unhashed()) {
+    const isReplaced = isBelow(entry.path, replace)
+    if (entry.type !== 'folder') {
+      if (isReplaced) cleared.push(entry.path)
+      continue
+    }
+    if (isReplaced) clearedFolders.push(entry.path)
+    if (isReplaced || goneFolders.has(entry.path)) oldFolders.push(entry)
+  }
   const touched = [...new Set([...sent, ...cleared, ...removeFiles])]
-  const isNew = (entry: Entry) => !there.has(entry.path)
-  const isPage = ({ path }: Entry) => /\.x?html?$/i.test(path)
-  const assets = files.filter((entry) => !isPage(entry))
-  const pages = files.filter(isPage)
+  const keep = perFolder('keep', touched)
   return {
-    keep: perFolder('keep', touched),
+    keep,
     put: [
       perFolder('drop', cleared),
       clearedFolders.reverse().map(noFolder),
       folders.map(makeFolder),
-      perFolder('put', paths(assets.filter(isNew))),
-      perFolder('put', paths(assets.filter((entry) => !isNew(entry)))),
-      perFolder('put', paths(pages)).reverse(),
+      perFolder('put', newAssets),
+      perFolder('put', oldAssets),
+      perFolder('put', pages).reverse(),
       perFolder('drop', removeFiles),
       removeFolders.map(noFolder),
     ],
@@ -119,13 +146,14 @@ export function planPlace(comparison: Comparison, there: Manifest): PlacePlan {
         .reverse()
         .map(({ path }) => noFolder(path)),
     ],
-    restore: [...oldFolders.map(makeFolder), ...perFolder('restore', touched)],
+    restore: [...oldFolders.map(makeFolder), ...keep.map((step) => ({ ...step, op: 'restore' as const }))],
   }
 }
 
-/** The same as shell scripts, made of the functions on the server. Pure. */
-export function placeScripts({ keep, put, gone, restore }: PlacePlan): Record<string, ByteString> {
-  const script = (steps: readonly PlaceStep[]) => steps.map((step) => `${line(step)}\n`).join('')
+/** The scripts of `next`, see in-place-code.ts. */
+export function placeScripts({ keep, put, gone, restore }: PlacePlan): Record<string, Buffer> {
+  const script = (steps: readonly PlaceStep[]) =>
+    Buffer.concat(steps.map((step) => Buffer.from(`${line(step)}\n`, 'latin1')))
   return {
     'keep.sh': script(keep),
     'put.sh': script(put.flat()),
@@ -140,8 +168,6 @@ function line(step: PlaceStep): ByteString {
   if (step.op === 'no_folder') return `no_folder ${folder} ${quote(step.name)}`
   return `${step.op} ${folder} ${step.names.map(quote).join(' ')}`
 }
-
-const paths = (entries: readonly Entry[]) => entries.map(({ path }) => path)
 
 /** `a/b/c` -> `a/b`, `c` */
 function split(path: ByteString): [folder: ByteString, name: ByteString] {
@@ -159,11 +185,10 @@ function makeFolder({ path, mode }: FolderEntry): PlaceStep {
   return { op: 'folder', mode: mode < 0 ? 0o755 : mode, folder, name }
 }
 
+type NamesStep = Extract<PlaceStep, { names: unknown }>
+
 /** One step for the names in each folder, in the order in which the folders come. */
-function perFolder(
-  op: 'keep' | 'put' | 'drop' | 'gone' | 'restore',
-  all: readonly ByteString[],
-): PlaceStep[] {
+function perFolder(op: NamesStep['op'], all: readonly ByteString[]): NamesStep[] {
   const groups = new Map<ByteString, ByteString[]>()
   for (const path of all) {
     const [folder, name] = split(path)

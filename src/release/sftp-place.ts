@@ -103,13 +103,11 @@ export class SftpPlace implements SftpWork {
     const { gone, restore } = this.#steps
     const undo: UndoSteps = { gone, restore }
     const files: Record<string, Buffer> = {
+      ...placeScripts(this.#steps),
       release: Buffer.from(`${release}\n`),
       content: Buffer.from(`${contentId(site)}\n`),
       owner: Buffer.from('\n'),
       'undo.json': Buffer.from(JSON.stringify(undo)),
-    }
-    for (const [name, text] of Object.entries(placeScripts(this.#steps))) {
-      files[name] = Buffer.from(text, 'latin1')
     }
     desk.guard()
     await Promise.all(Object.entries(files).map(([name, text]) => writeFile(sftp, `${stage}/${name}`, text)))

@@ -197,10 +197,7 @@ export class ShellSite implements SiteHost {
     }
     const extra = lists(comparison, 'manifest.gz')
     const scripts = placeScripts(planPlace(comparison, opened.base?.manifest ?? makeManifest()))
-    return [
-      ...extra,
-      ...Object.entries(scripts).map(([name, text]) => extraOf(name, Buffer.from(text, 'latin1'))),
-    ]
+    return [...extra, ...Object.entries(scripts).map(([name, text]) => extraOf(name, text))]
   }
 
   /** Ends a `#publish` that still waits for what will not come. */
