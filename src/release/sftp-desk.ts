@@ -95,10 +95,16 @@ export class SftpDesk {
   /** What lies there, by what the files hold; symbolic links without where they lead, so that they are made anew. */
   async hashed(root: ByteString, listed: ReadonlyMap<ByteString, FileStatus>): Promise<Manifest> {
     const hashes = new Map<ByteString, string>()
-    const files = [...listed].filter(([, { kind }]) => kind === 'file')
-    await inParallel(files, async ([path]) => void hashes.set(path, await this.hash(`${root}/${path}`)))
+    await inParallel(listed, async ([path, { kind }]) => {
+      if (kind === 'file') hashes.set(path, await this.hash(`${root}/${path}`))
+    })
     return makeManifest(
-      [...listed].flatMap(([path, status]) => toEntry(path, status, hashes.get(path) ?? '') ?? []),
+      (function* () {
+        for (const [path, status] of listed) {
+          const entry = toEntry(path, status, hashes.get(path) ?? '')
+          if (entry !== undefined) yield entry
+        }
+      })(),
     )
   }
 

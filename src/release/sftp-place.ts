@@ -2,7 +2,7 @@ import type { Context } from '../context.ts'
 import type { ByteString } from '../ssh/byte-string.ts'
 import { ifThere, linkOrCopy, listTree, makeFolder, writeFile } from '../ssh/sftp-files.ts'
 import { type PlaceStep, placeScripts, planPlace } from './in-place.ts'
-import { contentId, encodeManifest, type Manifest, makeManifest } from './manifest.ts'
+import { contentId, type Entry, encodeManifest, type Manifest, makeManifest } from './manifest.ts'
 import { type SftpDesk, siteFailure, toEntry } from './sftp-desk.ts'
 import { PlaceRunner } from './sftp-place-steps.ts'
 import type { SftpWork } from './sftp-site.ts'
@@ -81,12 +81,7 @@ export class SftpPlace implements SftpWork {
   }
 
   async send({ comparison, opened, tree, mtime }: SendPlan, context: Context): Promise<TreeResult> {
-    const sent = [...comparison.send.values()]
-    const parents = sent.flatMap(({ path }) => foldersOf(path))
-    const result = makeManifest([
-      ...parents.map((path) => ({ type: 'folder', path, mode: 0o755 }) as const),
-      ...sent,
-    ])
+    const result = makeManifest(withParents(comparison.send))
     this.#steps = planPlace(comparison, opened.base?.manifest ?? makeManifest())
     this.#sent = result
     const plan = { stage: this.#stage, result, arrived: this.#arrived, base: undefined, tree, mtime }
@@ -203,4 +198,12 @@ export class SftpPlace implements SftpWork {
     for (const name of ['next', 'back']) await this.#desk.retire(`${this.#desk.state}/${name}`)
     await this.#desk.sweep()
   }
+}
+
+/** With the folders that what is sent lies in, which count for less than those that are sent. */
+function* withParents(send: Manifest): Generator<Entry> {
+  const parents = new Set<ByteString>()
+  for (const { path } of send.unhashed()) for (const folder of foldersOf(path)) parents.add(folder)
+  for (const path of parents) yield { type: 'folder', path, mode: 0o755 }
+  yield* send.values()
 }

@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts'
 import type { ByteString } from '../ssh/byte-string.ts'
 import { ifThere, listTree, writeFile } from '../ssh/sftp-files.ts'
-import { contentId, encodeManifest, type Manifest, makeManifest } from './manifest.ts'
+import { contentId, type Entry, encodeManifest, type Manifest, makeManifest } from './manifest.ts'
 import { keepReachable, readAssets } from './sftp-assets.ts'
 import { type SftpDesk, siteFailure } from './sftp-desk.ts'
 import type { SftpWork } from './sftp-site.ts'
@@ -94,8 +94,8 @@ export class SftpReleases implements SftpWork {
       this.#base = { folder, manifest }
     }
     const arrived = this.#arrived
-    const below = [...(this.#base?.manifest.values() ?? [])].filter(({ path }) => !isBelowFile(path, arrived))
-    const manifest = makeManifest([...below, ...arrived.values()])
+    const before = this.#base?.manifest ?? makeManifest()
+    const manifest = arrived.size === 0 ? before : makeManifest(withArrived(before, arrived))
     const kind = arrived.size > 0 ? 'staging' : this.#base === undefined ? 'none' : 'release'
     const assets = id === undefined ? undefined : await readAssets(this.#desk, id)
     return { kind, manifest, ours: stored ?? makeManifest(), ...(assets === undefined ? {} : { assets }) }
@@ -105,7 +105,7 @@ export class SftpReleases implements SftpWork {
   async #rehashed(folder: ByteString, stored: Manifest): Promise<Manifest> {
     const listed = await listTree(this.#desk.sftp, folder)
     const hashed = await this.#desk.hashed(folder, listed)
-    return keptAsStored(hashed.values(), stored)
+    return stored.keepsAny ? keptAsStored(hashed.values(), stored) : hashed
   }
 
   send({ comparison, tree, mtime }: SendPlan, context: Context): Promise<TreeResult> {
@@ -231,6 +231,11 @@ export function outdated(
   const failed = releases.filter(({ state }) => state === 'failed')
   const others = releases.filter(({ state }) => state !== 'failed')
   return [...failed, ...others.slice(keep)].map(({ id }) => id).filter((id) => !isNeeded(id))
+}
+
+function* withArrived(before: Manifest, arrived: Manifest): Generator<Entry> {
+  for (const entry of before.values()) if (!isBelowFile(entry.path, arrived)) yield entry
+  yield* arrived.values()
 }
 
 /** Whether something that has arrived as a file stands where a path leads through. */

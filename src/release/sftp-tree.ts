@@ -17,9 +17,9 @@ import {
   encodeManifest,
   type FileEntry,
   type FolderEntry,
-  type LinkEntry,
   type Manifest,
   makeManifest,
+  type UnhashedEntry,
 } from './manifest.ts'
 import { trackProgress } from './progress.ts'
 import type { SftpDesk } from './sftp-desk.ts'
@@ -77,15 +77,13 @@ export async function buildTree(desk: SftpDesk, plan: TreePlan, context: Context
   const { sftp } = desk
   const { stage, result, tree, mtime } = plan
   const root = `${stage}/tree`
-  const arrived = makeManifest(
-    [...plan.arrived.values()].filter((entry) => isSameFile(result.get(entry.path), entry)),
-  )
+  const arrived = makeManifest(sameFiles(plan.arrived, result))
   await clearTree(desk, root, arrived)
   // They are to be known again should this attempt break off too.
   await inParallel(arrived.keys(), (path) => sftp.setstat(`${root}/${path}`, { mtime }), 256)
   await writeFile(sftp, `${stage}/manifest.gz`, encodeManifest(result), { mtime, before: desk.guard })
 
-  const folders = [...result.values()].filter((entry): entry is FolderEntry => entry.type === 'folder')
+  const folders = [...result.ofType('folder')]
   await inLevels(
     folders.map(({ path }) => path),
     async (path) => {
@@ -94,19 +92,19 @@ export async function buildTree(desk: SftpDesk, plan: TreePlan, context: Context
     },
     'top first',
   )
-  const files = [...result.values()].filter(
-    (entry): entry is FileEntry => entry.type === 'file' && !arrived.has(entry.path),
-  )
-  const { left, linked, copied } = await takeFromBase(desk, plan, files, context)
-  const sent = await sendFiles(desk, { root, files: left, tree, mtime }, context)
-  const links = [...result.values()].filter((entry): entry is LinkEntry => entry.type === 'link')
-  await inParallel(links, (entry) => makeLink(desk, `${root}/${entry.path}`, entry.to), 256)
+  const { left, bytes, linked, copied } = await takeFromBase(desk, plan, arrived, context)
+  const sent = await sendFiles(desk, { root, paths: left, bytes, result, tree, mtime }, context)
+  await inParallel(result.ofType('link'), (entry) => makeLink(desk, `${root}/${entry.path}`, entry.to), 256)
   await inLevels(
     folders.map(({ path }) => path),
     (path) => sftp.setstat(`${root}/${path}`, { mode: (result.get(path) as FolderEntry).mode }),
     'deepest first',
   )
   return { bytesOnWire: sent, filesSent: left.length, linked, copied }
+}
+
+function* sameFiles(arrived: Manifest, result: Manifest): Generator<FileEntry> {
+  for (const entry of arrived.ofType('file')) if (isSameFile(result.get(entry.path), entry)) yield entry
 }
 
 function isSameFile(a: Entry | undefined, b: Entry): boolean {
@@ -145,24 +143,38 @@ export function foldersOf(path: ByteString): ByteString[] {
   return parts.slice(1).map((_, at) => parts.slice(0, at + 1).join('/'))
 }
 
-/** Second names for what the release before has too; resolves with the files that must travel. */
+interface Taken {
+  /** Paths of the files that must travel; all that is known of a hundred thousand would take too much memory. */
+  readonly left: readonly ByteString[]
+  readonly bytes: number
+  readonly linked: number
+  readonly copied: number
+}
+
+/** Second names for what the release before has too. */
 async function takeFromBase(
   desk: SftpDesk,
-  { stage, base, mtime, tree }: TreePlan,
-  files: readonly FileEntry[],
+  { stage, base, mtime, tree, result }: TreePlan,
+  arrived: Manifest,
   { signal }: Context,
-): Promise<{ left: FileEntry[]; linked: number; copied: number }> {
+): Promise<Taken> {
   const { sftp } = desk
-  const left: FileEntry[] = []
+  const left: ByteString[] = []
+  let bytes = 0
+  const leave = ({ path, size }: FileEntry) => {
+    left.push(path)
+    bytes += size
+  }
   let linked = 0
   let copied = 0
   const atHand = sftp.extensions.has('hardlink@openssh.com') || sftp.extensions.has('copy-data')
   await inParallel(
-    files,
+    result.ofType('file'),
     async (entry) => {
+      if (arrived.has(entry.path)) return
       const isOurs = tree.manifest.has(entry.path)
       if (base === undefined || !isSameFile(base.manifest.get(entry.path), entry) || (!atHand && isOurs)) {
-        left.push(entry)
+        leave(entry)
         return
       }
       signal.throwIfAborted()
@@ -175,7 +187,7 @@ async function takeFromBase(
       } catch (error) {
         // Removed by hand since: it travels again.
         if (!isMissing(error) || !isOurs) throw error
-        left.push(entry)
+        leave(entry)
       }
     },
     256,
@@ -184,17 +196,22 @@ async function takeFromBase(
   if (!atHand && base !== undefined) {
     desk.log.info('the server neither links nor copies files through SFTP: unchanged ones are sent again')
   }
-  return { left, linked, copied }
+  return { left, bytes, linked, copied }
+}
+
+interface Sending extends Pick<TreePlan, 'result' | 'tree' | 'mtime'> {
+  readonly root: ByteString
+  readonly paths: readonly ByteString[]
+  readonly bytes: number
 }
 
 async function sendFiles(
   desk: SftpDesk,
-  { root, files, tree, mtime }: Pick<TreePlan, 'tree' | 'mtime'> & { root: ByteString; files: FileEntry[] },
+  { root, paths, bytes, result, tree, mtime }: Sending,
   context: Context,
 ): Promise<number> {
   const { signal } = context
-  const bytes = files.reduce((sum, { size }) => sum + size, 0)
-  const progress = trackProgress({ files: files.length, bytes }, context)
+  const progress = trackProgress({ files: paths.length, bytes }, context)
   async function* counted(entry: FileEntry): AsyncGenerator<Buffer> {
     for (const piece of tree.read(entry)) {
       // Counted bit by bit: on a slow link many large pieces are on their way for long.
@@ -209,11 +226,12 @@ async function sendFiles(
   }
   try {
     await inParallel(
-      files,
-      async (entry) => {
+      paths,
+      async (path) => {
+        const entry = result.get(path) as FileEntry
         signal.throwIfAborted()
         const to = { mode: entry.mode, mtime, before: desk.guard }
-        await writeFile(desk.sftp, `${root}/${entry.path}`, counted(entry), to)
+        await writeFile(desk.sftp, `${root}/${path}`, counted(entry), to)
         progress.fileSent()
       },
       FILES_AT_ONCE,
@@ -255,9 +273,7 @@ export async function makeLink(desk: SftpDesk, path: ByteString, to: ByteString)
 /** Throws unless exactly what the manifest says lies there, by kinds and sizes. */
 export async function checkTree(desk: SftpDesk, root: ByteString, result: Manifest): Promise<void> {
   const listed = await listTree(desk.sftp, root)
-  const wrong = [...result.values()].find((entry) => !fits(entry, listed.get(entry.path)))
-  const extra = [...listed.keys()].find((path) => !result.has(path))
-  const path = wrong?.path ?? extra
+  const path = firstWrong(result, listed)
   if (path === undefined) return
   const there = listed.get(path)
   const is = there === undefined ? 'is missing' : `is a ${there.kind} of ${there.size} bytes`
@@ -268,7 +284,13 @@ export async function checkTree(desk: SftpDesk, root: ByteString, result: Manife
   })
 }
 
-function fits(entry: Entry, there: FileStatus | undefined): boolean {
+function firstWrong(result: Manifest, listed: ReadonlyMap<ByteString, FileStatus>): ByteString | undefined {
+  for (const entry of result.unhashed()) if (!fits(entry, listed.get(entry.path))) return entry.path
+  for (const path of listed.keys()) if (!result.has(path)) return path
+  return undefined
+}
+
+function fits(entry: UnhashedEntry, there: FileStatus | undefined): boolean {
   return there?.kind === entry.type && (entry.type !== 'file' || there.size === entry.size)
 }
 

@@ -45,8 +45,10 @@ export async function* readPieces(sftp: Sftp, path: ByteString): AsyncGenerator<
   try {
     const asked: { at: number; answer: Promise<Buffer | undefined> }[] = []
     let ahead = 0
+    // Most files are small: more at once where a whole piece has come.
+    let most = 1
     for (;;) {
-      while (asked.length < 16) {
+      while (asked.length < most) {
         const answer = sftp.read(handle, ahead, SFTP_CHUNK)
         answer.catch(() => {})
         asked.push({ at: ahead, answer })
@@ -56,6 +58,7 @@ export async function* readPieces(sftp: Sftp, path: ByteString): AsyncGenerator<
       const piece = await answer
       if (piece === undefined) return
       yield piece
+      most = piece.length === SFTP_CHUNK ? 16 : 1
       if (piece.length === SFTP_CHUNK) continue
       // A short answer is not the end: go on right after it.
       asked.length = 0
