@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, hash as digestOf, type Hash } from 'node:crypto'
 import type { Context } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, fromByteString, toByteString } from '../ssh/byte-string.ts'
@@ -87,9 +87,17 @@ export class SftpDesk {
 
   /** First 128 bits of the SHA-256 of a file on the server, which comes here for it. */
   async hash(path: ByteString): Promise<string> {
-    const hash = createHash('sha256')
-    for await (const piece of readPieces(this.sftp, path)) hash.update(piece)
-    return hash.digest().toString('hex', 0, 16)
+    let first: Buffer | undefined
+    let hash: Hash | undefined
+    for await (const piece of readPieces(this.sftp, path)) {
+      if (first === undefined) first = piece
+      else {
+        hash ??= createHash('sha256').update(first)
+        hash.update(piece)
+      }
+    }
+    // Most files are small, and what is made for each of a hundred thousand stays in memory for a while.
+    return hash?.digest().toString('hex', 0, 16) ?? digestOf('sha256', first ?? '', 'hex').slice(0, 32)
   }
 
   /** What lies there, by what the files hold; symbolic links without where they lead, so that they are made anew. */

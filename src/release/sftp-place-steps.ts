@@ -169,8 +169,8 @@ export class PlaceRunner {
 const pathOf = (folder: ByteString, name: ByteString) => (folder === '' ? name : `${folder}/${name}`)
 const nameOf = (step: PlaceStep) => ('name' in step ? step.name : '')
 
-function names(steps: readonly PlaceStep[]): (readonly [ByteString, ByteString])[] {
-  return steps.flatMap((step) =>
-    'names' in step ? step.names.map((name) => [step.folder, name] as const) : [],
-  )
+function* names(steps: readonly PlaceStep[]): Generator<readonly [ByteString, ByteString]> {
+  for (const step of steps) {
+    if ('names' in step) for (const name of step.names) yield [step.folder, name]
+  }
 }
