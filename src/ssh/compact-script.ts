@@ -1,6 +1,6 @@
 /**
  * A shell script of ours without comment lines, empty lines and indentation, which a remote shell would read byte by
- * byte. Only for constant code in which no here-document and no quoted text but shell code goes over several lines. Pure.
+ * byte. Only for constant code in which no quoted text and no here-document goes over several lines. Pure.
  */
 export function compactScript(script: string): string {
   return script
