@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setFlagsFromString } from 'node:v8'
 import { type Context, prefixedLog } from '../context.ts'
 import { Failure } from '../failure.ts'
 import { type ByteString, fromByteString, toByteString } from '../ssh/byte-string.ts'
@@ -80,6 +81,8 @@ export class SftpSite implements SiteHost {
         `leave ${needsShell.length === 1 ? 'it' : 'them'} out, or give the deploy user a shell`,
       )
     }
+    // Each request leaves some garbage, which by default may grow to several times of what is in use.
+    setFlagsFromString('--heap-growing-percent=20')
     const sftp = await Sftp.open(connection)
     if (!sftp.extensions.has(RENAME)) {
       refuse(

@@ -23,6 +23,8 @@ interface Way {
   readonly shapes: readonly SiteShape[]
   readonly inputs?: Readonly<Record<string, string>>
   readonly isSftp?: boolean
+  /** Where it is more than for the others, as the README says. */
+  readonly limitMb?: number
 }
 
 const inPlace = { mode: 'in-place', delete: 'true' }
@@ -33,8 +35,8 @@ const ways: readonly Way[] = [
   { name: 'shell, in place', shapes: [manySmall], inputs: inPlace },
   { name: 'shell, in place, verify: full', shapes: [manySmall], inputs: { ...inPlace, ...full } },
   { name: 'SFTP alone', shapes: [manySmall, fewLarge], isSftp: true },
-  { name: 'SFTP alone, verify: full', shapes: [manySmall], inputs: full, isSftp: true },
-  { name: 'SFTP alone, in place', shapes: [manySmall], inputs: inPlace, isSftp: true },
+  { name: 'SFTP alone, verify: full', shapes: [manySmall], inputs: full, isSftp: true, limitMb: 250 },
+  { name: 'SFTP alone, in place', shapes: [manySmall], inputs: inPlace, isSftp: true, limitMb: 250 },
 ]
 
 const option = (name: string, fallback: string): string =>
@@ -47,8 +49,8 @@ export async function soakUpload(): Promise<boolean> {
     shell: await startSshd(),
     sftp: await startSshd({ config: ['ForceCommand internal-sftp'] }),
   }
-  const rows: { site: string; way: string; node: string; run: string; seconds: number; megabytes: number }[] =
-    []
+  const rows: object[] = []
+  let isWithin = true
   try {
     const nodes = option('nodes', '24,20').split(',') as NodeRelease[]
     const source = join(work, 'source')
@@ -56,7 +58,7 @@ export async function soakUpload(): Promise<boolean> {
     for (const [shape, site] of titles) {
       const chosen = ways.filter((way) => way.shapes.includes(shape) && way.name.includes(option('only', '')))
       if (chosen.length > 0) growSite(source, shape)
-      for (const { name: way, inputs, isSftp } of chosen) {
+      for (const { name: way, inputs, isSftp, limitMb = LIMIT_MB } of chosen) {
         const sshd = isSftp ? servers.sftp : servers.shell
         for (const node of nodes) {
           const one = evenkeel(node, sshd, sshd.host, inputs)
@@ -66,6 +68,7 @@ export async function soakUpload(): Promise<boolean> {
             const row = { site, way, node, run, ...(await measurePeak(one, target, source, at)) }
             console.log(Object.values(row).join('  '))
             rows.push(row)
+            isWithin &&= row.megabytes <= limitMb
           }
           rmSync(target, { recursive: true })
         }
@@ -76,5 +79,5 @@ export async function soakUpload(): Promise<boolean> {
     rmSync(work, { recursive: true, force: true })
   }
   console.table(rows)
-  return rows.every(({ megabytes }) => megabytes <= LIMIT_MB)
+  return isWithin
 }
