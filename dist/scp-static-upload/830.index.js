@@ -70,7 +70,11 @@ function pathMatcher(globs) {
     const matchers = globs.map((glob) => {
         const trimmed = glob.replace(/^\.?\//, '').replace(/\/+$/, '');
         const anywhere = !glob.replace(/\/+$/, '').includes('/');
-        return picomatch__WEBPACK_IMPORTED_MODULE_0___default()(anywhere ? [trimmed, `**/${trimmed}`] : trimmed, { dot: true, nonegate: true });
+        return picomatch__WEBPACK_IMPORTED_MODULE_0___default()(anywhere ? [trimmed, `**/${trimmed}`] : trimmed, {
+            dot: true,
+            nonegate: true,
+            flags: 's',
+        });
     });
     return (path) => {
         const text = (0,_ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_1__/* .fromByteString */ .q)(path);

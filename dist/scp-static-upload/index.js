@@ -555,6 +555,13 @@ module.exports = require("node:util/types");
 
 /***/ }),
 
+/***/ 8877:
+/***/ ((module) => {
+
+module.exports = require("node:v8");
+
+/***/ }),
+
 /***/ 5919:
 /***/ ((module) => {
 
@@ -853,7 +860,7 @@ var source_inputs = __nccwpck_require__(1242);
 
 if (external_node_worker_threads_.isMainThread) {
     const reader = sourceThread();
-    void Promise.all(/* import() */[__nccwpck_require__.e(6), __nccwpck_require__.e(624), __nccwpck_require__.e(914)]).then(__nccwpck_require__.bind(__nccwpck_require__, 4914)).then(({ runUpload }) => runUpload(reader));
+    void Promise.all(/* import() */[__nccwpck_require__.e(6), __nccwpck_require__.e(624), __nccwpck_require__.e(656)]).then(__nccwpck_require__.bind(__nccwpck_require__, 656)).then(({ runUpload }) => runUpload(reader));
 }
 else {
     void Promise.all(/* import() */[__nccwpck_require__.e(6), __nccwpck_require__.e(830)]).then(__nccwpck_require__.bind(__nccwpck_require__, 9830)).then(({ carryOutOrder }) => carryOutOrder());

@@ -17564,6 +17564,281 @@ function expandUrl(url, values) {
 
 /***/ }),
 
+/***/ 8553:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+
+// EXPORTS
+__nccwpck_require__.d(__webpack_exports__, {
+  rD: () => (/* binding */ archive),
+  yc: () => (/* binding */ extraOf),
+  bU: () => (/* binding */ joining),
+  IE: () => (/* binding */ pieces)
+});
+
+// EXTERNAL MODULE: ./src/ssh/quote.ts
+var quote = __nccwpck_require__(9038);
+;// CONCATENATED MODULE: ./src/release/tar-writer.ts
+const BLOCK = 512;
+const ZEROS = Buffer.alloc(BLOCK);
+const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
+const NAME_FIELD = 100;
+const SIZE_PLACE = 124;
+const MTIME_PLACE = 136;
+const SUM_PLACE = 148;
+const LINK_PLACE = 157;
+const MAGIC_PLACE = 257;
+const MAX_OCTAL_SIZE = 0o77777777777;
+/** Makes headers, each in the memory of the one before. */
+class TarHeaders {
+    #header = Buffer.alloc(BLOCK);
+    #form;
+    /** The header of a member, with the records before it that a long name needs. Holds until the next is made. */
+    of(member) {
+        const name = member.type === 'folder' ? `${member.name}/` : member.name;
+        const { mode, mtime, to = '' } = member;
+        const size = member.type === 'file' ? member.size : 0;
+        const parts = [];
+        if (name.length > NAME_FIELD)
+            parts.push(this.#longText('L', name));
+        if (to.length > NAME_FIELD)
+            parts.push(this.#longText('K', to));
+        const header = this.#block(name, mode, size, mtime, TYPE_FLAGS[member.type], to);
+        return parts.length === 0 ? header : Buffer.concat([...parts, header]);
+    }
+    #longText(flag, text) {
+        const content = Buffer.from(`${text}\0`, 'latin1');
+        const header = this.#block('././@LongLink', 0o644, content.length, 0, flag, '');
+        return Buffer.concat([header, content, tarPadding(content.length)]);
+    }
+    #block(name, mode, size, mtime, flag, to) {
+        const { bytes, sum } = this.#formOf(mode, mtime, flag);
+        const header = this.#header;
+        header.set(bytes);
+        const whole = sum +
+            put(header, name.slice(0, NAME_FIELD), 0) +
+            put(header, sizeField(size), SIZE_PLACE) +
+            put(header, to.slice(0, NAME_FIELD), LINK_PLACE);
+        put(header, `${octal(whole, 6)}\0 `, SUM_PLACE);
+        return header;
+    }
+    #formOf(mode, mtime, flag) {
+        const last = this.#form;
+        if (last?.mode === mode && last.mtime === mtime && last.flag === flag)
+            return last;
+        const bytes = Buffer.alloc(BLOCK);
+        const sum = put(bytes, `${octal(mode, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`, NAME_FIELD) +
+            put(bytes, `${octal(mtime, 11)}\0${' '.repeat(8)}${flag}`, MTIME_PLACE) +
+            put(bytes, 'ustar  ', MAGIC_PLACE);
+        this.#form = { mode, mtime, flag, bytes, sum };
+        return this.#form;
+    }
+}
+/** Zeros that fill a content of this size up to whole blocks. */
+function tarPadding(size) {
+    return ZEROS.subarray(0, (BLOCK - (size % BLOCK)) % BLOCK);
+}
+/** What ends an archive. */
+function tarEnd() {
+    return Buffer.alloc(2 * BLOCK);
+}
+/** Returns the sum of the bytes. */
+function put(header, text, at) {
+    let sum = 0;
+    for (let index = 0; index < text.length; index++) {
+        const byte = text.charCodeAt(index);
+        header[at + index] = byte;
+        sum += byte;
+    }
+    return sum;
+}
+function sizeField(size) {
+    if (size <= MAX_OCTAL_SIZE)
+        return `${octal(size, 11)}\0`;
+    const bytes = Buffer.alloc(12);
+    bytes[0] = 0x80;
+    bytes.writeBigUInt64BE(BigInt(size), 4);
+    return bytes.toString('latin1');
+}
+function octal(value, digits) {
+    return Math.max(0, Math.floor(value)).toString(8).padStart(digits, '0');
+}
+
+;// CONCATENATED MODULE: ./src/release/archive.ts
+
+
+function extraOf(name, content) {
+    return { name, size: content.length, pieces: () => [content] };
+}
+function* pieces(send, partBytes) {
+    let large = 0;
+    for (const entry of send.unhashed()) {
+        const name = `tree/${entry.path}`;
+        if (entry.type === 'link')
+            yield { entry, name, from: 0, to: 0 };
+        if (entry.type !== 'file')
+            continue;
+        if (entry.size <= partBytes) {
+            yield { entry, name, from: 0, to: entry.size };
+            continue;
+        }
+        large++;
+        for (let from = 0; from < entry.size; from += partBytes) {
+            const part = `parts-${large}-${from / partBytes}`;
+            yield { entry, name: from === 0 ? name : part, from, to: Math.min(entry.size, from + partBytes) };
+        }
+    }
+}
+/** The script by which the server puts the parts together; its own time is the one that files get. */
+function joining(send, partBytes) {
+    if (partBytes === Number.POSITIVE_INFINITY)
+        return [];
+    const lines = [];
+    let large = 0;
+    for (const { path, size, mode } of send.ofType('file')) {
+        if (size <= partBytes)
+            continue;
+        large++;
+        const whole = (0,quote/* quote */.h)(`tree/${path}`);
+        for (let part = 1; part * partBytes < size; part++) {
+            const name = `parts-${large}-${part}`;
+            lines.push(`cat ${name} >>${whole}`, `rm ${name}`);
+        }
+        lines.push(`chmod ${mode.toString(8)} ${whole}`, `touch -r join.sh ${whole}`);
+    }
+    return lines.length === 0 ? [] : [extraOf('join.sh', Buffer.from(`${lines.join('\n')}\n`, 'latin1'))];
+}
+/**
+ * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first:
+ * two tars that both miss one get into each other's way when they make it for their files. A chunk holds until the next
+ * but one is asked for; it has at most `chunkBytes`.
+ */
+async function* archive(queue, extra, { send, tree, mtime }, chunkBytes, progress) {
+    const chunk = new Chunk(chunkBytes);
+    const headers = new TarHeaders();
+    for (const { path, type, mode } of send.ofType('folder')) {
+        yield* chunk.add(headers.of({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
+    }
+    for (let next = queue.next(); next.done !== true; next = queue.next()) {
+        const piece = next.value;
+        const hashed = tree.whenHashed(piece.entry.path);
+        if (hashed !== undefined)
+            await hashed;
+        const header = headers.of(memberOf(piece, mtime));
+        const content = contentAtHand(piece, tree);
+        if (content === undefined)
+            yield* fromDisk(piece, header, tree, chunk, progress);
+        else {
+            if (!chunk.fits(header, content))
+                yield chunk.take();
+            chunk.putMember(header, content);
+            progress.sent(content.length);
+        }
+        if (piece.entry.type === 'file' && piece.to === piece.entry.size)
+            progress.fileSent();
+    }
+    await tree.hash();
+    for (const { name, size, pieces } of extra()) {
+        yield* chunk.add(headers.of({ name, type: 'file', mode: 0o600, mtime, size }));
+        for (const piece of pieces())
+            yield* chunk.add(piece);
+        yield* chunk.add(tarPadding(size));
+    }
+    yield* chunk.add(tarEnd());
+    const rest = chunk.take();
+    if (rest.length > 0)
+        yield rest;
+}
+function memberOf({ entry, name, from, to }, mtime) {
+    if (entry.type === 'link')
+        return { name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to };
+    const size = to - from;
+    return { name, type: 'file', mode: size < entry.size ? 0o600 : entry.mode, mtime, size };
+}
+const NOTHING = Buffer.alloc(0);
+/** Undefined where it must be read from disk. */
+function contentAtHand({ entry, from, to }, tree) {
+    if (entry.type === 'link')
+        return NOTHING;
+    return to - from < entry.size ? undefined : tree.kept(entry);
+}
+/** Of a piece with content: its member, read into the chunk. */
+function* fromDisk({ entry, from, to }, header, tree, chunk, progress) {
+    if (entry.type !== 'file')
+        return;
+    yield* chunk.add(header);
+    const file = tree.open(entry, from);
+    try {
+        for (let left = to - from; left > 0;) {
+            const count = chunk.fill(left, (room) => file.read(room));
+            left -= count;
+            progress.sent(count);
+            if (chunk.isFull)
+                yield chunk.take();
+        }
+    }
+    finally {
+        file.close();
+    }
+    yield* chunk.add(tarPadding(to - from));
+}
+/** Gathers headers and small files, which would each be a packet of their own, in one of two buffers by turns. */
+class Chunk {
+    #size;
+    #bytes;
+    #other;
+    #used = 0;
+    constructor(size) {
+        this.#size = size;
+        this.#bytes = Buffer.allocUnsafeSlow(size);
+        this.#other = Buffer.allocUnsafeSlow(size);
+    }
+    get isFull() {
+        return this.#used === this.#size;
+    }
+    /** Whether there is room for a small member as a whole. */
+    fits(header, content) {
+        return header.length + content.length + tarPadding(content.length).length <= this.#size - this.#used;
+    }
+    putMember(header, content) {
+        this.#put(header);
+        this.#put(content);
+        this.#put(tarPadding(content.length));
+    }
+    #put(part) {
+        this.#bytes.set(part, this.#used);
+        this.#used += part.length;
+    }
+    /** Puts in a part of any size, and yields whenever it is full. */
+    *add(part) {
+        for (let at = 0; at < part.length;) {
+            const end = Math.min(part.length, at + this.#size - this.#used);
+            this.#put(part.subarray(at, end));
+            at = end;
+            if (this.isFull)
+                yield this.take();
+        }
+    }
+    /** Has at most so many bytes read into its room; returns how many have been. */
+    fill(most, read) {
+        const count = read(this.#bytes.subarray(this.#used, Math.min(this.#size, this.#used + most)));
+        this.#used += count;
+        return count;
+    }
+    take() {
+        const taken = this.#bytes.subarray(0, this.#used);
+        const other = this.#other;
+        this.#other = this.#bytes;
+        this.#bytes = other;
+        this.#used = 0;
+        return taken;
+    }
+}
+
+
+/***/ }),
+
 /***/ 4984:
 /***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
 
@@ -17639,7 +17914,7 @@ function comparison_compare(base, site, keep, now) {
         if (isBelowReplaced(entry.path))
             continue;
         if (keptPaths.has(entry.path))
-            kept.push({ ...entry, kept: entry.kept ?? now });
+            kept.push({ ...entry, ...modeOf(entry), kept: entry.kept ?? now });
         else if (entry.type === 'folder')
             removeFolders.push(entry.path);
         else
@@ -17685,6 +17960,8 @@ function* chain(...parts) {
     for (const part of parts)
         yield* part;
 }
+/** That of a folder may be unknown. */
+const modeOf = (entry) => (entry.type === 'folder' && entry.mode < 0 ? { mode: 0o755 } : {});
 function same(a, b) {
     if (a.type === 'file' && b.type === 'file')
         return a.hash === b.hash && a.size === b.size && a.mode === b.mode;
@@ -17713,18 +17990,34 @@ function compareInPlace({ ours, there }, site, deletion, keep, isExcluded, now) 
     const mayGo = (path) => deletion !== 'false' &&
         (deletion === 'all' || ours.has(path)) &&
         !path.split('/').some((_, at, parts) => isExcluded(parts.slice(0, at + 1).join('/')));
+    const mayGoLater = ({ kept, path }) => kept !== undefined && mayGo(path);
     const removeFiles = all.removeFiles.filter(mayGo);
     const removed = new Set(removeFiles);
+    const kept = [];
+    // What others put there and would go, were it not kept for a while.
+    if (deletion === 'all') {
+        for (const entry of all.result.ofType('file'))
+            if (mayGoLater(entry))
+                kept.push(entry);
+    }
     // What stays of ours is still ours, so that a later upload may remove it.
-    const left = [...ours.values()].filter(({ path, type }) => type !== 'folder' && !removed.has(path) && !isBelow(path, all.replace));
-    const kept = left.map((entry) => ({ ...entry, kept: entry.kept ?? now }));
+    for (const entry of ours.values()) {
+        const { path, type } = entry;
+        if (type === 'folder' || removed.has(path) || site.has(path) || isBelow(path, all.replace))
+            continue;
+        kept.push({ ...entry, kept: entry.kept ?? now });
+    }
     return {
         ...all,
         removeFiles,
         removeFolders: all.removeFolders.filter(mayGo),
         removed: removeFiles.length,
-        result: makeManifest([...kept, ...site.values()]),
+        result: kept.length === 0 ? site : makeManifest(bothOf(kept, site)),
     };
+}
+function* bothOf(kept, site) {
+    yield* kept;
+    yield* site.values();
 }
 /** What is left to send where an earlier attempt brought `arrived`, and what of that must go before. Pure. */
 function takeUp(send, arrived) {
@@ -17734,32 +18027,58 @@ function takeUp(send, arrived) {
     // That was another content under the same name.
     return { send, replace: [...arrived.keys()].filter((path) => !path.includes('/')) };
 }
-/** New assets first, pages after, deletions last: no page is there before what it names. Pure. */
+/**
+ * New assets first, pages after, deletions last: no page is there before what it names. Pure. Of all that is sent it
+ * holds no more than the names: there may be a hundred thousand.
+ */
 function planPlace(comparison, there) {
     const { send, replace, removeFiles, removeFolders } = comparison;
-    const all = [...send.values()];
-    const files = all.filter(({ type }) => type !== 'folder');
-    const folders = all.filter((entry) => entry.type === 'folder');
-    const replaced = [...there.values()].filter(({ path }) => isBelow(path, replace));
-    const cleared = replaced.filter(({ type }) => type !== 'folder').map(({ path }) => path);
-    const clearedFolders = replaced.filter(({ type }) => type === 'folder').map(({ path }) => path);
-    const goneFolders = new Set([...clearedFolders, ...removeFolders]);
-    const oldFolders = [...there.values()].filter((entry) => entry.type === 'folder' && goneFolders.has(entry.path));
-    const sent = files.map(({ path }) => path);
+    const sent = [];
+    const folders = [];
+    const newAssets = [];
+    const oldAssets = [];
+    const pages = [];
+    for (const entry of send.unhashed()) {
+        if (entry.type === 'folder') {
+            folders.push(entry);
+            continue;
+        }
+        const { path } = entry;
+        sent.push(path);
+        if (/\.x?html?$/i.test(path))
+            pages.push(path);
+        else if (there.has(path))
+            oldAssets.push(path);
+        else
+            newAssets.push(path);
+    }
+    const cleared = [];
+    const clearedFolders = [];
+    const oldFolders = [];
+    const goneFolders = new Set(removeFolders);
+    for (const entry of there.unhashed()) {
+        const isReplaced = isBelow(entry.path, replace);
+        if (entry.type !== 'folder') {
+            if (isReplaced)
+                cleared.push(entry.path);
+            continue;
+        }
+        if (isReplaced)
+            clearedFolders.push(entry.path);
+        if (isReplaced || goneFolders.has(entry.path))
+            oldFolders.push(entry);
+    }
     const touched = [...new Set([...sent, ...cleared, ...removeFiles])];
-    const isNew = (entry) => !there.has(entry.path);
-    const isPage = ({ path }) => /\.x?html?$/i.test(path);
-    const assets = files.filter((entry) => !isPage(entry));
-    const pages = files.filter(isPage);
+    const keep = perFolder('keep', touched);
     return {
-        keep: perFolder('keep', touched),
+        keep,
         put: [
             perFolder('drop', cleared),
             clearedFolders.reverse().map(noFolder),
             folders.map(makeFolder),
-            perFolder('put', paths(assets.filter(isNew))),
-            perFolder('put', paths(assets.filter((entry) => !isNew(entry)))),
-            perFolder('put', paths(pages)).reverse(),
+            perFolder('put', newAssets),
+            perFolder('put', oldAssets),
+            perFolder('put', pages).reverse(),
             perFolder('drop', removeFiles),
             removeFolders.map(noFolder),
         ],
@@ -17770,12 +18089,12 @@ function planPlace(comparison, there) {
                 .reverse()
                 .map(({ path }) => noFolder(path)),
         ],
-        restore: [...oldFolders.map(makeFolder), ...perFolder('restore', touched)],
+        restore: [...oldFolders.map(makeFolder), ...keep.map((step) => ({ ...step, op: 'restore' }))],
     };
 }
-/** The same as shell scripts, made of the functions on the server. Pure. */
+/** The scripts of `next`, see in-place-code.ts. */
 function placeScripts({ keep, put, gone, restore }) {
-    const script = (steps) => steps.map((step) => `${line(step)}\n`).join('');
+    const script = (steps) => Buffer.concat(steps.map((step) => Buffer.from(`${line(step)}\n`, 'latin1')));
     return {
         'keep.sh': script(keep),
         'put.sh': script(put.flat()),
@@ -17791,7 +18110,6 @@ function line(step) {
         return `no_folder ${folder} ${(0,quote/* quote */.h)(step.name)}`;
     return `${step.op} ${folder} ${step.names.map(quote/* quote */.h).join(' ')}`;
 }
-const paths = (entries) => entries.map(({ path }) => path);
 /** `a/b/c` -> `a/b`, `c` */
 function split(path) {
     const at = path.lastIndexOf('/');
@@ -17911,12 +18229,21 @@ function* fields(entries) {
     }
 }
 /** Reads a stored manifest. It comes from a server: every path is checked before anything is done with it. */
-function decodeManifest(stored) {
-    const fields = splitAtNul((0,node_zlib__WEBPACK_IMPORTED_MODULE_1__.gunzipSync)(stored, { maxOutputLength: 512 * 1024 * 1024 }));
-    const bad = (what) => new _failure_js__WEBPACK_IMPORTED_MODULE_2__/* .Failure */ .HR('the stored manifest of the release before cannot be read', {
-        seen: what,
-        hint: 'remove its folder below releases/.evenkeel/meta on the server: the next upload then sends everything',
+function decodeManifest(stored, { host, path: file }) {
+    const bad = (seen) => new _failure_js__WEBPACK_IMPORTED_MODULE_2__/* .Failure */ .HR('the list that the last upload left on the server cannot be read', {
+        host,
+        seen,
+        state: 'the site is as it was.',
+        hint: `remove the file ${file} there: the next upload then sends everything`,
     });
+    let plain;
+    try {
+        plain = (0,node_zlib__WEBPACK_IMPORTED_MODULE_1__.gunzipSync)(stored, { maxOutputLength: 512 * 1024 * 1024 });
+    }
+    catch (error) {
+        throw bad((0,_failure_js__WEBPACK_IMPORTED_MODULE_2__/* .describeError */ .Uc)(error));
+    }
+    const fields = splitAtNul(plain);
     if (fields.next().value !== HEADER)
         throw bad('an unknown header');
     const builder = new _packed_manifest_js__WEBPACK_IMPORTED_MODULE_3__/* .ManifestBuilder */ .HC();
@@ -18259,7 +18586,7 @@ function formatBytes(bytes) {
 
 "use strict";
 /* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
-/* harmony export */   J: () => (/* binding */ hintFor),
+/* harmony export */   c: () => (/* binding */ adviceFor),
 /* harmony export */   l: () => (/* binding */ lockedFailure)
 /* harmony export */ });
 /* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_0__ = __nccwpck_require__(1633);
@@ -18277,10 +18604,17 @@ function lockedFailure(host, holder, waitedMs) {
             : 'look at that run; its lock ends with it, or soon after its runner has gone',
     });
 }
-/** What to do about a failure on the server, by its text. */
+/** How things stand and what to do about a failure on the server, as far as its text tells. */
+function adviceFor(text, target) {
+    const hint = hintFor(text, target);
+    return WRONG_CONTENT.test(text) ? { state: 'nothing was activated.', hint } : { hint };
+}
+const WRONG_CONTENT = /content that arrived|instead of/;
 function hintFor(text, target) {
     if (/no space left|disk quota/i.test(text))
         return 'free some space there, or keep fewer releases (`keep-releases`)';
+    if (/cannot be read/.test(text))
+        return 'let the deploy user read it there, or take it away';
     if (/permission denied|not permitted|read-only/i.test(text)) {
         return `let the deploy user write there: on the server, chown it to that user, for example: sudo install -d -o USER ${(0,_ssh_quote_js__WEBPACK_IMPORTED_MODULE_1__/* .quote */ .h)(target)}`;
     }
@@ -18288,8 +18622,8 @@ function hintFor(text, target) {
         return 'move it away: the action makes it a link to the release that is served';
     if (/not from an upload/.test(text))
         return 'choose another `release`, or move that folder away';
-    if (/content that arrived|instead of/.test(text))
-        return 'run the job again; nothing was activated';
+    if (WRONG_CONTENT.test(text))
+        return 'run the job again: it goes by the content of what is there, which also puts right what was changed by hand in the release before; `verify: full` does so from the start';
     return 'look at the folder on the server, then run the job again';
 }
 
@@ -18301,8 +18635,11 @@ function hintFor(text, target) {
 
 "use strict";
 /* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
-/* harmony export */   Z: () => (/* binding */ StateReader),
-/* harmony export */   l: () => (/* binding */ releaseOf)
+/* harmony export */   Kh: () => (/* binding */ keptAsStored),
+/* harmony export */   Mr: () => (/* binding */ pathsIn),
+/* harmony export */   Z0: () => (/* binding */ StateReader),
+/* harmony export */   iv: () => (/* binding */ storedHash),
+/* harmony export */   l7: () => (/* binding */ releaseOf)
 /* harmony export */ });
 /* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_0__ = __nccwpck_require__(1633);
 /* harmony import */ var _ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_2__ = __nccwpck_require__(4990);
@@ -18310,18 +18647,28 @@ function hintFor(text, target) {
 
 
 
+/** No file has it. */
+const NOT_READ = '0'.repeat(32);
 /** Collects what `describe` and `claim` print. */
 class StateReader {
+    /** The action's folder on the server, for who has to look there. */
+    #place;
+    #look;
     data = new Map();
     busy;
     copied;
     #bell;
     #base;
+    #stored;
     #current = '';
     #pending;
     #free = Number.MAX_SAFE_INTEGER;
     #releases = [];
     #tools = new Set();
+    constructor(place, look = 'stored') {
+        this.#place = place;
+        this.#look = look;
+    }
     record(name, value) {
         const [first = '', ...rest] = value.split(' ');
         switch (name) {
@@ -18355,6 +18702,9 @@ class StateReader {
             case 'bell':
                 this.#bell = value;
                 break;
+            case 'stored':
+                this.#stored = (0,_ssh_byte_string_js__WEBPACK_IMPORTED_MODULE_2__/* .fromByteString */ .q)(value);
+                break;
             case 'base':
                 this.#base = first;
         }
@@ -18371,64 +18721,179 @@ class StateReader {
     }
     #finishBase(kind) {
         const stored = this.data.get('manifest');
-        const ours = stored === undefined ? (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)() : (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .decodeManifest */ .MK)(stored);
-        if (kind === 'release')
-            return { kind, manifest: ours, ours };
-        if (kind !== 'place')
-            return { kind, manifest: kind === 'none' ? (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)() : this.#inventory(), ours };
-        const place = { kind, manifest: this.data.has('names') ? this.#inventory() : ours, ours };
-        return this.data.has('arrived-names') ? { ...place, arrived: this.#inventory('arrived-') } : place;
+        const ours = stored === undefined ? (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)() : (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .decodeManifest */ .MK)(stored, this.#storedList());
+        if (kind === 'none')
+            return { kind, manifest: (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(), ours };
+        const unread = this.#look === 'listed' ? ours : undefined;
+        const manifest = this.data.has('names') ? keptAsStored(this.#found('', unread), ours) : ours;
+        const assets = new Set(pathsIn(this.data.get('assets') ?? Buffer.alloc(0)));
+        const base = { kind, manifest, ours, assets };
+        return this.data.has('arrived-names') ? { ...base, arrived: (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(this.#found('arrived-')) } : base;
     }
-    /** What an earlier attempt has brought over: files by their true content; folders get their modes anew. */
-    #inventory(prefix = '') {
-        return (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(this.#found(prefix));
+    #storedList() {
+        const { host, path } = this.#place;
+        return {
+            host,
+            path: `${path}/${this.#stored === undefined ? 'site' : `meta/${this.#stored}`}/manifest.gz`,
+        };
     }
-    *#found(prefix) {
+    /**
+     * What lies there, or what an earlier attempt has brought over: folders get their modes anew. Where the files were not
+     * read, `stored` tells what they hold.
+     */
+    *#found(prefix, stored) {
         const list = (name) => this.data.get(`${prefix}${name}`) ?? Buffer.alloc(0);
         const hashes = lines(list('hashes'));
         const modes = lines(list('modes'));
-        for (const path of paths(list('names'))) {
-            const hash = hashes.next().value;
+        for (const path of pathsIn(list('names'))) {
             const found = modes.next().value;
+            const [mode = '0', bytes = '0'] = found?.split(' ') ?? [];
+            const size = Number(bytes);
+            const hash = stored === undefined ? hashes.next().value : storedHash(stored, path, size);
             // Without a line for each file it is not known which belongs to which.
             if (hash === undefined || found === undefined)
-                throw unreadable();
-            const [mode = '0', size = '0'] = found.split(' ');
-            if (!(0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .isInsidePath */ .kq)(path))
-                continue;
-            yield { type: 'file', path, mode: Number.parseInt(mode, 8), size: Number(size), hash };
+                throw this.#unreadable();
+            if ((0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .isInsidePath */ .kq)(path))
+                yield { type: 'file', path, mode: Number.parseInt(mode, 8), size, hash };
         }
         if (hashes.next().value !== undefined || modes.next().value !== undefined)
-            throw unreadable();
-        for (const path of paths(list('folders'))) {
+            throw this.#unreadable();
+        for (const path of pathsIn(list('folders'))) {
             if ((0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .isInsidePath */ .kq)(path))
                 yield { type: 'folder', path, mode: -1 };
         }
-        for (const path of paths(list('links')))
+        for (const path of pathsIn(list('links')))
             if ((0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .isInsidePath */ .kq)(path))
                 yield { type: 'link', path, to: '' };
     }
+    #unreadable() {
+        return new _failure_js__WEBPACK_IMPORTED_MODULE_0__/* .Failure */ .HR('what lies on the server could not be listed', {
+            host: this.#place.host,
+            seen: 'the lists of names, sizes and contents do not agree',
+            state: 'the site is as it was.',
+            hint: `run the job again; should it fail again, remove what is left in ${this.#place.path}/staging on the server first`,
+        });
+    }
+}
+/** What a file that was not read counts as: one of its size in `stored` as that one. */
+function storedHash(stored, path, size) {
+    const known = stored.get(path);
+    return known?.type === 'file' && known.size === size ? known.hash : NOT_READ;
+}
+/** What was found, with the times since when `stored` keeps it. */
+function keptAsStored(found, stored) {
+    if (!stored.keepsAny)
+        return (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(found);
+    return (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)((function* () {
+        for (const entry of found) {
+            const kept = stored.get(entry.path)?.kept;
+            yield kept === undefined ? entry : { ...entry, kept };
+        }
+    })());
 }
 function* lines(list) {
     for (let start = 0, end = list.indexOf(10); end >= 0; start = end + 1, end = list.indexOf(10, start)) {
         yield list.toString('latin1', start, end);
     }
 }
-function* paths(list) {
+/** The paths of a NUL-ended list, as they are in a manifest. */
+function* pathsIn(list) {
     for (const path of (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .splitAtNul */ .Lf)(list)) {
         const inside = path.replace(/^\.\//, '');
         if (inside !== '.' && inside !== '')
             yield inside;
     }
 }
-function unreadable() {
-    return new _failure_js__WEBPACK_IMPORTED_MODULE_0__/* .Failure */ .HR('what an earlier, unfinished upload left behind cannot be read', {
-        hint: 'remove the folder releases/.evenkeel/staging on the server',
-    });
-}
 /** The release that a link names, undefined when it is not one of ours. */
 function releaseOf(link) {
     return /^releases\/([^/]+)$/.exec(link)?.[1];
+}
+
+
+/***/ }),
+
+/***/ 7042:
+/***/ ((__unused_webpack_module, __webpack_exports__, __nccwpck_require__) => {
+
+"use strict";
+/* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
+/* harmony export */   Nr: () => (/* binding */ sentDigest),
+/* harmony export */   k8: () => (/* binding */ lists),
+/* harmony export */   ln: () => (/* binding */ assetList)
+/* harmony export */ });
+/* harmony import */ var node_crypto__WEBPACK_IMPORTED_MODULE_0__ = __nccwpck_require__(7598);
+/* harmony import */ var node_crypto__WEBPACK_IMPORTED_MODULE_0___default = /*#__PURE__*/__nccwpck_require__.n(node_crypto__WEBPACK_IMPORTED_MODULE_0__);
+/* harmony import */ var _archive_js__WEBPACK_IMPORTED_MODULE_1__ = __nccwpck_require__(8553);
+/* harmony import */ var _manifest_js__WEBPACK_IMPORTED_MODULE_2__ = __nccwpck_require__(4776);
+
+
+
+/** The server hashes what arrived in two processes at once where it is much, in four where it is very much. */
+const WORK_FOR_TWO = 8 * 1024 * 1024;
+const WORK_FOR_FOUR = 64 * 1024 * 1024;
+/** Opening a file counts as some bytes. */
+const FILE_COST = 8 * 1024;
+/**
+ * Lists for the server, NUL-ended names, and the manifest of what it will have, by the name `manifest`; they travel in
+ * the archive as files beside the tree.
+ */
+function lists({ removeFiles, removeFolders, send, result }, manifest) {
+    return [
+        nameList('remove', removeFiles),
+        nameList('rmdirs', removeFolders),
+        ...sentLists(send),
+        (0,_archive_js__WEBPACK_IMPORTED_MODULE_1__/* .extraOf */ .yc)(manifest, (0,_manifest_js__WEBPACK_IMPORTED_MODULE_2__/* .encodeManifest */ .Gb)(result)),
+    ];
+}
+function nameList(name, paths) {
+    const chunks = [...(0,_manifest_js__WEBPACK_IMPORTED_MODULE_2__/* .joinByNul */ .V7)(relative(paths))];
+    return { name, size: chunks.reduce((sum, { length }) => sum + length, 0), pieces: () => chunks };
+}
+function* relative(paths) {
+    for (const path of paths)
+        yield `./${path}`;
+}
+function* files(send) {
+    for (const entry of send.unhashed())
+        if (entry.type === 'file')
+            yield entry;
+}
+/** The files of a release that pages of it may still name after it was replaced. */
+function assetList(name, release, isAsset) {
+    return nameList(name, paths(release, isAsset));
+}
+function* paths(release, isPicked) {
+    for (const { path } of files(release))
+        if (isPicked(path))
+            yield path;
+}
+/** The files sent, in order, in lists that take the server about as long to hash one as the other. */
+function sentLists(send) {
+    const { total } = send;
+    const work = total.bytes + total.files * FILE_COST;
+    const share = Math.ceil(work / (work < WORK_FOR_TWO ? 1 : work < WORK_FOR_FOUR ? 2 : 4));
+    const rest = files(send);
+    let next = rest.next();
+    let done = 0;
+    function* upTo(end) {
+        for (; next.done !== true && done < end; next = rest.next()) {
+            yield next.value.path;
+            done += next.value.size + FILE_COST;
+        }
+    }
+    const lists = [];
+    while (next.done !== true) {
+        const at = lists.length;
+        lists.push(nameList(`sent.${at}`, upTo((at + 1) * share)));
+    }
+    return lists;
+}
+/** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
+function sentDigest(send) {
+    let hashes = '';
+    for (const hash of send.hashes())
+        hashes += `${hash}\n`;
+    return hashes === '' ? '-' : (0,node_crypto__WEBPACK_IMPORTED_MODULE_0__.hash)('sha256', hashes, 'hex');
 }
 
 
@@ -18719,6 +19184,14 @@ module.exports = require("node:util");
 
 "use strict";
 module.exports = require("node:util/types");
+
+/***/ }),
+
+/***/ 8877:
+/***/ ((module) => {
+
+"use strict";
+module.exports = require("node:v8");
 
 /***/ }),
 
@@ -20161,25 +20634,25 @@ var site_state = __nccwpck_require__(1490);
 
 
 
-/**
- * Runs work on all hosts at once and waits for all of them, so that nothing is left running; throws one failure that
- * names every host on which it failed.
- */
+/** Runs work on all hosts at once and waits for all of them, so that nothing is left running. Throws as `allOf` does. */
 async function onEach(hosts, work) {
-    const results = await Promise.allSettled(hosts.map(work));
-    const failed = results.flatMap((result, index) => result.status === 'rejected' ? [{ name: hosts[index]?.name ?? '', error: result.reason }] : []);
-    if (failed.length === 0) {
-        return results.map((result) => result.value);
-    }
-    const [first] = failed;
-    if (failed.length === 1)
-        throw first?.error;
-    throw new src_failure/* Failure */.HR(`it failed on ${failed.length} of ${hosts.length} hosts`, {
-        seen: failed.map(({ error }) => `\n${(0,src_failure/* describeError */.Uc)(error)}`).join(''),
-        cause: first?.error,
-        unsettled: failed.some(({ error }) => error instanceof src_failure/* Failure */.HR && error.details.unsettled === true),
+    return allOf(await Promise.allSettled(hosts.map(work)));
+}
+/** What came of each host; throws one failure with all there were, each of which names its host. */
+function allOf(results) {
+    const errors = reasons(results);
+    if (errors.length === 0)
+        return results.map((one) => one.value);
+    const [first] = errors;
+    if (errors.length === 1)
+        throw first;
+    throw new src_failure/* Failure */.HR(`it failed on ${errors.length} of ${results.length} hosts`, {
+        seen: errors.map((error) => `\n${(0,src_failure/* describeError */.Uc)(error)}`).join(''),
+        cause: first,
+        unsettled: errors.some((error) => error instanceof src_failure/* Failure */.HR && error.details.unsettled === true),
     });
 }
+const reasons = (results) => results.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
 /**
  * Activates a release that is complete on every host: on all of them, or on none. After a failure or a cancel every
  * host goes back to where it was.
@@ -20190,6 +20663,8 @@ async function activateOnAll(hosts, plan, context) {
     const env = { EVENKEEL_RELEASE: plan.release };
     if (plan.beforeActivate !== '') {
         const inTarget = hosts[0]?.mode === 'in-place';
+        if (!inTarget)
+            await onEach(hosts, (host) => host.noteAltered(plan.release));
         const cwd = inTarget ? plan.target : `${plan.target}/releases/${plan.release}`;
         await onEach(hosts, (host) => runHook(host, 'before-activate', plan.beforeActivate, cwd, env, context));
     }
@@ -20215,7 +20690,22 @@ async function activateOnAll(hosts, plan, context) {
     catch (error) {
         throw withOutcome(error, await returnAll(hosts, context));
     }
-    await onEach(hosts, (host) => host.finish(plan.release, plan.keep));
+    await finishAll(hosts, plan);
+}
+/** Of several, those that have confirmed it cannot go back: what is left is for the settle step, which sees them all. */
+async function finishAll(hosts, { release, keep, checkHealth }) {
+    const results = await Promise.allSettled(hosts.map((host) => host.finish(release, keep)));
+    const open = hosts.filter((_, index) => results[index]?.status === 'rejected');
+    if (open.length === 0)
+        return;
+    const found = checkHealth === undefined ? '' : ' and was found healthy';
+    throw new src_failure/* Failure */.HR(`release ${release} could not be confirmed`, {
+        host: names(open),
+        seen: reasons(results).map(src_failure/* describeError */.Uc).join('\n'),
+        state: `the release is active${found} on ${names(hosts)}; on ${names(open)} it is not known to be confirmed: the settle step confirms it where another host has, and goes back otherwise.`,
+        hint: 'see in the log of the settle step what is served now, then run the job again',
+        unsettled: true,
+    });
 }
 /**
  * How far staging may go in its last round trip: a lone host without a hook in between is activated at once, and
@@ -20243,8 +20733,9 @@ async function returnAll(hosts, context) {
 function served(link) {
     if (link === '')
         return 'nothing (there is no release before this one)';
-    return `release ${(0,site_state/* releaseOf */.l)(link) ?? (0,byte_string/* fromByteString */.q)(link)}`;
+    return `release ${(0,site_state/* releaseOf */.l7)(link) ?? (0,byte_string/* fromByteString */.q)(link)}`;
 }
+/** A failure that also tells how things stand after it. */
 function withOutcome(error, { state, complete }) {
     if (!(error instanceof src_failure/* Failure */.HR))
         return error;
@@ -20621,267 +21112,12 @@ async function feed(stream, chunks, signal) {
     }
 }
 
-;// CONCATENATED MODULE: ./src/release/tar-writer.ts
-const BLOCK = 512;
-const ZEROS = Buffer.alloc(BLOCK);
-const TYPE_FLAGS = { file: '0', folder: '5', link: '2' };
-const NAME_FIELD = 100;
-const SIZE_PLACE = 124;
-const MTIME_PLACE = 136;
-const SUM_PLACE = 148;
-const LINK_PLACE = 157;
-const MAGIC_PLACE = 257;
-const MAX_OCTAL_SIZE = 0o77777777777;
-/** Makes headers, each in the memory of the one before. */
-class TarHeaders {
-    #header = Buffer.alloc(BLOCK);
-    #form;
-    /** The header of a member, with the records before it that a long name needs. Holds until the next is made. */
-    of(member) {
-        const name = member.type === 'folder' ? `${member.name}/` : member.name;
-        const { mode, mtime, to = '' } = member;
-        const size = member.type === 'file' ? member.size : 0;
-        const parts = [];
-        if (name.length > NAME_FIELD)
-            parts.push(this.#longText('L', name));
-        if (to.length > NAME_FIELD)
-            parts.push(this.#longText('K', to));
-        const header = this.#block(name, mode, size, mtime, TYPE_FLAGS[member.type], to);
-        return parts.length === 0 ? header : Buffer.concat([...parts, header]);
-    }
-    #longText(flag, text) {
-        const content = Buffer.from(`${text}\0`, 'latin1');
-        const header = this.#block('././@LongLink', 0o644, content.length, 0, flag, '');
-        return Buffer.concat([header, content, tarPadding(content.length)]);
-    }
-    #block(name, mode, size, mtime, flag, to) {
-        const { bytes, sum } = this.#formOf(mode, mtime, flag);
-        const header = this.#header;
-        header.set(bytes);
-        const whole = sum +
-            put(header, name.slice(0, NAME_FIELD), 0) +
-            put(header, sizeField(size), SIZE_PLACE) +
-            put(header, to.slice(0, NAME_FIELD), LINK_PLACE);
-        put(header, `${octal(whole, 6)}\0 `, SUM_PLACE);
-        return header;
-    }
-    #formOf(mode, mtime, flag) {
-        const last = this.#form;
-        if (last?.mode === mode && last.mtime === mtime && last.flag === flag)
-            return last;
-        const bytes = Buffer.alloc(BLOCK);
-        const sum = put(bytes, `${octal(mode, 7)}\0${octal(0, 7)}\0${octal(0, 7)}\0`, NAME_FIELD) +
-            put(bytes, `${octal(mtime, 11)}\0${' '.repeat(8)}${flag}`, MTIME_PLACE) +
-            put(bytes, 'ustar  ', MAGIC_PLACE);
-        this.#form = { mode, mtime, flag, bytes, sum };
-        return this.#form;
-    }
-}
-/** Zeros that fill a content of this size up to whole blocks. */
-function tarPadding(size) {
-    return ZEROS.subarray(0, (BLOCK - (size % BLOCK)) % BLOCK);
-}
-/** What ends an archive. */
-function tarEnd() {
-    return Buffer.alloc(2 * BLOCK);
-}
-/** Returns the sum of the bytes. */
-function put(header, text, at) {
-    let sum = 0;
-    for (let index = 0; index < text.length; index++) {
-        const byte = text.charCodeAt(index);
-        header[at + index] = byte;
-        sum += byte;
-    }
-    return sum;
-}
-function sizeField(size) {
-    if (size <= MAX_OCTAL_SIZE)
-        return `${octal(size, 11)}\0`;
-    const bytes = Buffer.alloc(12);
-    bytes[0] = 0x80;
-    bytes.writeBigUInt64BE(BigInt(size), 4);
-    return bytes.toString('latin1');
-}
-function octal(value, digits) {
-    return Math.max(0, Math.floor(value)).toString(8).padStart(digits, '0');
-}
-
-;// CONCATENATED MODULE: ./src/release/archive.ts
-
-
-function extraOf(name, content) {
-    return { name, size: content.length, pieces: () => [content] };
-}
-function* pieces(send, partBytes) {
-    let large = 0;
-    for (const entry of send.unhashed()) {
-        const name = `tree/${entry.path}`;
-        if (entry.type === 'link')
-            yield { entry, name, from: 0, to: 0 };
-        if (entry.type !== 'file')
-            continue;
-        if (entry.size <= partBytes) {
-            yield { entry, name, from: 0, to: entry.size };
-            continue;
-        }
-        large++;
-        for (let from = 0; from < entry.size; from += partBytes) {
-            const part = `parts-${large}-${from / partBytes}`;
-            yield { entry, name: from === 0 ? name : part, from, to: Math.min(entry.size, from + partBytes) };
-        }
-    }
-}
-/** The script by which the server puts the parts together; its own time is the one that files get. */
-function joining(send, partBytes) {
-    if (partBytes === Number.POSITIVE_INFINITY)
-        return [];
-    const lines = [];
-    let large = 0;
-    for (const { path, size, mode } of send.ofType('file')) {
-        if (size <= partBytes)
-            continue;
-        large++;
-        const whole = (0,quote/* quote */.h)(`tree/${path}`);
-        for (let part = 1; part * partBytes < size; part++) {
-            const name = `parts-${large}-${part}`;
-            lines.push(`cat ${name} >>${whole}`, `rm ${name}`);
-        }
-        lines.push(`chmod ${mode.toString(8)} ${whole}`, `touch -r join.sh ${whole}`);
-    }
-    return lines.length === 0 ? [] : [extraOf('join.sh', Buffer.from(`${lines.join('\n')}\n`, 'latin1'))];
-}
-/**
- * What one lane brings: files as the lane gets round to them, and `extra` at its end. Every lane brings all folders first:
- * two tars that both miss one get into each other's way when they make it for their files. A chunk holds until the next
- * but one is asked for; it has at most `chunkBytes`.
- */
-async function* archive(queue, extra, { send, tree, mtime }, chunkBytes, progress) {
-    const chunk = new Chunk(chunkBytes);
-    const headers = new TarHeaders();
-    for (const { path, type, mode } of send.ofType('folder')) {
-        yield* chunk.add(headers.of({ name: `tree/${path}`, type, mode, mtime, size: 0 }));
-    }
-    for (let next = queue.next(); next.done !== true; next = queue.next()) {
-        const piece = next.value;
-        const hashed = tree.whenHashed(piece.entry.path);
-        if (hashed !== undefined)
-            await hashed;
-        const header = headers.of(memberOf(piece, mtime));
-        const content = contentAtHand(piece, tree);
-        if (content === undefined)
-            yield* fromDisk(piece, header, tree, chunk, progress);
-        else {
-            if (!chunk.fits(header, content))
-                yield chunk.take();
-            chunk.putMember(header, content);
-            progress.sent(content.length);
-        }
-        if (piece.entry.type === 'file' && piece.to === piece.entry.size)
-            progress.fileSent();
-    }
-    await tree.hash();
-    for (const { name, size, pieces } of extra()) {
-        yield* chunk.add(headers.of({ name, type: 'file', mode: 0o600, mtime, size }));
-        for (const piece of pieces())
-            yield* chunk.add(piece);
-        yield* chunk.add(tarPadding(size));
-    }
-    yield* chunk.add(tarEnd());
-    const rest = chunk.take();
-    if (rest.length > 0)
-        yield rest;
-}
-function memberOf({ entry, name, from, to }, mtime) {
-    if (entry.type === 'link')
-        return { name, type: 'link', mode: 0o777, mtime, size: 0, to: entry.to };
-    const size = to - from;
-    return { name, type: 'file', mode: size < entry.size ? 0o600 : entry.mode, mtime, size };
-}
-const NOTHING = Buffer.alloc(0);
-/** Undefined where it must be read from disk. */
-function contentAtHand({ entry, from, to }, tree) {
-    if (entry.type === 'link')
-        return NOTHING;
-    return to - from < entry.size ? undefined : tree.kept(entry);
-}
-/** Of a piece with content: its member, read into the chunk. */
-function* fromDisk({ entry, from, to }, header, tree, chunk, progress) {
-    if (entry.type !== 'file')
-        return;
-    yield* chunk.add(header);
-    const file = tree.open(entry, from);
-    try {
-        for (let left = to - from; left > 0;) {
-            const count = chunk.fill(left, (room) => file.read(room));
-            left -= count;
-            progress.sent(count);
-            if (chunk.isFull)
-                yield chunk.take();
-        }
-    }
-    finally {
-        file.close();
-    }
-    yield* chunk.add(tarPadding(to - from));
-}
-/** Gathers headers and small files, which would each be a packet of their own, in one of two buffers by turns. */
-class Chunk {
-    #size;
-    #bytes;
-    #other;
-    #used = 0;
-    constructor(size) {
-        this.#size = size;
-        this.#bytes = Buffer.allocUnsafeSlow(size);
-        this.#other = Buffer.allocUnsafeSlow(size);
-    }
-    get isFull() {
-        return this.#used === this.#size;
-    }
-    /** Whether there is room for a small member as a whole. */
-    fits(header, content) {
-        return header.length + content.length + tarPadding(content.length).length <= this.#size - this.#used;
-    }
-    putMember(header, content) {
-        this.#put(header);
-        this.#put(content);
-        this.#put(tarPadding(content.length));
-    }
-    #put(part) {
-        this.#bytes.set(part, this.#used);
-        this.#used += part.length;
-    }
-    /** Puts in a part of any size, and yields whenever it is full. */
-    *add(part) {
-        for (let at = 0; at < part.length;) {
-            const end = Math.min(part.length, at + this.#size - this.#used);
-            this.#put(part.subarray(at, end));
-            at = end;
-            if (this.isFull)
-                yield this.take();
-        }
-    }
-    /** Has at most so many bytes read into its room; returns how many have been. */
-    fill(most, read) {
-        const count = read(this.#bytes.subarray(this.#used, Math.min(this.#size, this.#used + most)));
-        this.#used += count;
-        return count;
-    }
-    take() {
-        const taken = this.#bytes.subarray(0, this.#used);
-        const other = this.#other;
-        this.#other = this.#bytes;
-        this.#bytes = other;
-        this.#used = 0;
-        return taken;
-    }
-}
-
+// EXTERNAL MODULE: ./src/release/archive.ts + 1 modules
+var archive = __nccwpck_require__(8553);
 // EXTERNAL MODULE: ./src/release/in-place.ts + 1 modules
 var in_place = __nccwpck_require__(4984);
 // EXTERNAL MODULE: ./src/release/manifest.ts
-var release_manifest = __nccwpck_require__(4776);
+var manifest = __nccwpck_require__(4776);
 // EXTERNAL MODULE: ./src/release/site-host.ts
 var site_host = __nccwpck_require__(9425);
 ;// CONCATENATED MODULE: ./src/ssh/compact-script.ts
@@ -20908,6 +21144,7 @@ function compactScript(script) {
 //   back/                      what `next` replaces, by hard links, until it is confirmed
 //   site/                      what our last confirmed upload put there: release, content, manifest.gz
 //   pending, undoing           `next` is being put in place and not confirmed; it is being taken back
+//   confirmed, site.new        it stands, and the list of what lies there gives way to the new one
 // The scripts in `next` call the functions in the middle of both parts.
 const BEGIN = `
 next=$state/next
@@ -20923,7 +21160,23 @@ find_placed() {
   placed=$one
 }
 
+# What is left to do of a confirmation, which may be one that was broken off.
+finish_confirm() {
+  if ! [ -f "$state/confirmed" ]; then return 0; fi
+  if [ -d "$state/site.new" ]; then
+    set --
+    for left in "$state/site" "$next" "$back"; do
+      if [ -d "$left" ]; then set -- "$@" "$left"; fi
+    done
+    mkdir -p "$state/trash/$mark"
+    if [ $# -gt 0 ]; then mv "$@" "$state/trash/$mark/"; fi
+    mv "$state/site.new" "$state/site"
+  fi
+  rm -f "$state/confirmed"
+}
+
 describe() {
+  if [ -z "$dry" ]; then finish_confirm; fi
   find_placed
   say "current \${placed:+releases/$placed}"
   if [ -n "$placed" ]; then
@@ -20952,7 +21205,7 @@ claim() {
   fi
   if [ -f "$state/site/manifest.gz" ]; then send manifest "$state/site/manifest.gz"; fi
   if [ -n "$full" ] && [ -d "$root" ]; then
-    inventory "$root" "$lists"
+    inventory "$root" "$lists" "$full" || no_inventory "$root"
     (cd "$root" && find . -path ./.evenkeel -prune -o -type l -print0) >"$lists/links"
     send_inventory "$lists"
     send links "$lists/links"
@@ -21087,6 +21340,12 @@ publish() {
   mv "$stage" "$next"
 }
 
+# What arrived whole goes as well, unless it is being put in place.
+give_up() {
+  discard
+  if ! [ -f "$state/pending" ]; then rm -rf "$next" "$back"; fi
+}
+
 keep() {
   if ! [ -d "$real_root/$1" ]; then return 0; fi
   enter "$1"
@@ -21143,12 +21402,13 @@ activate() {
 }
 
 confirm() {
-  if ! [ -d "$next" ]; then return 0; fi
-  mkdir -p "$state/trash/$mark" "$state/site.new"
-  mv -f "$next/manifest.gz" "$next/content" "$next/release" "$state/site.new/"
-  if [ -d "$state/site" ]; then mv "$state/site" "$state/trash/$mark/"; fi
-  mv "$state/site.new" "$state/site"
-  rm -f "$state/pending"
+  if ! [ -f "$state/pending" ]; then return 0; fi
+  if [ -d "$state/site.new" ]; then rm -rf "$state/site.new"; fi
+  mkdir "$state/site.new"
+  cp "$next/manifest.gz" "$next/content" "$next/release" "$state/site.new/"
+  # From here on it stands.
+  mv -f "$state/pending" "$state/confirmed"
+  finish_confirm
 }
 
 prune() {
@@ -21165,15 +21425,56 @@ prune() {
 /** Functions on top of `COMMON_CODE`. */
 const IN_PLACE_CODE = { begin: BEGIN, rest: REST };
 
+;// CONCATENATED MODULE: ./src/release/assets-code.ts
+
+/** With the folder and the notes of the release that comes, and paths. Without a single quote: it is quoted below. */
+const HAND_ON = compactScript(`
+  to=$1
+  meta=$2
+  shift 2
+  code=0
+  for path do
+    folder=$to
+    rest=$path
+    while [ "$rest" != "\${rest#*/}" ]; do
+      folder=$folder/\${rest%%/*}
+      rest=\${rest#*/}
+      if [ -L "$folder" ]; then continue 2; fi
+    done
+    if [ -e "$to/$path" ] || [ -L "$to/$path" ] || ! [ -f "$path" ]; then continue; fi
+    # One that goes in its turn hands it on.
+    true >"$meta/altered" && printf "%s\\0" "$path" >>"$meta/assets" && { [ -d "$folder" ] || mkdir -p -- "$folder"; } &&
+      { ln -- "$path" "$to/$path" 2>/dev/null || cp -p -- "$path" "$to/$path"; } || code=1
+  done
+  exit $code
+`);
+/**
+ * A function for releases-code.ts: what `keep-assets` picked of the release that goes stays reachable in an older one
+ * that comes back.
+ */
+const KEEP_REACHABLE = `
+# A page of the release that goes (its id first) may name what only that one has.
+keep_reachable() {
+  assets=$state/meta/$1/assets
+  to=$root/releases/$2
+  if [ -z "$2" ] || [ "$1" = "$2" ] || ! [ -s "$assets" ] || ! [ -d "$to" ]; then return 0; fi
+  # Nothing is written through a link: it may lead anywhere.
+  (cd "$root/releases/$1" && xargs -0 sh -c '${HAND_ON}' keep "$to" "$state/meta/$2" <"$assets") || say unreachable
+}
+`;
+
 ;// CONCATENATED MODULE: ./src/release/releases-code.ts
+
 // Releases beside each other, the served one named by a link. On the server:
 //
 // <root>/current                  -> releases/<id>, swapped by one rename
 // <root>/releases/<id>            complete and verified releases
 // <root>/releases/.evenkeel/      ours, closed to others, on the same file system as the releases:
 //   lock, holder, beat            who works here; the kernel frees the lock with its process
-//   staging/<id>+<mark>/tree      a release that is not complete yet
-//   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed
+//   staging/<id>+<mark>/tree      a release that is not complete yet; `filling` until all of its base is there
+//   meta/<id>/                    content (its identity), manifest.gz, before (what it replaced), good or failed,
+//                                 assets (what `keep-assets` picks of it), altered (its files may be others than
+//                                 manifest.gz says: by commands of the user, or by assets of one gone back from)
 //   pending                       an activation that is not confirmed yet: its release, and where to go back to; none
 //                                 where nothing is to be looked at after the swap
 const releases_code_BEGIN = `
@@ -21226,27 +21527,26 @@ describe() {
   describe_server
 }
 
-fill() {
-  [ -d "$stage/tree" ] || mkdir "$stage/tree"
-  [ -n "$1" ] || return 0
-  if cp -al "$1/." "$stage/tree/" 2>"$stage/problem"; then return 0; fi
+copy_base() {
+  if cp -al "$base/." "$stage/filling/" 2>"$stage/problem"; then return 0; fi
   say "copied $(tail -n 1 "$stage/problem")"
-  rm -rf "$stage/tree"
-  mkdir "$stage/tree"
-  if cp -a "$1/." "$stage/tree/"; then return 0; fi
+  rm -rf "$stage/filling"
+  mkdir "$stage/filling"
+  if cp -a "$base/." "$stage/filling/"; then return 0; fi
   rm -rf "$stage"
   fail 'the release before could not be copied'
+}
+
+# What the next run finds of it is whole.
+fill() {
+  if [ -n "$base" ]; then copy_base; fi
+  if [ -n "$full" ]; then drop_specials "$stage/filling"; fi
+  mv "$stage/filling" "$stage/tree"
 }
 
 # After describe: by the link that it found.
 send_base() {
   base=
-  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
-    send_inventory "$old"
-    base=$old/tree
-    say 'base staging'
-    return 0
-  fi
   id_of "$link"
   if [ -z "$id" ]; then
     set -- $releases
@@ -21254,18 +21554,28 @@ send_base() {
   fi
   if [ -n "$id" ] && [ -f "$state/meta/$id/manifest.gz" ] && [ -d "$root/releases/$id" ]; then
     base=$root/releases/$id
-    if [ -n "$full" ]; then
-      lists=$stage
-      [ -n "$lists" ] || lists=$(mktemp -d)
-      inventory "$base" "$lists" && send_inventory "$lists"
-      [ -n "$stage" ] || rm -rf "$lists"
-      say "base hashed $id"
-    else
-      send manifest "$state/meta/$id/manifest.gz"
-      say "base release $id"
+    send manifest "$state/meta/$id/manifest.gz"
+    say "stored $id"
+    if [ -f "$state/meta/$id/altered" ]; then
+      full=yes
+      if [ -s "$state/meta/$id/assets" ]; then send assets "$state/meta/$id/assets"; fi
     fi
-  else
+  fi
+  if [ -n "$old" ] && drop_specials "$old/tree" && inventory "$old/tree" "$old"; then
+    send_inventory "$old"
+    base=$old/tree
+    say 'base staging'
+  elif [ -z "$base" ]; then
     say 'base none'
+  elif [ -z "$full" ]; then
+    say 'base release'
+  else
+    lists=$stage
+    [ -n "$lists" ] || lists=$(mktemp -d)
+    inventory "$base" "$lists" || no_inventory "$base"
+    send_inventory "$lists"
+    [ -n "$stage" ] || rm -rf "$lists"
+    say 'base hashed'
   fi
 }
 
@@ -21287,11 +21597,11 @@ claim() {
     return 0
   fi
   stage=$state/staging/$release+$mark
-  # A tree in it is what the next run takes up: not while there is a better base.
-  if [ -n "$old$releases" ]; then mkdir "$stage" "$stage/meta"; else mkdir "$stage" "$stage/meta" "$stage/tree"; fi
+  into=tree
+  if [ -n "$old$releases" ]; then into=filling; fi
+  mkdir "$stage" "$stage/meta" "$stage/$into"
   send_base
-  fill "$base"
-  if [ -n "$full" ]; then drop_specials "$stage/tree"; fi
+  if [ "$into" = filling ]; then fill; fi
   clear_stages
 }
 
@@ -21333,6 +21643,8 @@ publish() {
   mv "$stage/tree" "$root/releases/$release"
 }
 
+give_up() { discard; }
+
 point() {
   fresh=$root/.evenkeel-current.$mark
   if [ -L "$fresh" ]; then rm -f "$fresh"; fi
@@ -21361,7 +21673,12 @@ activate() {
   if [ -n "$note_before" ] && [ -n "$id" ] && [ "$id" != "$release" ]; then
     printf '%s\n' "$id" >"$state/meta/$release/before"
   fi
-  if [ "$link" != "releases/$release" ]; then point "releases/$release"; fi
+  if [ "$link" != "releases/$release" ]; then
+    id_of "$link"
+    # What is made from it has them.
+    [ -n "$note_before" ] || keep_reachable "$id" "$release"
+    point "releases/$release"
+  fi
   say "current $link"
 }
 
@@ -21371,6 +21688,8 @@ go_back() {
     look "$state/pending"
     if [ "$link" = "releases/$one" ] && [ "$two" != "releases/$one" ]; then
       if [ -n "$two" ]; then
+        id_of "$two"
+        keep_reachable "$one" "$id"
         point "$two"
       else
         rm -f "$root/current"
@@ -21441,12 +21760,12 @@ prune() {
 }
 `;
 /** Functions on top of `COMMON_CODE`. */
-const RELEASES_CODE = { begin: releases_code_BEGIN, rest: releases_code_REST };
+const RELEASES_CODE = { begin: releases_code_BEGIN, rest: KEEP_REACHABLE + releases_code_REST };
 
 ;// CONCATENATED MODULE: ./src/release/remote-code.ts
 // What runs on the server: POSIX shell for dash, bash and busybox. Values come in as variables, each through `quote`.
 // Common to both ways of serving: releases-code.ts and in-place-code.ts add the functions of the same names
-// (list_releases, describe, claim, verify, publish, activate, go_back, confirm, prune).
+// (list_releases, describe, claim, verify, publish, give_up, activate, go_back, confirm, prune).
 //
 // A process takes the server a millisecond or two, a `$(...)` half of one, and each byte of the code a system call:
 // functions give their results in variables, and nothing is started where a test of the shell's own tells that there
@@ -21562,17 +21881,48 @@ describe_server() {
 # What a manifest has of each hash. A name with a newline or a backslash has one before the hash, or more than its line.
 hashes_alone() { sed -n 's/^\\\{0,1\}\([0-9a-f]\{32\}\)[0-9a-f]\{32\} .*$/\1/p'; }
 
-# What lies in a tree, by content, written into a folder of lists.
+list_names() {
+  find . -path ./.evenkeel -prune -o -type d -print0 >"$lists/folders" &&
+    find . -path ./.evenkeel -prune -o -type f -print0 >"$lists/names"
+}
+
+# A line for each file in the lists, or it fails.
+read_files() {
+  : >"$lists/hashes" && : >"$lists/modes" && : >"$lists/missed" || return 1
+  if ! [ -s "$lists/names" ]; then return 0; fi
+  if [ "$1" != sizes ]; then
+    { xargs -0 $hasher -- <"$lists/names" || echo missed >"$lists/missed"; } | hashes_alone >"$lists/hashes" || return 1
+  fi
+  xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes" && ! [ -s "$lists/missed" ]
+}
+
+# The first thing in the lists that may not be read, as far as a line can hold its name.
+find_unread() {
+  if [ "$1" = sizes ]; then : >"$lists/names"; fi
+  test='if [ -e "$name" ] && ! { [ -r "$name" ] && { [ -f "$name" ] || [ -x "$name" ]; }; }; then echo "$name"; fi'
+  cat "$lists/folders" "$lists/names" | xargs -0 sh -c "for name do $test; done" sh | sed 's,^\./,,;q' >"$lists/unread"
+}
+
+# What lies in a tree, written into a folder of lists; by content, unless only sizes are asked for. Others may take
+# files away meanwhile: then it begins anew.
 inventory() (
   lists=$2
-  cd "$1" &&
-    find . -path ./.evenkeel -prune -o -type d -print0 >"$lists/folders" &&
-    find . -path ./.evenkeel -prune -o -type f -print0 >"$lists/names" && : >"$lists/hashes" && : >"$lists/modes" &&
-    if [ -s "$lists/names" ]; then
-      xargs -0 $hasher -- <"$lists/names" | hashes_alone >"$lists/hashes" &&
-        xargs -0 stat -c '%a %s' -- <"$lists/names" >"$lists/modes"
-    fi
+  cd "$1" || exit 1
+  for attempt in 1 2 3 4 5; do
+    if list_names && read_files "$3"; then exit 0; fi
+    find_unread "$3"
+    if [ -s "$lists/unread" ]; then exit 1; fi
+  done
+  exit 1
 )
+
+# Why there is none of this tree.
+no_inventory() {
+  look "$lists/unread"
+  if [ -n "$dry" ]; then rm -rf "$lists"; fi
+  if [ -n "$one" ]; then fail "'$1/$one' cannot be read"; fi
+  fail "the files in $1 could not be listed, or went while they were read"
+}
 
 send_inventory() {
   for list in folders names hashes modes; do send "$list" "$1/$list"; done
@@ -21672,6 +22022,8 @@ function functions(mode, part) {
 }
 /** Leaves `locked` empty where another run has the lock. */
 const TAKE_LOCK = 'prepared=\nif prepare 2>&1; then prepared=yes; take_lock; fi';
+/** How far the server looks at the files themselves. */
+const FULL = { stored: '', listed: 'sizes', hashed: 'yes' };
 /** What `begin` does first; more of the functions are read while nothing waits for the shell. */
 function beginning({ target, holder, token, dryRun, mode }, options) {
     const variables = {
@@ -21683,7 +22035,7 @@ function beginning({ target, holder, token, dryRun, mode }, options) {
         locked: dryRun ? 'not needed' : '',
         release: options.release ?? '',
         dry: dryRun ? 'yes' : '',
-        full: (options.look ?? 'stored') === 'stored' ? '' : 'yes',
+        full: FULL[options.look ?? 'stored'],
     };
     const lock = dryRun ? [] : [TAKE_LOCK];
     const guard = dryRun ? [] : ['[ -n "$prepared" ] || fail "the folder cannot be used"'];
@@ -21736,12 +22088,18 @@ async function shareLeft(sample) {
 /** The best codec that both sides have, for content of which this share is left. `isNear`: on the same machine, or beside it. */
 function chooseCodec(serverTools, left, isNear) {
     if (left > (isNear ? WORTH_IT_NEAR : WORTH_IT))
-        return uncompressed;
+        return { codec: uncompressed, note: undefined };
     // Node has zstd since 22.15.
-    if (serverTools.has('zstd') && typeof external_node_zlib_.createZstdCompress === 'function')
-        return zstd(isNear ? 1 : 3);
-    return serverTools.has('gzip') && !isNear ? GZIP : uncompressed;
+    const hasZstd = typeof external_node_zlib_.createZstdCompress === 'function';
+    if (hasZstd && serverTools.has('zstd'))
+        return { codec: zstd(isNear ? 1 : 3), note: undefined };
+    const codec = serverTools.has('gzip') && !isNear ? GZIP : uncompressed;
+    if (hasZstd)
+        return { codec, note: `there is no zstd there: ${told(codec)}` };
+    const lacksGzip = !isNear && codec === uncompressed;
+    return { codec, note: lacksGzip ? `there is no gzip there: ${told(codec)}` : undefined };
 }
+const told = ({ name }) => (name === 'none' ? 'nothing is compressed' : `${name} compresses instead`);
 
 // EXTERNAL MODULE: ./src/release/progress.ts
 var release_progress = __nccwpck_require__(1846);
@@ -21773,7 +22131,8 @@ const NEAR_MS = 1;
 const CHUNK = 256 * 1024;
 const NEAR_CHUNK = 1024 * 1024;
 /** GNU tar reads and writes 10 KB at a time unless told otherwise; other tars take what a pipe holds. */
-const LARGE_TAR = "$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar ;; esac)";
+const OTHER_TAR = 'its tar is not GNU tar: the options that make that one quicker are left out';
+const LARGE_TAR = `$(case $(tar --version 2>&1) in (*'GNU tar'*) echo tar -b 512 ;; (*) echo tar; echo '${OTHER_TAR}' >&2 ;; esac)`;
 const SAMPLES = 32;
 const SAMPLE_BYTES = 8 * 1024;
 /** Has no divisor in common with the number of samples. */
@@ -21781,54 +22140,44 @@ const STRIDE = 5;
 async function chooseWay(connection, { send, tree, tools }) {
     const { bytes } = send.total;
     const isNear = connection.roundTripMs < NEAR_MS;
-    const codec = chooseCodec(tools, await compressibility(send, tree), isNear);
+    const choice = chooseCodec(tools, await compressibility(send, tree), isNear);
     if (isNear)
-        return { codec, ...NARROW, chunkBytes: NEAR_CHUNK };
-    const far = { codec, chunkBytes: CHUNK };
+        return { ...choice, ...NARROW, chunkBytes: NEAR_CHUNK };
+    const far = { ...choice, chunkBytes: CHUNK };
     if (connection.isNarrow || bytes < BYTES_FOR_LANES)
         return { ...far, ...NARROW };
     const isLong = connection.roundTripMs >= LONG_PATH_MS && bytes >= BYTES_FOR_LONG_PATH;
     return { ...far, ...(isLong ? LONG : SEVERAL) };
 }
 /** Sends what the comparison asks for. Resolves when the remote side has unpacked it all, not yet verified. */
-async function transfer(connection, plan, { codec, lanes, apart, partBytes, chunkBytes }, context) {
+async function transfer(connection, plan, { codec, note, lanes, apart, partBytes, chunkBytes }, context) {
     const { send, stage, bell } = plan;
-    const queue = pieces(send, partBytes);
-    const extra = () => [...plan.extra(), ...joining(send, partBytes)];
+    const queue = (0,archive/* pieces */.IE)(send, partBytes);
+    const extra = () => [...plan.extra(), ...(0,archive/* joining */.bU)(send, partBytes)];
     connection.slowStart.end();
     const progress = (0,release_progress/* trackProgress */.Z)(send.total, context);
     const tar = send.total.bytes < BYTES_FOR_LANES ? 'tar' : LARGE_TAR;
     const unpack = `cd ${(0,quote/* quote */.h)(stage)} && ${codec.unpack}${tar} -xpof -`;
     const code = bell === undefined ? unpack : thenRing(unpack, bell);
-    const openThe = async (index) => {
-        if (index === 0)
-            return plan.lane;
-        if (index < lanes - apart)
-            return openLane(connection);
-        try {
-            return await openLaneApart(connection);
-        }
-        catch (error) {
-            context.log.warn(`${connection.name}: it goes on over fewer connections: ${(0,src_failure/* describeError */.Uc)(error)}`);
-            if (bell !== undefined)
-                await connection.script(ringBell((0,byte_string/* fromByteString */.q)(bell), 'arrived'));
-            return undefined;
-        }
-    };
+    const { openings, opened } = openLanes(connection, plan.lane, lanes, apart, context);
+    if (note !== undefined)
+        context.log.info(`${connection.name}: ${note}`);
+    let isOther = false;
     const failed = new AbortController();
     const signal = AbortSignal.any([context.signal, failed.signal]);
     try {
-        await Promise.all(Array.from({ length: lanes }, async (_, index) => {
+        await Promise.all(openings.map(async (opening, index) => {
             try {
-                const lane = await openThe(index);
+                const lane = await opening;
                 if (lane === undefined)
                     return;
-                const packed = archive(queue, index === 0 ? extra : () => [], plan, chunkBytes, progress);
-                const all = index === 0 ? withEnd(packed, plan.onPacked) : packed;
+                const packed = (0,archive/* archive */.rD)(queue, index === 0 ? extra : () => [], plan, chunkBytes, progress);
+                const all = index === 0 ? withEnd(packed, async () => plan.onPacked(await opened)) : packed;
                 const input = compressed(all, codec, chunkBytes, progress, signal);
                 const result = await pipeToScript(connection.name, lane, code, input, signal);
                 if (result.code !== 0)
                     throw unpackFailure(connection, result.code, result.noise);
+                isOther ||= result.noise.includes(OTHER_TAR);
             }
             catch (error) {
                 failed.abort(error);
@@ -21839,7 +22188,37 @@ async function transfer(connection, plan, { codec, lanes, apart, partBytes, chun
     finally {
         progress.end();
     }
-    return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes };
+    if (isOther)
+        context.log.info(`${connection.name}: ${OTHER_TAR}`);
+    return { bytesOnWire: progress.bytesOnWire, codec: codec.name, lanes: await opened };
+}
+/** Where the server refuses one, those that there are bring everything. */
+function openLanes(connection, first, lanes, apart, { log, signal }) {
+    let refusal;
+    const openThe = async (index) => {
+        if (index === 0)
+            return first;
+        try {
+            return await (index < lanes - apart ? openLane(connection) : openLaneApart(connection));
+        }
+        catch (error) {
+            if (!connection.isOpen || signal.aborted)
+                throw error;
+            refusal = error;
+            return undefined;
+        }
+    };
+    const openings = Array.from({ length: lanes }, (_, index) => openThe(index));
+    const opened = Promise.all(openings).then((all) => {
+        const count = all.filter((lane) => lane !== undefined).length;
+        if (count < lanes) {
+            log.warn(`${connection.name}: ${count} of ${lanes} lanes could be opened, which bring everything: ${(0,src_failure/* describeError */.Uc)(refusal)}`);
+        }
+        return count;
+    });
+    // Its failure is that of a lane, too.
+    opened.catch(() => { });
+    return { openings, opened };
 }
 /** Nothing where the bell has gone with the shell that listened: a file would take its place. */
 function ringBell(bell, word) {
@@ -21853,7 +22232,7 @@ function thenRing(unpack, bell) {
 const compressibilities = new WeakMap();
 /** The share that is left of a sample of these files when it is compressed. */
 function compressibility(send, tree) {
-    return (0,release_manifest/* once */.Oo)(compressibilities, send, async () => shareLeft(takeSample(send, tree)));
+    return (0,manifest/* once */.Oo)(compressibilities, send, async () => shareLeft(takeSample(send, tree)));
 }
 /** From all over the site, and from all places in its files: the first ones may all be images, the beginnings all text. */
 function takeSample(send, tree) {
@@ -21881,7 +22260,7 @@ function readAt(tree, entry, share) {
 }
 async function* withEnd(chunks, onEnd) {
     yield* chunks;
-    onEnd();
+    await onEnd();
 }
 /** What goes over the wire of an archive. */
 async function* compressed(packed, codec, chunkBytes, progress, signal) {
@@ -21905,69 +22284,8 @@ function unpackFailure(connection, code, noise) {
     });
 }
 
-;// CONCATENATED MODULE: ./src/release/transfer-lists.ts
-
-
-
-/** The server hashes what arrived in two processes at once where it is much, in four where it is very much. */
-const WORK_FOR_TWO = 8 * 1024 * 1024;
-const WORK_FOR_FOUR = 64 * 1024 * 1024;
-/** Opening a file counts as some bytes. */
-const FILE_COST = 8 * 1024;
-/**
- * Lists for the server, NUL-ended names, and the manifest of what it will have, by the name `manifest`; they travel in
- * the archive as files beside the tree.
- */
-function lists({ removeFiles, removeFolders, send, result }, manifest) {
-    return [
-        nameList('remove', removeFiles),
-        nameList('rmdirs', removeFolders),
-        ...sentLists(send),
-        extraOf(manifest, (0,release_manifest/* encodeManifest */.Gb)(result)),
-    ];
-}
-function nameList(name, paths) {
-    const chunks = [...(0,release_manifest/* joinByNul */.V7)(relative(paths))];
-    return { name, size: chunks.reduce((sum, { length }) => sum + length, 0), pieces: () => chunks };
-}
-function* relative(paths) {
-    for (const path of paths)
-        yield `./${path}`;
-}
-function* files(send) {
-    for (const entry of send.unhashed())
-        if (entry.type === 'file')
-            yield entry;
-}
-/** The files sent, in order, in lists that take the server about as long to hash one as the other. */
-function sentLists(send) {
-    const { total } = send;
-    const work = total.bytes + total.files * FILE_COST;
-    const share = Math.ceil(work / (work < WORK_FOR_TWO ? 1 : work < WORK_FOR_FOUR ? 2 : 4));
-    const rest = files(send);
-    let next = rest.next();
-    let done = 0;
-    function* upTo(end) {
-        for (; next.done !== true && done < end; next = rest.next()) {
-            yield next.value.path;
-            done += next.value.size + FILE_COST;
-        }
-    }
-    const lists = [];
-    while (next.done !== true) {
-        const at = lists.length;
-        lists.push(nameList(`sent.${at}`, upTo((at + 1) * share)));
-    }
-    return lists;
-}
-/** Digest over the hashes of the sent files, in order, as the server computes it; `-` where there are none. */
-function sentDigest(send) {
-    let hashes = '';
-    for (const hash of send.hashes())
-        hashes += `${hash}\n`;
-    return hashes === '' ? '-' : (0,external_node_crypto_.hash)('sha256', hashes, 'hex');
-}
-
+// EXTERNAL MODULE: ./src/release/transfer-lists.ts
+var transfer_lists = __nccwpck_require__(7042);
 ;// CONCATENATED MODULE: ./src/release/shell-site.ts
 
 
@@ -21995,7 +22313,7 @@ class ShellSite {
     hasShell = true;
     verifies = 'contents';
     #log;
-    #beat;
+    #over = new AbortController();
     #lane;
     #released = false;
     #current = '';
@@ -22038,21 +22356,26 @@ class ShellSite {
         const { dryRun } = this.settings;
         const give = context.clock.monotonic() + options.lockWaitMs;
         let { prelude, code } = beginning(this.settings, options);
+        // From the start: what follows the lock in the same block may take longer than a lock without a sign of life lasts.
+        if (!dryRun)
+            void this.#beat(context.clock);
         // Its failure is taken up where it is used.
         if (options.release !== undefined && !dryRun)
             this.#laneNow().catch(() => { });
         for (let shown = false;;) {
-            const reader = new site_state/* StateReader */.Z();
+            const folder = `${this.settings.target}/${statePath(this.mode)}`;
+            const reader = new site_state/* StateReader */.Z0({ host: this.name, path: folder }, options.look);
             await this.#run({
                 ...{ code, prelude },
                 signal: context.signal,
                 onRecord: (name, value) => reader.record(name, value),
                 onData: (name, bytes) => reader.data.set(name, bytes),
+            }).catch((error) => {
+                this.#over.abort();
+                throw error;
             });
             if (reader.busy === undefined) {
                 this.#shell.define(functions(this.mode, 'rest'));
-                if (!dryRun)
-                    this.#startBeat();
                 const opened = reader.finish();
                 this.#current = opened.state.current;
                 if (reader.copied !== undefined) {
@@ -22088,7 +22411,7 @@ class ShellSite {
             tools: state.tools,
             lane: this.#laneNow(),
             mtime,
-            onPacked: () => {
+            onPacked: (lanes) => {
                 // Where the server's shell can wait for what arrives, it is told all it has to do before that has arrived.
                 if (bell === undefined || isOver)
                     return;
@@ -22097,14 +22420,13 @@ class ShellSite {
             },
         };
         const way = await chooseWay(this.connection, sending);
-        const lanes = bell === undefined ? 0 : way.lanes;
         const result = await transfer(this.connection, sending, way, context).catch(async (error) => {
             isOver = true;
             await this.#giveUp(publishing, bell, context);
             throw error;
         });
         const verifyStart = clock.monotonic();
-        await (publishing ?? this.#publish(plan, lanes, ending, context));
+        await (publishing ?? this.#publish(plan, 0, ending, context));
         return {
             ...result,
             filesSent: send.total.files,
@@ -22120,15 +22442,16 @@ class ShellSite {
         // What lies in the way in the site itself goes when the upload takes its place.
         return arrived === undefined ? { send: comparison.send, replace: [] } : (0,in_place/* takeUp */.bG)(comparison.send, arrived);
     }
-    #extra({ comparison, opened }) {
-        if (this.mode === 'atomic')
-            return lists(comparison, 'meta/manifest.gz');
-        const extra = lists(comparison, 'manifest.gz');
-        const scripts = (0,in_place/* placeScripts */.or)((0,in_place/* planPlace */.Jo)(comparison, opened.base?.manifest ?? (0,release_manifest/* makeManifest */.Ui)()));
-        return [
-            ...extra,
-            ...Object.entries(scripts).map(([name, text]) => extraOf(name, Buffer.from(text, 'latin1'))),
-        ];
+    #extra({ comparison, opened, keepAssets }) {
+        if (this.mode === 'atomic') {
+            const all = (0,transfer_lists/* lists */.k8)(comparison, 'meta/manifest.gz');
+            if (keepAssets !== undefined)
+                all.push((0,transfer_lists/* assetList */.ln)('meta/assets', comparison.result, keepAssets));
+            return all;
+        }
+        const extra = (0,transfer_lists/* lists */.k8)(comparison, 'manifest.gz');
+        const scripts = (0,in_place/* placeScripts */.or)((0,in_place/* planPlace */.Jo)(comparison, opened.base?.manifest ?? (0,manifest/* makeManifest */.Ui)()));
+        return [...extra, ...Object.entries(scripts).map(([name, text]) => (0,archive/* extraOf */.yc)(name, text))];
     }
     /** Ends a `#publish` that still waits for what will not come. */
     async #giveUp(publishing, bell, { signal }) {
@@ -22166,11 +22489,11 @@ class ShellSite {
                 keep: String(ending.keep ?? 0),
                 release,
                 lanes: String(lanes),
-                want_digest: sentDigest(comparison.send),
+                want_digest: (0,transfer_lists/* sentDigest */.Nr)(comparison.send),
                 want_bytes: String(comparison.send.total.bytes),
                 want_totals: `${all.files} ${all.bytes}`,
                 root_mode: tree.rootMode.toString(8),
-                content: (0,release_manifest/* contentId */.fm)(site),
+                content: (0,manifest/* contentId */.fm)(site),
                 owner,
             },
             signal: context.signal,
@@ -22178,7 +22501,10 @@ class ShellSite {
         this.#released = ending.finish;
     }
     async discard(release) {
-        await this.#run({ code: 'discard', values: { release } });
+        await this.#run({ code: 'give_up', values: { release } });
+    }
+    async noteAltered(release) {
+        await this.#run({ code: ': >"$state/meta/$release/altered"', values: { release } });
     }
     async activate(release, noteBefore) {
         await this.#change({ code: 'activate', values: { release, note_before: noteBefore ? 'yes' : '' } });
@@ -22200,7 +22526,7 @@ class ShellSite {
         this.#released = true;
     }
     async close() {
-        clearInterval(this.#beat);
+        this.#over.abort();
         if (this.#released)
             return this.connection.close();
         const patience = AbortSignal.timeout(CLOSE_MS);
@@ -22214,6 +22540,9 @@ class ShellSite {
             onRecord: (name, value) => {
                 if (name === 'current')
                     this.#current = value;
+                if (name === 'unreachable') {
+                    this.#log.warn(`${this.name}: not all assets that \`keep-assets\` picks could be kept reachable`);
+                }
                 if (name === 'unpruned')
                     this.#log.warn(`${this.name}: not all old releases could be removed`);
             },
@@ -22236,16 +22565,26 @@ class ShellSite {
         throw new src_failure/* Failure */.HR((0,byte_string/* fromByteString */.q)(reason ?? 'a step on the server failed'), {
             host: this.name,
             seen: seen || `exit code ${code}`,
-            hint: (0,site_host/* hintFor */.J)(`${reason ?? ''} ${seen}`, this.settings.target),
+            ...(0,site_host/* adviceFor */.c)(`${reason ?? ''} ${seen}`, this.settings.target),
         });
     }
-    #startBeat() {
-        if (this.#beat !== undefined)
-            return;
-        const file = (0,quote/* quote */.h)(`${this.settings.target}/${statePath(this.mode)}/beat`);
-        // Not made anew: it goes with the lock.
-        const beat = () => void this.connection.script(`if [ -f ${file} ]; then : >${file}; fi`).catch(() => { });
-        this.#beat = setInterval(beat, BEAT_MS);
+    /** Only for a lock of its own: a run that waits must not keep another's alive. */
+    async #beat(clock) {
+        const state = (0,quote/* quote */.h)(`${this.settings.target}/${statePath(this.mode)}`);
+        const code = `cd ${state}
+[ -f beat ] || exit 0
+{ read -r _; read -r _; IFS= read -r token; } <holder
+if [ "$token" = ${(0,quote/* quote */.h)(this.settings.token)} ]; then : >beat; fi`;
+        try {
+            for (;;) {
+                await clock.sleep(BEAT_MS, this.#over.signal);
+                // The next one may arrive.
+                await this.connection.script(code).catch(() => { });
+            }
+        }
+        catch {
+            // It is over.
+        }
     }
 }
 
@@ -22268,11 +22607,13 @@ async function openSite(connection, settings, context, opening) {
     }
 }
 /**
- * Begins on all hosts at once. Some servers start a command only to end it with a word about SFTP: such a host is
- * replaced in the list by one that works through SFTP.
+ * Takes the lock of each host, and begins there. Of two runs over the same hosts each could get one of them and wait for
+ * the other's: so the first of all, in an order that is the same in every run, comes before the others, which come at
+ * once. Some servers start a command only to end it with a word about SFTP: such a host is replaced in the list by one
+ * that works through SFTP.
  */
 async function beginOn(hosts, options, context) {
-    return onEach(hosts, async (host, index) => {
+    const begin = async (host, index) => {
         try {
             return await host.begin(options, context);
         }
@@ -22283,11 +22624,21 @@ async function beginOn(hosts, options, context) {
         const other = await openByFiles(host.connection, host.settings, context);
         hosts[index] = other;
         return other.begin(options, context);
-    });
+    };
+    const first = firstOf(hosts);
+    const ahead = begin(hosts[first], first);
+    await ahead;
+    return onEach(hosts, (host, index) => (index === first ? ahead : begin(host, index)));
+}
+/** Index of the one that comes first by its address. */
+function firstOf(hosts) {
+    const addresses = hosts.map(({ connection }, index) => ({ ...connection.target, index }));
+    addresses.sort((a, b) => (a.host === b.host ? a.port - b.port : a.host < b.host ? -1 : 1));
+    return addresses[0]?.index ?? 0;
 }
 /** Loaded where it is needed, which is seldom. */
 async function openByFiles(connection, settings, context) {
-    const { SftpSite } = await __nccwpck_require__.e(/* import() */ 42).then(__nccwpck_require__.bind(__nccwpck_require__, 2042));
+    const { SftpSite } = await __nccwpck_require__.e(/* import() */ 784).then(__nccwpck_require__.bind(__nccwpck_require__, 784));
     return SftpSite.open(connection, settings, context);
 }
 
@@ -22303,9 +22654,17 @@ function planRepair(states) {
         if (pending === undefined)
             return 'none';
         const confirmed = states.some((other) => other.pending === undefined &&
-            (0,site_state/* releaseOf */.l)(other.current) === pending.release &&
+            (0,site_state/* releaseOf */.l7)(other.current) === pending.release &&
             other.releases.some(({ id, state }) => id === pending.release && state === 'good'));
         return confirmed ? 'confirm' : 'go back';
+    });
+}
+/** The links as the repair will leave them. Pure. */
+function linksAfterRepair(states) {
+    const repairs = planRepair(states);
+    return states.map(({ pending, current }, index) => {
+        const isSwapped = pending !== undefined && (0,site_state/* releaseOf */.l7)(current) === pending.release;
+        return isSwapped && repairs[index] === 'go back' ? pending.returnTo : current;
     });
 }
 /** Repairs what a dead run left, and says so. Resolves with the links as they are afterwards. */
@@ -22338,8 +22697,9 @@ function reportMix(hosts, context) {
 ;// CONCATENATED MODULE: ./src/release/rollback.ts
 
 /**
- * The release to go back to, one for all hosts: the one named, or the one that the served one replaced. Throws,
- * listing what there is, when a host does not have it. Pure.
+ * The release to go back to, one for all hosts: the one named, or the one that the served one replaced. Where the
+ * repair has made that very step on some host, it leads no further. Throws, listing what there is, when a host does not
+ * have it. Pure.
  */
 function chooseRelease(to, hosts) {
     const release = to === 'previous' ? previousOf(hosts) : to;
@@ -22351,8 +22711,10 @@ function chooseRelease(to, hosts) {
     return release;
 }
 function previousOf(hosts) {
+    // A repair that undoes a dead rollback leads the other way: it is not what was asked for.
+    const isDone = hosts.some((host) => host.current !== host.found && host.current === replacedBy(host.found, host));
     const each = hosts.map((host) => {
-        const before = host.releases.find(({ id }) => id === host.current)?.before;
+        const before = isDone ? host.current : replacedBy(host.current, host);
         if (before !== undefined)
             return before;
         throw new src_failure/* Failure */.HR(host.current === undefined
@@ -22364,21 +22726,25 @@ function previousOf(hosts) {
         return first;
     throw new src_failure/* Failure */.HR("the hosts do not have the same release before the one they serve: 'previous' is not clear", {
         seen: hosts.map(({ name }, index) => `${name}: ${each[index]}`).join('; '),
-        state: 'nothing was changed.',
+        state: untouched(hosts.some(({ current, found }) => current !== found)),
         hint: 'name the release in `to`',
     });
 }
-function listing({ releases, current }) {
+function replacedBy(release, { releases }) {
+    return releases.find(({ id }) => id === release)?.before;
+}
+function listing({ releases, current, found }) {
     const list = releases.map(({ id, state }) => {
         const notes = [id === current ? 'served now' : '', state === 'failed' ? 'failed' : ''].filter(Boolean);
         return notes.length > 0 ? `${id} (${notes.join(', ')})` : id;
     });
     return {
         seen: `there are, newest first: ${list.join(', ') || 'none'}`,
-        state: 'nothing was changed.',
+        state: untouched(current !== found),
         hint: 'name one of these in `to`',
     };
 }
+const untouched = (isRepaired) => isRepaired ? 'beyond the repair of what a dead run left, nothing was changed.' : 'nothing was changed.';
 
 // EXTERNAL MODULE: ./src/health/check.ts
 var health_check = __nccwpck_require__(3774);
@@ -24403,11 +24769,9 @@ async function openHosts(hosts, credentials, settings, context, { beginning, sen
         return openSite(connection, settings, context, opening);
     }));
     const opened = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed === undefined)
-        return opened;
-    await Promise.all(opened.map((host) => host.close()));
-    throw failed.reason;
+    if (opened.length < hosts.length)
+        await Promise.all(opened.map((host) => host.close()));
+    return allOf(results);
 }
 /** The settings of a step on a site, with a new token. */
 function siteSettings(run, { target, dryRun, mode, needsShell }) {
@@ -24891,16 +25255,17 @@ const staticRollback = {
             const opened = await beginOn(hosts, options, context);
             await checkVantage(hosts, inputs.health);
             const states = opened.map(({ state }) => state);
-            const links = dryRun ? states.map(({ current }) => current) : await repair(hosts, states, context);
+            const links = dryRun ? linksAfterRepair(states) : await repair(hosts, states, context);
             reportMix(hosts, context);
             const standing = states.map((state, index) => ({
                 name: hosts[index]?.name ?? '',
-                current: (0,site_state/* releaseOf */.l)(links[index] ?? ''),
+                found: (0,site_state/* releaseOf */.l7)(state.current),
+                current: (0,site_state/* releaseOf */.l7)(links[index] ?? ''),
                 releases: state.releases,
             }));
             const release = chooseRelease(inputs.to, standing);
-            const previous = standing[0]?.current ?? '';
-            const places = standing.map(({ name, current }) => `${name}: ${current ?? 'nothing'} -> ${release}`);
+            const previous = standing[0]?.found ?? '';
+            const places = standing.map(({ name, found }) => `${name}: ${found ?? 'nothing'} -> ${release}`);
             for (const place of places)
                 context.log.info(dryRun ? `would go back on ${place}` : place);
             if (!dryRun && standing.some(({ current }) => current !== release)) {

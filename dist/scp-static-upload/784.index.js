@@ -1,9 +1,9 @@
 "use strict";
-exports.id = 42;
-exports.ids = [42];
+exports.id = 784;
+exports.ids = [784];
 exports.modules = {
 
-/***/ 2042:
+/***/ 784:
 /***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
 
 
@@ -14,6 +14,8 @@ __webpack_require__.d(__webpack_exports__, {
 
 // EXTERNAL MODULE: external "node:crypto"
 var external_node_crypto_ = __webpack_require__(7598);
+// EXTERNAL MODULE: external "node:v8"
+var external_node_v8_ = __webpack_require__(8877);
 // EXTERNAL MODULE: ./src/context.ts
 var context = __webpack_require__(788);
 // EXTERNAL MODULE: ./src/failure.ts
@@ -562,8 +564,10 @@ async function* readPieces(sftp, path) {
     try {
         const asked = [];
         let ahead = 0;
+        // Most files are small: more at once where a whole piece has come.
+        let most = 1;
         for (;;) {
-            while (asked.length < 16) {
+            while (asked.length < most) {
                 const answer = sftp.read(handle, ahead, SFTP_CHUNK);
                 answer.catch(() => { });
                 asked.push({ at: ahead, answer });
@@ -574,6 +578,7 @@ async function* readPieces(sftp, path) {
             if (piece === undefined)
                 return;
             yield piece;
+            most = piece.length === SFTP_CHUNK ? 16 : 1;
             if (piece.length === SFTP_CHUNK)
                 continue;
             // A short answer is not the end: go on right after it.
@@ -791,21 +796,39 @@ class SftpDesk {
     }
     async manifest(path) {
         const stored = await ifThere(readFile(this.sftp, path));
-        return stored === undefined ? undefined : (0,release_manifest/* decodeManifest */.MK)(stored);
+        return stored === undefined
+            ? undefined
+            : (0,release_manifest/* decodeManifest */.MK)(stored, { host: this.sftp.host, path: (0,byte_string/* fromByteString */.q)(path) });
     }
     /** First 128 bits of the SHA-256 of a file on the server, which comes here for it. */
     async hash(path) {
-        const hash = (0,external_node_crypto_.createHash)('sha256');
-        for await (const piece of readPieces(this.sftp, path))
-            hash.update(piece);
-        return hash.digest().toString('hex', 0, 16);
+        let first;
+        let hash;
+        for await (const piece of readPieces(this.sftp, path)) {
+            if (first === undefined)
+                first = piece;
+            else {
+                hash ??= (0,external_node_crypto_.createHash)('sha256').update(first);
+                hash.update(piece);
+            }
+        }
+        // Most files are small, and what is made for each of a hundred thousand stays in memory for a while.
+        return hash?.digest().toString('hex', 0, 16) ?? (0,external_node_crypto_.hash)('sha256', first ?? '', 'hex').slice(0, 32);
     }
     /** What lies there, by what the files hold; symbolic links without where they lead, so that they are made anew. */
     async hashed(root, listed) {
         const hashes = new Map();
-        const files = [...listed].filter(([, { kind }]) => kind === 'file');
-        await inParallel(files, async ([path]) => void hashes.set(path, await this.hash(`${root}/${path}`)));
-        return (0,release_manifest/* makeManifest */.Ui)([...listed].flatMap(([path, status]) => toEntry(path, status, hashes.get(path) ?? '') ?? []));
+        await inParallel(listed, async ([path, { kind }]) => {
+            if (kind === 'file')
+                hashes.set(path, await this.hash(`${root}/${path}`));
+        });
+        return (0,release_manifest/* makeManifest */.Ui)((function* () {
+            for (const [path, status] of listed) {
+                const entry = toEntry(path, status, hashes.get(path) ?? '');
+                if (entry !== undefined)
+                    yield entry;
+            }
+        })());
     }
     /** Takes up what an unfinished upload of a release has brought, under this run's mark, or makes a new place for it. */
     async takeStage(release) {
@@ -1061,23 +1084,26 @@ async function buildTree(desk, plan, context) {
     const { sftp } = desk;
     const { stage, result, tree, mtime } = plan;
     const root = `${stage}/tree`;
-    const arrived = (0,release_manifest/* makeManifest */.Ui)([...plan.arrived.values()].filter((entry) => isSameFile(result.get(entry.path), entry)));
+    const arrived = (0,release_manifest/* makeManifest */.Ui)(sameFiles(plan.arrived, result));
     await clearTree(desk, root, arrived);
     // They are to be known again should this attempt break off too.
     await inParallel(arrived.keys(), (path) => sftp.setstat(`${root}/${path}`, { mtime }), 256);
     await writeFile(sftp, `${stage}/manifest.gz`, (0,release_manifest/* encodeManifest */.Gb)(result), { mtime, before: desk.guard });
-    const folders = [...result.values()].filter((entry) => entry.type === 'folder');
+    const folders = [...result.ofType('folder')];
     await inLevels(folders.map(({ path }) => path), async (path) => {
         desk.guard();
         await makeFolder(sftp, `${root}/${path}`, 0o700);
     }, 'top first');
-    const files = [...result.values()].filter((entry) => entry.type === 'file' && !arrived.has(entry.path));
-    const { left, linked, copied } = await takeFromBase(desk, plan, files, context);
-    const sent = await sendFiles(desk, { root, files: left, tree, mtime }, context);
-    const links = [...result.values()].filter((entry) => entry.type === 'link');
-    await inParallel(links, (entry) => makeLink(desk, `${root}/${entry.path}`, entry.to), 256);
+    const { left, bytes, linked, copied } = await takeFromBase(desk, plan, arrived, context);
+    const sent = await sendFiles(desk, { root, paths: left, bytes, result, tree, mtime }, context);
+    await inParallel(result.ofType('link'), (entry) => makeLink(desk, `${root}/${entry.path}`, entry.to), 256);
     await inLevels(folders.map(({ path }) => path), (path) => sftp.setstat(`${root}/${path}`, { mode: result.get(path).mode }), 'deepest first');
     return { bytesOnWire: sent, filesSent: left.length, linked, copied };
+}
+function* sameFiles(arrived, result) {
+    for (const entry of arrived.ofType('file'))
+        if (isSameFile(result.get(entry.path), entry))
+            yield entry;
 }
 function isSameFile(a, b) {
     return (a?.type === 'file' && b.type === 'file' && a.hash === b.hash && a.size === b.size && a.mode === b.mode);
@@ -1102,17 +1128,24 @@ function foldersOf(path) {
     const parts = path.split('/');
     return parts.slice(1).map((_, at) => parts.slice(0, at + 1).join('/'));
 }
-/** Second names for what the release before has too; resolves with the files that must travel. */
-async function takeFromBase(desk, { stage, base, mtime, tree }, files, { signal }) {
+/** Second names for what the release before has too. */
+async function takeFromBase(desk, { stage, base, mtime, tree, result }, arrived, { signal }) {
     const { sftp } = desk;
     const left = [];
+    let bytes = 0;
+    const leave = ({ path, size }) => {
+        left.push(path);
+        bytes += size;
+    };
     let linked = 0;
     let copied = 0;
     const atHand = sftp.extensions.has('hardlink@openssh.com') || sftp.extensions.has('copy-data');
-    await inParallel(files, async (entry) => {
+    await inParallel(result.ofType('file'), async (entry) => {
+        if (arrived.has(entry.path))
+            return;
         const isOurs = tree.manifest.has(entry.path);
         if (base === undefined || !isSameFile(base.manifest.get(entry.path), entry) || (!atHand && isOurs)) {
-            left.push(entry);
+            leave(entry);
             return;
         }
         signal.throwIfAborted();
@@ -1129,7 +1162,7 @@ async function takeFromBase(desk, { stage, base, mtime, tree }, files, { signal 
             // Removed by hand since: it travels again.
             if (!isMissing(error) || !isOurs)
                 throw error;
-            left.push(entry);
+            leave(entry);
         }
     }, 256);
     if (copied > 0)
@@ -1137,12 +1170,11 @@ async function takeFromBase(desk, { stage, base, mtime, tree }, files, { signal 
     if (!atHand && base !== undefined) {
         desk.log.info('the server neither links nor copies files through SFTP: unchanged ones are sent again');
     }
-    return { left, linked, copied };
+    return { left, bytes, linked, copied };
 }
-async function sendFiles(desk, { root, files, tree, mtime }, context) {
+async function sendFiles(desk, { root, paths, bytes, result, tree, mtime }, context) {
     const { signal } = context;
-    const bytes = files.reduce((sum, { size }) => sum + size, 0);
-    const progress = (0,release_progress/* trackProgress */.Z)({ files: files.length, bytes }, context);
+    const progress = (0,release_progress/* trackProgress */.Z)({ files: paths.length, bytes }, context);
     async function* counted(entry) {
         for (const piece of tree.read(entry)) {
             // Counted bit by bit: on a slow link many large pieces are on their way for long.
@@ -1156,10 +1188,11 @@ async function sendFiles(desk, { root, files, tree, mtime }, context) {
         }
     }
     try {
-        await inParallel(files, async (entry) => {
+        await inParallel(paths, async (path) => {
+            const entry = result.get(path);
             signal.throwIfAborted();
             const to = { mode: entry.mode, mtime, before: desk.guard };
-            await writeFile(desk.sftp, `${root}/${entry.path}`, counted(entry), to);
+            await writeFile(desk.sftp, `${root}/${path}`, counted(entry), to);
             progress.fileSent();
         }, FILES_AT_ONCE);
         return progress.bytesOnWire;
@@ -1201,9 +1234,7 @@ async function makeLink(desk, path, to) {
 /** Throws unless exactly what the manifest says lies there, by kinds and sizes. */
 async function checkTree(desk, root, result) {
     const listed = await listTree(desk.sftp, root);
-    const wrong = [...result.values()].find((entry) => !fits(entry, listed.get(entry.path)));
-    const extra = [...listed.keys()].find((path) => !result.has(path));
-    const path = wrong?.path ?? extra;
+    const path = firstWrong(result, listed);
     if (path === undefined)
         return;
     const there = listed.get(path);
@@ -1213,6 +1244,15 @@ async function checkTree(desk, root, result) {
         seen: `'${(0,byte_string/* fromByteString */.q)(path)}' ${is}`,
         hint: 'run the job again; nothing was activated',
     });
+}
+function firstWrong(result, listed) {
+    for (const entry of result.unhashed())
+        if (!fits(entry, listed.get(entry.path)))
+            return entry.path;
+    for (const path of listed.keys())
+        if (!result.has(path))
+            return path;
+    return undefined;
 }
 function fits(entry, there) {
     return there?.kind === entry.type && (entry.type !== 'file' || there.size === entry.size);
@@ -1325,9 +1365,12 @@ class PlaceRunner {
                     return;
                 break;
             default:
+                if ((await ifThere(sftp.lstat(place)))?.kind !== 'folder')
+                    break;
+                throw siteFailure(this.#desk, `'${path}' is a folder there, where the site had a file`, 'look at it there');
         }
-        this.#desk.guard();
-        await ifThere(sftp.remove(place));
+        // Not removed: what is sent for a run that is gone by then must not take away what was put back meanwhile.
+        await this.#desk.retire(place);
     }
     async #keep(place, back) {
         const { sftp } = this.#desk;
@@ -1385,8 +1428,12 @@ class PlaceRunner {
 }
 const pathOf = (folder, name) => (folder === '' ? name : `${folder}/${name}`);
 const nameOf = (step) => ('name' in step ? step.name : '');
-function names(steps) {
-    return steps.flatMap((step) => 'names' in step ? step.names.map((name) => [step.folder, name]) : []);
+function* names(steps) {
+    for (const step of steps) {
+        if ('names' in step)
+            for (const name of step.names)
+                yield [step.folder, name];
+    }
 }
 
 // EXTERNAL MODULE: ./src/release/site-state.ts
@@ -1433,7 +1480,7 @@ class SftpPlace {
     async claim(release, look) {
         const { state, lease, root, sftp } = this.#desk;
         this.#look = look;
-        if ((0,site_state/* releaseOf */.l)(this.current) === release)
+        if ((0,site_state/* releaseOf */.l7)(this.current) === release)
             return undefined;
         if (lease !== undefined) {
             // What a dead run left half in place would be taken for the site.
@@ -1456,20 +1503,12 @@ class SftpPlace {
         const { sftp, root } = this.#desk;
         const listed = await listTree(sftp, root, (path) => path === '.evenkeel');
         if (this.#look === 'hashed')
-            return this.#desk.hashed(root, listed);
-        return (0,release_manifest/* makeManifest */.Ui)([...listed].flatMap(([path, status]) => {
-            const known = ours.get(path);
-            const isSame = known?.type === 'file' && status.kind === 'file' && known.size === status.size;
-            return toEntry(path, status, isSame ? known.hash : '') ?? [];
-        }));
+            return (0,site_state/* keptAsStored */.Kh)((await this.#desk.hashed(root, listed)).values(), ours);
+        const found = [...listed].flatMap(([path, status]) => toEntry(path, status, (0,site_state/* storedHash */.iv)(ours, path, status.size)) ?? []);
+        return (0,site_state/* keptAsStored */.Kh)(found, ours);
     }
     async send({ comparison, opened, tree, mtime }, context) {
-        const sent = [...comparison.send.values()];
-        const parents = sent.flatMap(({ path }) => foldersOf(path));
-        const result = (0,release_manifest/* makeManifest */.Ui)([
-            ...parents.map((path) => ({ type: 'folder', path, mode: 0o755 })),
-            ...sent,
-        ]);
+        const result = (0,release_manifest/* makeManifest */.Ui)(withParents(comparison.send));
         this.#steps = (0,in_place/* planPlace */.Jo)(comparison, opened.base?.manifest ?? (0,release_manifest/* makeManifest */.Ui)());
         this.#sent = result;
         const plan = { stage: this.#stage, result, arrived: this.#arrived, base: undefined, tree, mtime };
@@ -1487,14 +1526,12 @@ class SftpPlace {
         const { gone, restore } = this.#steps;
         const undo = { gone, restore };
         const files = {
+            ...(0,in_place/* placeScripts */.or)(this.#steps),
             release: Buffer.from(`${release}\n`),
             content: Buffer.from(`${(0,release_manifest/* contentId */.fm)(site)}\n`),
             owner: Buffer.from('\n'),
             'undo.json': Buffer.from(JSON.stringify(undo)),
         };
-        for (const [name, text] of Object.entries((0,in_place/* placeScripts */.or)(this.#steps))) {
-            files[name] = Buffer.from(text, 'latin1');
-        }
         desk.guard();
         await Promise.all(Object.entries(files).map(([name, text]) => writeFile(sftp, `${stage}/${name}`, text)));
         // With the time of its files, see `readArrived`.
@@ -1504,7 +1541,13 @@ class SftpPlace {
         await desk.rename(stage, `${state}/next`);
     }
     async discard() {
+        const { state } = this.#desk;
         await this.#desk.retire(this.#stage);
+        if ((await this.#desk.firstLine(`${state}/pending`)) !== '')
+            return;
+        // What arrived whole, and is not being put in place.
+        for (const name of ['next', 'back'])
+            await this.#desk.retire(`${state}/${name}`);
     }
     async activate(release) {
         const desk = this.#desk;
@@ -1583,8 +1626,85 @@ class SftpPlace {
         await this.#desk.sweep();
     }
 }
+/** With the folders that what is sent lies in, which count for less than those that are sent. */
+function* withParents(send) {
+    const parents = new Set();
+    for (const { path } of send.unhashed())
+        for (const folder of foldersOf(path))
+            parents.add(folder);
+    for (const path of parents)
+        yield { type: 'folder', path, mode: 0o755 };
+    yield* send.values();
+}
 
+;// CONCATENATED MODULE: ./src/release/sftp-assets.ts
+
+
+
+
+
+/**
+ * What `keep-assets` picked of the release that goes stays reachable in an older one that comes back, as assets-code.ts
+ * does it. What cannot be kept is said in the log: it is no reason not to go back.
+ */
+async function keepReachable(desk, from, to) {
+    if (from === undefined || to === undefined || from === to)
+        return;
+    const { root, state, sftp, log } = desk;
+    const source = `${root}/releases/${from}`;
+    const target = `${root}/releases/${to}`;
+    try {
+        const missing = [];
+        for (const path of await readAssets(desk, from)) {
+            if (!(0,release_manifest/* isInsidePath */.kq)(path) || (await ifThere(sftp.lstat(`${target}/${path}`))) !== undefined)
+                continue;
+            const status = await ifThere(sftp.lstat(`${source}/${path}`));
+            if (status?.kind === 'file')
+                missing.push({ path, status });
+        }
+        if (missing.length === 0)
+            return;
+        // One that goes in its turn hands them on.
+        const all = [...(await readAssets(desk, to)), ...missing.map(({ path }) => path)];
+        await desk.commit(`${state}/meta/${to}/assets`, all.map((path) => `./${path}\0`).join(''));
+        await desk.commit(`${state}/meta/${to}/altered`, '');
+        for (const { path, status } of missing) {
+            if (!(await makeWay(desk, target, path)))
+                continue;
+            desk.guard();
+            await linkOrCopy(sftp, `${source}/${path}`, `${target}/${path}`, status);
+        }
+    }
+    catch (error) {
+        if (!(error instanceof SftpError))
+            throw error;
+        log.warn(`not all assets that \`keep-assets\` picks could be kept reachable: ${error.message}`);
+    }
+}
+/** What `keep-assets` picked of a release, and of those that were gone back from to it. */
+async function readAssets({ sftp, state }, release) {
+    const list = await ifThere(readFile(sftp, `${state}/meta/${release}/assets`));
+    return new Set(list === undefined ? [] : (0,site_state/* pathsIn */.Mr)(list));
+}
+/** Makes the folders above a path; false where a link is among them, which may lead anywhere. */
+async function makeWay(desk, target, path) {
+    for (const folder of foldersOf(path)) {
+        const there = await ifThere(desk.sftp.lstat(`${target}/${folder}`));
+        if (there === undefined) {
+            desk.guard();
+            await makeFolder(desk.sftp, `${target}/${folder}`, 0o755);
+        }
+        else if (there.kind !== 'folder')
+            return false;
+    }
+    return true;
+}
+
+// EXTERNAL MODULE: ./src/release/transfer-lists.ts
+var transfer_lists = __webpack_require__(7042);
 ;// CONCATENATED MODULE: ./src/release/sftp-releases.ts
+
+
 
 
 
@@ -1654,34 +1774,33 @@ class SftpReleases {
             if (isOld)
                 this.#arrived = await readArrived(this.#desk, stage);
         }
-        const id = (0,site_state/* releaseOf */.l)(this.current) ?? this.#state.releases[0]?.id;
+        const id = (0,site_state/* releaseOf */.l7)(this.current) ?? this.#state.releases[0]?.id;
         const stored = id === undefined ? undefined : await this.#desk.manifest(`${state}/meta/${id}/manifest.gz`);
         if (stored !== undefined) {
             const folder = `${root}/releases/${id}`;
-            const manifest = look === 'hashed' ? await this.#rehashed(folder, stored) : stored;
+            const isAltered = (await ifThere(sftp.lstat(`${state}/meta/${id}/altered`))) !== undefined;
+            const manifest = look === 'hashed' || isAltered ? await this.#rehashed(folder, stored) : stored;
             this.#base = { folder, manifest };
         }
         const arrived = this.#arrived;
-        const below = [...(this.#base?.manifest.values() ?? [])].filter(({ path }) => !isBelowFile(path, arrived));
-        const manifest = (0,release_manifest/* makeManifest */.Ui)([...below, ...arrived.values()]);
+        const before = this.#base?.manifest ?? (0,release_manifest/* makeManifest */.Ui)();
+        const manifest = arrived.size === 0 ? before : (0,release_manifest/* makeManifest */.Ui)(withArrived(before, arrived));
         const kind = arrived.size > 0 ? 'staging' : this.#base === undefined ? 'none' : 'release';
-        return { kind, manifest, ours: (0,release_manifest/* makeManifest */.Ui)() };
+        const assets = id === undefined ? undefined : await readAssets(this.#desk, id);
+        return { kind, manifest, ours: stored ?? (0,release_manifest/* makeManifest */.Ui)(), ...(assets === undefined ? {} : { assets }) };
     }
     /** A release by what its files hold now; what the stored list says of being kept stays. */
     async #rehashed(folder, stored) {
         const listed = await listTree(this.#desk.sftp, folder);
         const hashed = await this.#desk.hashed(folder, listed);
-        return (0,release_manifest/* makeManifest */.Ui)([...hashed.values()].map((entry) => {
-            const kept = stored.get(entry.path)?.kept;
-            return kept === undefined ? entry : { ...entry, kept };
-        }));
+        return stored.keepsAny ? (0,site_state/* keptAsStored */.Kh)(hashed.values(), stored) : hashed;
     }
     send({ comparison, tree, mtime }, context) {
         const { result } = comparison;
         const plan = { stage: this.#stage, result, arrived: this.#arrived, base: this.#base, tree, mtime };
         return buildTree(this.#desk, plan, context);
     }
-    async publish({ release, site, tree, linked, comparison }) {
+    async publish({ release, site, tree, linked, comparison, keepAssets }) {
         const desk = this.#desk;
         const { sftp, root, state } = desk;
         const stage = this.#stage;
@@ -1694,6 +1813,10 @@ class SftpReleases {
         await sftp.setstat(`${stage}/tree`, { mode: tree.rootMode });
         await sftp.mkdir(`${stage}/meta`, 0o755);
         await writeFile(sftp, `${stage}/meta/manifest.gz`, (0,release_manifest/* encodeManifest */.Gb)(result));
+        if (keepAssets !== undefined) {
+            const list = (0,transfer_lists/* assetList */.ln)('assets', result, keepAssets);
+            await writeFile(sftp, `${stage}/meta/${list.name}`, Buffer.concat([...list.pieces()]));
+        }
         // The order of the releases is that of these times, which count whole seconds here.
         const noted = `${stage}/meta/content`;
         await writeFile(sftp, noted, Buffer.from(`${(0,release_manifest/* contentId */.fm)(site)}\n`));
@@ -1717,12 +1840,15 @@ class SftpReleases {
         const [pending, returnTo = ''] = await this.#desk.lines(`${state}/pending`);
         const was = pending === undefined ? now : returnTo;
         await this.#desk.commit(`${state}/pending`, `${release}\n${was}\n`);
-        const before = (0,site_state/* releaseOf */.l)(was);
+        const before = (0,site_state/* releaseOf */.l7)(was);
         if (noteBefore && before !== undefined && before !== release) {
             await this.#desk.commit(`${state}/meta/${release}/before`, `${before}\n`);
         }
-        if (now !== `releases/${release}`)
+        if (now !== `releases/${release}`) {
+            if (!noteBefore)
+                await keepReachable(this.#desk, (0,site_state/* releaseOf */.l7)(now), release);
             await this.#point(`releases/${release}`);
+        }
         this.current = await this.#linkNow();
     }
     async goBack() {
@@ -1732,8 +1858,10 @@ class SftpReleases {
             if ((await this.#linkNow()) === `releases/${failed}` && was !== `releases/${failed}`) {
                 if (was === '')
                     await this.#desk.retire(`${root}/current`);
-                else
+                else {
+                    await keepReachable(this.#desk, failed, (0,site_state/* releaseOf */.l7)(was));
                     await this.#point(was);
+                }
             }
             const marks = await ifThere(sftp.readdir(`${state}/meta/${failed}`));
             if (marks !== undefined && !marks.some(({ name }) => name === 'good')) {
@@ -1751,7 +1879,7 @@ class SftpReleases {
     }
     async prune(keep) {
         const { root, state, sftp } = this.#desk;
-        for (const id of outdated(await this.#releases(), (0,site_state/* releaseOf */.l)(await this.#linkNow()), keep)) {
+        for (const id of outdated(await this.#releases(), (0,site_state/* releaseOf */.l7)(await this.#linkNow()), keep)) {
             await this.#desk.retire(`${root}/releases/${id}`);
             await this.#desk.retire(`${state}/meta/${id}`);
         }
@@ -1783,6 +1911,12 @@ function outdated(releases, served, keep) {
     const others = releases.filter(({ state }) => state !== 'failed');
     return [...failed, ...others.slice(keep)].map(({ id }) => id).filter((id) => !isNeeded(id));
 }
+function* withArrived(before, arrived) {
+    for (const entry of before.values())
+        if (!isBelowFile(entry.path, arrived))
+            yield entry;
+    yield* arrived.values();
+}
 /** Whether something that has arrived as a file stands where a path leads through. */
 function isBelowFile(path, arrived) {
     if (arrived.size === 0)
@@ -1792,6 +1926,7 @@ function isBelowFile(path, arrived) {
 }
 
 ;// CONCATENATED MODULE: ./src/release/sftp-site.ts
+
 
 
 
@@ -1837,6 +1972,8 @@ class SftpSite {
             const list = needsShell.map((name) => `\`${name}\``).join(', ');
             refuse(`${list} cannot be had without a shell on the server`, `leave ${needsShell.length === 1 ? 'it' : 'them'} out, or give the deploy user a shell`);
         }
+        // Each request leaves some garbage, which by default may grow to several times of what is in use.
+        (0,external_node_v8_.setFlagsFromString)('--heap-growing-percent=20');
         const sftp = await Sftp.open(connection);
         if (!sftp.extensions.has(RENAME)) {
             refuse(`the SFTP server does not offer ${RENAME}`, 'without it nothing can be replaced by one rename: use OpenSSH there, or give the deploy user a shell');
@@ -1921,6 +2058,8 @@ class SftpSite {
     discard() {
         return this.#told(() => this.#work.discard());
     }
+    /** No commands run there. */
+    async noteAltered() { }
     activate(release, noteBefore) {
         return this.#told(() => this.#work.activate(release, noteBefore));
     }
@@ -1974,7 +2113,7 @@ class SftpSite {
             throw new src_failure/* Failure */.HR(error.message, {
                 ...error.details,
                 seen,
-                hint: (0,site_host/* hintFor */.J)(`${seen}`, this.settings.target),
+                ...(0,site_host/* adviceFor */.c)(`${seen}`, this.settings.target),
                 cause: error,
             });
         }
