@@ -1,6 +1,6 @@
 import type { ByteString } from '../ssh/byte-string.ts'
 import type { FileStatus } from '../ssh/sftp.ts'
-import { ifThere, linkOrCopy, makeFolder, readFile } from '../ssh/sftp-files.ts'
+import { ifThere, inParallel, linkOrCopy, makeFolder, readFile } from '../ssh/sftp-files.ts'
 import { SftpError } from '../ssh/sftp-session.ts'
 import { isInsidePath } from './manifest.ts'
 import type { SftpDesk } from './sftp-desk.ts'
@@ -22,21 +22,21 @@ export async function keepReachable(
   const target = `${root}/releases/${to}`
   try {
     const missing: { path: ByteString; status: FileStatus }[] = []
-    for (const path of await readAssets(desk, from)) {
-      if (!isInsidePath(path) || (await ifThere(sftp.lstat(`${target}/${path}`))) !== undefined) continue
+    await inParallel(await readAssets(desk, from), async (path) => {
+      if (!isInsidePath(path) || (await ifThere(sftp.lstat(`${target}/${path}`))) !== undefined) return
       const status = await ifThere(sftp.lstat(`${source}/${path}`))
       if (status?.kind === 'file') missing.push({ path, status })
-    }
+    })
     if (missing.length === 0) return
     // One that goes in its turn hands them on.
     const all = [...(await readAssets(desk, to)), ...missing.map(({ path }) => path)]
     await desk.commit(`${state}/meta/${to}/assets`, all.map((path) => `./${path}\0`).join(''))
     await desk.commit(`${state}/meta/${to}/altered`, '')
-    for (const { path, status } of missing) {
-      if (!(await makeWay(desk, target, path))) continue
+    await inParallel(missing, async ({ path, status }) => {
+      if (!(await makeWay(desk, target, path))) return
       desk.guard()
       await linkOrCopy(sftp, `${source}/${path}`, `${target}/${path}`, status)
-    }
+    })
   } catch (error) {
     if (!(error instanceof SftpError)) throw error
     log.warn(`not all assets that \`keep-assets\` picks could be kept reachable: ${error.message}`)

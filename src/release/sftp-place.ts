@@ -73,11 +73,11 @@ export class SftpPlace implements SftpWork {
   async #survey(ours: Manifest): Promise<Manifest> {
     const { sftp, root } = this.#desk
     const listed = await listTree(sftp, root, (path) => path === '.evenkeel')
-    if (this.#look === 'hashed') return keptAsStored((await this.#desk.hashed(root, listed)).values(), ours)
+    if (this.#look === 'hashed') return keptAsStored(await this.#desk.hashed(root, listed), ours)
     const found = [...listed].flatMap(
       ([path, status]) => toEntry(path, status, storedHash(ours, path, status.size)) ?? [],
     )
-    return keptAsStored(found, ours)
+    return keptAsStored(makeManifest(found), ours)
   }
 
   async send({ comparison, opened, tree, mtime }: SendPlan, context: Context): Promise<TreeResult> {

@@ -87,9 +87,11 @@ export class SftpReleases implements SftpWork {
     }
     const id = releaseOf(this.current) ?? this.#state.releases[0]?.id
     const stored = id === undefined ? undefined : await this.#desk.manifest(`${state}/meta/${id}/manifest.gz`)
-    if (stored !== undefined) {
+    let assets: ReadonlySet<ByteString> = new Set()
+    if (id !== undefined && stored !== undefined) {
       const folder = `${root}/releases/${id}`
       const isAltered = (await ifThere(sftp.lstat(`${state}/meta/${id}/altered`))) !== undefined
+      if (isAltered) assets = await readAssets(this.#desk, id)
       const manifest = look === 'hashed' || isAltered ? await this.#rehashed(folder, stored) : stored
       this.#base = { folder, manifest }
     }
@@ -97,15 +99,14 @@ export class SftpReleases implements SftpWork {
     const before = this.#base?.manifest ?? makeManifest()
     const manifest = arrived.size === 0 ? before : makeManifest(withArrived(before, arrived))
     const kind = arrived.size > 0 ? 'staging' : this.#base === undefined ? 'none' : 'release'
-    const assets = id === undefined ? undefined : await readAssets(this.#desk, id)
-    return { kind, manifest, ours: stored ?? makeManifest(), ...(assets === undefined ? {} : { assets }) }
+    return { kind, manifest, ours: stored ?? makeManifest(), assets }
   }
 
   /** A release by what its files hold now; what the stored list says of being kept stays. */
   async #rehashed(folder: ByteString, stored: Manifest): Promise<Manifest> {
     const listed = await listTree(this.#desk.sftp, folder)
     const hashed = await this.#desk.hashed(folder, listed)
-    return stored.keepsAny ? keptAsStored(hashed.values(), stored) : hashed
+    return keptAsStored(hashed, stored)
   }
 
   send({ comparison, tree, mtime }: SendPlan, context: Context): Promise<TreeResult> {

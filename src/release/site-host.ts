@@ -134,11 +134,13 @@ export function adviceFor(text: string, target: string): Pick<FailureDetails, 's
   return WRONG_CONTENT.test(text) ? { state: 'nothing was activated.', hint } : { hint }
 }
 
+/** Whether a failure's text says that the disk is full. */
+export const isFull = (text: string) => /no space left|disk quota/i.test(text)
+
 const WRONG_CONTENT = /content that arrived|instead of/
 
 function hintFor(text: string, target: string): string {
-  if (/no space left|disk quota/i.test(text))
-    return 'free some space there, or keep fewer releases (`keep-releases`)'
+  if (isFull(text)) return 'free some space there, or keep fewer releases (`keep-releases`)'
   if (/cannot be read/.test(text)) return 'let the deploy user read it there, or take it away'
   if (/permission denied|not permitted|read-only/i.test(text)) {
     return `let the deploy user write there: on the server, chown it to that user, for example: sudo install -d -o USER ${quote(target)}`

@@ -135,7 +135,7 @@ export class StateReader {
     const ours = stored === undefined ? makeManifest() : decodeManifest(stored, this.#storedList())
     if (kind === 'none') return { kind, manifest: makeManifest(), ours }
     const unread = this.#look === 'listed' ? ours : undefined
-    const manifest = this.data.has('names') ? keptAsStored(this.#found('', unread), ours) : ours
+    const manifest = this.data.has('names') ? keptAsStored(makeManifest(this.#found('', unread)), ours) : ours
     const assets = new Set(pathsIn(this.data.get('assets') ?? Buffer.alloc(0)))
     const base = { kind, manifest, ours, assets }
     return this.data.has('arrived-names') ? { ...base, arrived: makeManifest(this.#found('arrived-')) } : base
@@ -190,11 +190,11 @@ export function storedHash(stored: Manifest, path: ByteString, size: number): st
 }
 
 /** What was found, with the times since when `stored` keeps it. */
-export function keptAsStored(found: Iterable<Entry>, stored: Manifest): Manifest {
-  if (!stored.keepsAny) return makeManifest(found)
+export function keptAsStored(found: Manifest, stored: Manifest): Manifest {
+  if (!stored.keepsAny) return found
   return makeManifest(
     (function* (): Generator<Entry> {
-      for (const entry of found) {
+      for (const entry of found.values()) {
         const kept = stored.get(entry.path)?.kept
         yield kept === undefined ? entry : { ...entry, kept }
       }

@@ -7,7 +7,7 @@ import { withOutcome } from './deployment.ts'
 import { compareInPlace, type Deletion } from './in-place.ts'
 import { contentId, type Entry, type LinkEntry, type Manifest, makeManifest } from './manifest.ts'
 import { formatBytes } from './progress.ts'
-import type { Ending, SiteHost } from './site-host.ts'
+import { type Ending, isFull, type SiteHost } from './site-host.ts'
 import type { Opened } from './site-state.ts'
 import type { SourceTree } from './source-tree.ts'
 
@@ -194,7 +194,9 @@ export async function stageOn(
   const plan = { release, comparison, opened, tree, mtime, site, owner, linked, keepAssets }
   const result = await host.bring(plan, options.ending, context).catch(async (error: unknown) => {
     // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
-    if (error instanceof Failure && isFull(error)) await host.discard(release)
+    if (error instanceof Failure && isFull(`${error.message} ${error.details.seen ?? ''}`)) {
+      await host.discard(release)
+    }
     const isKnown = error instanceof Failure && error.details.state !== undefined
     if (isKnown || !options.ending.activate) throw error
     // The server may have swapped it without a line left to say so.
@@ -209,10 +211,6 @@ export async function stageOn(
     `${host.name}: release ${release} is complete and verified${checked}: ${formatBytes(bytesOnWire)} on the wire (${codec}, ${lanes} ${lanes === 1 ? 'lane' : 'lanes'}) in ${formatDuration(sentMs)}`,
   )
   return { ...still, ...counts, comparedMs, sentMs, verifiedMs, codec, filesSent, bytesOnWire }
-}
-
-function isFull({ message, details }: Failure): boolean {
-  return /no space left|disk quota/i.test(`${message} ${details.seen ?? ''}`)
 }
 
 /** What files take on a disk. */
