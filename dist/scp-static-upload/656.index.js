@@ -1781,7 +1781,7 @@ class ShellSite {
                 return opened;
             }
             if (context.clock.monotonic() >= give) {
-                throw (0,site_host/* lockedFailure */.l)(this.name, reader.busy, options.lockWaitMs);
+                throw (0,site_host/* lockedFailure */.lT)(this.name, reader.busy, options.lockWaitMs);
             }
             if (!shown)
                 this.#log.info(`waiting for the lock, held by ${reader.busy || 'another run'}`);
@@ -1962,7 +1962,7 @@ class ShellSite {
         throw new src_failure/* Failure */.HR((0,byte_string/* fromByteString */.q)(reason ?? 'a step on the server failed'), {
             host: this.name,
             seen: seen || `exit code ${code}`,
-            ...(0,site_host/* adviceFor */.c)(`${reason ?? ''} ${seen}`, this.settings.target),
+            ...(0,site_host/* adviceFor */.cp)(`${reason ?? ''} ${seen}`, this.settings.target),
         });
     }
     /** Only for a lock of its own: a run that waits must not keep another's alive. */
@@ -2250,6 +2250,7 @@ var comparison = __webpack_require__(1692);
 
 
 
+
 /** Room for the file system's own needs, beyond the bytes to be written. */
 const SPARE_BYTES = 8 * 1024 * 1024;
 const BLOCK = 4096;
@@ -2374,8 +2375,9 @@ async function stageOn(host, opened, tree, options, context) {
     const plan = { release, comparison, opened, tree, mtime, site, owner, linked, keepAssets };
     const result = await host.bring(plan, options.ending, context).catch(async (error) => {
         // A full disk stays full until what arrived is gone; anything else is taken up by the next run.
-        if (error instanceof src_failure/* Failure */.HR && isFull(error))
+        if (error instanceof src_failure/* Failure */.HR && (0,site_host/* isFull */.uq)(`${error.message} ${error.details.seen ?? ''}`)) {
             await host.discard(release);
+        }
         const isKnown = error instanceof src_failure/* Failure */.HR && error.details.state !== undefined;
         if (isKnown || !options.ending.activate)
             throw error;
@@ -2389,9 +2391,6 @@ async function stageOn(host, opened, tree, options, context) {
     const checked = host.verifies === 'sizes' ? ' (by sizes)' : '';
     log.info(`${host.name}: release ${release} is complete and verified${checked}: ${(0,release_progress/* formatBytes */.z)(bytesOnWire)} on the wire (${codec}, ${lanes} ${lanes === 1 ? 'lane' : 'lanes'}) in ${(0,duration/* formatDuration */.a)(sentMs)}`);
     return { ...still, ...counts, comparedMs, sentMs, verifiedMs, codec, filesSent, bytesOnWire };
-}
-function isFull({ message, details }) {
-    return /no space left|disk quota/i.test(`${message} ${details.seen ?? ''}`);
 }
 /** What files take on a disk. */
 function spaceFor(send) {
@@ -5589,8 +5588,9 @@ function formatBytes(bytes) {
 /***/ ((__unused_webpack_module, __webpack_exports__, __webpack_require__) => {
 
 /* harmony export */ __webpack_require__.d(__webpack_exports__, {
-/* harmony export */   c: () => (/* binding */ adviceFor),
-/* harmony export */   l: () => (/* binding */ lockedFailure)
+/* harmony export */   cp: () => (/* binding */ adviceFor),
+/* harmony export */   lT: () => (/* binding */ lockedFailure),
+/* harmony export */   uq: () => (/* binding */ isFull)
 /* harmony export */ });
 /* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_0__ = __webpack_require__(1633);
 /* harmony import */ var _ssh_quote_js__WEBPACK_IMPORTED_MODULE_1__ = __webpack_require__(9038);
@@ -5612,9 +5612,11 @@ function adviceFor(text, target) {
     const hint = hintFor(text, target);
     return WRONG_CONTENT.test(text) ? { state: 'nothing was activated.', hint } : { hint };
 }
+/** Whether a failure's text says that the disk is full. */
+const isFull = (text) => /no space left|disk quota/i.test(text);
 const WRONG_CONTENT = /content that arrived|instead of/;
 function hintFor(text, target) {
-    if (/no space left|disk quota/i.test(text))
+    if (isFull(text))
         return 'free some space there, or keep fewer releases (`keep-releases`)';
     if (/cannot be read/.test(text))
         return 'let the deploy user read it there, or take it away';
@@ -5727,7 +5729,7 @@ class StateReader {
         if (kind === 'none')
             return { kind, manifest: (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(), ours };
         const unread = this.#look === 'listed' ? ours : undefined;
-        const manifest = this.data.has('names') ? keptAsStored(this.#found('', unread), ours) : ours;
+        const manifest = this.data.has('names') ? keptAsStored((0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(this.#found('', unread)), ours) : ours;
         const assets = new Set(pathsIn(this.data.get('assets') ?? Buffer.alloc(0)));
         const base = { kind, manifest, ours, assets };
         return this.data.has('arrived-names') ? { ...base, arrived: (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(this.#found('arrived-')) } : base;
@@ -5785,9 +5787,9 @@ function storedHash(stored, path, size) {
 /** What was found, with the times since when `stored` keeps it. */
 function keptAsStored(found, stored) {
     if (!stored.keepsAny)
-        return (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(found);
+        return found;
     return (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)((function* () {
-        for (const entry of found) {
+        for (const entry of found.values()) {
             const kept = stored.get(entry.path)?.kept;
             yield kept === undefined ? entry : { ...entry, kept };
         }

@@ -949,7 +949,7 @@ class SftpLease {
                 }
                 const text = (0,byte_string/* fromByteString */.q)(seen?.name ?? '');
                 if (clock.monotonic() >= giveUp)
-                    throw (0,site_host/* lockedFailure */.l)(sftp.host, text, request.waitMs);
+                    throw (0,site_host/* lockedFailure */.lT)(sftp.host, text, request.waitMs);
                 if (!shown)
                     context.log.info(`waiting for the lock, held by ${text || 'another run'}`);
                 shown = true;
@@ -1503,9 +1503,9 @@ class SftpPlace {
         const { sftp, root } = this.#desk;
         const listed = await listTree(sftp, root, (path) => path === '.evenkeel');
         if (this.#look === 'hashed')
-            return (0,site_state/* keptAsStored */.Kh)((await this.#desk.hashed(root, listed)).values(), ours);
+            return (0,site_state/* keptAsStored */.Kh)(await this.#desk.hashed(root, listed), ours);
         const found = [...listed].flatMap(([path, status]) => toEntry(path, status, (0,site_state/* storedHash */.iv)(ours, path, status.size)) ?? []);
-        return (0,site_state/* keptAsStored */.Kh)(found, ours);
+        return (0,site_state/* keptAsStored */.Kh)((0,release_manifest/* makeManifest */.Ui)(found), ours);
     }
     async send({ comparison, opened, tree, mtime }, context) {
         const result = (0,release_manifest/* makeManifest */.Ui)(withParents(comparison.send));
@@ -1655,25 +1655,25 @@ async function keepReachable(desk, from, to) {
     const target = `${root}/releases/${to}`;
     try {
         const missing = [];
-        for (const path of await readAssets(desk, from)) {
+        await inParallel(await readAssets(desk, from), async (path) => {
             if (!(0,release_manifest/* isInsidePath */.kq)(path) || (await ifThere(sftp.lstat(`${target}/${path}`))) !== undefined)
-                continue;
+                return;
             const status = await ifThere(sftp.lstat(`${source}/${path}`));
             if (status?.kind === 'file')
                 missing.push({ path, status });
-        }
+        });
         if (missing.length === 0)
             return;
         // One that goes in its turn hands them on.
         const all = [...(await readAssets(desk, to)), ...missing.map(({ path }) => path)];
         await desk.commit(`${state}/meta/${to}/assets`, all.map((path) => `./${path}\0`).join(''));
         await desk.commit(`${state}/meta/${to}/altered`, '');
-        for (const { path, status } of missing) {
+        await inParallel(missing, async ({ path, status }) => {
             if (!(await makeWay(desk, target, path)))
-                continue;
+                return;
             desk.guard();
             await linkOrCopy(sftp, `${source}/${path}`, `${target}/${path}`, status);
-        }
+        });
     }
     catch (error) {
         if (!(error instanceof SftpError))
@@ -1776,9 +1776,12 @@ class SftpReleases {
         }
         const id = (0,site_state/* releaseOf */.l7)(this.current) ?? this.#state.releases[0]?.id;
         const stored = id === undefined ? undefined : await this.#desk.manifest(`${state}/meta/${id}/manifest.gz`);
-        if (stored !== undefined) {
+        let assets = new Set();
+        if (id !== undefined && stored !== undefined) {
             const folder = `${root}/releases/${id}`;
             const isAltered = (await ifThere(sftp.lstat(`${state}/meta/${id}/altered`))) !== undefined;
+            if (isAltered)
+                assets = await readAssets(this.#desk, id);
             const manifest = look === 'hashed' || isAltered ? await this.#rehashed(folder, stored) : stored;
             this.#base = { folder, manifest };
         }
@@ -1786,14 +1789,13 @@ class SftpReleases {
         const before = this.#base?.manifest ?? (0,release_manifest/* makeManifest */.Ui)();
         const manifest = arrived.size === 0 ? before : (0,release_manifest/* makeManifest */.Ui)(withArrived(before, arrived));
         const kind = arrived.size > 0 ? 'staging' : this.#base === undefined ? 'none' : 'release';
-        const assets = id === undefined ? undefined : await readAssets(this.#desk, id);
-        return { kind, manifest, ours: stored ?? (0,release_manifest/* makeManifest */.Ui)(), ...(assets === undefined ? {} : { assets }) };
+        return { kind, manifest, ours: stored ?? (0,release_manifest/* makeManifest */.Ui)(), assets };
     }
     /** A release by what its files hold now; what the stored list says of being kept stays. */
     async #rehashed(folder, stored) {
         const listed = await listTree(this.#desk.sftp, folder);
         const hashed = await this.#desk.hashed(folder, listed);
-        return stored.keepsAny ? (0,site_state/* keptAsStored */.Kh)(hashed.values(), stored) : hashed;
+        return (0,site_state/* keptAsStored */.Kh)(hashed, stored);
     }
     send({ comparison, tree, mtime }, context) {
         const { result } = comparison;
@@ -2030,7 +2032,7 @@ class SftpSite {
                 return;
             const name = (0,byte_string/* fromByteString */.q)((await this.#desk.lines(`${state}/holder`))[1] ?? '');
             if (clock.monotonic() >= giveUp)
-                throw (0,site_host/* lockedFailure */.l)(this.name, name, lockWaitMs);
+                throw (0,site_host/* lockedFailure */.lT)(this.name, name, lockWaitMs);
             if (!isShown)
                 log.info(`waiting for the lock, held by ${name || 'another run'}`);
             isShown = true;
@@ -2113,7 +2115,7 @@ class SftpSite {
             throw new src_failure/* Failure */.HR(error.message, {
                 ...error.details,
                 seen,
-                ...(0,site_host/* adviceFor */.c)(`${seen}`, this.settings.target),
+                ...(0,site_host/* adviceFor */.cp)(`${seen}`, this.settings.target),
                 cause: error,
             });
         }

@@ -18586,9 +18586,10 @@ function formatBytes(bytes) {
 
 "use strict";
 /* harmony export */ __nccwpck_require__.d(__webpack_exports__, {
-/* harmony export */   c: () => (/* binding */ adviceFor),
-/* harmony export */   l: () => (/* binding */ lockedFailure)
+/* harmony export */   cp: () => (/* binding */ adviceFor),
+/* harmony export */   lT: () => (/* binding */ lockedFailure)
 /* harmony export */ });
+/* unused harmony export isFull */
 /* harmony import */ var _failure_js__WEBPACK_IMPORTED_MODULE_0__ = __nccwpck_require__(1633);
 /* harmony import */ var _ssh_quote_js__WEBPACK_IMPORTED_MODULE_1__ = __nccwpck_require__(9038);
 
@@ -18609,9 +18610,11 @@ function adviceFor(text, target) {
     const hint = hintFor(text, target);
     return WRONG_CONTENT.test(text) ? { state: 'nothing was activated.', hint } : { hint };
 }
+/** Whether a failure's text says that the disk is full. */
+const isFull = (text) => /no space left|disk quota/i.test(text);
 const WRONG_CONTENT = /content that arrived|instead of/;
 function hintFor(text, target) {
-    if (/no space left|disk quota/i.test(text))
+    if (isFull(text))
         return 'free some space there, or keep fewer releases (`keep-releases`)';
     if (/cannot be read/.test(text))
         return 'let the deploy user read it there, or take it away';
@@ -18725,7 +18728,7 @@ class StateReader {
         if (kind === 'none')
             return { kind, manifest: (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(), ours };
         const unread = this.#look === 'listed' ? ours : undefined;
-        const manifest = this.data.has('names') ? keptAsStored(this.#found('', unread), ours) : ours;
+        const manifest = this.data.has('names') ? keptAsStored((0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(this.#found('', unread)), ours) : ours;
         const assets = new Set(pathsIn(this.data.get('assets') ?? Buffer.alloc(0)));
         const base = { kind, manifest, ours, assets };
         return this.data.has('arrived-names') ? { ...base, arrived: (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(this.#found('arrived-')) } : base;
@@ -18783,9 +18786,9 @@ function storedHash(stored, path, size) {
 /** What was found, with the times since when `stored` keeps it. */
 function keptAsStored(found, stored) {
     if (!stored.keepsAny)
-        return (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)(found);
+        return found;
     return (0,_manifest_js__WEBPACK_IMPORTED_MODULE_1__/* .makeManifest */ .Ui)((function* () {
-        for (const entry of found) {
+        for (const entry of found.values()) {
             const kept = stored.get(entry.path)?.kept;
             yield kept === undefined ? entry : { ...entry, kept };
         }
@@ -22384,7 +22387,7 @@ class ShellSite {
                 return opened;
             }
             if (context.clock.monotonic() >= give) {
-                throw (0,site_host/* lockedFailure */.l)(this.name, reader.busy, options.lockWaitMs);
+                throw (0,site_host/* lockedFailure */.lT)(this.name, reader.busy, options.lockWaitMs);
             }
             if (!shown)
                 this.#log.info(`waiting for the lock, held by ${reader.busy || 'another run'}`);
@@ -22565,7 +22568,7 @@ class ShellSite {
         throw new src_failure/* Failure */.HR((0,byte_string/* fromByteString */.q)(reason ?? 'a step on the server failed'), {
             host: this.name,
             seen: seen || `exit code ${code}`,
-            ...(0,site_host/* adviceFor */.c)(`${reason ?? ''} ${seen}`, this.settings.target),
+            ...(0,site_host/* adviceFor */.cp)(`${reason ?? ''} ${seen}`, this.settings.target),
         });
     }
     /** Only for a lock of its own: a run that waits must not keep another's alive. */
